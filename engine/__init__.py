@@ -1,0 +1,1 @@
+"""Pictures and vectors: decoding, networks and the index. No Django, no Celery, no settings."""

@@ -1,0 +1,33 @@
+"""What can go wrong with pictures, networks and indexes, as one tree."""
+
+
+class EngineError(Exception):
+    """The base of every error that the engine raises on purpose; its text is one sentence for a person."""
+
+
+class BadImage(EngineError):
+    """A picture that is refused.
+
+    `code` is one of the upload codes of the API: `empty`, `too_large`, `unsupported_format`,
+    `too_many_pixels`, `corrupt`.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class UnknownModel(EngineError):
+    """No network goes by that name."""
+
+
+class BadWeights(EngineError):
+    """A weights file that is missing, damaged, or made for another network."""
+
+
+class BadDevice(EngineError):
+    """A device that this machine does not have."""
+
+
+class BadIndex(EngineError):
+    """An index generation that is missing, damaged, or made by another network; it was not opened."""
