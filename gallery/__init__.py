@@ -1,0 +1,1 @@
+"""Rows and people: the gallery, the queries, the pages. Never imports torch, numpy or annoy."""

@@ -1,0 +1,5 @@
+"""The Django project: it configures and knows nothing else."""
+
+from simsearch.celery import app as celery_app
+
+__all__ = ["celery_app"]

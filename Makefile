@@ -1,0 +1,31 @@
+# make run [PHOTOS=folder] [PORT=8000] [HOST=127.0.0.1]     everything, on this machine
+# make test [ARGS="tests/local -k port"]                    every test
+# make check                                                format, lint, types, imports, migrations, deployment
+# make bench                                                how fast
+PYTHON ?= python3
+PHOTOS =
+PORT = 8000
+HOST = 127.0.0.1
+ARGS =
+BIN = "$(or $(SIMSEARCH_VENV),.venv)/bin"
+
+.PHONY: run test check bench environment clean
+
+run:
+	@$(PYTHON) simsearch/local/environment.py run
+	@exec $(BIN)/python -m simsearch.local.run --photos "$(PHOTOS)" --port "$(PORT)" --host "$(HOST)"
+
+test: environment
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: environment
+	@$(BIN)/python -m simsearch.local.check
+
+bench: environment
+	@$(BIN)/python -m bench $(ARGS)
+
+environment:
+	@$(PYTHON) simsearch/local/environment.py test
+
+clean:
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

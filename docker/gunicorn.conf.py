@@ -1,0 +1,29 @@
+"""gunicorn: few processes, several threads each. Requests only read and write rows; the workers do the heavy part."""
+
+import os
+from pathlib import Path
+
+_host = os.environ.get("SIMSEARCH_HOST", "127.0.0.1")
+_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+wsgi_app = "simsearch.wsgi:application"
+bind = f"{f'[{_host}]' if ':' in _host else _host}:{os.environ.get('SIMSEARCH_PORT', '8000')}"
+workers = int(os.environ.get("SIMSEARCH_WEB_WORKERS") or max(2, min(_cores, 8)))
+worker_class = "gthread"
+threads = 8
+keepalive = 5
+timeout = 30
+graceful_timeout = 30
+
+# A worker is replaced now and then, never all at the same moment.
+max_requests = 20_000
+max_requests_jitter = 4_000
+
+# The heartbeat is a file; on a busy disk it would block, and the worker would be killed for it.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+
+errorlog = "-"
+accesslog = os.environ.get("SIMSEARCH_ACCESS_LOG") or None
+access_log_format = '%(h)s %(t)s "%(r)s" %(s)s %(b)s %(M)sms'
+# Nothing talks to it, and its default place is in the home directory, shared by every installation.
+control_socket_disable = True

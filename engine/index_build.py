@@ -1,0 +1,203 @@
+"""Vectors to a new index generation: written beside, synced, then renamed. It is there whole or not at all."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from engine import manifest as manifests
+from engine.errors import BadIndex
+from engine.manifest import FILES, Manifest
+from engine.models import EMBEDDING_SIZE
+from engine.ranking import Vectors
+from engine.reduction import Reduction, unit
+from engine.tuning import DIMENSIONS, FEWEST_PICTURES, METHODS, Way, choose, exact_way
+
+BLOCK_ROWS = 4096  # 64 MB of float32
+UNFINISHED = ".building-"
+LENGTH_TOLERANCE = 0.01  # float16 moves a length by 0.0005 at most; more was never a unit vector
+
+Blocks: TypeAlias = NDArray[np.floating[Any]] | Iterable[NDArray[np.floating[Any]]]
+Progress: TypeAlias = Callable[[str, int, int], None]
+
+
+def build(
+    directory: Path,
+    ids: Sequence[int] | NDArray[np.int64],
+    vectors: Blocks,
+    network: str,
+    *,
+    target_recall: float = 0.99,
+    method: str | None = None,
+    seed: int = 1,
+    progress: Progress | None = None,
+) -> Manifest:
+    """Write a generation to `directory`, which must not exist, and return its manifest.
+
+    `ids`: [n], in any order, each once. `vectors`: unit length, in the order of the ids, float16 or float32:
+    one array [n, 4096] or blocks [m, 4096] of it, copied to disk one at a time. `network`: the identity of
+    what made them. `method` ("exact", "scan", "annoy"): that one instead of the cheapest that reaches
+    `target_recall`. `progress` is called with the name of a step, how much of it is done, and of how much.
+
+    Until the last moment everything lies in a directory `.<name>.building-…` beside, which is removed on any
+    error; `clean_leftovers` removes what a killed build left. Raises BadIndex (the disk is full, the
+    directory exists, ids or vectors cannot be used) and ValueError (no such method).
+    """
+    if method is not None and method not in METHODS:
+        raise ValueError(f"There is no method {method}, only {', '.join(METHODS)}.")
+    report = progress or _silent
+    order, ordered = _order(ids)
+    with _beside(directory) as unfinished:
+        np.save(unfinished / "ids.npy", ordered, allow_pickle=False)
+        stored = _write_vectors(unfinished / "vectors.npy", ordered, order, vectors, report)
+        report("measuring", 0, 1)
+        way = _write_search(unfinished, stored, target_recall, method, seed)
+        report("checksums", 0, 1)
+        manifest = _manifest(unfinished, way, len(ordered), network, target_recall)
+        (unfinished / manifests.NAME).write_bytes(manifests.encode(manifest))
+    report("done", 1, 1)
+    return manifest
+
+
+def clean_leftovers(root: Path) -> list[Path]:
+    """Remove what killed builds left in `root` and return it. The caller sees to it that none is running."""
+    leftovers = sorted(root.glob(f".*{UNFINISHED}*"))
+    for leftover in leftovers:
+        shutil.rmtree(leftover, ignore_errors=True)
+    return leftovers
+
+
+@contextmanager
+def _beside(directory: Path) -> Iterator[Path]:
+    # The name is taken before hours of work; rename() itself would only replace an empty directory.
+    if directory.exists():
+        raise BadIndex(f"The index {directory} exists already; a generation is never written over.")
+    unfinished = directory.with_name(f".{directory.name}{UNFINISHED}{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        for path in unfinished.iterdir():
+            _sync(path)
+        _sync(unfinished)
+        unfinished.rename(directory)
+        _sync(directory.parent)
+    except OSError as error:
+        reason = error.strerror or error
+        raise BadIndex(f"The index {directory} could not be written: {reason}.") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _order(ids: Sequence[int] | NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Return the row that each id gets, and the ids as they then stand."""
+    given = np.asarray(ids, np.int64).reshape(-1)
+    sorting = np.argsort(given, kind="stable")
+    ordered = given[sorting]
+    if twice := ordered[1:][ordered[1:] == ordered[:-1]].tolist():
+        raise BadIndex(f"Picture {twice[0]} was given twice; an index holds every picture once.")
+    rows = np.empty(len(given), np.intp)
+    rows[sorting] = np.arange(len(given))
+    return rows, ordered
+
+
+def _write_vectors(
+    path: Path, ids: NDArray[np.int64], order: NDArray[np.intp], vectors: Blocks, report: Progress
+) -> Vectors:
+    stored = _reserve(path, len(ids))
+    done = 0
+    for block in _blocks(vectors):
+        rows = order[done : done + len(block)]
+        if block.shape != (len(rows), EMBEDDING_SIZE):
+            raise BadIndex(f"A block of vectors has the shape {list(block.shape)} where {len(rows)} pictures are left.")
+        stored[rows] = _checked(block, ids[rows])
+        done += len(block)
+        report("vectors", done, len(ids))
+    if done < len(ids):
+        raise BadIndex(f"Only {done} vectors came for {len(ids)} pictures.")
+    return np.asarray(stored)
+
+
+def _reserve(path: Path, count: int) -> Vectors:
+    stored: Vectors = open_memmap(path, mode="w+", dtype=np.float32, shape=(count, EMBEDDING_SIZE))
+    # A write to a mapped page that finds no room kills the process (SIGBUS): the room is taken beforehand.
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return stored
+
+
+def _blocks(vectors: Blocks) -> Iterator[NDArray[np.floating[Any]]]:
+    if not isinstance(vectors, np.ndarray):
+        yield from vectors
+        return
+    for start in range(0, len(vectors), BLOCK_ROWS):
+        yield vectors[start : start + BLOCK_ROWS]
+
+
+def _checked(block: NDArray[np.floating[Any]], ids: NDArray[np.int64]) -> Vectors:
+    """Return the block in float32, of unit length to the last bit that float32 has."""
+    vectors = np.asarray(block, np.float32)
+    # Not finite where a number is not.
+    off = np.abs(np.sqrt(np.vecdot(vectors, vectors)) - 1)
+    if bad := ids[~(off <= LENGTH_TOLERANCE)].tolist():
+        raise BadIndex(f"The embedding of picture {bad[0]} is not of unit length; embed it again.")
+    return unit(vectors)
+
+
+def _write_search(directory: Path, vectors: Vectors, target: float, method: str | None, seed: int) -> Way:
+    """Write what `method`, or the best way, needs besides ids and vectors."""
+    if method == "exact" or len(vectors) < FEWEST_PICTURES:
+        return exact_way(len(vectors))
+    reduction = Reduction.learn(vectors, DIMENSIONS[-1], seed)
+    products = _products(vectors, reduction)
+    way = choose(vectors, products, target=target, method=method, seed=seed)
+    dimension = way.parameters.reduced_dimension
+    if way.method == "exact":
+        return way
+    np.savez(directory / "reduce.npz", basis=reduction.basis[:dimension])
+    if way.annoy is None:
+        np.save(directory / "reduced.npy", unit(products[:, :dimension]), allow_pickle=False)
+    else:
+        way.annoy.save(str(directory / "index.ann"))
+    return way
+
+
+def _products(vectors: Vectors, reduction: Reduction) -> Vectors:
+    products = np.empty((len(vectors), reduction.dimension), np.float32)
+    for start in range(0, len(vectors), BLOCK_ROWS):
+        np.matmul(vectors[start : start + BLOCK_ROWS], reduction.basis.T, out=products[start : start + BLOCK_ROWS])
+    return products
+
+
+def _manifest(directory: Path, way: Way, count: int, network: str, target: float) -> Manifest:
+    return Manifest(
+        network=network,
+        dimension=EMBEDDING_SIZE,
+        count=count,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        method=way.method,
+        parameters=way.parameters,
+        recall=way.recall,
+        recall_sample=way.sample,
+        recall_target=target,
+        files={name: manifests.describe_file(directory / name) for name in sorted(FILES[way.method])},
+    )
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _silent(_step: str, _done: int, _total: int) -> None:
+    pass

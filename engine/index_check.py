@@ -1,0 +1,48 @@
+"""A last look at a generation, in a process of its own: `python -m engine.index_check DIRECTORY NETWORK`.
+
+Annoy believes its file; should one ever crash it, then here and not in a worker. Exit code 0, or 1 with one
+line on standard error.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from engine.errors import BadIndex
+from engine.index import Index
+from engine.manifest import refuse
+
+NEIGHBOURS = 10
+SAME = 0.9999  # the cosine of a picture with itself or its copy; nothing else in a gallery comes near
+
+
+def self_test(directory: Path, network: str | None, sample: int = 50) -> None:
+    """Open the generation and ask for `sample` of its own pictures.
+
+    Each must come first (or a copy of it), with as many neighbours as there are, up to ten. Raises BadIndex.
+    """
+    index = Index.open(directory, network)
+    count = len(index.ids)
+    rows = np.unique(np.linspace(0, count - 1, min(sample, count)).astype(np.intp))
+    expected = min(NEIGHBOURS, count)
+    for row, hits in zip(rows, index.search(index.vectors_at(rows), NEIGHBOURS), strict=True):
+        if len(hits.ids) != expected:
+            refuse(directory, f"picture {index.ids[row]} has {len(hits.ids)} neighbours instead of {expected}")
+        if hits.similarities[0] < SAME:
+            refuse(directory, f"picture {index.ids[row]} does not find itself")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the check from the command line; the network may be left out."""
+    directory, *network = arguments
+    try:
+        self_test(Path(directory), network[0] if network else None)
+    except BadIndex as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

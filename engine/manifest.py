@@ -1,0 +1,135 @@
+"""What an index generation says of itself: `manifest.json`, read with distrust and written once."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from engine.errors import BadIndex
+
+FORMAT = 1
+METRIC = "cosine"
+NAME = "manifest.json"
+LARGEST_BYTES = 1 << 20  # a real one has about 1,500: whatever is longer was never written by us
+FILES = {
+    "exact": frozenset({"ids.npy", "vectors.npy"}),
+    "scan": frozenset({"ids.npy", "vectors.npy", "reduce.npz", "reduced.npy"}),
+    "annoy": frozenset({"ids.npy", "vectors.npy", "reduce.npz", "index.ann"}),
+}
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """One file of a generation: its length and the SHA-256 of its bytes."""
+
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """How candidates are found; all 0 in a generation that is scanned exactly.
+
+    `reduced_dimension`: numbers left of the 4096; `trees` and `search_k`: Annoy's (0 without Annoy);
+    `candidates`: how many are ranked exactly for ten results.
+    """
+
+    reduced_dimension: int = 0
+    trees: int = 0
+    search_k: int = 0
+    candidates: int = 0
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A generation in words and numbers.
+
+    `method`: "exact" (every vector is compared), "scan" (candidates by a scan of the reduced vectors) or
+    "annoy" (candidates by Annoy's trees over them). `recall`: the share of the true ten that were found for
+    `recall_sample` pictures of the gallery when it was built (1.0 of 0 where nothing is approximate);
+    `recall_target`: what was asked for. `created_at`: ISO 8601, UTC.
+    """
+
+    network: str
+    dimension: int
+    count: int
+    created_at: str
+    method: str
+    parameters: Parameters
+    recall: float
+    recall_sample: int
+    recall_target: float
+    files: dict[str, StoredFile]
+    metric: str = METRIC
+    format: int = FORMAT
+
+    @property
+    def meets_target(self) -> bool:
+        """Whether the measured recall is what was asked for."""
+        return self.recall >= self.recall_target
+
+
+def refuse(directory: Path, reason: str) -> NoReturn:
+    """Raise BadIndex: one sentence with what is wrong and what to do."""
+    raise BadIndex(f"The index {directory} cannot be used: {reason}; run manage.py build_index.")
+
+
+def encode(manifest: Manifest) -> bytes:
+    """Return the one byte sequence that stands for `manifest`; it carries a checksum of itself."""
+    fields = asdict(manifest)
+    return _canonical(fields | {"checksum": hashlib.sha256(_canonical(fields)).hexdigest()})
+
+
+def read(directory: Path) -> Manifest:
+    """Read the manifest of the generation in `directory`. Raises BadIndex if a single byte is not as written."""
+    path = directory / NAME
+    try:
+        with path.open("rb") as file:
+            raw = file.read(LARGEST_BYTES)
+    except OSError as error:
+        refuse(directory, f"{NAME} cannot be read ({error.strerror})")
+    try:
+        manifest = _decode(raw)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        refuse(directory, f"{NAME} is damaged")
+    if encode(manifest) != raw:
+        refuse(directory, f"{NAME} is damaged")
+    return manifest
+
+
+def describe_file(path: Path) -> StoredFile:
+    """Return the length and checksum of a file. Raises OSError."""
+    with path.open("rb") as file:
+        return StoredFile(os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def verify_files(directory: Path, manifest: Manifest) -> None:
+    """Check that the files are the ones the manifest names, every byte of them. Raises BadIndex."""
+    expected = FILES.get(manifest.method)
+    if expected is None or set(manifest.files) != expected:
+        refuse(directory, f"{NAME} names other files than a generation has")
+    if extra := sorted({path.name for path in directory.iterdir()} - expected - {NAME}):
+        refuse(directory, f"{extra[0]} does not belong there")
+    # Lengths first: a truncated file is found without reading gigabytes.
+    for name, stored in sorted(manifest.files.items()):
+        path = directory / name
+        if not path.is_file():
+            refuse(directory, f"{name} is missing")
+        if path.stat().st_size != stored.size_bytes:
+            refuse(directory, f"{name} has {path.stat().st_size} bytes instead of {stored.size_bytes}")
+    for name, stored in sorted(manifest.files.items()):
+        if describe_file(directory / name) != stored:
+            refuse(directory, f"{name} is damaged")
+
+
+def _canonical(fields: dict[str, Any]) -> bytes:
+    return (json.dumps(fields, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _decode(raw: bytes) -> Manifest:
+    fields = json.loads(raw)
+    del fields["checksum"]  # `read` compares it with all the rest
+    files = {name: StoredFile(**stored) for name, stored in fields.pop("files").items()}
+    return Manifest(parameters=Parameters(**fields.pop("parameters")), files=files, **fields)

@@ -1,0 +1,178 @@
+"""From a network's name to its module with its weights in it, checked before it answers anyone."""
+
+import hashlib
+import socket
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from torchvision.models import get_model, get_model_weights  # type: ignore[import-untyped]
+
+from engine import compact
+from engine.errors import BadWeights
+from engine.models import Model, Preprocessing
+
+MAX_FILE_BYTES = 1 << 30  # the largest of them, vgg19_bn, has 575 MB
+CONNECT_TIMEOUT_S = 20
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A float32 module on the CPU that gives [n, 4096], what it wants to see, and its weights' checksum."""
+
+    module: nn.Module
+    preprocessing: Preprocessing
+    sha256: str
+
+
+def load(model: Model, weights: Path | None = None) -> Network:
+    """Build the network with the weights of that file, or else with the bundled or torchvision's own.
+
+    Torchvision's weights are downloaded once into torch's cache. Raises BadWeights.
+    """
+    path = weights or model.bundled or _torchvision_file(model.name)
+    sha256 = _checksum(path)
+    if weights is None and model.sha256 not in (None, sha256):
+        raise BadWeights(f"{path} is damaged (its checksum is not the known one); install simsearch again.")
+    network = _compact(path, sha256) if model.name == "compact" else _torchvision(model, path, sha256)
+    _try_out(network, path)
+    return network
+
+
+def cut(module: nn.Module) -> nn.Module:
+    """Drop a torchvision network's last linear layer: it then gives the [n, 4096] before it, after ReLU."""
+    module.classifier = module.classifier[:-1]  # type: ignore[index]
+    return module
+
+
+def skeleton(name: str) -> nn.Module:
+    """Return torchvision's whole network of that name without numbers (on the meta device)."""
+    with torch.device("meta"):
+        module: nn.Module = get_model(name, weights=None)
+    return module
+
+
+def _compact(path: Path, sha256: str) -> Network:
+    state, metadata = _read_safetensors(path)
+    try:
+        blueprint = compact.Blueprint.from_metadata(metadata)
+    except ValueError as error:
+        raise BadWeights(f"{path} holds no compact network: {error}.") from error
+    module = compact.skeleton(blueprint)
+    _fill(module, state, path, "compact")
+    return Network(module.fuse(), blueprint.preprocessing, sha256)
+
+
+def _torchvision(model: Model, path: Path, sha256: str) -> Network:
+    module = skeleton(model.name)
+    state = _read_safetensors(path)[0] if _is_safetensors(path) else _read_checkpoint(path)
+    _fill(module, state, path, model.name)
+    return Network(cut(module), model.preprocessing, sha256)
+
+
+def _fill(module: nn.Module, state: State, path: Path, name: str) -> None:
+    """Put the numbers of a file into a skeleton: every one of them, each of the right shape."""
+    try:
+        module.load_state_dict(state, strict=True, assign=True)
+    except RuntimeError as error:
+        detail = textwrap.shorten(str(error).partition("\n")[2], 160, placeholder=" …").rstrip(".")
+        raise BadWeights(f"{path} does not hold the weights of {name} ({detail}).") from error
+    module.float().eval().requires_grad_(False)
+
+
+def _try_out(network: Network, path: Path) -> None:
+    """Refuse weights that give no finite embedding; one grey picture finds every NaN and infinity in them."""
+    side = network.preprocessing.input_px
+    try:
+        with torch.inference_mode():
+            finite = bool(network.module(torch.zeros(1, 3, side, side)).isfinite().all())
+    except RuntimeError:  # complex numbers, say
+        finite = False
+    if not finite:
+        raise BadWeights(f"{path} gives no finite embeddings; download or train the weights again.")
+
+
+def _checksum(path: Path) -> str:
+    if not path.is_file():
+        raise BadWeights(f"There is no weights file at {path}; check SIMSEARCH_WEIGHTS.")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise BadWeights(f"{path} is larger than 1 GiB, which no network here needs; check SIMSEARCH_WEIGHTS.")
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BadWeights(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Tell by content: eight bytes of length, then JSON; a torch checkpoint is a ZIP file or a pickle."""
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
+
+
+def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except SafetensorError as error:
+        raise BadWeights(f"{path} is no readable safetensors file ({error}).") from error
+
+
+def _read_checkpoint(path: Path) -> State:
+    """Read a state dict without running what a pickle asks for."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged or hostile pickle can fail in any way
+        raise BadWeights(f"{path} is no plain torch checkpoint (damaged, or more than tensors in it).") from error
+    if not isinstance(state, dict) or not _named_tensors(state):
+        raise BadWeights(f"{path} is no state dict; save it with torch.save(network.state_dict(), …).")
+    return state
+
+
+def _named_tensors(state: dict[object, object]) -> bool:
+    return all(isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items())
+
+
+def _torchvision_file(name: str) -> Path:
+    """Return torchvision's ImageNet weights in torch's cache, downloaded if need be, checked either way."""
+    url = get_model_weights(name).DEFAULT.url
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
+    prefix = path.stem.rpartition("-")[2]  # torchvision's naming: <network>-<start of the sha256>.pth
+    if not path.is_file():
+        _download(name, url, path, prefix)
+    elif not _checksum(path).startswith(prefix):
+        raise BadWeights(f"{path} is damaged (its checksum is not the known one); delete it and start again.")
+    return path
+
+
+def _download(name: str, url: str, path: Path, prefix: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _time_limit(CONNECT_TIMEOUT_S):
+            torch.hub.download_url_to_file(url, str(path), prefix, progress=sys.stderr.isatty())
+    except (OSError, HTTPException, RuntimeError) as error:
+        raise BadWeights(
+            f"The weights of {name} could not be downloaded ({error}); connect this machine to the internet "
+            f"once, or download {url} elsewhere and set SIMSEARCH_WEIGHTS to that file."
+        ) from error
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Bound each wait of torch's downloader, which has no time-out; a firewall would hold it for minutes."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

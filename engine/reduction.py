@@ -1,0 +1,59 @@
+"""4096 numbers to about a hundred: the directions in which the vectors of one gallery differ most."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.ranking import Vectors
+
+SAMPLE = 8000  # rows the directions are learned from; 131 MB while it lasts
+SPARE_DIRECTIONS = 16  # Halko, Martinsson and Tropp 2011, section 4.2: 5 to 10 are enough
+POWER_ITERATIONS = 2  # the same, section 4.5: for a spectrum that falls as slowly as that of embeddings
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """`basis`: float32 [d, 4096], orthonormal rows, the most telling direction first."""
+
+    basis: Vectors
+
+    @classmethod
+    def learn(cls, vectors: Vectors, dimension: int, seed: int) -> Self:
+        """Learn `dimension` directions from a sample of vectors [n, 4096].
+
+        A PCA without centring: the vectors are unit length and compared by their cosine, and with the mean
+        left in and the shortened vectors brought back to unit length, half as many candidates do
+        (0.992 of the true ten are among the best 60 of 10,000, where centred euclidean needs 110).
+        """
+        random = np.random.default_rng(seed)
+        rows = np.sort(random.choice(len(vectors), min(len(vectors), SAMPLE), replace=False))
+        sample = vectors[rows]
+        width = min(dimension + SPARE_DIRECTIONS, vectors.shape[1])
+        span = random.standard_normal((vectors.shape[1], width), dtype=np.float32)
+        for _ in range(POWER_ITERATIONS):
+            span, _ = np.linalg.qr(sample.T @ (sample @ span))
+        projected = sample @ span
+        _, axes = np.linalg.eigh(projected.T @ projected)
+        return cls(np.ascontiguousarray((span @ axes[:, ::-1][:, :dimension]).T))
+
+    @property
+    def dimension(self) -> int:
+        """How many numbers are left."""
+        return len(self.basis)
+
+    def apply(self, vectors: Vectors) -> Vectors:
+        """Return [n, d], each row of unit length, for vectors [n, 4096]."""
+        return unit(vectors @ self.basis.T)
+
+    def first(self, dimension: int) -> "Reduction":
+        """Return the reduction to the first `dimension` directions."""
+        return Reduction(np.ascontiguousarray(self.basis[:dimension]))
+
+
+def unit(vectors: NDArray[np.float32]) -> Vectors:
+    """Return vectors [n, d] brought to unit length; a row of zeros stays one."""
+    lengths = np.sqrt(np.vecdot(vectors, vectors))[:, None]
+    shortened: Vectors = vectors / np.where(lengths > 0, lengths, 1).astype(np.float32)
+    return shortened

@@ -1,0 +1,152 @@
+"""The curators' desk: gallery pictures to keep, queries and index generations to look at."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.db.models import Exists, OuterRef, QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from gallery import curation, doorbell
+from gallery.forms import NewImageForm
+from gallery.models import Embedding, Image, IndexGeneration, Match, Query
+
+admin.site.site_header = admin.site.site_title = "simsearch"
+admin.site.index_title = "Curating the gallery"
+
+
+def _thumbnail(image: Image | None) -> SafeString | str:
+    if image is None:
+        return "—"
+    return format_html('<img src="{}" alt="" width="96" loading="lazy">', image.thumbnail_url)
+
+
+class ReadOnlyAdmin(admin.ModelAdmin[Any]):
+    """Rows that the system writes and people read."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Image)
+class ImageAdmin(admin.ModelAdmin[Image]):
+    list_display = ["thumbnail", "title", "label", "is_hidden", "has_embedding", "created_at"]
+    list_display_links = ["thumbnail", "title"]
+    list_editable = ["label"]
+    list_filter = ["is_hidden", ("label", admin.AllValuesFieldListFilter)]
+    list_per_page = 50
+    search_fields = ["title", "label", "content_hash"]
+    readonly_fields = ["preview", "content_hash", "width_px", "height_px", "problem", "created_at"]
+    actions = ["hide", "show", "rebuild_index"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Image]:
+        embedded = Exists(Embedding.objects.filter(image=OuterRef("content_hash")))
+        return super().get_queryset(request).annotate(embedded=embedded)
+
+    def get_form(self, request: HttpRequest, obj: Image | None = None, change: bool = False, **kwargs: Any) -> Any:
+        """A new picture is uploaded; an old one keeps its file."""
+        return super().get_form(request, obj, change, **(kwargs if obj else kwargs | {"form": NewImageForm}))
+
+    def get_fields(self, request: HttpRequest, obj: Image | None = None) -> Any:
+        fields = ["title", "label", "is_hidden"]
+        return [*fields, *self.readonly_fields] if obj else ["file", *fields]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Image | None = None) -> Any:
+        return self.readonly_fields if obj else []
+
+    def save_model(self, request: HttpRequest, obj: Image, form: ModelForm[Image], change: bool) -> None:
+        if change:
+            super().save_model(request, obj, form, change)
+            return
+        curation.keep(obj, form.cleaned_data["file"])
+        doorbell.ring(doorbell.CURATE)
+
+    @admin.display(description="picture")
+    def thumbnail(self, image: Image) -> SafeString | str:
+        return _thumbnail(image)
+
+    @admin.display(description="picture")
+    def preview(self, image: Image) -> SafeString:
+        return format_html('<img src="{}" alt="" style="max-width: min(100%, 32rem)">', image.picture_url)
+
+    @admin.display(description="embedding", boolean=True, ordering="embedded")
+    def has_embedding(self, image: Any) -> bool:
+        return bool(image.embedded)
+
+    @admin.action(description="Hide the selected pictures from searches")
+    def hide(self, request: HttpRequest, images: QuerySet[Image]) -> None:
+        self.message_user(request, f"{images.update(is_hidden=True)} hidden.", messages.SUCCESS)
+
+    @admin.action(description="Show the selected pictures again")
+    def show(self, request: HttpRequest, images: QuerySet[Image]) -> None:
+        self.message_user(request, f"{images.update(is_hidden=False)} shown.", messages.SUCCESS)
+
+    @admin.action(description="Rebuild the index (whatever is selected)")
+    def rebuild_index(self, request: HttpRequest, images: QuerySet[Image]) -> None:
+        _rebuild(self, request)
+
+
+@admin.register(IndexGeneration)
+class IndexGenerationAdmin(ReadOnlyAdmin):
+    list_display = [
+        "number",
+        "is_active",
+        "state",
+        "network",
+        "images",
+        "recall",
+        "created_at",
+        "activated_at",
+        "error",
+    ]
+    actions = ["rebuild_index"]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description="recall@10")
+    def recall(self, generation: IndexGeneration) -> str:
+        recall = generation.manifest.get("recall")
+        return "—" if recall is None else f"{recall:.3f}"
+
+    @admin.action(description="Rebuild the index (whatever is selected)", permissions=["view"])
+    def rebuild_index(self, request: HttpRequest, generations: QuerySet[IndexGeneration]) -> None:
+        _rebuild(self, request)
+
+
+class MatchInline(admin.TabularInline[Match, Query]):
+    model = Match
+    fields = readonly_fields = ["rank", "similarity", "thumbnail", "image"]
+    can_delete = False
+    extra = 0
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description="picture")
+    def thumbnail(self, match: Match) -> SafeString | str:
+        return _thumbnail(match.image)
+
+
+@admin.register(Query)
+class QueryAdmin(ReadOnlyAdmin):
+    list_display = ["id", "state", "k", "attempts", "error_code", "generation", "total_ms", "created_at"]
+    list_filter = ["state", "error_code"]
+    inlines = [MatchInline]
+
+    @admin.display(description="total, ms")
+    def total_ms(self, query: Query) -> float | None:
+        return query.timings_ms.get("total")
+
+
+def _rebuild(model_admin: admin.ModelAdmin[Any], request: HttpRequest) -> None:
+    doorbell.ring(doorbell.BUILD)
+    model_admin.message_user(
+        request, f"A rebuild for {settings.SIMSEARCH_MODEL} is under way; searches go on meanwhile.", messages.INFO
+    )

@@ -1,0 +1,206 @@
+"""The JSON API. Errors are `{"error": {"code", "message"}}` with a fitting status."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from django.core.exceptions import SuspiciousOperation
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.multipartparser import MultiPartParserError
+from django.shortcuts import get_object_or_404
+from ninja import File, Form, NinjaAPI, Query, Schema, Status
+from ninja.errors import HttpError, ValidationError
+from ninja.files import UploadedFile
+
+from engine.images import Crop
+from gallery import asking, models
+from gallery.errors import Refusal
+from gallery.pages import error_json
+from gallery.queries import Question, waiting_ahead
+
+PAGE_SIZE = 100
+
+api = NinjaAPI(title="simsearch", version="1", description="A picture in, the ten most like it out.")
+
+
+class Accepted(Schema):
+    id: UUID
+    state: str
+    url: str
+    poll_after_ms: int
+
+
+class Error(Schema):
+    code: str
+    message: str
+
+
+class Problem(Schema):
+    error: Error
+
+
+class ImageOut(Schema):
+    id: UUID
+    url: str
+    thumbnail_url: str
+    label: str
+    title: str
+
+
+class MatchOut(Schema):
+    rank: int
+    similarity: float
+    image: ImageOut
+
+
+class IndexOut(Schema):
+    generation: int | None
+    model: str
+    images: int | None
+
+
+class QueryOut(Schema):
+    id: UUID
+    state: str
+    error: Error | None
+    waiting_ahead: int
+    poll_after_ms: int | None
+    timings_ms: dict[str, float]
+    index: IndexOut
+    matches: list[MatchOut]
+
+
+class ImagePage(Schema):
+    page: int
+    pages: int
+    count: int
+    images: list[ImageOut]
+
+
+# --- Calls --------------------------------------------------------------------------------------------------
+
+
+@api.post("/queries", response={202: Accepted, frozenset({413, 415, 422, 404, 429, 503, 507}): Problem})
+def ask(
+    request: HttpRequest,
+    image: Annotated[UploadedFile | None, File()] = None,
+    like: Annotated[UUID | None, Form()] = None,
+    k: Annotated[int, Form(ge=1, le=100)] = 10,
+    crop: Annotated[str | None, Form(description="x,y,w,h as fractions of the upright picture")] = None,
+    label: Annotated[list[str] | None, Form()] = None,
+) -> Status[Any]:
+    """Ask for the k gallery pictures most like an uploaded one, or like a gallery picture."""
+    question = Question(k=k, labels=tuple(label or ()), crop=_crop(crop))
+    if (image is None) == (like is None):
+        raise Refusal("empty" if image is None else "invalid", "Send either a picture as `image` or an id as `like`.")
+    if image is not None:
+        query = asking.ask_with_file(request, image, question)
+    else:
+        query = asking.ask_like(request, _visible(like), question)
+    return Status(202, _accepted(query))
+
+
+@api.get("/queries/{uuid:query_id}", response={200: QueryOut, 404: Problem})
+def query(request: HttpRequest, query_id: UUID) -> dict[str, Any]:
+    """Where a query stands, and its matches once it is done."""
+    row = get_object_or_404(models.Query, pk=query_id)
+    matches = row.matches.filter(image__is_hidden=False).select_related("image")
+    return {
+        "id": row.pk,
+        "state": row.state,
+        "error": {"code": row.error_code, "message": row.error} if row.error_code else None,
+        "waiting_ahead": waiting_ahead(row),
+        "poll_after_ms": None if row.is_finished else asking.poll_after_ms(row),
+        "timings_ms": row.timings_ms,
+        "index": {"generation": row.generation, "model": row.network, "images": row.images},
+        "matches": [
+            {"rank": match.rank, "similarity": round(match.similarity, 4), "image": _image(match.image)}
+            for match in matches
+        ],
+    }
+
+
+@api.get("/images", response={200: ImagePage, 422: Problem})
+def images(
+    request: HttpRequest, label: Annotated[str, Query()] = "", page: Annotated[int, Query(ge=1)] = 1
+) -> dict[str, Any]:
+    """The visible pictures of the gallery, the newest first."""
+    rows = models.Image.objects.visible()
+    pages = Paginator(rows.filter(label=label) if label else rows, PAGE_SIZE)
+    here = list(pages.page(page).object_list) if page <= pages.num_pages else []
+    return {"page": page, "pages": pages.num_pages, "count": pages.count, "images": [_image(row) for row in here]}
+
+
+@api.get("/images/{uuid:image_id}", response={200: ImageOut, 404: Problem})
+def image(request: HttpRequest, image_id: UUID) -> dict[str, Any]:
+    """One visible picture of the gallery."""
+    return _image(_visible(image_id))
+
+
+# --- Between rows and JSON ----------------------------------------------------------------------------------
+
+
+def _crop(text: str | None) -> tuple[float, float, float, float] | None:
+    if not text:
+        return None
+    try:
+        x, y, w, h = (float(part) for part in text.split(","))
+        Crop(x, y, w, h)
+    except ValueError as error:
+        raise Refusal(
+            "invalid", "crop takes four fractions of the picture: x,y,w,h, such as 0.1,0.2,0.5,0.5."
+        ) from error
+    return x, y, w, h
+
+
+def _visible(image_id: UUID | None) -> models.Image:
+    return get_object_or_404(models.Image.objects.visible(), pk=image_id)
+
+
+def _accepted(query: models.Query) -> dict[str, Any]:
+    return {
+        "id": query.pk,
+        "state": query.state,
+        "url": f"/api/queries/{query.pk}",
+        "poll_after_ms": asking.poll_after_ms(query),
+    }
+
+
+def _image(image: models.Image) -> dict[str, Any]:
+    return {
+        "id": image.pk,
+        "url": image.picture_url,
+        "thumbnail_url": image.thumbnail_url,
+        "label": image.label,
+        "title": image.title,
+    }
+
+
+# --- Errors -------------------------------------------------------------------------------------------------
+
+
+@api.exception_handler(Refusal)
+def _refused(request: HttpRequest, refusal: Refusal) -> HttpResponse:
+    return error_json(refusal)
+
+
+@api.exception_handler(Http404)
+def _not_found(request: HttpRequest, error: Http404) -> HttpResponse:
+    return error_json(Refusal("not_found", "There is nothing at this address."))
+
+
+@api.exception_handler(ValidationError)
+def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    told = "; ".join(f"{entry['loc'][-1]}: {entry['msg']}" for entry in error.errors)
+    return error_json(Refusal("invalid", told))
+
+
+@api.exception_handler(MultiPartParserError)
+@api.exception_handler(SuspiciousOperation)
+def _unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
+    return error_json(Refusal("invalid", "The request cannot be read; send a multipart form."))
+
+
+@api.exception_handler(HttpError)
+def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    return error_json(Refusal("invalid", str(error)))

@@ -1,0 +1,9 @@
+from django.apps import AppConfig
+
+
+class GalleryConfig(AppConfig):
+    name = "gallery"
+    verbose_name = "Gallery"
+
+    def ready(self) -> None:
+        from gallery import signals  # noqa: F401  (receivers can be connected only once the models are loaded)

@@ -1,0 +1,259 @@
+"""In the garden: flowers, butterflies, a house."""
+
+import math
+import random
+
+from PIL import Image
+
+from gallery.demonstration.canvas import WHITE, Canvas, Colour, Point, Size, darker, hsv, lighter, mix
+from gallery.demonstration.landscapes import fair_cloud
+from gallery.demonstration.shapes import down_to, leaf, oval, petal, place, polar, rolling, smooth
+
+
+def flower(rng: random.Random, size: Size) -> Image.Image:
+    """One to five large blossoms before greenery out of focus."""
+    canvas = Canvas(size)
+    _greenery(canvas, rng)
+    count = rng.choice((1, 1, 1, 2, 3, 5))
+    hue = rng.choice((0, 340, 320, 290, 265, 45, 25, 52, 350))
+    for i in range(count):
+        at = (canvas.width * ((i + 0.5) / count + rng.uniform(-0.06, 0.06)), canvas.height * rng.uniform(0.36, 0.48))
+        if count > 1:
+            at = (at[0], canvas.height * rng.uniform(0.26, 0.6))
+        radius = min(canvas.unit * 0.36, canvas.width / count * 0.52) * rng.uniform(0.85, 1)
+        _stem(canvas, rng, at, radius)
+        _blossom(canvas, rng, at, radius, hue + rng.uniform(-14, 14))
+    return canvas.image
+
+
+def _greenery(canvas: Canvas, rng: random.Random) -> None:
+    green = rng.uniform(75, 150)
+    spots = [hsv(green + rng.uniform(-20, 20), rng.uniform(0.3, 0.6), rng.uniform(0.28, 0.75)) for _ in range(20)]
+    canvas.blotches(spots)
+    for _ in range(12):
+        at = (canvas.width * rng.random(), canvas.height * rng.random())
+        canvas.ellipse(at, canvas.unit * rng.uniform(0.03, 0.09), hsv(green, 0.3, 0.95), opacity=0.12)
+
+
+def _stem(canvas: Canvas, rng: random.Random, at: Point, radius: float) -> None:
+    green, lean = hsv(rng.uniform(95, 130), 0.65, 0.45), rng.uniform(-0.4, 0.4) * radius
+    foot = canvas.height * 1.02
+    spine = [(at[0] + lean * t * t, at[1] + (foot - at[1]) * t) for t in (i / 10 for i in range(11))]
+    canvas.line(spine, green, radius * 0.09)
+    for side, joint in ((1, spine[6]), (-1, spine[7])):
+        blade = leaf(joint, radius * 0.9, radius * 0.34, 90 - side * rng.uniform(110, 140), 0.8)
+        canvas.fill(blade, (lighter(green, 0.3), darker(green, 0.2)))
+
+
+def _blossom(canvas: Canvas, rng: random.Random, at: Point, radius: float, hue: float) -> None:
+    petals, turn = rng.choice((5, 6, 8, 12, 16, 20)), rng.uniform(0, 360)
+    colour = rng.choice((hsv(hue, 0.75, 0.95), hsv(hue, 0.5, 1), hsv(hue, 0.85, 0.85), (252, 250, 244)))
+    wide, deep = radius * 5.4 / petals, rng.choice((hsv(hue, 0.9, 0.7), hsv(hue + 40, 0.8, 0.95), colour))
+    canvas.glow((at[0] + radius * 0.1, at[1] + radius * 0.16), radius * 1.2, (10, 30, 10), strength=0.7)
+    for layer, share in enumerate((1.0, 0.72) if petals > 6 or rng.random() < 0.5 else (1.0,)):
+        tint = lighter(colour, 0.28 * layer)
+        for i in range(petals):
+            degrees = turn + 360 * (i + layer / 2) / petals
+            edge = darker(tint, 0.16 if i % 2 else 0.05)
+            canvas.polygon(petal(at, radius * share, wide * share, degrees), edge)
+            canvas.polygon(petal(at, radius * share * 0.96, wide * share * 0.8, degrees), tint)
+            canvas.polygon(petal(at, radius * share * 0.68, wide * share * 0.4, degrees), mix(tint, deep, 0.4))
+    _heart(canvas, rng, at, radius * rng.uniform(0.2, 0.34))
+
+
+def _heart(canvas: Canvas, rng: random.Random, at: Point, radius: float) -> None:
+    colour = rng.choice(((250, 200, 40), (245, 170, 30), (110, 66, 30), (240, 220, 90)))
+    canvas.ball(at, radius, colour, shine=0.3)
+    for i in range(90):
+        dot = polar(at, radius * 0.94 * (i / 90) ** 0.5, i * 137.5)
+        canvas.ellipse(dot, radius * 0.06, (darker, lighter)[i % 2](colour, 0.3))
+
+
+def butterfly(rng: random.Random, size: Size) -> Image.Image:
+    """A butterfly with open wings, before blossoms out of focus."""
+    canvas = Canvas(size)
+    hue = rng.uniform(0, 360)
+    canvas.blotches([hsv(hue + rng.uniform(-30, 30), rng.uniform(0.1, 0.28), rng.uniform(0.88, 1)) for _ in range(20)])
+    for _ in range(14):
+        at = (canvas.width * rng.random(), canvas.height * rng.random())
+        canvas.ellipse(at, canvas.unit * rng.uniform(0.03, 0.1), hsv(hue + rng.uniform(-60, 60), 0.3, 1), opacity=0.3)
+    count = rng.choice((1, 1, 1, 1, 2))
+    tint = hue + rng.uniform(120, 240)
+    for i in range(count):
+        at = (canvas.width * ((i + 0.5) / count + rng.uniform(-0.05, 0.05)), canvas.height * rng.uniform(0.45, 0.55))
+        span = min(canvas.unit * 0.5, canvas.width / count * 0.46) * rng.uniform(0.82, 1)
+        _one_butterfly(canvas, rng, at, span, tint + 40 * i)
+    return canvas.image
+
+
+def _one_butterfly(canvas: Canvas, rng: random.Random, at: Point, span: float, hue: float) -> None:
+    """`span` is the reach of one wing."""
+    turn, high, low = rng.uniform(-25, 25), rng.uniform(0.75, 1), rng.uniform(0.65, 0.95)
+    fore = [
+        (0.03, -0.08),
+        (0.25, -0.5 * high),
+        (0.62, -0.82 * high),
+        (0.95, -0.8 * high),
+        (0.9, -0.42),
+        (0.7, -0.08),
+        (0.3, 0.06),
+    ]
+    hind = [
+        (0.03, 0.0),
+        (0.35, -0.02),
+        (0.68, 0.1),
+        (0.74, 0.42 * low),
+        (0.5, 0.72 * low),
+        (0.3, 0.62 * low),
+        (0.1, 0.3),
+    ]
+    rim, colour = (
+        rng.choice(((34, 28, 36), hsv(hue + 20, 0.8, 0.3), hsv(hue, 0.9, 0.42))),
+        hsv(hue, rng.uniform(0.65, 0.9), 0.95),
+    )
+    second = hsv(hue + rng.choice((-30, 30, 45, 160)), 0.7, 1)
+    spots = [(rng.uniform(0.38, 0.68), rng.uniform(-0.55, -0.2), rng.uniform(0.03, 0.07)) for _ in range(3)]
+    for flip in (False, True):
+        for wing, inner in ((hind, second), (fore, colour)):
+            _wing(
+                canvas, [place(smooth(wing), at, span * share, turn, flip=flip) for share in (1, 0.86, 0.5)], rim, inner
+            )
+        for x, y, r in [*spots, (0.48, 0.3 * low, 0.09), (0.86, -0.62 * high, 0.03), (0.84, -0.5, 0.025)]:
+            eye = place([(x, y)], at, span, turn, flip=flip)[0]
+            canvas.ellipse(eye, span * r, rim)
+            canvas.ellipse(eye, span * r * 0.62, lighter(second, 0.5))
+        feeler = place([(0.01, -0.28), (0.06, -0.5), (0.16, -0.66)], at, span, turn, flip=flip)
+        canvas.line(feeler, (40, 34, 40), span * 0.014)
+        canvas.ellipse(feeler[-1], span * 0.022, (40, 34, 40))
+    body = place([(x, y) for x, y in oval((0, 0), 0.055, 0.34)], at, span, turn)
+    canvas.fill(body, ((88, 74, 70), (34, 28, 34)), sideways=True)
+
+
+def _wing(canvas: Canvas, outlines: list[list[Point]], rim: Colour, colour: Colour) -> None:
+    whole, inner, root = outlines
+    canvas.polygon(whole, rim)
+    canvas.fill(inner, (lighter(colour, 0.3), colour, darker(colour, 0.12)))
+    canvas.polygon(root, mix(colour, rim, 0.35), 0.4)
+    for corner in inner[8:48:8]:
+        canvas.line([inner[0], corner], mix(colour, rim, 0.7), canvas.unit * 0.003, 0.7)
+
+
+def house(rng: random.Random, size: Size) -> Image.Image:
+    """A house with a gable roof, its garden and a clear sky."""
+    canvas = Canvas(size)
+    sky = rng.uniform(190, 220)
+    canvas.gradient((hsv(sky, 0.45, 0.96), hsv(sky, 0.1, 1)))
+    for _ in range(rng.randint(1, 3)):
+        fair_cloud(canvas, rng, (canvas.width * rng.random(), canvas.height * rng.uniform(0.1, 0.35)))
+    ground, lawn = canvas.height * rng.uniform(0.78, 0.85), rng.uniform(80, 125)
+    hill = rolling(rng, canvas.width, ground - canvas.unit * 0.06, canvas.unit * 0.04)
+    canvas.fill(down_to(hill, canvas.height), (hsv(lawn, 0.4, 0.75), hsv(lawn, 0.6, 0.5)))
+    wide = min(canvas.width * 0.62, canvas.unit * rng.uniform(0.62, 0.9))
+    left = (canvas.width - wide) * rng.uniform(0.3, 0.7)
+    _bushes(canvas, rng, ground - canvas.unit * 0.02, lawn)
+    _front(canvas, rng, (left, ground), wide, canvas.unit * rng.uniform(0.24, 0.36))
+    canvas.gradient((hsv(lawn, 0.5, 0.68), hsv(lawn, 0.65, 0.42)), ground)
+    path, middle = hsv(35, 0.2, 0.85), left + wide / 2
+    canvas.polygon(
+        [
+            (middle - wide * 0.07, ground),
+            (middle + wide * 0.07, ground),
+            (middle + wide * 0.2, canvas.height),
+            (middle - wide * 0.12, canvas.height),
+        ],
+        path,
+    )
+    if rng.random() < 0.5:
+        _fence(canvas, ground + canvas.unit * 0.06)
+    return canvas.image
+
+
+def _bushes(canvas: Canvas, rng: random.Random, ground: float, hue: float) -> None:
+    for _ in range(rng.randint(2, 6)):
+        x, r = canvas.width * rng.random(), canvas.unit * rng.uniform(0.06, 0.16)
+        canvas.rectangle((x - r * 0.1, ground - r), (x + r * 0.1, ground + r * 0.4), (98, 70, 50))
+        canvas.ball(
+            (x, ground - r * 1.2),
+            r,
+            hsv(hue + rng.uniform(-10, 30), 0.55, 0.55),
+            ry=r * rng.uniform(1, 1.5),
+            shine=0.25,
+        )
+
+
+def _front(canvas: Canvas, rng: random.Random, foot: Point, wide: float, high: float) -> None:
+    """The front wall, its roof, door and windows; `foot` is the lower left corner."""
+    (left, ground), right, top = foot, foot[0] + wide, foot[1] - high
+    wall = rng.choice(
+        (
+            (250, 244, 230),
+            (246, 214, 160),
+            (226, 140, 112),
+            (190, 214, 226),
+            (240, 190, 190),
+            (214, 226, 184),
+            (250, 226, 120),
+        )
+    )
+    roof, trim = (
+        hsv(rng.choice((8, 14, 20, 215, 350, 150)), rng.uniform(0.35, 0.7), rng.uniform(0.35, 0.65)),
+        hsv(rng.uniform(0, 360), 0.6, 0.5),
+    )
+    rise, eave = wide * rng.uniform(0.3, 0.46), wide * 0.07
+    flue = left + wide * rng.choice((0.2, 0.68))
+    canvas.rectangle((flue, top - rise * 0.95), (flue + wide * 0.09, top), darker((190, 90, 70), 0.1))
+    canvas.fill([(left, top), (right, top), (right, ground), (left, ground)], (wall, darker(wall, 0.12)))
+    if rng.random() < 0.5:
+        gable = [(left - eave, top), (left + wide / 2, top - rise), (right + eave, top)]
+    else:
+        gable = [
+            (left - eave, top),
+            (left + wide * 0.16, top - rise * 0.8),
+            (right - wide * 0.16, top - rise * 0.8),
+            (right + eave, top),
+        ]
+    canvas.fill(gable, (lighter(roof, 0.15), darker(roof, 0.2)))
+    canvas.line([gable[0], gable[-1]], darker(roof, 0.45), wide * 0.02)
+    _window(canvas, (left + wide / 2, top - rise * 0.36), wide * 0.1, trim)
+    door = left + wide * 0.5
+    canvas.rectangle(
+        (door - wide * 0.075, ground - high * 0.72), (door + wide * 0.075, ground), trim, radius=wide * 0.02
+    )
+    canvas.ellipse((door + wide * 0.045, ground - high * 0.34), wide * 0.01, (250, 220, 120))
+    for share in (0.2, 0.8) if wide < high * 2.6 else (0.14, 0.32, 0.68, 0.86):
+        _window(canvas, (left + wide * share, ground - high * 0.52), min(wide * 0.15, high * 0.4), trim)
+
+
+def _window(canvas: Canvas, at: Point, side: float, trim: Colour) -> None:
+    (x, y), half = at, side / 2
+    for shutter in (-1, 1):
+        canvas.rectangle(
+            (x + shutter * half * 1.45 - half * 0.35, y - half),
+            (x + shutter * half * 1.45 + half * 0.35, y + half),
+            trim,
+        )
+    canvas.rectangle((x - half * 1.1, y - half * 1.1), (x + half * 1.1, y + half * 1.1), WHITE)
+    canvas.fill(
+        [(x - half, y - half), (x + half, y - half), (x + half, y + half), (x - half, y + half)],
+        ((120, 170, 205), (205, 232, 245)),
+    )
+    for bar in ([(x, y - half), (x, y + half)], [(x - half, y), (x + half, y)]):
+        canvas.line(bar, WHITE, side * 0.08)
+
+
+def _fence(canvas: Canvas, y: float) -> None:
+    step, high = canvas.unit * 0.055, canvas.unit * 0.12
+    for rail in (0.3, 0.7):
+        canvas.rectangle((0, y + high * rail), (canvas.width, y + high * (rail + 0.1)), (238, 236, 230))
+    for i in range(math.ceil(canvas.width / step)):
+        x = i * step
+        canvas.polygon(
+            [
+                (x, y + high),
+                (x, y + high * 0.15),
+                (x + step * 0.28, y),
+                (x + step * 0.56, y + high * 0.15),
+                (x + step * 0.56, y + high),
+            ],
+            WHITE,
+        )

@@ -1,0 +1,29 @@
+"""Refusals: what a person or a program asked for and does not get, with the code and status of the API."""
+
+STATUS_OF_CODE = {
+    "empty": 422,
+    "too_large": 413,
+    "unsupported_format": 415,
+    "corrupt": 422,
+    "too_many_pixels": 422,
+    "invalid": 422,
+    "not_found": 404,
+    "throttled": 429,
+    "busy": 503,
+    "no_space": 507,
+}
+
+
+class Refusal(Exception):
+    """A request that is turned down; its text is a sentence that says what to do."""
+
+    def __init__(self, code: str, message: str, *, retry_after_s: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = STATUS_OF_CODE[code]
+        self.retry_after_s = retry_after_s
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}

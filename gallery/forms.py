@@ -1,0 +1,38 @@
+"""The forms of the site and of the admin."""
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from gallery import curation
+from gallery.errors import Refusal
+from gallery.models import Image
+from gallery.uploads import Upload
+
+PICTURE_TYPES = ".jpg,.jpeg,.png,.webp,.gif,.bmp,.tif,.tiff,.avif,.heic,.heif,image/*"
+
+
+class UploadForm(forms.Form):
+    """The upload of the front page."""
+
+    image = forms.FileField(
+        label="Picture",
+        allow_empty_file=True,  # the refusal of an empty file is ours, with its code
+        error_messages={"required": "Choose a picture first."},
+        widget=forms.FileInput(attrs={"accept": PICTURE_TYPES}),
+    )
+
+
+class NewImageForm(forms.ModelForm[Image]):
+    """A new gallery picture in the admin."""
+
+    file = forms.FileField(label="Picture", widget=forms.FileInput(attrs={"accept": PICTURE_TYPES}))
+
+    class Meta:
+        model = Image
+        fields = ["file", "title", "label", "is_hidden"]
+
+    def clean_file(self) -> Upload:
+        try:
+            return curation.accept_new(self.cleaned_data["file"])
+        except (Refusal, curation.AlreadyThere) as error:
+            raise ValidationError(str(error)) from error

@@ -1,0 +1,112 @@
+"""Index generations as rows: one build at a time, one active generation, switched in one transaction."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from gallery.models import Embedding, IndexGeneration
+
+BUILDING, READY, FAILED = (
+    IndexGeneration.State.BUILDING,
+    IndexGeneration.State.READY,
+    IndexGeneration.State.FAILED,
+)
+LEASE_S = 120  # renewed while the build makes progress
+REBUILD_SHARE = 0.05  # of the gallery newer than the index: past this a rebuild pays
+REBUILD_AT_LEAST = 64
+KEEP = 3
+
+
+class Busy(Exception):
+    """Another build is under way."""
+
+
+class BuildFailed(Exception):
+    """A build that came to nothing; the active generation is unchanged."""
+
+
+def active() -> IndexGeneration | None:
+    return IndexGeneration.objects.filter(is_active=True).first()
+
+
+def newer_than(generation: IndexGeneration | None, network: str) -> int:
+    """How many embeddings of this network the generation does not contain."""
+    rows = Embedding.objects.filter(network=network)
+    if generation and generation.network == network:
+        rows = rows.filter(id__gt=generation.last_embedding)
+    return rows.count()
+
+
+def is_behind(network: str) -> bool:
+    """Whether there is any embedding of this network that the active generation lacks."""
+    return newer_than(active(), network) > 0
+
+
+def is_stale(network: str) -> bool:
+    """Whether a rebuild pays: no generation of this network, or enough that is newer than it."""
+    now, newer = active(), newer_than(active(), network)
+    if now is None or now.network != network:
+        return newer > 0
+    return newer >= max(REBUILD_AT_LEAST, REBUILD_SHARE * now.images)
+
+
+def start(network: str) -> IndexGeneration:
+    """Take the one place of the builder. Raises Busy while another build's lease lasts."""
+    _building().filter(lease_until__lt=timezone.now()).update(
+        state=FAILED, error="The build was stopped before it was finished."
+    )
+    try:
+        with transaction.atomic():
+            return IndexGeneration.objects.create(network=network, lease_until=_lease())
+    except IntegrityError as error:
+        raise Busy("Another build of the index is under way; wait for it, then try again.") from error
+
+
+def keep_alive(generation: IndexGeneration) -> None:
+    """Renew the lease. Raises Busy when the place was lost to another build."""
+    if not _building().filter(pk=generation.pk).update(lease_until=_lease()):
+        raise Busy("This build took too long between two steps and another one took its place.")
+
+
+def activate(generation: IndexGeneration, *, images: int, last_embedding: int, manifest: dict[str, Any]) -> None:
+    """Make a finished build the one that workers search."""
+    now = timezone.now()
+    with transaction.atomic():
+        if (
+            not _building()
+            .filter(pk=generation.pk)
+            .update(state=READY, images=images, last_embedding=last_embedding, manifest=manifest, lease_until=None)
+        ):
+            raise Busy("Another build took the place of this one.")
+        IndexGeneration.objects.filter(is_active=True).update(is_active=False)
+        IndexGeneration.objects.filter(pk=generation.pk).update(is_active=True, activated_at=now)
+    generation.refresh_from_db()
+
+
+def fail(generation: IndexGeneration, reason: str) -> None:
+    _building().filter(pk=generation.pk).update(state=FAILED, error=reason[:500], lease_until=None)
+
+
+def prune() -> set[int]:
+    """Forget all but the active one, the newest three that are ready and the newest three that failed.
+
+    Returns the numbers of those whose directories are still wanted.
+    """
+    kept = {number for state in (READY, FAILED) for number in _newest(state)}
+    IndexGeneration.objects.exclude(number__in=kept).exclude(state=BUILDING).exclude(is_active=True).delete()
+    return set(IndexGeneration.objects.filter(state__in=[READY, BUILDING]).values_list("number", flat=True))
+
+
+def _newest(state: str) -> list[int]:
+    return list(IndexGeneration.objects.filter(state=state).values_list("number", flat=True)[:KEEP])
+
+
+def _building() -> "QuerySet[IndexGeneration]":
+    return IndexGeneration.objects.filter(state=BUILDING)
+
+
+def _lease() -> datetime:
+    return timezone.now() + timedelta(seconds=LEASE_S)

@@ -1,0 +1,97 @@
+"""Is the process alive, and can the system answer?"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from gallery import generations, queries, workers
+
+WAITED_TOO_LONG_S = 10.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """One part of the system: whether it works, and what there is to say about it."""
+
+    ok: bool
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@require_safe
+def healthz(request: HttpRequest) -> JsonResponse:
+    """This process answers."""
+    return JsonResponse({"status": "ok"})
+
+
+@require_safe
+@never_cache
+def readyz(request: HttpRequest) -> JsonResponse:
+    """200 when an upload made now would be answered, else 503; either way each part with its facts."""
+    checks = {name: _run(check) for name, check in CHECKS.items()}
+    ready = all(check.ok for check in checks.values())
+    body = {"ready": ready, "checks": {name: {"ok": c.ok} | c.facts for name, c in checks.items()}}
+    return JsonResponse(body, status=200 if ready else 503)
+
+
+def _run(check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except (DatabaseError, redis.RedisError, OSError) as error:
+        return Check(False, {"problem": type(error).__name__})
+
+
+def _database() -> Check:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return Check(True, {"engine": connection.vendor})
+
+
+def _redis() -> Check:
+    with workers.connect() as client:
+        client.ping()
+    return Check(True)
+
+
+def _worker() -> Check:
+    alive = workers.alive()
+    facts = {
+        "count": len(alive),
+        "device": sorted({entry.device for entry in alive}),
+        "precision": sorted({entry.precision for entry in alive}),
+        "model": sorted({entry.model for entry in alive}),
+    }
+    return Check(bool(alive), facts if alive else facts | {"problem": "No search worker was heard of lately."})
+
+
+def _index() -> Check:
+    active = generations.active()
+    problems = sorted({entry.index_problem for entry in workers.alive()} - {""})
+    return Check(
+        True,  # without an index a search looks at every picture: slower, not wrong
+        {
+            "generation": active.number if active else None,
+            "images": active.images if active else 0,
+            "network": active.network if active else None,
+        }
+        | ({"problem": " ".join(problems)} if problems else {}),
+    )
+
+
+def _waiting() -> Check:
+    oldest_s = queries.oldest_waiting_s()
+    return Check(oldest_s < WAITED_TOO_LONG_S, {"count": queries.waiting(), "oldest_s": round(oldest_s, 1)})
+
+
+CHECKS: dict[str, Callable[[], Check]] = {
+    "database": _database,
+    "redis": _redis,
+    "worker": _worker,
+    "index": _index,
+    "waiting": _waiting,
+}

@@ -1,0 +1,44 @@
+"""The first to see a request: when it came, and whether its body is too large to be read at all."""
+
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils import timezone
+
+from gallery.errors import Refusal
+from gallery.pages import refuse
+
+RECEIVED_AT = "simsearch.received_at"  # a key of request.META
+
+CHUNK_BYTES = 2**16
+# A client reads no answer before it has sent its body, so a refused body is read to its end, within reason.
+DRAIN_BYTES = 2**26
+
+
+class UploadLimitMiddleware:
+    """Notes when the request came; answers 413 from the header alone, before anything is kept in memory or on disk."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request.META[RECEIVED_AT] = timezone.now()
+        if _body_bytes(request) > settings.FILE_UPLOAD_MAX_MEMORY_SIZE:
+            return self._refuse(request)
+        return self.get_response(request)
+
+    def _refuse(self, request: HttpRequest) -> HttpResponse:
+        left = min(_body_bytes(request), DRAIN_BYTES)
+        while left > 0 and (chunk := request.read(min(left, CHUNK_BYTES))):
+            left -= len(chunk)
+        limit_mb = settings.SIMSEARCH_MAX_UPLOAD_BYTES // 2**20
+        message = f"The file is larger than {limit_mb} MB; send a smaller one."
+        return refuse(request, Refusal("too_large", message))
+
+
+def _body_bytes(request: HttpRequest) -> int:
+    try:
+        return int(request.META.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        return 0

@@ -1,0 +1,226 @@
+"""What is kept: gallery pictures, their embeddings, index generations, queries and their matches."""
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Exists, OuterRef, Q
+from django.urls import reverse
+from django.utils import timezone
+
+
+class ImageQuerySet(models.QuerySet["Image"]):
+    def visible(self) -> "ImageQuerySet":
+        return self.filter(is_hidden=False)
+
+    def embedded(self, network: str) -> "ImageQuerySet":
+        return self.filter(Exists(Embedding.objects.filter(image=OuterRef("content_hash"), network=network)))
+
+    def not_embedded(self, network: str) -> "ImageQuerySet":
+        return self.filter(
+            ~Exists(Embedding.objects.filter(image=OuterRef("content_hash"), network=network)), problem=""
+        )
+
+
+class Image(models.Model):
+    """A gallery picture. Its two files are re-encoded JPEGs, named after its id."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    content_hash = models.CharField(
+        max_length=64, unique=True, editable=False, help_text="sha256 of the file as it came"
+    )
+    title = models.CharField(max_length=200, blank=True)
+    label = models.CharField(max_length=100, blank=True, db_index=True)
+    width_px = models.PositiveIntegerField(editable=False)
+    height_px = models.PositiveIntegerField(editable=False)
+    is_hidden = models.BooleanField("hidden", default=False, db_index=True)
+    problem = models.CharField(
+        max_length=200, blank=True, editable=False, help_text="why this picture could not be embedded"
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False, db_index=True)
+
+    objects = ImageQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "id"]
+
+    def __str__(self) -> str:
+        return self.title or str(self.id)
+
+    def get_absolute_url(self) -> str:
+        return reverse("image", args=[self.pk])
+
+    @property
+    def picture_url(self) -> str:
+        return reverse("image_picture", args=[self.pk])
+
+    @property
+    def thumbnail_url(self) -> str:
+        return reverse("image_thumbnail", args=[self.pk])
+
+    @property
+    def picture_path(self) -> Path:
+        return settings.MEDIA_ROOT / "gallery" / self.pk.hex[:2] / f"{self.pk}.jpg"
+
+    @property
+    def thumbnail_path(self) -> Path:
+        return settings.MEDIA_ROOT / "thumbnails" / self.pk.hex[:2] / f"{self.pk}.jpg"
+
+
+class Embedding(models.Model):
+    """What one network makes of one picture: 4096 float16 numbers of unit length, little-endian.
+
+    It belongs to the content, not to the row: it stays when a picture is deleted (until `prune`), so that the same
+    file coming back costs nothing.
+    """
+
+    image = models.ForeignKey(
+        Image,
+        to_field="content_hash",
+        db_column="content_hash",
+        db_constraint=False,
+        on_delete=models.DO_NOTHING,
+        related_name="embeddings",
+    )
+    network = models.CharField(max_length=64, help_text="name, weights checksum and preprocessing version")
+    vector = models.BinaryField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["image", "network"], name="one_embedding_per_content_and_network")
+        ]
+        indexes = [models.Index(fields=["network", "id"], name="embeddings_in_order")]
+
+    def __str__(self) -> str:
+        return f"{self.network} of {self.image_id}"
+
+
+class IndexGeneration(models.Model):
+    """One immutable index directory, `index/<number>/`. At most one is active."""
+
+    class State(models.TextChoices):
+        BUILDING = "building"
+        READY = "ready"
+        FAILED = "failed"
+
+    number = models.AutoField(primary_key=True)
+    network = models.CharField(max_length=64)
+    state = models.CharField(max_length=10, choices=State, default=State.BUILDING)
+    is_active = models.BooleanField(default=False)
+    images = models.PositiveIntegerField(default=0)
+    last_embedding = models.BigIntegerField(
+        default=0, help_text="embeddings with a higher id are newer than this generation"
+    )
+    manifest = models.JSONField(default=dict)
+    error = models.CharField(max_length=500, blank=True)
+    lease_until = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    activated_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["is_active"], condition=Q(is_active=True), name="one_active_generation"),
+            models.UniqueConstraint(fields=["state"], condition=Q(state="building"), name="one_build_at_a_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"generation {self.number}"
+
+    @property
+    def directory(self) -> Path:
+        return settings.INDEX_ROOT / str(self.number)
+
+
+class Query(models.Model):
+    """An accepted question. Its state changes only in `gallery.queries`."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    like = models.ForeignKey(Image, null=True, on_delete=models.SET_NULL, related_name="+")
+    has_picture = models.BooleanField(help_text="an upload; otherwise `like` is the question")
+    k = models.PositiveSmallIntegerField(default=10)
+    crop: "models.JSONField[Any, list[float] | None]" = models.JSONField(
+        null=True, help_text="x, y, w, h as fractions of the upright picture"
+    )
+    labels: "models.JSONField[Any, list[str]]" = models.JSONField(default=list)
+
+    attempts = models.PositiveSmallIntegerField(default=0)
+    claim = models.UUIDField(null=True, help_text="the run that has it now")
+    lease_until = models.DateTimeField(null=True)
+
+    error_code = models.CharField(max_length=40, blank=True)
+    error = models.CharField(max_length=300, blank=True)
+    generation = models.PositiveIntegerField(null=True)
+    network = models.CharField(max_length=64, blank=True)
+    images = models.PositiveIntegerField(null=True, help_text="how many gallery pictures were compared")
+    timings_ms: "models.JSONField[Any, dict[str, float]]" = models.JSONField(default=dict)
+
+    created_at = models.DateTimeField(default=timezone.now, help_text="when the upload was received")
+    waiting_since = models.DateTimeField(default=timezone.now)
+    claimed_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name_plural = "queries"
+        ordering = ["-created_at"]
+        constraints = [
+            models.CheckConstraint(condition=Q(k__gte=1, k__lte=100), name="k_is_1_to_100"),
+            models.CheckConstraint(
+                condition=Q(state__in=["waiting", "running", "done", "failed"]), name="query_state_is_known"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["state", "created_at"], name="queries_by_state"),
+            models.Index(fields=["created_at"], name="queries_by_age"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    def get_absolute_url(self) -> str:
+        return reverse("query", args=[self.pk])
+
+    @property
+    def picture_url(self) -> str | None:
+        """Where the browser finds the picture that was asked about; None when it is gone."""
+        if self.has_picture:
+            return reverse("query_picture", args=[self.pk])
+        return self.like.picture_url if self.like else None
+
+    @property
+    def picture_path(self) -> Path:
+        return settings.MEDIA_ROOT / "queries" / self.pk.hex[:2] / f"{self.pk}.jpg"
+
+    @property
+    def is_finished(self) -> bool:
+        return self.state in {self.State.DONE, self.State.FAILED}
+
+
+class Match(models.Model):
+    """One of the gallery pictures most like a query's picture."""
+
+    query = models.ForeignKey(Query, on_delete=models.CASCADE, related_name="matches")
+    rank = models.PositiveSmallIntegerField(help_text="1 is the most similar")
+    similarity = models.FloatField(help_text="cosine, -1 to 1")
+    image = models.ForeignKey(Image, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        verbose_name_plural = "matches"
+        ordering = ["rank"]
+        constraints = [
+            models.UniqueConstraint(fields=["query", "rank"], name="one_match_per_rank"),
+            models.UniqueConstraint(fields=["query", "image"], name="one_match_per_image"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.rank}: {self.similarity:.3f}"

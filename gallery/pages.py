@@ -1,0 +1,44 @@
+"""How a refusal looks: JSON under /api/, a page elsewhere. And what every page with an upload form shows."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.timesince import timesince
+
+from gallery.errors import Refusal
+from gallery.forms import UploadForm
+
+
+def with_upload_form(context: dict[str, Any]) -> dict[str, Any]:
+    """The context of a page on which a picture can be uploaded."""
+    now = timezone.now()
+    kept_for = timesince(now - timedelta(seconds=settings.SIMSEARCH_QUERY_TTL_S), now, depth=1)
+    limit = settings.SIMSEARCH_MAX_UPLOAD_BYTES
+    return context | {"form": UploadForm(), "max_upload_bytes": limit, "kept_for": kept_for}
+
+
+def refuse(request: HttpRequest, refusal: Refusal) -> HttpResponse:
+    """The answer to a request that is turned down, with the refusal's status and headers."""
+    if request.path.startswith("/api/"):
+        return error_json(refusal)
+    context = with_upload_form({"error": refusal.message})
+    response = render(request, "gallery/home.html", context, status=refusal.status)
+    for name, value in refusal.headers.items():
+        response[name] = value
+    return response
+
+
+def error_json(refusal: Refusal) -> JsonResponse:
+    body = {"error": {"code": refusal.code, "message": refusal.message}}
+    return JsonResponse(body, status=refusal.status, headers=refusal.headers)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler404."""
+    if request.path.startswith("/api/"):
+        return error_json(Refusal("not_found", "There is nothing at this address."))
+    return render(request, "gallery/not_found.html", status=404)

@@ -1,0 +1,240 @@
+"""The life of a query. Every change of state is one guarded UPDATE, so whoever comes second changes nothing.
+
+WAITING -> RUNNING -> DONE | FAILED          RUNNING -> WAITING when its lease is over
+"""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F, QuerySet
+from django.utils import timezone
+
+from gallery import doorbell, files
+from gallery.errors import Refusal
+from gallery.models import Image, Match, Query
+from gallery.uploads import Upload
+
+MAX_ATTEMPTS = 3
+# The task is killed at its time limit; a row that is still RUNNING a little later belongs to nobody.
+LEASE_MARGIN_S = 5
+WAITING, RUNNING, DONE, FAILED = Query.State.WAITING, Query.State.RUNNING, Query.State.DONE, Query.State.FAILED
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked about a picture: how many matches, of which labels, of which part of it."""
+
+    k: int = 10
+    labels: tuple[str, ...] = ()
+    crop: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Queries that one run owns until the lease is over."""
+
+    token: uuid.UUID
+    queries: Sequence[Query]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run found for one query: gallery picture ids with their cosines, best first."""
+
+    matches: Sequence[tuple[uuid.UUID, float]]
+    images: int
+    network: str
+    generation: int | None
+    timings_ms: dict[str, float]
+
+
+# --- Asking -------------------------------------------------------------------------------------------------
+
+
+def ask(upload: Upload, question: Question, received_at: datetime) -> Query:
+    """Keep an accepted upload as a waiting query. Raises Refusal `busy` or `no_space`."""
+    query = _new(question, received_at, has_picture=True)
+    try:
+        files.write(query.picture_path, upload.picture)
+        _save(query)
+    except OSError as error:
+        files.remove(query.picture_path)
+        raise Refusal("no_space", "The server has no room for another picture right now.") from error
+    except BaseException:
+        files.remove(query.picture_path)
+        raise
+    return query
+
+
+def ask_like(image: Image, question: Question, received_at: datetime) -> Query:
+    """Keep "more like this gallery picture" as a waiting query. Raises Refusal `busy`."""
+    query = _new(question, received_at, has_picture=False, like=image)
+    _save(query)
+    return query
+
+
+def _new(question: Question, received_at: datetime, **fields: Any) -> Query:
+    if Query.objects.filter(state=WAITING).count() >= settings.SIMSEARCH_MAX_WAITING:
+        raise Refusal("busy", "Too many pictures are waiting; try again in a moment.", retry_after_s=5)
+    return Query(
+        k=question.k,
+        labels=list(question.labels),
+        crop=list(question.crop) if question.crop else None,
+        created_at=received_at,
+        **fields,
+    )
+
+
+def _save(query: Query) -> None:
+    with transaction.atomic():
+        query.waiting_since = timezone.now()
+        query.timings_ms = {"accept": _ms(query.waiting_since - query.created_at)}
+        query.save(force_insert=True)
+        doorbell.ring(doorbell.ANSWER)
+
+
+# --- Answering ----------------------------------------------------------------------------------------------
+
+
+def claim(limit: int) -> Claim:
+    """Take up to `limit` waiting queries, the oldest first.
+
+    One that was tried before comes alone: if it kills its worker it takes no other query with it.
+    """
+    token, now = uuid.uuid4(), timezone.now()
+    with transaction.atomic():
+        ids = _next_ids(limit)
+        Query.objects.filter(id__in=ids, state=WAITING).update(
+            state=RUNNING,
+            claim=token,
+            attempts=F("attempts") + 1,
+            claimed_at=now,
+            lease_until=now + timedelta(seconds=settings.SIMSEARCH_ANSWER_LIMIT_S + LEASE_MARGIN_S),
+        )
+    mine = Query.objects.filter(id__in=ids, claim=token).select_related("like").order_by("created_at")
+    return Claim(token, list(mine) if ids else [])
+
+
+def _next_ids(limit: int) -> list[uuid.UUID]:
+    waiting = Query.objects.filter(state=WAITING).order_by("created_at")
+    if connection.features.has_select_for_update_skip_locked:
+        waiting = waiting.select_for_update(skip_locked=True)
+    rows = list(waiting.values_list("id", "attempts")[:limit])
+    if rows and rows[0][1] > 0:
+        return [rows[0][0]]
+    return [id_ for id_, attempts in rows if attempts == 0]
+
+
+def finish(token: uuid.UUID, answers: dict[Query, Answer]) -> int:
+    """Write the matches and DONE in one transaction; a query that this claim no longer owns is left alone.
+
+    Returns how many queries were finished.
+    """
+    with transaction.atomic():
+        finished = [query for query, answer in answers.items() if _done(query, token, answer)]
+        _write_matches({query: answers[query].matches for query in finished})
+    return len(finished)
+
+
+def _done(query: Query, token: uuid.UUID, answer: Answer) -> bool:
+    now = timezone.now()
+    timings = query.timings_ms | answer.timings_ms | {"total": _ms(now - query.created_at)}
+    owned = Query.objects.filter(id=query.pk, state=RUNNING, claim=token)
+    return bool(
+        owned.update(
+            state=DONE,
+            finished_at=now,
+            claim=None,
+            lease_until=None,
+            generation=answer.generation,
+            network=answer.network,
+            images=answer.images,
+            timings_ms=timings,
+        )
+    )
+
+
+def _write_matches(matches: dict[Query, Sequence[tuple[uuid.UUID, float]]]) -> None:
+    wanted = {image for found in matches.values() for image, _ in found}
+    # A picture may have been deleted since the search; its row would break the whole batch.
+    still_there = set(Image.objects.filter(id__in=wanted).values_list("id", flat=True))
+    Match.objects.bulk_create(
+        Match(query=query, rank=rank, similarity=similarity, image_id=image)
+        for query, found in matches.items()
+        for rank, (image, similarity) in enumerate((m for m in found if m[0] in still_there), start=1)
+    )
+
+
+def fail(token: uuid.UUID, query: Query, code: str, reason: str) -> bool:
+    """End a query that cannot be answered. Returns False if this claim no longer owns it."""
+    owned = Query.objects.filter(id=query.pk, state=RUNNING, claim=token)
+    return bool(_fail(owned, code, reason))
+
+
+def give_back(token: uuid.UUID) -> int:
+    """Let go of what this claim has not finished (its run broke): wait again, or fail after the third attempt."""
+    return _release(Query.objects.filter(state=RUNNING, claim=token))
+
+
+# --- Watching over them -------------------------------------------------------------------------------------
+
+
+def release_overdue() -> int:
+    """The same for what is RUNNING past its lease. Returns how many were touched."""
+    return _release(Query.objects.filter(state=RUNNING, lease_until__lt=timezone.now()))
+
+
+def _release(rows: "QuerySet[Query]") -> int:
+    failed = _fail(
+        rows.filter(attempts__gte=MAX_ATTEMPTS),
+        "gave_up",
+        f"The search stopped {MAX_ATTEMPTS} times while it looked at this picture. Try another picture.",
+    )
+    released = rows.update(state=WAITING, claim=None, lease_until=None, waiting_since=timezone.now())
+    return failed + released
+
+
+def waiting() -> int:
+    return Query.objects.filter(state=WAITING).count()
+
+
+def waiting_ahead(query: Query) -> int:
+    """How many queries will be claimed before this one."""
+    if query.state != WAITING:
+        return 0
+    return Query.objects.filter(state=WAITING, created_at__lt=query.created_at).count()
+
+
+def oldest_waiting_s() -> float:
+    """The age of the oldest waiting query in seconds; 0 when none waits."""
+    oldest = Query.objects.filter(state=WAITING).order_by("created_at").values_list("waiting_since", flat=True).first()
+    return max(0.0, (timezone.now() - oldest).total_seconds()) if oldest else 0.0
+
+
+def expire(older_than: datetime) -> int:
+    """Delete finished queries from before `older_than`, with their pictures."""
+    old = Query.objects.filter(state__in=[DONE, FAILED], created_at__lt=older_than)
+    return delete(old.iterator(chunk_size=500))
+
+
+def delete(queries: Iterable[Query]) -> int:
+    count = 0
+    for query in queries:
+        query.delete()
+        count += 1
+    return count
+
+
+def _fail(rows: "QuerySet[Query]", code: str, reason: str) -> int:
+    return rows.update(
+        state=FAILED, error_code=code, error=reason, finished_at=timezone.now(), claim=None, lease_until=None
+    )
+
+
+def _ms(span: timedelta) -> float:
+    return round(span.total_seconds() * 1000, 1)

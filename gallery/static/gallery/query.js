@@ -1,0 +1,46 @@
+// The page of a query: keeps looking while the network is away, tells screen readers, copies the link.
+
+const RETRY_MS = 2000;
+const lost = document.getElementById("lost");
+const announcement = document.getElementById("announcement");
+const copy = document.getElementById("copy-link");
+
+function lookAgain(event) {
+  if (event.detail.xhr.status === 404) {
+    location.reload();
+    return;
+  }
+  lost.hidden = false;
+  setTimeout(() => event.detail.elt.dispatchEvent(new Event("again")), RETRY_MS);
+}
+
+function announce() {
+  lost.hidden = true;
+  const state = document.getElementById("answer-title").textContent;
+  if (announcement.textContent !== state) announcement.textContent = state;
+}
+
+async function copyLink() {
+  if (navigator.clipboard) await navigator.clipboard.writeText(location.href);
+  else copyTheOldWay(location.href);
+  const label = copy.textContent;
+  copy.textContent = announcement.textContent = "Link copied";
+  setTimeout(() => (copy.textContent = label), RETRY_MS);
+}
+
+// Over plain HTTP, on a home network say, browsers give pages no clipboard.
+function copyTheOldWay(text) {
+  const field = document.createElement("textarea");
+  field.value = text;
+  document.body.append(field);
+  field.select();
+  document.execCommand("copy");
+  field.remove();
+}
+
+for (const name of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
+  document.addEventListener(name, lookAgain);
+}
+document.addEventListener("htmx:afterSwap", announce);
+copy.addEventListener("click", copyLink);
+copy.hidden = false;

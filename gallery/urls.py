@@ -1,0 +1,21 @@
+"""The addresses of the site, the API and the health pages."""
+
+from django.urls import path
+
+from gallery import health, metrics, views
+from gallery.api import api
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("q/<uuid:query_id>", views.query, name="query"),
+    path("q/<uuid:query_id>/picture.jpg", views.query_picture, name="query_picture"),
+    path("gallery/", views.browse, name="browse"),
+    path("gallery/<uuid:image_id>", views.image, name="image"),
+    path("gallery/<uuid:image_id>/picture.jpg", views.image_picture, name="image_picture"),
+    path("gallery/<uuid:image_id>/thumbnail.jpg", views.image_thumbnail, name="image_thumbnail"),
+    path("gallery/<uuid:image_id>/like", views.more_like, name="more_like"),
+    path("api/", api.urls),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("metrics", metrics.metrics, name="metrics"),
+]

@@ -1,0 +1,118 @@
+"""The pages of the site: parse, call one function, render."""
+
+from pathlib import Path
+from uuid import UUID
+
+from django.core.paginator import Page, Paginator
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django_htmx.middleware import HtmxDetails
+
+from gallery import asking
+from gallery.errors import Refusal
+from gallery.forms import UploadForm
+from gallery.models import Image, Query
+from gallery.pages import refuse, with_upload_form
+from gallery.queries import Question, waiting_ahead
+
+PAGE_SIZE = 48
+
+
+class HtmxRequest(HttpRequest):
+    htmx: HtmxDetails
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def home(request: HttpRequest) -> HttpResponse:
+    """The upload form; a posted picture becomes a query and the browser is sent to its page."""
+    if request.method != "POST":
+        context = with_upload_form({"images": Image.objects.visible().count()})
+        return render(request, "gallery/home.html", context)
+    form = UploadForm(request.POST, request.FILES)
+    if not form.is_valid():
+        return refuse(request, Refusal("empty", "Choose a picture first."))
+    try:
+        query = asking.ask_with_file(request, form.cleaned_data["image"], Question())
+    except Refusal as refusal:
+        return refuse(request, refusal)
+    return _see(query)
+
+
+@require_POST
+def more_like(request: HttpRequest, image_id: UUID) -> HttpResponse:
+    try:
+        query = asking.ask_like(request, _image(request, image_id), Question())
+    except Refusal as refusal:
+        return refuse(request, refusal)
+    return _see(query)
+
+
+@require_safe
+@cache_control(no_store=True)
+def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
+    """The page of a query; htmx asks for its changing part alone."""
+    row = get_object_or_404(Query.objects.select_related("like"), pk=query_id)
+    context = {
+        "query": row,
+        "matches": row.matches.filter(image__is_hidden=False).select_related("image"),
+        "ahead": waiting_ahead(row),
+        "poll_after_ms": asking.poll_after_ms(row),
+    }
+    if request.htmx:
+        return render(request, "gallery/_query.html", context)
+    return render(request, "gallery/query.html", with_upload_form(context))
+
+
+@require_safe
+def browse(request: HttpRequest) -> HttpResponse:
+    label = request.GET.get("label", "")
+    images = Image.objects.visible()
+    labels = images.exclude(label="").order_by("label").values_list("label", flat=True).distinct()
+    page: Page[Image] = Paginator(images.filter(label=label) if label else images, PAGE_SIZE).get_page(
+        request.GET.get("page")
+    )
+    return render(request, "gallery/browse.html", {"page": page, "label": label, "labels": labels})
+
+
+@require_safe
+def image(request: HttpRequest, image_id: UUID) -> HttpResponse:
+    return render(request, "gallery/image.html", {"image": _image(request, image_id)})
+
+
+@require_safe
+@cache_control(private=True, max_age=3600)
+def image_picture(request: HttpRequest, image_id: UUID) -> FileResponse:
+    return _jpeg(_image(request, image_id).picture_path)
+
+
+@require_safe
+@cache_control(private=True, max_age=3600)
+def image_thumbnail(request: HttpRequest, image_id: UUID) -> FileResponse:
+    return _jpeg(_image(request, image_id).thumbnail_path)
+
+
+@require_safe
+@cache_control(private=True, max_age=3600)
+def query_picture(request: HttpRequest, query_id: UUID) -> FileResponse:
+    return _jpeg(get_object_or_404(Query, pk=query_id, has_picture=True).picture_path)
+
+
+def _image(request: HttpRequest, image_id: UUID) -> Image:
+    """The one door from an address to a gallery picture: hidden ones are there for the staff alone."""
+    images = Image.objects.all() if request.user.is_staff else Image.objects.visible()
+    return get_object_or_404(images, pk=image_id)
+
+
+def _jpeg(path: Path) -> FileResponse:
+    try:
+        return FileResponse(path.open("rb"), content_type="image/jpeg")
+    except FileNotFoundError as error:
+        raise Http404 from error
+
+
+def _see(query: Query) -> HttpResponse:
+    response = redirect(query)
+    response.status_code = 303  # the browser shall GET the page, whatever it did here
+    return response

@@ -1,0 +1,53 @@
+"""What the workers say about themselves, kept in Redis for a few seconds: who is alive, on which device."""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+
+import redis
+from django.conf import settings
+
+KEY = "simsearch:workers"
+ALIVE_S = 15  # five sweeps
+
+
+@dataclass(frozen=True)
+class Report:
+    """One search worker process, as of `at` (seconds since the epoch)."""
+
+    name: str
+    device: str
+    precision: str
+    model: str
+    network: str
+    generation: int | None
+    index_problem: str
+    at: float
+
+
+def connect() -> redis.Redis:
+    """A client that gives up in time. `ping()` and the rest raise redis.RedisError."""
+    client: redis.Redis = redis.Redis.from_url(
+        settings.REDIS_URL,
+        socket_timeout=settings.REDIS_TIMEOUT_S,
+        socket_connect_timeout=settings.REDIS_TIMEOUT_S,
+        retry=None,
+    )
+    return client
+
+
+def report(entry: Report) -> None:
+    """Say that this worker is alive. Raises redis.RedisError."""
+    with connect() as client:
+        client.hset(KEY, entry.name, json.dumps(asdict(entry)))
+        client.expire(KEY, 3600)
+
+
+def alive() -> list[Report]:
+    """The workers that were heard of lately; drops the others. Raises redis.RedisError."""
+    with connect() as client:
+        entries = [Report(**json.loads(text)) for text in client.hgetall(KEY).values()]
+        gone = [entry.name for entry in entries if entry.at < time.time() - ALIVE_S]
+        if gone:
+            client.hdel(KEY, *gone)
+    return [entry for entry in entries if entry.name not in gone]

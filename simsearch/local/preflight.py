@@ -1,0 +1,168 @@
+"""What is looked at before anything is started: each refusal is one sentence that says what to do."""
+
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+REDIS_TIMEOUT_S = 3.0
+# sun_path holds 108 bytes on Linux and 104 on macOS, and supervisor binds `<name>.<pid>` first.
+MAX_SOCKET_DIR_BYTES = 75
+# Outside these a path would have to be quoted in a Redis address, and each library quotes differently.
+PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
+UNQUOTABLE = set('%"\\\n')
+
+
+class StartError(Exception):
+    """One clear sentence on why the system cannot start."""
+
+
+def photos_folder(text: str) -> Path | None:
+    """The folder to import; None when none was given."""
+    if not text:
+        return None
+    folder = Path(text).expanduser().absolute()
+    if not folder.is_dir():
+        raise StartError(f"There is no folder {folder}; give one with pictures: make run PHOTOS=folder")
+    return folder
+
+
+def writable_directory(directory: Path) -> Path:
+    """Make `directory` and see that files can be made in it."""
+    if set(str(directory)) & UNQUOTABLE:
+        raise StartError(
+            f"{directory} has a character in its name that supervisor cannot quote; set SIMSEARCH_DATA_DIR."
+        )
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=directory).close()
+    except OSError as error:
+        raise StartError(f"Cannot write to {directory} ({error.strerror}); set SIMSEARCH_DATA_DIR.") from error
+    return directory
+
+
+@contextmanager
+def only_one(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory for as long as the block runs; the kernel lets go of it whatever happens to us."""
+    with (data_dir / "running.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            raise StartError(
+                f"simsearch is already running on {data_dir} (process {lock.read().strip()}); "
+                "stop it first, or choose another place for this one: SIMSEARCH_DATA_DIR=folder make run"
+            ) from error
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+
+
+def free_port(host: str, port: int) -> None:
+    """Raise `StartError` when nobody could listen there."""
+    try:
+        with closing(_listen(host, port)):
+            return
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            advice = f"Port {port} is in use on {host}; choose another: make run PORT={min(port + 1, 65535)}"
+        elif error.errno == errno.EACCES:
+            advice = f"Port {port} needs more rights than you have; choose another: make run PORT=8000"
+        else:
+            advice = f"Cannot listen on {host} ({error.strerror}); choose an address of this machine: HOST=127.0.0.1"
+        raise StartError(advice) from error
+
+
+def spare_port(preferred: int) -> int:
+    """`preferred` if it is free on the loopback, else any other."""
+    for port in (preferred, 0):
+        try:
+            with closing(_listen("127.0.0.1", port)) as listener:
+                return int(listener.getsockname()[1])
+        except OSError:
+            continue
+    raise StartError("There is no free port on 127.0.0.1.")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn does: no wait after a restart
+        listener.bind(address)
+        listener.listen(1)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def reachable_redis(url: str) -> None:
+    """Raise `StartError`, without the password, when the Redis that the user chose does not answer."""
+    try:
+        _ping(url)
+    except (redis.RedisError, OSError, ValueError) as error:
+        raise StartError(f"Redis at {without_password(url)} (REDIS_URL) does not answer: {error}") from error
+
+
+def answers(url: str) -> bool:
+    """Whether this Redis is up and has read what it kept."""
+    try:
+        _ping(url)
+    except (redis.RedisError, OSError):
+        return False
+    return True
+
+
+def _ping(url: str) -> None:
+    never_again = Retry(NoBackoff(), 0)
+    with closing(
+        redis.Redis.from_url(
+            url, socket_connect_timeout=REDIS_TIMEOUT_S, socket_timeout=REDIS_TIMEOUT_S, retry=never_again
+        )
+    ) as client:
+        client.ping()
+
+
+def without_password(url: str) -> str:
+    """The address as it may be shown."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+
+
+def socket_directory(data_dir: Path) -> Path:
+    """Where the sockets live: `run/` in the data directory, or a short owner-only place when its name won't do."""
+    inside = data_dir / "run"
+    if len(os.fsencode(inside)) <= MAX_SOCKET_DIR_BYTES and PLAIN_PATH.fullmatch(str(inside)):
+        return inside
+    name = hashlib.sha256(os.fsencode(inside)).hexdigest()[:12]
+    outside = Path("/tmp") / f"simsearch-{os.getuid()}-{name}"  # noqa: S108 (its owner is checked; TMPDIR may be long)
+    outside.mkdir(mode=0o700, exist_ok=True)
+    found = outside.lstat()
+    if outside.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise StartError(f"{outside} belongs to somebody else; set SIMSEARCH_DATA_DIR to a short path.")
+    return outside
+
+
+def nobody_left(run_dir: Path) -> None:
+    """Raise `StartError` while processes of an earlier run, whose parent was killed, still use the data directory."""
+    for name in ("supervisor", "redis"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(run_dir / f"{name}.sock")):
+                continue
+        pid_file = run_dir / f"{name}.pid"
+        pid = pid_file.read_text().strip() if pid_file.exists() else ""
+        way_out = f", or end it: kill {pid}" if pid else ""
+        raise StartError(f"An earlier run has not ended yet ({name}); try again in a minute{way_out}.")

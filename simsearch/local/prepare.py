@@ -1,0 +1,68 @@
+"""`python -m simsearch.local.prepare`: check, migrate and collect the static files, in one process instead of three.
+
+Prints one line of JSON about the gallery, or one line on what is wrong.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+import django
+from django.apps import apps
+from django.conf import settings
+from django.contrib.staticfiles.finders import get_finders
+from django.core.checks import CheckMessage, run_checks
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
+from django.db.utils import OperationalError
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "simsearch.settings")
+    try:
+        django.setup()
+        refuse_serious(run_checks())
+        call_command("migrate", verbosity=0, interactive=False)
+        refuse_serious(run_checks(databases=["default"]))
+        collect_static()
+        print(json.dumps(facts()))
+    except ImproperlyConfigured as error:
+        sys.exit(f"simsearch: {error}")
+    except OperationalError as error:
+        sys.exit(f"simsearch: The database (DATABASE_URL) does not answer: {str(error).strip().splitlines()[0]}")
+
+
+def refuse_serious(messages: list[CheckMessage]) -> None:
+    """Exit with a line for each error; warnings are for `manage.py check`."""
+    serious = [message for message in messages if message.is_serious()]
+    if serious:
+        sys.exit("\n".join(f"simsearch: {message.msg} {message.hint or ''}".strip() for message in serious))
+
+
+def collect_static() -> None:
+    """Hashing and compressing takes seconds: only when a file has changed."""
+    root = Path(settings.STATIC_ROOT)
+    stamp = root.with_name("static.stamp")
+    files = [Path(storage.path(name)) for finder in get_finders() for name, storage in finder.list([])]
+    seen = repr([settings.STORAGES, *((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in sorted(files))])
+    digest = hashlib.sha256(seen.encode()).hexdigest()
+    if root.is_dir() and stamp.exists() and stamp.read_text() == digest:
+        return
+    stamp.unlink(missing_ok=True)
+    call_command("collectstatic", verbosity=0, interactive=False, clear=True)
+    stamp.write_text(digest)
+
+
+def facts() -> dict[str, bool]:
+    """What the start has to know about the gallery."""
+    people = apps.get_model("auth", "User").objects
+    return {
+        "has_images": apps.get_model("gallery", "Image").objects.exists(),
+        "has_admin": people.filter(is_superuser=True).exists(),
+    }
+
+
+if __name__ == "__main__":
+    main()

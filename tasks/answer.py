@@ -1,0 +1,164 @@
+"""claim -> decode -> embed -> search -> finish, for all waiting queries that fit into one batch."""
+
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from celery import shared_task
+from django.conf import settings
+
+from engine import images
+from engine.embedder import Embedder
+from engine.errors import BadImage
+from gallery import doorbell, queries
+from gallery.models import Embedding, Query
+from gallery.queries import Answer, Claim
+from tasks import worker as workers
+from tasks.neighbours import Vectors, Wanted, to_vectors
+from tasks.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+DECODE_THREADS = 2  # Pillow lets go of the interpreter lock while it decodes
+
+
+@shared_task(name=doorbell.ANSWER, time_limit=settings.SIMSEARCH_ANSWER_LIMIT_S)
+def answer() -> int:
+    """The doorbell rang: answer one batch. The result, seen in Flower, is its size."""
+    return answer_waiting(workers.current(), settings.SIMSEARCH_BATCH)
+
+
+def answer_waiting(worker: Worker, batch: int) -> int:
+    """Answer up to `batch` waiting queries in one forward pass; returns how many it took on."""
+    claim = queries.claim(batch)
+    if not claim.queries:
+        return 0
+    try:
+        _answer(worker, claim)
+    except Exception:
+        queries.give_back(claim.token)
+        raise
+    finally:
+        # The rest must not depend on its own doorbells: Redis may have lost them.
+        if queries.waiting():
+            doorbell.ring(doorbell.ANSWER)
+    return len(claim.queries)
+
+
+@dataclass
+class Stages:
+    """How long each stage of a batch took, in ms."""
+
+    ms: dict[str, float] = field(default_factory=dict)
+    _last: float = field(default_factory=time.perf_counter)
+
+    def end(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.ms[stage] = round((now - self._last) * 1000, 1)
+        self._last = now
+
+
+def _answer(worker: Worker, claim: Claim) -> None:
+    stages = Stages()
+    prepared = _prepare(worker.embedder, claim)
+    stages.end("decode")
+    vectors = _embed(worker.embedder, prepared)
+    stages.end("embed")
+    asked = list(prepared)
+    worker.neighbours.refresh()
+    found = worker.neighbours.search(vectors, [_wanted(query) for query in asked])
+    stages.end("search")
+    answers = {
+        query: Answer(
+            matches=matches,
+            images=worker.neighbours.images,
+            network=worker.embedder.network,
+            generation=worker.neighbours.generation,
+            timings_ms=_waited(query) | stages.ms,
+        )
+        for query, matches in zip(asked, found, strict=True)
+    }
+    queries.finish(claim.token, answers)
+    logger.info("answered %d of %d claimed: %s", len(answers), len(claim.queries), stages.ms)
+
+
+def _wanted(query: Query) -> Wanted:
+    # "More like this" is asked by somebody who looks at this one.
+    return Wanted(query.k, tuple(query.labels), without=None if query.has_picture else query.like_id)
+
+
+def _waited(query: Query) -> dict[str, float]:
+    claimed_at = query.claimed_at or query.waiting_since
+    return {"queue": round((claimed_at - query.waiting_since).total_seconds() * 1000, 1)}
+
+
+# --- From a query to what the network takes -----------------------------------------------------------------
+
+Prepared = torch.Tensor | Vectors  # a picture for the network, or an embedding that is there already
+
+
+def _prepare(embedder: Embedder, claim: Claim) -> dict[Query, Prepared]:
+    """Decode every picture of the batch; a bad one fails alone and is left out."""
+    known = _known(embedder.network, claim.queries)
+    prepared: dict[Query, Prepared] = {}
+    for query, result in zip(claim.queries, _decode_all(embedder, claim.queries, known), strict=True):
+        if isinstance(result, BadImage):
+            queries.fail(claim.token, query, result.code, str(result))
+        else:
+            prepared[query] = result
+    return prepared
+
+
+def _known(network: str, asked: Sequence[Query]) -> dict[str, Vectors]:
+    """The embeddings of the gallery pictures that "more like this" asks about, by content."""
+    like = {query.like.content_hash for query in asked if query.like and not query.crop}
+    rows = list(Embedding.objects.filter(network=network, image__in=like).values_list("image_id", "vector"))
+    vectors = to_vectors([blob for _, blob in rows])
+    return {content: vectors[n] for n, (content, _) in enumerate(rows)}
+
+
+def _decode_all(embedder: Embedder, asked: Sequence[Query], known: dict[str, Vectors]) -> list[Prepared | BadImage]:
+    def decode(query: Query) -> Prepared | BadImage:
+        if query.like and not query.has_picture and query.like.content_hash in known:
+            return known[query.like.content_hash]
+        try:
+            return _decode(embedder, query)
+        except BadImage as error:
+            return error
+
+    with ThreadPoolExecutor(DECODE_THREADS) as threads:
+        return list(threads.map(decode, asked))
+
+
+def _decode(embedder: Embedder, query: Query) -> torch.Tensor:
+    data = _read(query)
+    if query.crop is None:
+        return embedder.prepare(images.decode(data, at_least_px=embedder.at_least_px))
+    return embedder.prepare(images.crop(images.decode(data), images.Crop(*query.crop)))
+
+
+def _read(query: Query) -> bytes:
+    try:
+        return _path(query).read_bytes()
+    except OSError as error:
+        raise BadImage("gone", "The picture is no longer on the server; upload it again.") from error
+
+
+def _path(query: Query) -> Path:
+    if query.has_picture:
+        return query.picture_path
+    if query.like is None:
+        raise BadImage("gone", "That gallery picture has been removed; choose another one.")
+    return query.like.picture_path
+
+
+def _embed(embedder: Embedder, prepared: dict[Query, Prepared]) -> Vectors:
+    pictures = [item for item in prepared.values() if isinstance(item, torch.Tensor)]
+    fresh = iter(embedder.embed_prepared(pictures))
+    vectors = [next(fresh) if isinstance(item, torch.Tensor) else item for item in prepared.values()]
+    return np.stack(vectors) if vectors else embedder.embed_prepared([])

@@ -1,0 +1,10 @@
+from django.apps import AppConfig
+
+
+class TasksConfig(AppConfig):
+    """An installed app so that it can own commands; loads neither torch nor annoy."""
+
+    name = "tasks"
+
+    def ready(self) -> None:
+        from tasks import checks  # noqa: F401  (registers the system checks)

@@ -1,0 +1,103 @@
+"""Embeddings -> a new generation -> active."""
+
+import logging
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from django.conf import settings
+
+from engine.errors import BadIndex
+from engine.index_build import build, clean_leftovers
+from engine.manifest import Manifest
+from gallery import generations
+from gallery.models import Embedding, IndexGeneration
+from tasks.neighbours import Ids, Vectors, to_vectors
+
+logger = logging.getLogger(__name__)
+
+BLOCK = 1000  # embeddings read at once: 16 MB as float32
+CHECK_S = 600
+Tell = Callable[[str], object]
+
+
+def build_generation(network: str, tell: Tell = logger.info) -> IndexGeneration:
+    """Build a generation of every embedding of `network` and activate it.
+
+    Raises generations.Busy (another build is under way) and generations.BuildFailed; the active one then stays.
+    """
+    generation = generations.start(network)
+    try:
+        settings.INDEX_ROOT.mkdir(parents=True, exist_ok=True)
+        _clean()
+        ids = _ids(network)
+        manifest = _write(generation, ids, tell)
+        _check(generation)
+        generations.activate(
+            generation,
+            images=manifest.count,
+            last_embedding=int(ids[-1]),
+            manifest={"method": manifest.method, "recall": manifest.recall, "recall_target": manifest.recall_target},
+        )
+    except BadIndex as error:
+        generations.fail(generation, str(error))
+        raise generations.BuildFailed(str(error)) from error
+    except BaseException as error:
+        generations.fail(generation, f"The build was stopped ({type(error).__name__}).")
+        raise
+    return generation
+
+
+def _ids(network: str) -> Ids:
+    """Ascending. Those of deleted pictures are among them: a file that comes back is found at once."""
+    rows = Embedding.objects.filter(network=network).order_by("id").values_list("id", flat=True)
+    ids = np.fromiter(rows.iterator(), np.int64)
+    if not len(ids):
+        raise BadIndex("There is no picture to index yet; add some with manage.py import_images DIR.")
+    return ids
+
+
+def _write(generation: IndexGeneration, ids: Ids, tell: Tell) -> Manifest:
+    told: list[str] = []
+
+    def progress(step: str, done: int, total: int) -> None:
+        generations.keep_alive(generation)
+        if step not in told:
+            told.append(step)
+            tell(f"{generation}: {step} ({total})" if total > 1 else f"{generation}: {step}")
+
+    return build(generation.directory, ids, _blocks(ids), generation.network, progress=progress)
+
+
+def _blocks(ids: Ids) -> Iterator[Vectors]:
+    for start in range(0, len(ids), BLOCK):
+        part = ids[start : start + BLOCK].tolist()
+        vectors = dict(Embedding.objects.filter(id__in=part).values_list("id", "vector"))
+        if len(vectors) < len(part):
+            raise BadIndex("Embeddings were deleted while the index was built; build it again.")
+        yield to_vectors([vectors[id_] for id_ in part])
+
+
+def _check(generation: IndexGeneration) -> None:
+    """Open and search it in a process of its own: a file that crashes Annoy must not take this process along."""
+    command = [sys.executable, "-m", "engine.index_check", str(generation.directory), generation.network]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=CHECK_S, check=False)  # noqa: S603
+    if done.returncode:
+        shutil.rmtree(generation.directory, ignore_errors=True)
+        reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise BadIndex(f"The new index does not pass its test ({reason[0]}).")
+
+
+def _clean() -> None:
+    """Delete what no row asks for: retired generations, and whatever a killed build left.
+
+    Only while this process has the place of the one builder. A worker that has a retired generation open keeps its
+    mapped files.
+    """
+    clean_leftovers(settings.INDEX_ROOT)
+    wanted = {str(number) for number in generations.prune()}
+    for directory in settings.INDEX_ROOT.iterdir():
+        if directory.name not in wanted:
+            shutil.rmtree(directory, ignore_errors=True)

@@ -1,0 +1,40 @@
+"""What keeps the promise that an accepted upload is always answered, and the disk from filling up."""
+
+from datetime import timedelta
+
+from celery import shared_task
+from celery.signals import worker_ready
+from django.conf import settings
+from django.utils import timezone
+
+from gallery import doorbell, queries
+from gallery.models import Image
+from tasks import worker as workers
+
+# A query that waits this long while the sweeper itself gets through has lost its doorbell.
+WAITED_S = 2.0
+
+
+@shared_task(name="tasks.sweep", time_limit=60)
+def sweep() -> int:
+    """Release overdue queries, ring for forgotten work, report this worker; the result is how many were released."""
+    released = queries.release_overdue()
+    if released or queries.oldest_waiting_s() > WAITED_S:
+        doorbell.ring(doorbell.ANSWER)
+    worker = workers.current()
+    worker.neighbours.refresh()
+    worker.report()
+    if Image.objects.not_embedded(worker.embedder.network).exists():
+        doorbell.ring(doorbell.CURATE)
+    return released
+
+
+@shared_task(name="tasks.expire", time_limit=300)
+def expire() -> int:
+    """Delete finished queries and their pictures after SIMSEARCH_QUERY_TTL_S."""
+    return queries.expire(timezone.now() - timedelta(seconds=settings.SIMSEARCH_QUERY_TTL_S))
+
+
+@worker_ready.connect
+def sweep_at_start(**_: object) -> None:
+    sweep.delay()

@@ -1,0 +1,67 @@
+"""manage.py build_index: embed what has no embedding yet, then build and activate a new generation."""
+
+import os
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from engine.embedder import Embedder
+from engine.errors import EngineError
+from gallery import generations
+from gallery.models import Image
+from gallery.progress import Progress
+from tasks.build import build_generation
+from tasks.curate import embed_step
+from tasks.worker import load_embedder
+
+
+class Command(BaseCommand):
+    help = "Embed the pictures that have no embedding yet, build a new index and activate it. Can be stopped and run again."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+        parser.add_argument("--if-stale", action="store_true", help="build only when the index lacks something")
+
+    def handle(self, *, dry_run: bool, if_stale: bool, **_: Any) -> None:
+        embedder = self._load()
+        missing = Image.objects.not_embedded(embedder.network).count()
+        if dry_run:
+            self._tell_plan(embedder, missing)
+            return
+        try:
+            self._embed(embedder, missing)
+            if if_stale and not generations.is_behind(embedder.network):
+                self.stdout.write(f"The index is up to date ({_words(generations.active())}).")
+                return
+            generation = build_generation(embedder.network, self.stdout.write)
+        except (generations.Busy, generations.BuildFailed) as error:
+            raise CommandError(str(error)) from None
+        except KeyboardInterrupt:
+            raise CommandError("Stopped; the same command goes on where this one ended.", returncode=130) from None
+        self.stdout.write(f"Active: {_words(generation)}.")
+
+    def _load(self) -> Embedder:
+        try:
+            # Nothing else of this process competes for the cores while pictures are embedded.
+            return load_embedder(threads=max(settings.SIMSEARCH_THREADS, os.cpu_count() or 1))
+        except EngineError as error:
+            raise CommandError(str(error)) from None
+
+    def _tell_plan(self, embedder: Embedder, missing: int) -> None:
+        self.stdout.write(
+            f"{missing} of {Image.objects.count()} pictures would be embedded by {embedder.network} on "
+            f"{embedder.device}, then a new generation built (active: {_words(generations.active())})."
+        )
+
+    def _embed(self, embedder: Embedder, missing: int) -> None:
+        if not missing:
+            return
+        with Progress(missing, "Embedding", "picture") as progress:
+            while done := embed_step(embedder, settings.SIMSEARCH_BATCH):
+                progress.advance(done)
+
+
+def _words(generation: generations.IndexGeneration | None) -> str:
+    return f"{generation} with {generation.images} pictures by {generation.network}" if generation else "none"

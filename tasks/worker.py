@@ -1,0 +1,85 @@
+"""What lives once per worker process: the network and the searchable gallery."""
+
+import logging
+import os
+import signal
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+from celery.signals import worker_process_init
+from django.conf import settings
+
+from engine.embedder import Embedder
+from engine.errors import EngineError
+from gallery import workers
+from tasks.neighbours import Neighbours
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Worker:
+    """One process's network and gallery; tests make their own."""
+
+    embedder: Embedder
+    neighbours: Neighbours
+
+    def report(self) -> None:
+        """Tell the web that this process is alive and what it runs on."""
+        entry = workers.Report(
+            name=f"{socket.gethostname()}:{os.getpid()}",
+            device=self.embedder.device,
+            precision=self.embedder.precision,
+            model=self.embedder.name,
+            network=self.embedder.network,
+            generation=self.neighbours.generation,
+            index_problem=self.neighbours.problem,
+            at=time.time(),
+        )
+        try:
+            workers.report(entry)
+        except redis.RedisError as error:
+            logger.warning("could not report to Redis: %s", error)
+
+
+_current: Worker | None = None
+
+
+def load_embedder(threads: int | None = None) -> Embedder:
+    """The network that the settings ask for, on `threads` threads of the CPU. Raises UnknownModel, BadDevice, BadWeights."""
+    weights = settings.SIMSEARCH_WEIGHTS
+    return Embedder.load(
+        settings.SIMSEARCH_MODEL,
+        device=settings.SIMSEARCH_DEVICE,
+        weights=Path(weights) if weights else None,
+        threads=threads or settings.SIMSEARCH_THREADS,
+    )
+
+
+def current() -> Worker:
+    """This process's worker, loaded on first use."""
+    global _current
+    if _current is None:
+        embedder = load_embedder()
+        _current = Worker(embedder, Neighbours(embedder.network))
+    return _current
+
+
+@worker_process_init.connect
+def start(**_: object) -> None:
+    """Warm this child up before the worker counts it as ready: a cold one would cost its first query seconds.
+
+    A network that cannot be loaded stops the whole worker with one clear line instead of failing query by query.
+    """
+    try:
+        worker = current()
+        worker.embedder.warm_up(settings.SIMSEARCH_BATCH)
+    except EngineError as error:
+        logger.critical("simsearch: this worker cannot start: %s", error)
+        os.kill(os.getppid(), signal.SIGTERM)
+        os._exit(1)
+    worker.neighbours.refresh()
+    worker.report()

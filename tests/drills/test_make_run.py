@@ -1,0 +1,97 @@
+"""`make run` from the first line to the last process: real Redis, workers, gunicorn, beat and Flower."""
+
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.local.starter import left_running, one_clear_line, start
+from tests.stack import Stack, free_port
+
+PROMISED_S = 60
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[Stack]:
+    with Stack(tmp_path) as running:
+        yield running
+
+
+def test_it_serves_and_ctrl_c_leaves_nothing_running(system: Stack) -> None:
+    _wait_for_the_addresses(system)
+    said = (system.directory / "run.log").read_text()
+    assert f"http://127.0.0.1:{system.port}/" in said
+    assert "createsuperuser" in said
+    assert "<title>" in system.client.get("/").text
+
+    picture = next(system.photos.rglob("*.jpg")).read_bytes()
+    answer = system.answer(system.ask(picture).json()["id"])
+    assert answer["state"] == "done"
+    assert len(answer["matches"]) == 10
+    assert answer["matches"][0]["similarity"] > 0.99
+
+    flower = re.search(r"http://127\.0\.0\.1:\d+/flower/", said)
+    assert flower
+    assert httpx.get(flower[0]).status_code == 200
+    assert "already running" in one_clear_line(start(system.data_dir, "--port", str(free_port())))
+
+    system.process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    system.process.send_signal(signal.SIGINT)  # impatience is harmless
+    assert system.process.wait(PROMISED_S) == 0
+    assert left_running(system.data_dir) == []
+    assert (system.directory / "run.log").read_text().endswith("Stopped.\n")
+
+
+def test_a_second_start_keeps_everything_and_takes_seconds(system: Stack) -> None:
+    _wait_for_the_addresses(system)
+    before = system.client.get("/api/images").json()
+    system.stop()
+    began = time.monotonic()
+    with Stack(system.directory, photos=system.photos) as again:
+        _wait_for_the_addresses(again)
+        assert time.monotonic() - began < PROMISED_S
+        after = again.client.get("/api/images").json()
+        assert [image["id"] for image in after["images"]] == [image["id"] for image in before["images"]]
+
+
+def test_killing_the_parent_leaves_nothing_running(system: Stack) -> None:
+    system.process.kill()
+    system.process.wait()
+    _wait_until_gone(system.data_dir)
+
+
+def test_killing_supervisord_is_one_line_and_leaves_nothing_running(system: Stack) -> None:
+    _wait_for_the_addresses(system)
+    (supervisord,) = system.pids("bin/supervisord")
+    os.kill(supervisord, signal.SIGKILL)
+    assert system.process.wait(PROMISED_S) == 1
+    assert left_running(system.data_dir) == []
+    said = (system.directory / "run.log").read_text()
+    assert said.splitlines()[-1].startswith("simsearch: supervisord ended by itself")
+    assert "Traceback" not in said
+
+
+def test_a_closed_terminal_stops_everything(system: Stack) -> None:
+    system.process.send_signal(signal.SIGHUP)
+    assert system.process.wait(PROMISED_S) == 0
+    assert left_running(system.data_dir) == []
+
+
+def _wait_for_the_addresses(system: Stack) -> None:
+    deadline = time.monotonic() + PROMISED_S
+    while "Press Ctrl-C to stop." not in (system.directory / "run.log").read_text():
+        assert time.monotonic() < deadline, system.output()
+        time.sleep(0.1)
+
+
+def _wait_until_gone(data_dir: Path) -> None:
+    deadline = time.monotonic() + PROMISED_S
+    while left := left_running(data_dir):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.2)

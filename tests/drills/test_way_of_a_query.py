@@ -1,0 +1,86 @@
+"""The main job on a running system: real Redis, real workers, real gunicorn, as `make run` starts them."""
+
+import ast
+import io
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+from PIL import Image
+
+from gallery import demonstration
+from tests.stack import Stack
+
+
+def drawn(kind: str, number: int) -> bytes:
+    file = io.BytesIO()
+    demonstration.draw(kind, number).save(file, "JPEG", quality=92)
+    return file.getvalue()
+
+
+def some(count: int) -> list[bytes]:
+    kinds = list(demonstration.KINDS)
+    return [drawn(kinds[n % len(kinds)], 100 + n) for n in range(count)]
+
+
+def test_a_picture_in_the_ten_most_like_it_out(stack: Stack) -> None:
+    kind = next(iter(demonstration.KINDS))
+    own = next(stack.photos.glob(f"{kind.replace(' ', '-')}/*.jpg"))
+    accepted = stack.ask(own.read_bytes())
+    assert accepted.status_code == 202
+    answer = stack.answer(accepted.json()["id"])
+    assert answer["state"] == "done"
+    assert len(answer["matches"]) == 10
+    first = answer["matches"][0]
+    assert first["image"]["label"] == kind.replace(" ", "-")
+    assert first["similarity"] > 0.99
+    picture = stack.client.get(first["image"]["thumbnail_url"])
+    assert Image.open(io.BytesIO(picture.content)).format == "JPEG"
+
+
+def test_readiness_says_which_device_is_used(stack: Stack) -> None:
+    checks = stack.client.get("/readyz").json()["checks"]
+    assert checks["worker"]["model"] == ["compact"]
+    assert checks["worker"]["device"] in (["cpu"], ["cuda:0"])
+    assert checks["index"]["generation"] == 1
+
+
+def test_many_uploads_at_once_are_answered_in_batches(stack: Stack) -> None:
+    pictures = some(64)
+    with ThreadPoolExecutor(16) as threads:
+        accepted = list(threads.map(stack.ask, pictures))
+    assert {response.status_code for response in accepted} == {202}
+    answers = [stack.answer(response.json()["id"]) for response in accepted]
+    assert {answer["state"] for answer in answers} == {"done"}
+    assert max(batches_seen_by_flower(stack)) > 1
+
+
+def batches_seen_by_flower(stack: Stack) -> list[int]:
+    """The results of the answer runs, as the dashboard shows them."""
+    tasks = httpx.get(f"{stack.flower_url}/api/tasks", params={"taskname": "tasks.answer", "limit": 500}).json()
+    return [ast.literal_eval(task["result"]) for task in tasks.values() if task["state"] == "SUCCESS"]
+
+
+def test_flower_shows_the_workers(stack: Stack) -> None:
+    deadline = time.monotonic() + 30
+    while not (names := httpx.get(f"{stack.flower_url}/api/workers").json()):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert {name.split("@")[0].split("-")[0] for name in names} == {"search", "gallery"}
+
+
+def test_a_picture_added_while_serving_is_found(stack: Stack, tmp_path_factory: object) -> None:
+    folder = stack.directory / "more" / "newcomers"
+    folder.mkdir(parents=True)
+    picture = drawn("balloons" if "balloons" in demonstration.KINDS else next(iter(demonstration.KINDS)), 999)
+    (folder / "new.jpg").write_bytes(picture)
+    done = stack.manage("import_images", str(folder.parent))
+    assert done.returncode == 0, done.stderr
+    deadline = time.monotonic() + 20
+    while True:
+        first = stack.answer(stack.ask(picture).json()["id"])["matches"][0]
+        if first["image"]["label"] == "newcomers":
+            break
+        assert time.monotonic() < deadline, stack.output()
+        time.sleep(0.5)
+    assert first["similarity"] > 0.99

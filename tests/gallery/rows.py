@@ -1,0 +1,61 @@
+"""Rows for the tests, made the way the system makes them: real pictures in, real files on the disk."""
+
+import io
+import uuid
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from gallery import curation, queries, uploads
+from gallery.models import Image, Query
+from gallery.queries import Answer, Question
+from tests.engine.pictures import encoded, noise
+
+
+def picture(seed: int = 1) -> bytes:
+    """A small picture file; another one for each seed."""
+    return encoded(noise(48, 32, seed), "PNG")
+
+
+def add_image(seed: int = 1, *, is_hidden: bool = False, **fields: str) -> Image:
+    """A picture in the gallery."""
+    image = curation.add(io.BytesIO(picture(seed)), **fields)
+    if is_hidden:
+        Image.objects.filter(pk=image.pk).update(is_hidden=True)
+    return image
+
+
+def ask(seed: int = 1, *, age_s: float = 0, **question: Any) -> Query:
+    """A waiting query that was received `age_s` seconds ago."""
+    upload = uploads.accept(io.BytesIO(picture(seed)))
+    return queries.ask(upload, Question(**question), ago(age_s))
+
+
+def answer(*images: Image, **fields: Any) -> Answer:
+    """These pictures as the matches, the best first."""
+    found = [(image.pk, 1 - place / 10) for place, image in enumerate(images)]
+    known: dict[str, Any] = {"images": len(images), "network": "compact", "generation": None, "timings_ms": {}}
+    return Answer(matches=found, **(known | fields))
+
+
+def finished(*images: Image, **fields: Any) -> Query:
+    """A query that was answered with these pictures."""
+    query = ask()
+    claim = queries.claim(1)
+    assert queries.finish(claim.token, {query: answer(*images, **fields)}) == 1
+    return query
+
+
+def ago(seconds: float) -> datetime:
+    return timezone.now() - timedelta(seconds=seconds)
+
+
+def files_kept() -> list[Path]:
+    """Every file that the web process has made and kept."""
+    return sorted(path for path in Path(settings.MEDIA_ROOT).rglob("*") if path.is_file())
+
+
+STRANGER = uuid.UUID("00000000-0000-4000-8000-000000000000")  # the id of nothing

@@ -1,0 +1,110 @@
+"""`docker/supervisord.conf` under a real supervisord."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from simsearch.local import pin, preflight, processes
+from tests.local.starter import left_running, python
+
+ONLY_REDIS = """
+import json, os, sys, time
+from pathlib import Path
+from simsearch.local import preflight, processes
+
+data_dir = Path(os.environ["SIMSEARCH_DATA_DIR"])
+run_dir = preflight.socket_directory(data_dir)
+known = processes.variables(os.environ, data_dir, run_dir, 5555)
+supervisor = processes.Supervisor(data_dir, run_dir, {**os.environ, **known})
+supervisor.launch()
+supervisor.start_redis()
+while not preflight.answers(f"unix://{run_dir}/redis.sock"):
+    time.sleep(0.05)
+found = {"states": supervisor.states(), "redis": oct((run_dir / "redis.sock").stat().st_mode & 0o777)}
+kill_supervisord = sys.argv[1:] == ["kill"]
+if kill_supervisord:
+    os.kill(int((run_dir / "supervisor.pid").read_text()), 9)
+supervisor.stop()
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.parametrize("name", ["data", "my photos – ä", "a-very-long-name" * 8])
+def test_every_program_is_known_and_redis_starts_and_stops(tmp_path: Path, name: str) -> None:
+    run = python(tmp_path / name, "-c", ONLY_REDIS, SIMSEARCH_DEVICE="cpu")
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout.splitlines()[-1])
+    assert found["states"].keys() == {"redis", "search-0", "gallery", "beat", "web", "flower"}
+    assert found["states"].pop("redis") in {"STARTING", "RUNNING"}
+    assert set(found["states"].values()) == {"STOPPED"}
+    assert found["redis"] == "0o700"
+    assert left_running(tmp_path) == []
+    assert "root" not in (tmp_path / name / "logs" / "supervisord.log").read_text()
+    assert (tmp_path / name / "logs" / "supervisord.out").read_text() == ""
+
+
+def test_nothing_is_left_when_supervisord_itself_is_killed(tmp_path: Path) -> None:
+    run = python(tmp_path, "-c", ONLY_REDIS, "kill", SIMSEARCH_DEVICE="cpu")
+    assert run.returncode == 0, run.stderr
+    assert left_running(tmp_path) == []
+
+
+def test_there_is_one_search_worker_per_gpu(tmp_path: Path) -> None:
+    known = _variables(tmp_path, CUDA_VISIBLE_DEVICES="2, 5,GPU-1234")
+    assert (known["SIMSEARCH_SEARCH_WORKERS"], known["SIMSEARCH_SEARCH_CHILDREN"]) == ("3", "1")
+    run = python(tmp_path, "-c", ONLY_REDIS, CUDA_VISIBLE_DEVICES="2, 5,GPU-1234")
+    assert {"search-0", "search-1", "search-2"} <= json.loads(run.stdout.splitlines()[-1])["states"].keys()
+
+
+@pytest.mark.parametrize("hidden", ["", "-1"])
+def test_without_a_gpu_one_worker_has_a_child_per_core(tmp_path: Path, hidden: str) -> None:
+    known = _variables(tmp_path, CUDA_VISIBLE_DEVICES=hidden)
+    cores = min(len(os.sched_getaffinity(0)), processes.MAX_CHILDREN)
+    assert (known["SIMSEARCH_SEARCH_WORKERS"], known["SIMSEARCH_SEARCH_CHILDREN"]) == ("1", str(cores))
+
+
+def test_a_device_chosen_by_name_is_one_worker_that_sees_all(tmp_path: Path) -> None:
+    known = _variables(tmp_path, SIMSEARCH_DEVICE="cuda:1", CUDA_VISIBLE_DEVICES="0,1")
+    assert (known["SIMSEARCH_SEARCH_WORKERS"], known["SIMSEARCH_SEARCH_CHILDREN"]) == ("1", "1")
+
+
+def test_the_number_of_children_can_be_chosen(tmp_path: Path) -> None:
+    assert _variables(tmp_path, SIMSEARCH_SEARCH_CHILDREN="7")["SIMSEARCH_SEARCH_CHILDREN"] == "7"
+
+
+def _variables(data_dir: Path, **environ: str) -> dict[str, str]:
+    return processes.variables(environ, data_dir, data_dir / "run", 5555)
+
+
+def test_a_worker_sees_its_own_gpu_only(tmp_path: Path) -> None:
+    show = [sys.executable, "-c", "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"]
+    seen = [
+        python(tmp_path, "simsearch/local/pin.py", number, *show, CUDA_VISIBLE_DEVICES="2,5").stdout.strip()
+        for number in ("0", "1")
+    ]
+    assert seen == ["2", "5"]
+
+
+def test_gpus_and_slices_of_gpus_are_counted() -> None:
+    gpus = "GPU 0: NVIDIA H200 (UUID: GPU-aa)\nGPU 1: NVIDIA H200 (UUID: GPU-bb)\n"
+    assert pin._listed(gpus) == ["0", "1"]
+    sliced = gpus + "  MIG 1g.18gb     Device  0: (UUID: MIG-cc)\n  MIG 1g.18gb     Device  1: (UUID: MIG-dd)\n"
+    assert pin._listed(sliced) == ["MIG-cc", "MIG-dd"]
+    assert pin._listed("") == []
+
+
+def test_a_long_path_gets_a_short_place_for_its_sockets_that_only_the_owner_can_enter(tmp_path: Path) -> None:
+    assert preflight.socket_directory(Path("/srv/simsearch")) == Path("/srv/simsearch/run")
+    place = preflight.socket_directory(tmp_path / ("x" * 100))
+    try:
+        assert len(os.fsencode(place)) <= preflight.MAX_SOCKET_DIR_BYTES
+        assert place.stat().st_mode & 0o777 == 0o700
+        assert place == preflight.socket_directory(tmp_path / ("x" * 100))
+        place.chmod(0o755)
+        with pytest.raises(preflight.StartError, match="somebody else"):
+            preflight.socket_directory(tmp_path / ("x" * 100))
+    finally:
+        place.rmdir()

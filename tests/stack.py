@@ -1,0 +1,147 @@
+"""A running system for tests: started as `make run` starts it, talked to over HTTP, killed for real."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from gallery import demonstration
+from tests.environment import DATA_DIR
+
+ROOT = Path(__file__).resolve().parent.parent
+START_S, STOP_S = 180, 60
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def draw_gallery(directory: Path, per_kind: int = 3) -> Path:
+    """A folder of labelled generated pictures."""
+    for kind in demonstration.KINDS:
+        folder = directory / kind.replace(" ", "-")
+        folder.mkdir(parents=True)
+        for number in range(per_kind):
+            demonstration.draw(kind, number).save(folder / f"{number}.jpg", quality=92)
+    return directory
+
+
+class Stack:
+    """A system of its own: data directory, Redis, workers, gunicorn."""
+
+    def __init__(self, directory: Path, photos: Path | None = None, **environment: str) -> None:
+        self.directory = directory
+        self.data_dir = directory / "data"
+        self.photos = photos or draw_gallery(directory / "photos")
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.client = httpx.Client(base_url=self.url, timeout=30)
+        inherited = {k: v for k, v in os.environ.items() if v and DATA_DIR not in v and k not in OWN}
+        self.environment = inherited | {"SIMSEARCH_DATA_DIR": str(self.data_dir)} | environment
+
+    def __enter__(self) -> Self:
+        self.log = (self.directory / "run.log").open("w+")
+        command = [sys.executable, "-m", "simsearch.local.run", "--photos", str(self.photos)]
+        command += ["--host", "127.0.0.1", "--port", str(self.port)]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=self.environment, stdout=self.log, stderr=subprocess.STDOUT
+        )
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.client.close()
+        self.stop()
+        self.log.close()
+
+    def wait_ready(self, timeout_s: float = START_S) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not self._is_ready():
+            assert self.process.poll() is None, f"the system ended early:\n{self.output()}"
+            assert time.monotonic() < deadline, f"the system is not ready:\n{self.output()}"
+            time.sleep(0.2)
+
+    def _is_ready(self) -> bool:
+        try:
+            return self.client.get("/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(STOP_S)
+
+    def output(self) -> str:
+        """What the starter and the programs have said so far."""
+        logs = [self.directory / "run.log", *sorted((self.data_dir / "logs").glob("*.log"))]
+        return "\n".join(f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}" for log in logs)
+
+    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a manage.py command on this system, as a person would in a second terminal."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+        )
+
+    # --- Asking ---------------------------------------------------------------------------------------------
+
+    def ask(self, picture: bytes, **data: str) -> httpx.Response:
+        return self.client.post("/api/queries", files={"image": ("picture.jpg", picture)}, data=data)
+
+    def answer(self, query_id: str, timeout_s: float = 60) -> dict[str, Any]:
+        """Poll until the query is done or failed."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            answer: dict[str, Any] = self.client.get(f"/api/queries/{query_id}").json()
+            if answer["state"] in {"done", "failed"}:
+                return answer
+            assert time.monotonic() < deadline, f"still {answer['state']}:\n{self.output()}"
+            time.sleep(0.05)
+
+    # --- Processes ------------------------------------------------------------------------------------------
+
+    def pids(self, *words: str) -> list[int]:
+        """The processes of this system whose command line has all of the words."""
+        return sorted(pid for pid in _all_pids() if self._is_mine(pid) and _has(pid, words))
+
+    def _is_mine(self, pid: int) -> bool:
+        return f"SIMSEARCH_DATA_DIR={self.data_dir}".encode() in _proc(pid, "environ").split(b"\0")
+
+
+OWN = {"SECRET_KEY", "ALLOWED_HOSTS", "SIMSEARCH_HTTPS", "SIMSEARCH_DATA_DIR", "REDIS_URL"}
+
+
+def _all_pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _has(pid: int, words: tuple[str, ...]) -> bool:
+    command = _proc(pid, "cmdline").replace(b"\0", b" ").decode(errors="replace")
+    return all(word in command for word in words)
+
+
+def _proc(pid: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:
+        return b""

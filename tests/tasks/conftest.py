@@ -1,0 +1,64 @@
+"""A worker of the tests' own: the real network on the CPU, the real index, no Celery."""
+
+import io
+from collections.abc import Callable
+
+import pytest
+from django.utils import timezone
+from PIL import Image as Pillow
+
+from engine.embedder import Embedder
+from gallery import curation, demonstration, queries, uploads
+from gallery.models import Image, Query
+from gallery.queries import Question
+from tasks.curate import embed_step
+from tasks.neighbours import Neighbours
+from tasks.worker import Worker
+
+
+@pytest.fixture(scope="session")
+def embedder() -> Embedder:
+    return Embedder.load("compact", device="cpu", threads=2)
+
+
+@pytest.fixture
+def worker(embedder: Embedder, db: None) -> Worker:
+    return Worker(embedder, Neighbours(embedder.network))
+
+
+def drawn(number: int) -> Pillow.Image:
+    kinds = list(demonstration.KINDS)
+    return demonstration.draw(kinds[number % len(kinds)], number // len(kinds))
+
+
+def picture(number: int) -> bytes:
+    """A drawn JPEG; another number is another picture."""
+    file = io.BytesIO()
+    drawn(number).save(file, "JPEG", quality=92)
+    return file.getvalue()
+
+
+def add(number: int, label: str = "") -> Image:
+    return curation.add(io.BytesIO(picture(number)), label=label, title=str(number))
+
+
+@pytest.fixture
+def gallery(embedder: Embedder, db: None) -> list[Image]:
+    """Sixteen embedded pictures, odd and even by label."""
+    images = [add(number, "odd" if number % 2 else "even") for number in range(16)]
+    embed_step(embedder, 100)
+    return images
+
+
+Ask = Callable[..., Query]
+
+
+@pytest.fixture
+def ask(db: None) -> Ask:
+    """Ask about picture `number`, without a web server."""
+
+    def ask(number: int, **question: object) -> Query:
+        upload = uploads.accept(io.BytesIO(picture(number)))
+        return queries.ask(upload, Question(**question), timezone.now())  # type: ignore[arg-type]
+
+    return ask

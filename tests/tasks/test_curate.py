@@ -1,0 +1,59 @@
+"""Embedding new pictures, step by step."""
+
+import pytest
+from django.conf import settings
+
+from engine.embedder import Embedder
+from gallery import generations, workers
+from gallery.models import Embedding, Image
+from tasks.build import build_generation
+from tasks.curate import embed_step
+from tasks.worker import Worker
+from tests.tasks.conftest import add
+
+
+def test_a_step_embeds_no_more_than_its_limit(embedder: Embedder, db: None) -> None:
+    for number in range(5):
+        add(number)
+    assert [embed_step(embedder, 2) for _ in range(4)] == [2, 2, 1, 0]
+    assert Embedding.objects.count() == 5
+
+
+def test_an_unreadable_picture_is_marked_and_not_tried_again(embedder: Embedder, db: None) -> None:
+    bad, good = add(1), add(2)
+    bad.picture_path.write_bytes(b"\xff\xd8 not a picture")
+    assert embed_step(embedder, 10) == 2
+    assert embed_step(embedder, 10) == 0
+    bad.refresh_from_db()
+    assert bad.problem
+    assert Embedding.objects.get().image == good
+
+
+def test_embeddings_are_unit_float16(embedder: Embedder, gallery: list[Image]) -> None:
+    sizes = {len(bytes(blob)) for blob in Embedding.objects.values_list("vector", flat=True)}
+    assert sizes == {4096 * 2}
+
+
+def test_an_index_is_stale_when_enough_is_newer(
+    embedder: Embedder, gallery: list[Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert generations.is_stale(embedder.network)
+    build_generation(embedder.network)
+    assert not generations.is_behind(embedder.network)
+    add(99)
+    embed_step(embedder, 10)
+    assert generations.is_behind(embedder.network)
+    assert not generations.is_stale(embedder.network)
+
+
+def test_an_empty_gallery_makes_no_index(embedder: Embedder, db: None) -> None:
+    with pytest.raises(generations.BuildFailed, match="no picture"):
+        build_generation(embedder.network)
+    assert generations.active() is None
+
+
+def test_a_worker_reports_its_device(worker: Worker) -> None:
+    worker.neighbours.refresh()
+    worker.report()
+    [report] = workers.alive()
+    assert (report.device, report.model) == ("cpu", settings.SIMSEARCH_MODEL)

@@ -1,0 +1,129 @@
+"""Freshness: the active generation, what is newer, and nothing that is hidden or gone."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from engine.embedder import Embedder
+from gallery import generations
+from gallery.models import Embedding, Image
+from tasks.build import build_generation
+from tasks.curate import embed_step
+from tasks.neighbours import Neighbours, Wanted
+from tests.tasks.conftest import add, drawn
+
+
+def titles(neighbours: Neighbours, embedder: Embedder, number: int, k: int = 10) -> list[str]:
+    neighbours.refresh()
+    [matches] = neighbours.search(embedder.embed([drawn(number)]), [Wanted(k)])
+    names = {image.pk: image.title for image in Image.objects.all()}
+    return [names[image] for image, _ in matches]
+
+
+@pytest.fixture
+def neighbours(embedder: Embedder, gallery: list[Image]) -> Neighbours:
+    return Neighbours(embedder.network)
+
+
+def test_without_an_index_every_picture_is_compared(neighbours: Neighbours, embedder: Embedder) -> None:
+    assert titles(neighbours, embedder, 3)[0] == "3"
+    assert neighbours.generation is None
+    assert neighbours.images == 16
+
+
+def test_an_index_gives_the_same_answer(neighbours: Neighbours, embedder: Embedder) -> None:
+    before = titles(neighbours, embedder, 3)
+    generation = build_generation(embedder.network)
+    assert titles(neighbours, embedder, 3) == before
+    assert (neighbours.generation, neighbours.problem) == (generation.number, "")
+
+
+def test_a_new_picture_is_found_without_a_rebuild(neighbours: Neighbours, embedder: Embedder) -> None:
+    build_generation(embedder.network)
+    titles(neighbours, embedder, 3)
+    add(20)
+    embed_step(embedder, 10)
+    assert titles(neighbours, embedder, 20)[0] == "20"
+    assert neighbours.images == 17
+
+
+def test_a_hidden_and_a_deleted_picture_are_gone_at_once(neighbours: Neighbours, embedder: Embedder) -> None:
+    build_generation(embedder.network)
+    assert titles(neighbours, embedder, 3)[0] == "3"
+    Image.objects.filter(title="3").update(is_hidden=True)
+    assert "3" not in titles(neighbours, embedder, 3, k=16)
+    Image.objects.get(title="4").delete()
+    assert "4" not in titles(neighbours, embedder, 4, k=16)
+
+
+def test_many_hidden_ones_leave_all_the_others(neighbours: Neighbours, embedder: Embedder) -> None:
+    for number in range(30, 60):
+        add(number)
+    embed_step(embedder, 100)
+    build_generation(embedder.network)
+    near = titles(neighbours, embedder, 3, k=40)
+    Image.objects.filter(title__in=near[:-10]).update(is_hidden=True)
+    assert set(near[-10:]) <= set(titles(neighbours, embedder, 3, k=16))
+    assert len(titles(neighbours, embedder, 3, k=16)) == 16
+
+
+def test_a_picture_that_comes_back_is_found_by_its_old_embedding(neighbours: Neighbours, embedder: Embedder) -> None:
+    build_generation(embedder.network)
+    Image.objects.get(title="7").delete()
+    count = Embedding.objects.count()
+    add(7)
+    assert not Image.objects.not_embedded(embedder.network).exists()
+    assert titles(neighbours, embedder, 7)[0] == "7"
+    assert Embedding.objects.count() == count
+
+
+def test_a_new_generation_is_noticed(neighbours: Neighbours, embedder: Embedder) -> None:
+    first = build_generation(embedder.network)
+    titles(neighbours, embedder, 3)
+    second = build_generation(embedder.network)
+    titles(neighbours, embedder, 3)
+    assert (first.number, neighbours.generation) == (first.number, second.number)
+
+
+def test_a_damaged_generation_is_never_opened_and_the_old_one_stays(
+    neighbours: Neighbours, embedder: Embedder, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = build_generation(embedder.network)
+    before = titles(neighbours, embedder, 3)
+    bad = build_generation(embedder.network)
+    vectors = bad.directory / "vectors.npy"
+    data = bytearray(vectors.read_bytes())
+    data[-1] ^= 1
+    vectors.write_bytes(data)
+    with caplog.at_level(logging.ERROR):
+        assert titles(neighbours, embedder, 3) == before
+    assert neighbours.generation == good.number
+    assert "damaged" in neighbours.problem
+    assert [r.exc_info for r in caplog.records if r.levelno == logging.ERROR] == [None]
+
+
+def test_an_index_of_another_network_is_refused_with_one_clear_line(
+    neighbours: Neighbours, embedder: Embedder, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = "alexnet-000000000000-p1"
+    vector = np.full(4096, 1 / 64, "<f2").tobytes()
+    Embedding.objects.create(image_id="0" * 64, network=other, vector=vector)
+    build_generation(other)
+    with caplog.at_level(logging.ERROR):
+        assert titles(neighbours, embedder, 3)[0] == "3"
+    assert "made by another network" in neighbours.problem
+    assert len([r for r in caplog.records if r.levelno == logging.ERROR]) == 1
+
+
+def test_two_builds_at_once_give_one_clear_refusal(embedder: Embedder, gallery: list[Image]) -> None:
+    generations.start(embedder.network)
+    with pytest.raises(generations.Busy, match="Another build"):
+        build_generation(embedder.network)
+
+
+def test_old_generations_go_but_the_newest_three(embedder: Embedder, gallery: list[Image]) -> None:
+    built = [build_generation(embedder.network) for _ in range(5)]
+    kept = {g.number for g in built[-3:]}
+    assert {g.number for g in built if g.directory.is_dir()} - kept <= {built[-4].number}
+    assert generations.active() == built[-1]
