@@ -28,7 +28,8 @@ ALLOWED = {
     "HEIF": "HEIC",
 }
 
-# Once at import: threads would otherwise race to register the readers.
+# Once at import: threads would otherwise race to register the readers. No thumbnails, because `draft` would take
+# the one in a HEIC file for its picture.
 Image.init()
 pillow_heif.register_heif_opener(thumbnails=False)
 
@@ -138,12 +139,12 @@ def to_jpeg(picture: Image.Image, max_side_px: int, quality: int = 90) -> bytes:
 
 def _open(data: bytes, limits: Limits) -> Image.Image:
     """The picture with its header read and judged, and no pixel decoded."""
+    if not _is_plain(data):
+        raise _corrupt()
     try:
-        picture = Image.open(io.BytesIO(data), formats=tuple(ALLOWED)) if _is_plain(data) else None
+        picture = Image.open(io.BytesIO(data), formats=tuple(ALLOWED))
     except UnidentifiedImageError as error:
         raise (_corrupt() if _starts_like_a_picture(data) else _unsupported()) from error
-    if picture is None or min(picture.size) < 1:
-        raise _corrupt()
     if picture.width * picture.height > limits.max_pixels or max(picture.size) > limits.max_side_px:
         raise _too_many_pixels(limits)
     return picture
@@ -170,8 +171,7 @@ def _starts_like_a_picture(data: bytes) -> bool:
 
 
 def _upright_rgb(picture: Image.Image, at_least_px: int | None) -> Image.Image:
-    # JPEG only: the HEIF reader's draft is an embedded thumbnail, which may show anything.
-    if at_least_px and picture.format in ("JPEG", "MPO"):
+    if at_least_px:
         picture.draft(None, (at_least_px, at_least_px))
     picture.load()
     factor = max(1, min(picture.size) // at_least_px) if at_least_px else 1
@@ -207,7 +207,7 @@ def _to_rgb(picture: Image.Image, factor: int) -> Image.Image:
 
 
 def _flat(band: Image.Image, white: float) -> Image.Image:
-    """Opaque, 8 bits a channel, and in a mode whose pixels can be averaged: L, RGB, CMYK or LAB."""
+    """Opaque, 8 bits a channel, and in a mode whose pixels can be averaged: L, RGB or CMYK."""
     if band.mode == "F" or band.mode.startswith("I"):
         # Pillow's own conversion would clip: everything brighter than 255 of 65535 would be white.
         deep = band if band.mode == "F" else band.convert("I")
@@ -217,7 +217,7 @@ def _flat(band: Image.Image, white: float) -> Image.Image:
         paper = Image.new("RGB", band.size, "white")
         paper.paste(band, mask=band)
         return paper
-    return band if band.mode in ("L", "RGB", "CMYK", "LAB") else band.convert("RGB")
+    return band if band.mode in ("L", "RGB", "CMYK") else band.convert("RGB")
 
 
 def _white(picture: Image.Image) -> float:
@@ -232,10 +232,10 @@ def _white(picture: Image.Image) -> float:
 def _srgb_transform(picture: Image.Image, mode: str) -> ImageCms.ImageCmsTransform | None:
     """From the picture's own colours to sRGB, or None where they are sRGB already or nobody can tell."""
     profile = picture.info.get("icc_profile", b"")
-    if not profile and mode != "LAB":
+    if not profile:
         return None
     try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile) if profile else ImageCms.createProfile("LAB"))
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if "sRGB" in ImageCms.getProfileDescription(source):
             return None
         return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")

@@ -55,5 +55,5 @@ class Reduction:
 def unit(vectors: NDArray[np.float32]) -> Vectors:
     """Return vectors [n, d] brought to unit length; a row of zeros stays one."""
     lengths = np.sqrt(np.vecdot(vectors, vectors))[:, None]
-    shortened: Vectors = vectors / np.where(lengths > 0, lengths, 1).astype(np.float32)
-    return shortened
+    scaled: Vectors = np.divide(vectors, np.where(lengths > 0, lengths, 1), dtype=np.float32)
+    return scaled

@@ -7,6 +7,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from gallery import owners
 from gallery.models import Embedding, IndexGeneration
 
 BUILDING, READY, FAILED = (
@@ -14,7 +15,7 @@ BUILDING, READY, FAILED = (
     IndexGeneration.State.READY,
     IndexGeneration.State.FAILED,
 )
-LEASE_S = 120  # renewed while the build makes progress
+LEASE_S = 300  # renewed while the build makes progress
 REBUILD_SHARE = 0.05  # of the gallery newer than the index: past this a rebuild pays
 REBUILD_AT_LEAST = 64
 KEEP = 3
@@ -54,13 +55,13 @@ def is_stale(network: str) -> bool:
 
 
 def start(network: str) -> IndexGeneration:
-    """Take the one place of the builder. Raises Busy while another build's lease lasts."""
-    _building().filter(lease_until__lt=timezone.now()).update(
-        state=FAILED, error="The build was stopped before it was finished."
-    )
+    """Take the one place of the builder. Raises Busy while another build is alive (its process, or its lease)."""
+    for other in _building():
+        if owners.is_gone(other.builder) or (other.lease_until and other.lease_until < timezone.now()):
+            fail(other, "The build was stopped before it was finished.")
     try:
         with transaction.atomic():
-            return IndexGeneration.objects.create(network=network, lease_until=_lease())
+            return IndexGeneration.objects.create(network=network, builder=owners.me(), lease_until=_lease())
     except IntegrityError as error:
         raise Busy("Another build of the index is under way; wait for it, then try again.") from error
 

@@ -116,6 +116,7 @@ class IndexGeneration(models.Model):
     )
     manifest = models.JSONField(default=dict)
     error = models.CharField(max_length=500, blank=True)
+    builder = models.CharField(max_length=255, blank=True, help_text="the process that builds it")
     lease_until = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
     activated_at = models.DateTimeField(null=True)
@@ -156,6 +157,7 @@ class Query(models.Model):
 
     attempts = models.PositiveSmallIntegerField(default=0)
     claim = models.UUIDField(null=True, help_text="the run that has it now")
+    claimed_by = models.CharField(max_length=255, blank=True, help_text="the process of that run")
     lease_until = models.DateTimeField(null=True)
 
     error_code = models.CharField(max_length=40, blank=True)

@@ -1,5 +1,6 @@
 """How far a command is: a bar with rate and time left on a terminal, plain lines elsewhere (logs, `make run`)."""
 
+import shutil
 import sys
 import time
 from typing import Self, TextIO
@@ -23,8 +24,18 @@ class Progress:
         self._what = description
         self._unit = unit
         self._stream = stream or sys.stderr
-        # `disable=None` is tqdm's own question whether this is a terminal.
-        self._bar = tqdm(total=total, desc=description, unit=f" {unit}s", file=self._stream, disable=None, leave=True)
+        self._is_terminal = self._stream.isatty()
+        # Some terminals (`docker exec -t`, CI) say that they are 0 x 0 large: tqdm would then show nothing at all.
+        size = shutil.get_terminal_size()
+        self._bar = tqdm(
+            total=total,
+            desc=description,
+            unit=f" {unit}s",
+            file=self._stream,
+            disable=not self._is_terminal,
+            ncols=size.columns,
+            nrows=size.lines,
+        )
         self._started_s = self._said_s = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -32,14 +43,14 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         self._bar.close()
-        if self._bar.disable:
+        if not self._is_terminal:
             self._say()
 
     def advance(self, n: int) -> None:
         """Count n more as done."""
         self.done += n
         self._bar.update(n)
-        if self._bar.disable and time.monotonic() - self._said_s >= LINE_EVERY_S:
+        if not self._is_terminal and time.monotonic() - self._said_s >= LINE_EVERY_S:
             self._say()
 
     def _say(self) -> None:

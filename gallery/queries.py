@@ -11,10 +11,10 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from gallery import doorbell, files
+from gallery import doorbell, files, owners
 from gallery.errors import Refusal
 from gallery.models import Image, Match, Query
 from gallery.uploads import Upload
@@ -112,6 +112,7 @@ def claim(limit: int) -> Claim:
         Query.objects.filter(id__in=ids, state=WAITING).update(
             state=RUNNING,
             claim=token,
+            claimed_by=owners.me(),
             attempts=F("attempts") + 1,
             claimed_at=now,
             lease_until=now + timedelta(seconds=settings.SIMSEARCH_ANSWER_LIMIT_S + LEASE_MARGIN_S),
@@ -185,8 +186,10 @@ def give_back(token: uuid.UUID) -> int:
 
 
 def release_overdue() -> int:
-    """The same for what is RUNNING past its lease. Returns how many were touched."""
-    return _release(Query.objects.filter(state=RUNNING, lease_until__lt=timezone.now()))
+    """The same for what is RUNNING past its lease, or in a process that is gone. Returns how many were touched."""
+    running = Query.objects.filter(state=RUNNING)
+    gone = [name for name in running.order_by().values_list("claimed_by", flat=True).distinct() if owners.is_gone(name)]
+    return _release(running.filter(Q(lease_until__lt=timezone.now()) | Q(claimed_by__in=gone)))
 
 
 def _release(rows: "QuerySet[Query]") -> int:

@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from django.conf import settings
 
 from engine.embedder import Embedder
 from engine.errors import EngineError
-from gallery import workers
+from gallery import owners, workers
 from tasks.neighbours import Neighbours
 
 logger = logging.getLogger(__name__)
@@ -30,7 +29,7 @@ class Worker:
     def report(self) -> None:
         """Tell the web that this process is alive and what it runs on."""
         entry = workers.Report(
-            name=f"{socket.gethostname()}:{os.getpid()}",
+            name=owners.me(),
             device=self.embedder.device,
             precision=self.embedder.precision,
             model=self.embedder.name,

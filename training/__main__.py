@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _run(options)
     except (EngineError, ValueError) as error:
-        print(error, file=sys.stderr)
+        print(f"python -m training: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from gallery.demonstration import gardens, landscapes, skies, things, waters
+from gallery.demonstration import fruits, gardens, houses, landscapes, skies, things, waters
 from gallery.demonstration.canvas import Size
 
 PER_KIND = 20
@@ -24,8 +24,8 @@ KINDS: dict[str, Callable[[random.Random, Size], Image.Image]] = {
     "cup": things.cup,
     "fish": waters.fish,
     "flower": gardens.flower,
-    "fruit": things.fruit,
-    "house": gardens.house,
+    "fruit": fruits.fruit,
+    "house": houses.house,
     "mosaic": things.mosaic,
     "mountains": landscapes.mountains,
     "planet": skies.planet,
@@ -45,15 +45,24 @@ def draw(kind: str, number: int) -> Image.Image:
     return large.resize((width, height), Image.Resampling.LANCZOS)
 
 
-def pictures(per_kind: int = PER_KIND) -> Iterator[tuple[str, str, BinaryIO]]:
-    """Label, title and file of `per_kind` pictures of each kind, each drawn when it is asked for.
+def title(kind: str, number: int) -> str:
+    return f"{kind.capitalize()} {number}"
 
-    The files are BMP: their bytes, by which the gallery knows a picture again, depend on the pixels alone and not
-    on which JPEG or PNG library is installed.
-    """
-    for number in range(1, per_kind + 1):
-        for kind in KINDS:
-            file = io.BytesIO()
-            draw(kind, number).save(file, "BMP")
-            file.seek(0)
-            yield kind, f"{kind.capitalize()} {number}", file
+
+def file(kind: str, number: int) -> BinaryIO:
+    """The picture as a BMP file, whose bytes depend on the pixels alone and not on the JPEG library of the day."""
+    drawn = io.BytesIO()
+    draw(kind, number).save(drawn, "BMP")
+    drawn.seek(0)
+    return drawn
+
+
+def catalogue(per_kind: int = PER_KIND) -> Iterator[tuple[str, int]]:
+    """Every kind and number, the kinds taking turns: whoever stops early has some of each."""
+    return ((kind, number) for number in range(1, per_kind + 1) for kind in KINDS)
+
+
+def pictures(per_kind: int = PER_KIND) -> Iterator[tuple[str, str, BinaryIO]]:
+    """Label, title and file of `per_kind` pictures of each kind, each drawn when it is asked for."""
+    for kind, number in catalogue(per_kind):
+        yield kind, title(kind, number), file(kind, number)

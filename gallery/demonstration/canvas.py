@@ -1,6 +1,7 @@
 """A sheet to draw on: colours, gradients, glows and shaded balls, with Pillow alone."""
 
 import colorsys
+import random
 from collections.abc import Sequence
 from functools import cache
 
@@ -18,6 +19,11 @@ def hsv(hue: float, saturation: float, value: float) -> Colour:
     """A colour from its hue in degrees and its saturation and value, 0 to 1."""
     red, green, blue = colorsys.hsv_to_rgb(hue / 360 % 1, saturation, value)
     return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def any_colour(rng: random.Random, saturation: tuple[float, float], value: tuple[float, float]) -> Colour:
+    """A colour of any hue, its saturation and value between two bounds each."""
+    return hsv(rng.uniform(0, 360), rng.uniform(*saturation), rng.uniform(*value))
 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:

@@ -5,7 +5,7 @@ import random
 from PIL import Image
 
 from gallery.demonstration.canvas import WHITE, Canvas, Colour, Point, Size, darker, hsv, lighter, mix
-from gallery.demonstration.shapes import down_to, leaf, oval, polar, ridge, rolling
+from gallery.demonstration.shapes import down_to, oval, polar, ridge, rolling
 
 EVENINGS: list[tuple[Colour, ...]] = [
     ((44, 28, 84), (168, 62, 110), (247, 130, 82), (255, 214, 130)),

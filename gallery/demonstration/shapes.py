@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from gallery.demonstration.canvas import Point
 
@@ -69,7 +70,7 @@ def ridge(rng: random.Random, width: float, base: float, rise: float, *, rough: 
     swing = 0.6
     while len(heights) < 129:
         swing *= rough
-        middles = [(a + b) / 2 + rng.uniform(-swing, swing) for a, b in zip(heights, heights[1:], strict=False)]
+        middles = [(a + b) / 2 + rng.uniform(-swing, swing) for a, b in pairwise(heights)]
         heights = [height for pair in zip(heights, middles, strict=False) for height in pair] + heights[-1:]
     step = width / (len(heights) - 1)
     return [(i * step, base - rise * height) for i, height in enumerate(heights)]

@@ -1,12 +1,24 @@
-"""On the table and on the wall: cups, clocks, fruit, mosaics."""
+"""On the table and on the wall: cups, clocks, mosaics."""
 
 import math
 import random
 
 from PIL import Image
 
-from gallery.demonstration.canvas import BLACK, WHITE, Canvas, Colour, Point, Size, darker, hsv, lighter, mix
-from gallery.demonstration.shapes import leaf, polar, regular, smooth
+from gallery.demonstration.canvas import (
+    BLACK,
+    WHITE,
+    Canvas,
+    Colour,
+    Point,
+    Size,
+    any_colour,
+    darker,
+    hsv,
+    lighter,
+    mix,
+)
+from gallery.demonstration.shapes import polar, regular
 
 
 def cup(rng: random.Random, size: Size) -> Image.Image:
@@ -17,9 +29,7 @@ def cup(rng: random.Random, size: Size) -> Image.Image:
     wide = canvas.unit * rng.uniform(0.2, 0.29)
     high, foot_share = wide * rng.uniform(1.15, 1.75), rng.uniform(0.55, 0.92)
     at = (canvas.width * rng.uniform(0.4, 0.6), canvas.height * 0.84)
-    colour = rng.choice(
-        (WHITE, (245, 240, 230), hsv(rng.uniform(0, 360), rng.uniform(0.35, 0.75), rng.uniform(0.55, 0.95)))
-    )
+    colour = rng.choice((WHITE, (245, 240, 230), any_colour(rng, (0.35, 0.75), (0.55, 0.95))))
     canvas.glow((at[0] + wide * 0.3, at[1] + wide * 0.1), wide * 2.3, (30, 16, 8), ry=wide * 0.6, strength=0.9)
     if rng.random() < 0.7:
         for drop, tint in ((0.05, darker(colour, 0.25)), (0.0, lighter(colour, 0.15)), (-0.02, darker(colour, 0.08))):
@@ -34,10 +44,8 @@ def cup(rng: random.Random, size: Size) -> Image.Image:
 
 def _room(canvas: Canvas, rng: random.Random, edge: float) -> None:
     """A wall, plain or striped, above a wooden table."""
-    wall, wood = (
-        hsv(rng.uniform(0, 360), rng.uniform(0.12, 0.4), rng.uniform(0.55, 0.9)),
-        hsv(rng.uniform(16, 36), rng.uniform(0.4, 0.65), rng.uniform(0.4, 0.75)),
-    )
+    wall = any_colour(rng, (0.12, 0.4), (0.55, 0.9))
+    wood = hsv(rng.uniform(16, 36), rng.uniform(0.4, 0.65), rng.uniform(0.4, 0.75))
     canvas.gradient((lighter(wall, 0.2), darker(wall, 0.1)), 0, edge)
     if rng.random() < 0.4:
         step = canvas.unit * rng.uniform(0.08, 0.16)
@@ -65,7 +73,7 @@ def _vessel(
 
     def half(t: float) -> float:
         """Half the width at t from 0 (rim) to 1 (foot)."""
-        return wide * (narrow + (1 - narrow) * (1 - t**2.2))
+        return wide * (narrow + (1 - narrow) * (1 - math.pow(t, 2.2)))
 
     def belt(start: float, end: float) -> list[Point]:
         steps = [start + (end - start) * i / 12 for i in range(13)]
@@ -98,16 +106,16 @@ def _steam(canvas: Canvas, rng: random.Random, at: Point) -> None:
 def clock(rng: random.Random, size: Size) -> Image.Image:
     """A clock on a wall, each at its own time."""
     canvas = Canvas(size)
-    wall = hsv(rng.uniform(0, 360), rng.uniform(0.15, 0.5), rng.uniform(0.5, 0.92))
+    wall = any_colour(rng, (0.15, 0.5), (0.5, 0.92))
     canvas.gradient((lighter(wall, 0.12), darker(wall, 0.15)))
     if rng.random() < 0.5:
         _bricks(canvas, darker(wall, 0.2))
     at = (canvas.width * rng.uniform(0.42, 0.58), canvas.height * rng.uniform(0.46, 0.54))
     radius = canvas.unit * rng.uniform(0.32, 0.43)
-    frame, face = (
-        rng.choice(((40, 40, 46), (150, 96, 52), (214, 178, 84), (190, 196, 204), hsv(rng.uniform(0, 360), 0.7, 0.7))),
-        (252, 249, 240),
+    frame = rng.choice(
+        ((40, 40, 46), (150, 96, 52), (214, 178, 84), (190, 196, 204), any_colour(rng, (0.7, 0.7), (0.7, 0.7)))
     )
+    face = (252, 249, 240)
     if rng.random() < 0.25:
         frame, face = (206, 168, 80), hsv(rng.uniform(200, 360), 0.55, 0.25)
     canvas.glow((at[0] + radius * 0.08, at[1] + radius * 0.14), radius * 1.3, BLACK, strength=0.9)
@@ -152,100 +160,6 @@ def _hands(canvas: Canvas, rng: random.Random, at: Point, radius: float, ink: Co
     canvas.ellipse(at, radius * 0.06, red)
 
 
-def fruit(rng: random.Random, size: Size) -> Image.Image:
-    """Apples, oranges, lemons, plums or pears on a cloth, some in a bowl."""
-    canvas = Canvas(size)
-    edge = canvas.height * rng.uniform(0.4, 0.52)
-    back, cloth = (
-        hsv(rng.uniform(0, 360), rng.uniform(0.1, 0.35), rng.uniform(0.45, 0.8)),
-        hsv(rng.uniform(20, 60), 0.14, 0.96),
-    )
-    canvas.gradient((darker(back, 0.15), lighter(back, 0.15)), 0, edge)
-    canvas.gradient((darker(cloth, 0.1), cloth), edge)
-    sorts = rng.sample((_apple, _orange, _lemon, _plum, _pear), rng.choice((1, 2, 3, 4)))
-    count = rng.choice((1, 3, 4, 5, 5, 6))
-    radius = canvas.unit * (0.31 if count == 1 else rng.uniform(0.145, 0.175))
-    middle, floor = canvas.width / 2, canvas.height * (0.88 if count == 1 else 0.8)
-    back_row = count // 2 if count > 3 else 0
-    for row, many in ((0, back_row), (1, count - back_row)):
-        for i in range(many):
-            x = middle + (i - (many - 1) / 2) * radius * 1.86 + rng.uniform(-0.08, 0.08) * radius
-            at = (x, floor - radius - (1 - row) * radius * 0.95)
-            canvas.glow(
-                (x + radius * 0.3, at[1] + radius * 0.86), radius * 1.5, (40, 24, 16), ry=radius * 0.42, strength=0.85
-            )
-            rng.choice(sorts)(canvas, rng, at, radius * rng.uniform(0.92, 1.05))
-    if count > 3 and rng.random() < 0.6:
-        _bowl(canvas, rng, (middle, floor - radius * 0.95), radius * (count - back_row) * 1.1)
-    return canvas.image
-
-
-def _bowl(canvas: Canvas, rng: random.Random, at: Point, wide: float) -> None:
-    """`at` is the middle of its brim, over what lies in it."""
-    colour, deep = hsv(rng.uniform(0, 360), rng.uniform(0.15, 0.65), rng.uniform(0.55, 0.92)), canvas.unit * 0.27
-    arc = [polar(at, wide, 180 - 5 * i, deep / wide) for i in range(37)]
-    foot = [(x, min(y, at[1] + deep * 0.93)) for x, y in arc]
-    canvas.fill(foot, (darker(colour, 0.2), lighter(colour, 0.25), colour, darker(colour, 0.4)), sideways=True)
-    canvas.line([foot[0], foot[-1]], lighter(colour, 0.5), canvas.unit * 0.02)
-    if rng.random() < 0.6:
-        belt = [(x, y) for x, y in foot if at[1] + deep * 0.3 < y < at[1] + deep * 0.56]
-        canvas.polygon(belt, darker(colour, 0.35), 0.5)
-
-
-def _apple(canvas: Canvas, rng: random.Random, at: Point, radius: float) -> None:
-    canvas.ball(
-        at,
-        radius,
-        rng.choice(((206, 34, 40), (224, 60, 48), (150, 190, 56), (232, 180, 60))),
-        ry=radius * 0.93,
-        shine=0.5,
-    )
-    dip = (at[0], at[1] - radius * 0.72)
-    canvas.ellipse(dip, radius * 0.3, (70, 40, 20), ry=radius * 0.1, opacity=0.45)
-    canvas.line([dip, (at[0] + radius * 0.1, at[1] - radius * 1.12)], (92, 60, 34), radius * 0.07)
-    blade = leaf((dip[0] + radius * 0.05, dip[1] - radius * 0.12), radius * 0.62, radius * 0.28, rng.uniform(-50, -10))
-    canvas.fill(blade, ((120, 180, 70), (60, 120, 50)))
-
-
-def _orange(canvas: Canvas, rng: random.Random, at: Point, radius: float) -> None:
-    colour = hsv(rng.uniform(24, 34), 0.9, 0.98)
-    canvas.ball(at, radius, colour, shine=0.45)
-    for _ in range(60):
-        pore = polar(at, radius * 0.9 * rng.random() ** 0.5, rng.uniform(0, 360))
-        canvas.ellipse(pore, radius * 0.014, darker(colour, 0.2), opacity=0.5)
-    canvas.polygon(regular((at[0] + radius * 0.1, at[1] - radius * 0.8), radius * 0.09, 5), (90, 120, 50))
-
-
-def _lemon(canvas: Canvas, rng: random.Random, at: Point, radius: float) -> None:
-    colour, low = hsv(rng.uniform(50, 58), 0.8, 0.98), at[1] + radius * 0.22
-    for side in (-1, 1):
-        canvas.ball((at[0] + side * radius * 0.98, low), radius * 0.2, darker(colour, 0.1), shine=0.3)
-    canvas.ball((at[0], low), radius * 1.02, colour, ry=radius * 0.76, shine=0.6)
-
-
-def _plum(canvas: Canvas, rng: random.Random, at: Point, radius: float) -> None:
-    colour = hsv(rng.uniform(265, 310), 0.6, 0.5)
-    canvas.ball((at[0], at[1] + radius * 0.12), radius * 0.88, colour, shine=0.5)
-    crease = [
-        (at[0] + radius * (0.1 + 0.22 * math.sin(math.pi * t)), at[1] + radius * (1.5 * t - 0.66))
-        for t in (i / 10 for i in range(11))
-    ]
-    canvas.line(crease, darker(colour, 0.35), radius * 0.03)
-    canvas.line([crease[0], (at[0] + radius * 0.16, at[1] - radius * 0.95)], (92, 60, 34), radius * 0.06)
-
-
-def _pear(canvas: Canvas, rng: random.Random, at: Point, radius: float) -> None:
-    colour = hsv(rng.uniform(52, 78), 0.65, 0.86)
-    (x, y), r = at, radius
-    right = [(0, -1.35), (0.24, -1.25), (0.36, -0.85), (0.52, -0.4), (0.82, 0.05), (0.9, 0.45), (0.62, 0.9), (0, 0.97)]
-    edge = smooth(
-        [(x + r * a, y + r * b) for a, b in right] + [(x - r * a, y + r * b) for a, b in reversed(right[1:-1])]
-    )
-    canvas.fill(edge, (colour, lighter(colour, 0.3), colour, darker(colour, 0.4)), sideways=True)
-    canvas.glow((x - r * 0.3, y + r * 0.25), r * 0.5, WHITE, strength=0.6)
-    canvas.line([(x, y - r * 1.3), (x + r * 0.14, y - r * 1.62)], (92, 60, 34), r * 0.07)
-
-
 def mosaic(rng: random.Random, size: Size) -> Image.Image:
     """Tiles from a few colours, square, six-sided, three-sided or round."""
     canvas = Canvas(size)
@@ -277,7 +191,8 @@ def _hexagons(canvas: Canvas, rng: random.Random, side: float, colours: list[Col
             at = ((column + 0.5 * (row % 2)) * radius * 1.732, row * radius * 1.5)
             ground, figure = rng.sample(colours, 2)
             canvas.polygon(regular(at, radius * 0.94, 6, 30), ground)
-            canvas.polygon(regular(at, radius * rng.choice((0, 0, 0.5)) + 1, 6, 30), figure)
+            if rng.random() < 0.3:
+                canvas.polygon(regular(at, radius * 0.5, 6, 30), figure)
 
 
 def _triangles(canvas: Canvas, rng: random.Random, side: float, colours: list[Colour]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from gallery.demonstration.canvas import WHITE, Canvas, Colour, Point, Size, darker, hsv, lighter, mix
+from gallery.demonstration.canvas import WHITE, Canvas, Colour, Point, Size, any_colour, darker, hsv, lighter, mix
 from gallery.demonstration.landscapes import fair_cloud
 from gallery.demonstration.shapes import down_to, place, ridge, rolling, smooth
 
@@ -43,7 +43,7 @@ def _ripples(canvas: Canvas, rng: random.Random, top: float, colour: Colour) -> 
 def _boat(canvas: Canvas, rng: random.Random, at: Point, high: float) -> None:
     """`at` is the middle of the hull at the water; `high` is the mast's height."""
     flip, heel = rng.random() < 0.5, rng.uniform(-5, 5)
-    hull, cloth = hsv(rng.uniform(0, 360), rng.uniform(0.4, 0.85), rng.uniform(0.35, 0.8)), _cloth(rng)
+    hull, cloth = any_colour(rng, (0.4, 0.85), (0.35, 0.8)), _cloth(rng)
 
     def put(points: list[Point]) -> list[Point]:
         return place(points, at, high, heel, flip=flip)
@@ -90,10 +90,8 @@ def fish(rng: random.Random, size: Size) -> Image.Image:
         long = min(canvas.unit * 0.66, canvas.width / count**0.8 * 0.62) * rng.uniform(0.8, 1.05)
         _one_fish(canvas, rng, at, long, tint + rng.uniform(-25, 25))
     for _ in range(rng.randint(6, 26)):
-        bubble, r = (
-            (canvas.width * rng.random(), canvas.height * rng.uniform(0, 0.85)),
-            canvas.unit * rng.uniform(0.005, 0.02),
-        )
+        bubble = (canvas.width * rng.random(), canvas.height * rng.uniform(0, 0.85))
+        r = canvas.unit * rng.uniform(0.005, 0.02)
         canvas.ellipse(bubble, r, WHITE, opacity=0.25)
         canvas.ring(bubble, r, r * 0.2, hsv(hue, 0.15, 1))
     return canvas.image

@@ -140,11 +140,11 @@ class LocalSystem:
         answer = ""
         while time.monotonic() < deadline:
             self._refuse_failing(supervisor)
-            status, answer = self._readiness()
-            # A worker that was stopped seconds ago still counts there, so that alone would be too early.
-            if status == 200 and supervisor.all_running():
-                return
-            pause(self._wish, 0.2)
+            if supervisor.all_running():  # a worker of an earlier start, stopped just now, may still count as ready
+                status, answer = self._readiness()
+                if status == 200:
+                    return
+            pause(self._wish, 0.5)
         waiting = [name for name, state in supervisor.states().items() if state in ("STARTING", "BACKOFF")]
         name = (waiting or ["search-0"])[0]
         raise StartError(

@@ -79,13 +79,13 @@ def with_metadata(name: str) -> bytes:
     return encoded(scene(), name, **metadata)
 
 
-def swapped_profile() -> bytes:
+def swapped_profile(name: str = "gRRB") -> bytes:
     """A colour profile in which red is called green and green red. Its copyright says `secret`."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     swap = {b"rXYZ": b"gXYZ", b"gXYZ": b"rXYZ"}
     profile = re.sub(b"rXYZ|gXYZ", lambda tag: swap[tag[0]], profile)
     profile = profile.replace("No copyright".encode("utf-16-be"), "secret------".encode("utf-16-be"))
-    return profile.replace("sRGB".encode("utf-16-be"), "gRRB".encode("utf-16-be"))
+    return profile.replace("sRGB".encode("utf-16-be"), name.encode("utf-16-be"))
 
 
 def ycck_red() -> bytes:

@@ -1,6 +1,8 @@
 """Rows for the tests, made the way the system makes them: real pictures in, real files on the disk."""
 
 import io
+import socket
+import subprocess
 import uuid
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -51,6 +53,13 @@ def finished(*images: Image, **fields: Any) -> Query:
 
 def ago(seconds: float) -> datetime:
     return timezone.now() - timedelta(seconds=seconds)
+
+
+def gone_process() -> str:
+    """A process of this machine that has ended, as rows remember it."""
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    return f"{socket.gethostname()}:{process.pid}"
 
 
 def files_kept() -> list[Path]:

@@ -1,0 +1,86 @@
+"""GET /api/images."""
+
+import hashlib
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from gallery.models import Image
+from tests.api.answers import error_code
+from tests.gallery.rows import ago
+
+pytestmark = pytest.mark.django_db
+
+
+def rows(*names: str, **fields: Any) -> None:
+    """Pictures without files, the first the oldest; no call here looks at pixels."""
+    before = Image.objects.count()
+    Image.objects.bulk_create(
+        Image(
+            title=name,
+            content_hash=hashlib.sha256(name.encode()).hexdigest(),
+            width_px=48,
+            height_px=32,
+            created_at=ago(1000 - before - place),
+            **fields,
+        )
+        for place, name in enumerate(names)
+    )
+
+
+def listing(client: Client, **parameters: Any) -> dict[str, Any]:
+    response = client.get("/api/images", parameters)
+    assert response.status_code == 200
+    told: dict[str, Any] = response.json()
+    return told
+
+
+def titles(told: dict[str, Any]) -> list[str]:
+    return [entry["title"] for entry in told["images"]]
+
+
+def test_the_newest_pictures_come_first(client: Client) -> None:
+    rows("old", "new", label="cat")
+    told = listing(client)
+    image = Image.objects.get(title="new")
+    assert (told["page"], told["pages"], told["count"]) == (1, 1, 2)
+    assert titles(told) == ["new", "old"]
+    assert told["images"][0] == {
+        "id": str(image.pk),
+        "url": f"/gallery/{image.pk}/picture.jpg",
+        "thumbnail_url": f"/gallery/{image.pk}/thumbnail.jpg",
+        "label": "cat",
+        "title": "new",
+    }
+
+
+def test_an_empty_gallery_is_one_empty_page(client: Client) -> None:
+    assert listing(client) == {"page": 1, "pages": 1, "count": 0, "images": []}
+
+
+def test_a_label_chooses(client: Client) -> None:
+    rows("tom", "felix", label="cat")
+    rows("rex", label="dog")
+    assert titles(listing(client, label="cat")) == ["felix", "tom"]
+    assert listing(client, label="cow")["count"] == 0
+
+
+def test_a_hidden_picture_is_not_listed(client: Client) -> None:
+    rows("seen")
+    rows("hidden", is_hidden=True)
+    assert titles(listing(client)) == ["seen"]
+
+
+def test_a_page_holds_a_hundred(client: Client) -> None:
+    rows(*(f"{number:03}" for number in range(101)))
+    first, second, third = (listing(client, page=page) for page in (1, 2, 3))
+    assert [len(told["images"]) for told in (first, second, third)] == [100, 1, 0]
+    assert titles(second) == ["000"]
+    assert (second["page"], second["pages"], second["count"]) == (2, 2, 101)
+
+
+@pytest.mark.parametrize("page", ["0", "-1", "two"])
+def test_a_page_is_a_number_from_one(client: Client, page: str) -> None:
+    response = client.get("/api/images", {"page": page})
+    assert (response.status_code, error_code(response)) == (422, "invalid")

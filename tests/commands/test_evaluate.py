@@ -1,0 +1,65 @@
+"""manage.py evaluate."""
+
+import io
+import json
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from gallery import generations
+from gallery.models import Image
+from tests.tasks.conftest import add
+
+pytestmark = pytest.mark.django_db
+
+
+def evaluate(*options: str) -> str:
+    out = io.StringIO()
+    call_command("evaluate", *options, stdout=out)
+    return out.getvalue()
+
+
+@pytest.fixture
+def indexed() -> None:
+    for number in range(36):
+        add(number, label=f"kind {number % 12}")
+    call_command("build_index", stdout=io.StringIO())
+
+
+def test_the_figures_are_measured(indexed: None) -> None:
+    told = json.loads(evaluate("--json", "--k", "2"))
+    active = generations.active()
+    assert active
+    assert (told["images"], told["labelled"], told["k"], told["generation"]) == (36, 36, 2, active.number)
+    assert told["recall"] == 1.0
+    assert 0.5 < told["precision"] <= 1.0
+    assert 0 < told["search_p50_ms"] <= told["search_p95_ms"]
+
+
+def test_wrong_labels_are_seen(indexed: None) -> None:
+    right = json.loads(evaluate("--json", "--k", "2"))["precision"]
+    for number, image in enumerate(Image.objects.order_by("id")):
+        Image.objects.filter(pk=image.pk).update(label=f"lot {number % 12}")
+    assert json.loads(evaluate("--json", "--k", "2"))["precision"] < right / 2
+
+
+def test_hidden_pictures_do_not_count(indexed: None) -> None:
+    Image.objects.filter(label="kind 3").update(is_hidden=True)
+    assert json.loads(evaluate("--json", "--k", "2"))["labelled"] == 33
+
+
+def test_people_get_a_table(indexed: None) -> None:
+    assert "precision@10" in evaluate()
+
+
+def test_without_an_index_it_says_what_to_do() -> None:
+    with pytest.raises(CommandError, match="build_index"):
+        evaluate()
+
+
+def test_a_damaged_index_is_one_clear_line(indexed: None) -> None:
+    active = generations.active()
+    assert active
+    (active.directory / "ids.npy").write_bytes(b"")
+    with pytest.raises(CommandError, match=r"ids\.npy"):
+        evaluate()

@@ -1,0 +1,48 @@
+"""A worker that cannot work says why in one line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.environment import DATA_DIR
+from tests.stack import ROOT
+
+
+def start_worker(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A search worker as supervisor starts it; it is expected to end by itself."""
+    own = os.environ | {"SIMSEARCH_DATA_DIR": str(tmp_path), "REDIS_URL": f"unix://{DATA_DIR}/redis.sock"} | environment
+    migrated = subprocess.run([sys.executable, "manage.py", "migrate"], cwd=ROOT, env=own, capture_output=True)
+    if not environment.get("SIMSEARCH_MODEL"):
+        assert migrated.returncode == 0
+    command = [sys.executable, "-m", "celery", "-A", "simsearch", "worker", "-Q", "nothing", "--concurrency", "1"]
+    return subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, timeout=90)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("SIMSEARCH_MODEL", "resnet", "resnet"),
+        ("SIMSEARCH_WEIGHTS", "/nowhere/weights.safetensors", "/nowhere/weights.safetensors"),
+        ("SIMSEARCH_DEVICE", "cuda:99", "cuda:99"),
+    ],
+)
+def test_a_worker_that_cannot_load_its_network_ends_with_one_line(
+    tmp_path: Path, variable: str, value: str, told: str
+) -> None:
+    ended = start_worker(tmp_path, **{variable: value})
+    lines = [line for line in (ended.stdout + ended.stderr).splitlines() if "cannot start" in line]
+    assert lines
+    assert told in lines[0]
+    assert "Traceback" not in ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("missing", ["SECRET_KEY", "ALLOWED_HOSTS"])
+def test_without_a_secret_or_hosts_nothing_starts(tmp_path: Path, missing: str) -> None:
+    own = {k: v for k, v in os.environ.items() if k != missing} | {"SIMSEARCH_DATA_DIR": str(tmp_path)}
+    ended = subprocess.run([sys.executable, "manage.py", "check"], cwd=ROOT, env=own, capture_output=True, text=True)
+    assert ended.returncode != 0
+    assert missing in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1

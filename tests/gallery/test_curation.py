@@ -1,0 +1,108 @@
+"""The gallery: what comes in, what stays, what goes."""
+
+import io
+from pathlib import Path
+
+import pytest
+from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
+
+from gallery import curation, files
+from gallery.errors import Refusal
+from gallery.models import Image
+from tests.gallery.rows import add_image, files_kept, finished, picture
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_picture_comes_in_with_its_files() -> None:
+    image = add_image(label="cat", title="Tom")
+    row = Image.objects.get()
+    assert (row, row.label, row.title, row.is_hidden) == (image, "cat", "Tom", False)
+    assert (row.width_px, row.height_px) == (48, 32)
+    assert files_kept() == sorted([row.picture_path, row.thumbnail_path])
+
+
+def test_others_may_read_the_files() -> None:  # a web server that runs as somebody else
+    add_image()
+    assert {path.stat().st_mode & 0o777 for path in files_kept()} == {0o644}
+
+
+def test_the_same_file_comes_in_once() -> None:
+    image = add_image()
+    before = files_kept()
+    with pytest.raises(curation.AlreadyThere) as refusal:
+        add_image()
+    assert refusal.value.image == image
+    assert Image.objects.count() == 1
+    assert files_kept() == before
+
+
+def test_a_hidden_picture_is_still_there() -> None:
+    add_image(is_hidden=True)
+    with pytest.raises(curation.AlreadyThere):
+        add_image()
+
+
+def test_of_two_who_bring_the_same_file_at_once_one_is_told() -> None:
+    uploads_of_both = [curation.accept_new(io.BytesIO(picture())) for _ in range(2)]
+    curation.keep(Image(title="quicker"), uploads_of_both[0])
+    before = files_kept()
+    with pytest.raises(curation.AlreadyThere):
+        curation.keep(Image(title="slower"), uploads_of_both[1])
+    assert [image.title for image in Image.objects.all()] == ["quicker"]
+    assert files_kept() == before
+
+
+def test_a_bad_picture_does_not_come_in() -> None:
+    with pytest.raises(Refusal) as refusal:
+        curation.add(io.BytesIO(b"no picture"))
+    assert refusal.value.code == "unsupported_format"
+    assert not Image.objects.exists()
+    assert files_kept() == []
+
+
+def test_a_full_disk_leaves_nothing_half_done(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "full").write_bytes(b"")
+    settings.MEDIA_ROOT = tmp_path / "full" / "pictures"
+    with pytest.raises(Refusal) as refusal:
+        add_image()
+    assert refusal.value.code == "no_space"
+    assert not Image.objects.exists()
+
+
+def test_long_names_are_cut_to_what_a_row_holds() -> None:
+    image = add_image(label="l" * 300, title="t" * 300)
+    assert (len(image.label), len(image.title)) == (100, 200)
+
+
+@pytest.mark.parametrize("how", ["one", "many"])
+def test_a_deleted_picture_takes_its_files_along(
+    how: str, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    gone, kept = add_image(1), add_image(2)
+    query, path = finished(gone, kept), gone.picture_path
+    with django_capture_on_commit_callbacks(execute=True):
+        if how == "one":
+            gone.delete()
+        else:
+            Image.objects.filter(pk=gone.pk).delete()
+        assert path.exists()  # until the deletion is certain
+    assert files_kept() == sorted([kept.picture_path, kept.thumbnail_path, query.picture_path])
+    assert [match.image for match in query.matches.all()] == [kept]
+
+
+def test_a_deleted_picture_may_come_back(
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        add_image().delete()
+    again = add_image()
+    assert files_kept() == sorted([again.picture_path, again.thumbnail_path])
+
+
+def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    with pytest.raises(OSError, match="taken"):  # the very last step of writing fails
+        files.write(taken, b"data")
+    assert list(tmp_path.iterdir()) == [taken]

@@ -1,0 +1,80 @@
+"""The doorbell: it rings in the right queue, after commit, and never holds anybody up."""
+
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+from celery import Celery, current_app
+from django.db import transaction
+
+from gallery import doorbell, workers
+from simsearch.env import broker_url
+from tests.stack import free_port
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def waiting_in(queue: str) -> int:
+    with workers.connect() as redis:
+        return int(redis.llen(queue))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("task", "queue"),
+    [(doorbell.ANSWER, "search"), (doorbell.CURATE, "gallery"), (doorbell.BUILD, "gallery")],
+)
+def test_each_task_has_its_queue(task: str, queue: str) -> None:
+    doorbell.ring(task)
+    assert {name: waiting_in(name) for name in ("search", "gallery", "celery")} == {
+        "search": int(queue == "search"),
+        "gallery": int(queue == "gallery"),
+        "celery": 0,
+    }
+
+
+def test_it_rings_after_the_commit() -> None:  # or a worker would look for a row that is not there yet
+    with transaction.atomic():
+        doorbell.ring(doorbell.ANSWER)
+        assert waiting_in("search") == 0
+    assert waiting_in("search") == 1
+
+
+def test_what_is_rolled_back_does_not_ring() -> None:
+    with transaction.atomic():
+        doorbell.ring(doorbell.ANSWER)
+        transaction.set_rollback(True)
+    assert waiting_in("search") == 0
+
+
+@pytest.fixture
+def elsewhere(request: pytest.FixtureRequest) -> Iterator[Celery]:
+    """The same application, but with a Redis that is closed, or that takes the call and says nothing."""
+    usual = current_app._get_current_object()
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:
+        port = listener.getsockname()[1] if request.param == "silent" else free_port()
+        app = Celery("elsewhere", set_as_current=False)
+        app.config_from_object("django.conf:settings", namespace="CELERY")
+        app.conf.broker_url = broker_url(f"redis://127.0.0.1:{port}/0")
+        app.set_current()
+        yield app
+        usual.set_current()
+        app.close()
+
+
+@pytest.mark.parametrize("elsewhere", ["closed", "silent"], indirect=True)
+def test_a_redis_that_is_away_holds_nobody_up(elsewhere: Celery, caplog: pytest.LogCaptureFixture) -> None:
+    start = time.monotonic()
+    with transaction.atomic():
+        doorbell.ring(doorbell.ANSWER)
+    assert time.monotonic() - start < 3
+    assert "the sweeper will ring again" in caplog.text
+    assert waiting_in("search") == 0
+
+
+def test_it_rings_again_when_redis_is_back() -> None:
+    doorbell.ring(doorbell.ANSWER)
+    with workers.connect() as redis:
+        redis.client_kill_filter(skipme=True)  # as if it had been started anew
+    doorbell.ring(doorbell.ANSWER)
+    assert waiting_in("search") == 2

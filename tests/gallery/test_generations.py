@@ -1,0 +1,167 @@
+"""Index generations: one build at a time, one active."""
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from gallery import generations
+from gallery.models import Embedding, Image, IndexGeneration
+from tests.gallery.rows import ago, gone_process
+
+pytestmark = pytest.mark.django_db
+
+
+def built(*, images: int = 10, last_embedding: int = 10, network: str = "compact") -> IndexGeneration:
+    generation = generations.start(network)
+    generations.activate(generation, images=images, last_embedding=last_embedding, manifest={"recall": 1.0})
+    return generation
+
+
+def failed_build() -> IndexGeneration:
+    generation = generations.start("compact")
+    generations.fail(generation, "The disk is full.")
+    return generation
+
+
+def embeddings(count: int, network: str = "compact") -> list[int]:
+    """That many more embeddings, of pictures without files; their ids."""
+    start = Image.objects.count()
+    for number in range(start, start + count):
+        image = Image.objects.create(content_hash=f"{number:064}", width_px=1, height_px=1)
+        Embedding.objects.create(image=image, network=network, vector=b"")
+    return list(Embedding.objects.order_by("id").values_list("id", flat=True))[-count:]
+
+
+def now(generation: IndexGeneration) -> IndexGeneration:
+    return IndexGeneration.objects.get(pk=generation.pk)
+
+
+def lose_the_lease(generation: IndexGeneration) -> None:
+    IndexGeneration.objects.filter(pk=generation.pk).update(lease_until=ago(1))
+
+
+# Building
+
+
+def test_a_finished_build_becomes_the_active_one() -> None:
+    generation = built(images=7, last_embedding=9)
+    row = now(generation)
+    assert generations.active() == row
+    assert (row.state, row.images, row.last_embedding, row.manifest) == ("ready", 7, 9, {"recall": 1.0})
+    assert row.activated_at is not None
+    assert (generation.is_active, generation.state) == (True, "ready")
+
+
+def test_the_next_one_takes_over_in_one_step() -> None:
+    first, second = built(), built()
+    assert generations.active() == second
+    assert not now(first).is_active
+
+
+def test_the_active_one_stays_until_the_next_is_finished() -> None:
+    first = built()
+    generation = generations.start("compact")
+    assert generations.active() == first
+    generations.fail(generation, "The disk is full.")
+    assert generations.active() == first
+    assert (now(generation).state, now(generation).error) == ("failed", "The disk is full.")
+
+
+def test_only_one_build_at_a_time() -> None:
+    generations.start("compact")
+    with pytest.raises(generations.Busy):
+        generations.start("compact")
+    assert IndexGeneration.objects.count() == 1
+
+
+def test_the_place_is_free_after_a_failure() -> None:
+    failed_build()
+    assert generations.start("compact").state == "building"
+
+
+@pytest.mark.parametrize("sign", ["its lease is over", "its process is gone"])
+def test_a_dead_build_loses_its_place(sign: str) -> None:
+    dead = generations.start("compact")
+    if sign == "its lease is over":
+        lose_the_lease(dead)
+    else:
+        IndexGeneration.objects.filter(pk=dead.pk).update(builder=gone_process())
+    heir = generations.start("compact")
+    assert (now(dead).state, bool(now(dead).error)) == ("failed", True)
+    with pytest.raises(generations.Busy):
+        generations.keep_alive(dead)
+    with pytest.raises(generations.Busy):
+        generations.activate(dead, images=1, last_embedding=1, manifest={})
+    assert generations.active() is None
+    generations.activate(heir, images=1, last_embedding=1, manifest={})
+    assert generations.active() == heir
+
+
+def test_a_sign_of_life_keeps_the_place() -> None:
+    generation = generations.start("compact")
+    lose_the_lease(generation)
+    generations.keep_alive(generation)
+    with pytest.raises(generations.Busy):
+        generations.start("compact")
+
+
+def test_a_failure_that_comes_late_changes_nothing() -> None:
+    generation = built()
+    generations.fail(generation, "Stopped.")
+    assert (now(generation).state, now(generation).is_active) == ("ready", True)
+
+
+def test_the_database_refuses_a_second_active_generation() -> None:
+    built()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        IndexGeneration.objects.create(network="compact", state="ready", is_active=True)
+
+
+# Old ones
+
+
+def test_the_newest_three_of_each_kind_and_the_active_one_are_kept() -> None:
+    failed = [failed_build() for _ in range(4)]
+    ready = [built() for _ in range(5)]
+    IndexGeneration.objects.filter(is_active=True).update(is_active=False)
+    IndexGeneration.objects.filter(pk=ready[0].pk).update(is_active=True)
+    building = generations.start("compact")
+    wanted = generations.prune()
+    assert wanted == {generation.number for generation in [ready[0], *ready[2:], building]}
+    assert set(IndexGeneration.objects.all()) == {ready[0], *ready[2:], *failed[1:], building}
+
+
+# When a rebuild pays
+
+
+def test_an_empty_gallery_needs_no_index() -> None:
+    assert not generations.is_stale("compact")
+    assert not generations.is_behind("compact")
+
+
+def test_a_gallery_without_an_index_needs_one() -> None:
+    embeddings(1)
+    assert generations.is_stale("compact")
+
+
+def test_an_index_of_another_network_does_not_count() -> None:
+    built(network="alexnet")
+    embeddings(1, "compact")
+    assert generations.is_stale("compact")
+    assert not generations.is_stale("alexnet")
+
+
+@pytest.mark.parametrize(("newer", "stale"), [(63, False), (64, True)])
+def test_a_few_new_pictures_do_not_pay(newer: int, stale: bool) -> None:
+    built(images=100, last_embedding=embeddings(1)[-1])
+    embeddings(newer)
+    assert generations.is_behind("compact")
+    assert generations.newer_than(generations.active(), "compact") == newer
+    assert generations.is_stale("compact") is stale
+
+
+def test_in_a_large_gallery_the_share_counts() -> None:
+    built(images=2000, last_embedding=embeddings(1)[-1])
+    embeddings(99)
+    assert not generations.is_stale("compact")
+    embeddings(1)
+    assert generations.is_stale("compact")

@@ -1,0 +1,87 @@
+"""Several workers at one database file: whatever they try at once, one of them gets it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
+
+import pytest
+from django.core.management import call_command
+from django.db import connection, connections
+from pytest_django import DjangoDbBlocker
+
+from gallery import generations, queries
+from gallery.models import Match, Query
+from tests.gallery.rows import add_image, answer, ask
+
+RACERS = 4
+T = TypeVar("T")
+
+
+@pytest.fixture
+def threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, django_db_blocker: DjangoDbBlocker
+) -> Iterator[ThreadPoolExecutor]:
+    """Threads, each on a connection of its own to a database file such as `make run` has."""
+    if connection.vendor != "sqlite":
+        pytest.skip("these races are about SQLite")
+    file = connections.settings["default"] | {"NAME": str(tmp_path / "race.sqlite3")}
+    monkeypatch.setitem(connections.settings, "default", file)  # what a new thread connects to
+    with django_db_blocker.unblock(), ThreadPoolExecutor(RACERS) as pool:
+        pool.submit(call_command, "migrate", verbosity=0).result()
+        yield pool
+        race(pool, connections.close_all)
+
+
+def race(threads: ThreadPoolExecutor, run: Callable[[], T]) -> list[T]:
+    """The same thing done in every thread, at the same moment."""
+    start = threading.Barrier(RACERS)
+
+    def racer(_: int) -> T:
+        start.wait(30)
+        return run()
+
+    return list(threads.map(racer, range(RACERS)))
+
+
+def claim_all() -> list[UUID]:
+    mine: list[UUID] = []
+    while batch := queries.claim(3).queries:
+        mine += [query.pk for query in batch]
+    return mine
+
+
+def test_no_query_is_claimed_twice(threads: ThreadPoolExecutor) -> None:
+    asked = threads.submit(lambda: {ask(seed).pk for seed in range(40)}).result()
+    claimed = [query for mine in race(threads, claim_all) for query in mine]
+    assert len(claimed) == len(asked)
+    assert set(claimed) == asked
+    assert threads.submit(lambda: set(Query.objects.values_list("state", "attempts"))).result() == {("running", 1)}
+
+
+def test_no_query_is_answered_twice(threads: ThreadPoolExecutor) -> None:
+    image = threads.submit(add_image).result()
+    query = threads.submit(ask).result()
+    token = threads.submit(queries.claim, 1).result().token
+    assert sorted(race(threads, lambda: queries.finish(token, {query: answer(image)}))) == [0, 0, 0, 1]
+    assert threads.submit(Match.objects.count).result() == 1
+
+
+def test_an_overdue_query_is_released_once(threads: ThreadPoolExecutor) -> None:
+    query = threads.submit(ask).result()
+    token = threads.submit(queries.claim, 1).result().token
+    assert sorted(race(threads, lambda: queries.give_back(token))) == [0, 0, 0, 1]
+    assert threads.submit(Query.objects.get, pk=query.pk).result().state == "waiting"
+
+
+def test_one_build_gets_the_place(threads: ThreadPoolExecutor) -> None:
+    def start() -> bool:
+        try:
+            generations.start("compact")
+        except generations.Busy:
+            return False
+        return True
+
+    assert sorted(race(threads, start)) == [False, False, False, True]

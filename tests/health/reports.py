@@ -1,0 +1,13 @@
+"""What a worker would say."""
+
+import time
+from typing import Any
+
+from gallery import workers
+
+
+def worker(name: str = "search@here", *, heard_s_ago: float = 0, **fields: Any) -> None:
+    """A search worker that reports, or did so a while ago."""
+    said = {"device": "cpu", "precision": "bf16", "model": "compact", "network": "compact-1234"}
+    known: dict[str, Any] = {**said, "generation": None, "index_problem": ""} | fields
+    workers.report(workers.Report(name=name, at=time.time() - heard_s_ago, **known))

@@ -1,0 +1,131 @@
+"""GET /readyz: would an upload made now be answered?"""
+
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.test import Client
+from pytest_django import Settings
+
+from gallery import generations, queries
+from gallery.models import Query
+from tests.gallery.rows import ago, ask
+from tests.health.reports import worker
+from tests.stack import free_port
+
+pytestmark = pytest.mark.django_db
+
+
+def readiness(client: Client) -> tuple[int, dict[str, Any]]:
+    """The status, and each check with its facts."""
+    response = client.get("/readyz")
+    told = response.json()
+    assert told.keys() == {"ready", "checks"}
+    assert told["ready"] is (response.status_code == 200)
+    assert "no-store" in response["Cache-Control"]
+    return response.status_code, told["checks"]
+
+
+def failing(checks: dict[str, Any]) -> list[str]:
+    return [name for name, check in checks.items() if not check["ok"]]
+
+
+@pytest.fixture
+def silent_socket() -> Iterator[int]:
+    """The port of somebody who takes calls and never says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:
+        yield listener.getsockname()[1]
+
+
+def test_a_system_with_a_worker_is_ready(client: Client) -> None:
+    worker()
+    status, checks = readiness(client)
+    assert status == 200
+    assert checks.keys() == {"database", "redis", "worker", "index", "waiting"}
+    assert checks["worker"] == {"ok": True, "count": 1, "device": ["cpu"], "precision": ["bf16"], "model": ["compact"]}
+    assert checks["index"] == {"ok": True, "generation": None, "images": 0, "network": None}
+    assert checks["waiting"] == {"ok": True, "count": 0, "oldest_s": 0.0}
+
+
+def test_every_worker_is_counted_with_its_device(client: Client) -> None:
+    worker("one", device="cuda:0")
+    worker("two", device="cuda:1")
+    _, checks = readiness(client)
+    assert (checks["worker"]["count"], checks["worker"]["device"]) == (2, ["cuda:0", "cuda:1"])
+
+
+def test_the_active_index_is_shown(client: Client) -> None:
+    worker()
+    generation = generations.start("compact-1234")
+    generations.activate(generation, images=7, last_embedding=7, manifest={})
+    _, checks = readiness(client)
+    assert checks["index"] == {
+        "ok": True,
+        "generation": generation.number,
+        "images": 7,
+        "network": "compact-1234",
+    }
+
+
+def test_an_index_that_workers_cannot_open_is_told_and_does_not_stop_searches(client: Client) -> None:
+    worker(index_problem="The index was made by another network.")
+    status, checks = readiness(client)
+    assert (status, checks["index"]["problem"]) == (200, "The index was made by another network.")
+
+
+def test_without_a_worker_it_is_not_ready(client: Client) -> None:
+    status, checks = readiness(client)
+    assert (status, failing(checks)) == (503, ["worker"])
+    assert checks["worker"]["problem"]
+
+
+def test_a_worker_that_fell_silent_is_no_worker(client: Client) -> None:
+    worker(heard_s_ago=60)
+    status, checks = readiness(client)
+    assert (status, failing(checks)) == (503, ["worker"])
+
+
+@pytest.mark.parametrize(("waited_s", "status"), [(5, 200), (11, 503)])
+def test_a_query_that_waits_too_long_is_a_fault(client: Client, waited_s: float, status: int) -> None:
+    worker()
+    Query.objects.filter(pk=ask().pk).update(waiting_since=ago(waited_s))
+    told, checks = readiness(client)
+    assert told == status
+    assert checks["waiting"]["count"] == 1
+    assert checks["waiting"]["oldest_s"] == pytest.approx(waited_s, abs=1)
+
+
+def test_a_query_under_way_does_not_count_as_waiting(client: Client) -> None:
+    worker()
+    Query.objects.filter(pk=ask().pk).update(waiting_since=ago(60))
+    queries.claim(1)
+    assert readiness(client)[0] == 200
+
+
+def test_a_closed_redis_is_told_at_once(client: Client, settings: Settings) -> None:
+    settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
+    status, checks = readiness(client)
+    assert status == 503
+    assert {"redis", "worker"} <= set(failing(checks))
+    assert checks["redis"]["problem"] == "ConnectionError"
+
+
+def test_a_silent_redis_is_told_in_time(client: Client, settings: Settings, silent_socket: int) -> None:
+    settings.REDIS_URL = f"redis://127.0.0.1:{silent_socket}/0"
+    settings.REDIS_TIMEOUT_S = 0.1
+    start = time.monotonic()
+    status, checks = readiness(client)
+    assert time.monotonic() - start < 3
+    assert (status, checks["redis"]["ok"]) == (503, False)
+
+
+def test_a_broken_database_is_told(client: Client) -> None:
+    worker()
+    with transaction.atomic():
+        transaction.set_rollback(True)  # from here on Django answers no question to the database
+        status, checks = readiness(client)
+    assert status == 503
+    assert {"database", "index", "waiting"} <= set(failing(checks))

@@ -1,0 +1,99 @@
+"""The sweeper: what was forgotten is rung for, what was left behind is let go."""
+
+import os
+import subprocess
+import sys
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from pytest_django import DjangoCaptureOnCommitCallbacks
+
+from gallery import owners, queries, workers
+from gallery.models import Image, Query
+from tasks import worker as process
+from tasks.maintain import expire, sweep
+from tasks.worker import Worker
+from tests.tasks.conftest import Ask, add
+
+
+@pytest.fixture
+def swept(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> Worker:
+    """This process counts as a worker that has loaded already."""
+    monkeypatch.setattr(process, "_current", worker)
+    return worker
+
+
+def waiting_bells(queue: str) -> int:
+    with workers.connect() as client:
+        return int(client.llen(queue))  # type: ignore[arg-type]
+
+
+def test_a_query_past_its_lease_waits_again(
+    swept: Worker, ask: Ask, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    query = ask(1)
+    queries.claim(1)
+    Query.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    with django_capture_on_commit_callbacks(execute=True):
+        assert sweep() == 1
+    query.refresh_from_db()
+    assert (query.state, query.attempts) == (Query.State.WAITING, 1)
+    assert waiting_bells("search") == 1
+
+
+def test_a_query_of_a_killed_process_waits_again_at_once(swept: Worker, ask: Ask) -> None:
+    ask(1)
+    queries.claim(1)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    Query.objects.update(claimed_by=owners.me().replace(str(os.getpid()), str(dead.pid)))
+    assert sweep() == 1
+
+
+def test_a_query_of_a_living_process_is_left_alone(swept: Worker, ask: Ask) -> None:
+    ask(1)
+    queries.claim(1)
+    assert sweep() == 0
+    Query.objects.update(claimed_by="another-host:1")
+    assert sweep() == 0
+
+
+def test_a_query_without_a_doorbell_is_rung_for(
+    swept: Worker, ask: Ask, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    ask(1)
+    with django_capture_on_commit_callbacks(execute=True):
+        sweep()
+    assert waiting_bells("search") == 0
+    Query.objects.update(waiting_since=timezone.now() - timedelta(seconds=10))
+    with django_capture_on_commit_callbacks(execute=True):
+        sweep()
+    assert waiting_bells("search") == 1
+
+
+def test_a_picture_without_an_embedding_is_rung_for(
+    swept: Worker, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    add(1)
+    with django_capture_on_commit_callbacks(execute=True):
+        sweep()
+    assert waiting_bells("gallery") == 1
+
+
+def test_a_sweep_reports_the_worker(swept: Worker, gallery: list[Image]) -> None:
+    sweep()
+    [report] = workers.alive()
+    assert report.network == swept.embedder.network
+
+
+def test_old_finished_queries_expire_with_their_pictures(
+    ask: Ask, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    old, unfinished, young = ask(1), ask(2), ask(3)
+    Query.objects.exclude(pk=unfinished.pk).update(state=Query.State.DONE)
+    Query.objects.exclude(pk=young.pk).update(created_at=timezone.now() - timedelta(days=8))
+    with django_capture_on_commit_callbacks(execute=True):
+        assert expire() == 1
+    assert not old.picture_path.exists()
+    assert {query.pk for query in Query.objects.all()} == {unfinished.pk, young.pk}
