@@ -39,7 +39,8 @@ def accept(file: Readable, *, with_thumbnail: bool = False) -> Upload:
     """Decode and re-encode what was sent. Raises Refusal with one of the upload codes."""
     data = file.read(settings.SIMSEARCH_MAX_UPLOAD_BYTES + 1)
     try:
-        picture = images.decode(data, limits(), at_least_px=STORED_PX)
+        # Of a 4:3 picture: its longer side then keeps at least STORED_PX.
+        picture = images.decode(data, limits(), at_least_px=STORED_PX * 3 // 4)
     except BadImage as error:
         raise Refusal(error.code, str(error)) from error
     picture.thumbnail((STORED_PX, STORED_PX))  # in place

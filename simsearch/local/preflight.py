@@ -85,15 +85,15 @@ def free_port(host: str, port: int) -> None:
         raise StartError(advice) from error
 
 
-def spare_port(preferred: int) -> int:
-    """`preferred` if it is free on the loopback, else any other."""
-    for port in (preferred, 0):
-        try:
-            with closing(_listen("127.0.0.1", port)) as listener:
-                return int(listener.getsockname()[1])
-        except OSError:
-            continue
-    raise StartError("There is no free port on 127.0.0.1.")
+def spare_port(preferred: int) -> socket.socket:
+    """A listener on `preferred` if it is free on the loopback, else on any other port.
+
+    To be closed just before somebody else listens there: until then nobody takes it from under us.
+    """
+    try:
+        return _listen("127.0.0.1", preferred)
+    except OSError:
+        return _listen("127.0.0.1", 0)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -76,7 +76,8 @@ class LocalSystem:
         preflight.nobody_left(self.run_dir)
         if self.external_redis:
             preflight.reachable_redis(self.external_redis)
-        self.flower_port = preflight.spare_port(FLOWER_PORT)
+        self._kept_port = preflight.spare_port(FLOWER_PORT)
+        self.flower_port: int = self._kept_port.getsockname()[1]
         embedded = None if self.external_redis else f"unix://{self.run_dir / 'redis.sock'}"
         written = variables.establish(self.data_dir, self.host, embedded)
         shared = {**written, **os.environ, "REDIS_URL": embedded or self.external_redis or ""}
@@ -96,6 +97,7 @@ class LocalSystem:
         self._fill_the_gallery(has_images=known["has_images"])
         if not known["has_admin"]:
             self._offer_an_admin()
+        self._kept_port.close()
         supervisor.start_the_rest()
         self._wait_until_ready(supervisor)
         say(self.addresses())

@@ -94,7 +94,7 @@ def test_more_than_one_window_of_files_comes_in(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="There is no folder .*nowhere"):
+    with pytest.raises(CommandError, match=r"There is no folder .*nowhere"):
         run(tmp_path / "nowhere")
 
 

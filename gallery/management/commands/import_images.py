@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from gallery import doorbell, importing
+from gallery.errors import Refusal
 from gallery.progress import Progress
 
 
@@ -27,6 +28,8 @@ class Command(BaseCommand):
             with Progress(len(files), "Importing", "picture") as progress:
                 for _step in importing.import_files(files, directory, outcome):
                     progress.advance(1)
+        except Refusal as refusal:  # a full disk; a bad file is only listed
+            raise CommandError(str(refusal)) from refusal
         except KeyboardInterrupt:
             raise CommandError("Stopped; the same command goes on where this one ended.", returncode=130) from None
         finally:
