@@ -1,4 +1,4 @@
-"""Two ways to find the pictures worth an exact comparison: a scan of the reduced vectors, and Annoy's trees."""
+"""From all pictures to the few worth an exact comparison: a shortlist by few numbers, the best of it by more."""
 
 from pathlib import Path
 from typing import Protocol
@@ -6,57 +6,90 @@ from typing import Protocol
 import numpy as np
 from annoy import AnnoyIndex
 
+from engine.manifest import Parameters
 from engine.ranking import Rows, Vectors, best_rows
+from engine.reduction import Reduction, unit
 
 QUERIES_AT_ONCE = 32  # 13 MB of scores at 100,000 pictures
+TUNED_FOR = 10  # results that the parameters of a manifest are meant for
+GROWTH = 2 / 3  # 100 results need 4.6 times the candidates of 10 (measured: 3 to 5 times for the same recall)
 
 
 class Finder(Protocol):
-    """What finds candidates."""
+    """What finds a shortlist."""
 
     def rows(self, queries: Vectors, wanted: int) -> list[Rows]:
-        """Return for each of the reduced queries [q, d] about `wanted` rows, ascending."""
+        """Return for each of queries [q, coarse dimension] about `wanted` rows, ascending."""
         ...
 
 
 class Scan:
-    """Compares every reduced vector, [n, d] of unit length. One matrix product; never misses what is near there."""
+    """Compares all of coarse [n, d], unit length: one matrix product that misses nothing."""
 
-    def __init__(self, reduced: Vectors) -> None:
-        self._reduced = reduced
+    def __init__(self, coarse: Vectors) -> None:
+        self._coarse = coarse
 
     def rows(self, queries: Vectors, wanted: int) -> list[Rows]:
         """See Finder; at least `wanted` of them, or all there are."""
         found: list[Rows] = []
         for start in range(0, len(queries), QUERIES_AT_ONCE):
-            scores = queries[start : start + QUERIES_AT_ONCE] @ self._reduced.T
+            scores = queries[start : start + QUERIES_AT_ONCE] @ self._coarse.T
             found += [best_rows(row, wanted) for row in scores]
         return found
 
 
 class Trees:
-    """Annoy over reduced vectors of unit length, euclidean: the order of the cosines.
+    """Annoy over vectors of unit length, euclidean: the order of the cosines.
 
-    `search_k`: how many it looks at for `candidates`; in proportion for more.
+    `search_k`: how many it looks at for a `shortlist`; in proportion for a longer one.
     """
 
-    def __init__(self, annoy: AnnoyIndex, search_k: int, candidates: int) -> None:
+    def __init__(self, annoy: AnnoyIndex, search_k: int, shortlist: int) -> None:
         self._annoy = annoy
         self._search_k = search_k
-        self._candidates = candidates
+        self._shortlist = shortlist
 
     def rows(self, queries: Vectors, wanted: int) -> list[Rows]:
         """See Finder; Annoy may find fewer."""
-        search_k = max(self._search_k, self._search_k * wanted // self._candidates)
+        search_k = max(self._search_k, self._search_k * wanted // self._shortlist)
         found = (self._annoy.get_nns_by_vector(query, wanted, search_k) for query in queries.tolist())
         return [np.sort(np.array(rows, np.intp)) for rows in found]
 
 
-def grow_trees(reduced: Vectors, trees: int, seed: int) -> AnnoyIndex:
-    """Build Annoy over reduced [n, d]. One thread and a fixed seed: the same trees each time."""
-    annoy = AnnoyIndex(reduced.shape[1], "euclidean")
+class Narrowing:
+    """Finds candidates for results: a shortlist by `finder`, then the best of it by `reduced` [n, d], unit length."""
+
+    def __init__(self, reduction: Reduction, finder: Finder, reduced: Vectors, parameters: Parameters) -> None:
+        self._reduction = reduction
+        self._finder = finder
+        self._reduced = reduced
+        self._parameters = parameters
+
+    def shortlist(self, k: int) -> int:
+        """Return how many pictures are looked at for k results."""
+        return max(self.candidates(k), _scaled(self._parameters.shortlist, k))
+
+    def candidates(self, k: int) -> int:
+        """Return how many are compared exactly for k results."""
+        return max(2 * k, _scaled(self._parameters.candidates, k))
+
+    def rows(self, queries: Vectors, k: int) -> list[Rows]:
+        """Return for each of queries [q, 4096] the rows, ascending, among which its k nearest are sought."""
+        products = self._reduction.products(queries)
+        coarse = unit(products[:, : self._parameters.coarse_dimension])
+        shortlists = self._finder.rows(coarse, self.shortlist(k))
+        return [self._best(query, rows, k) for query, rows in zip(unit(products), shortlists, strict=True)]
+
+    def _best(self, query: Vectors, rows: Rows, k: int) -> Rows:
+        best: Rows = rows[best_rows(self._reduced.take(rows, axis=0) @ query, self.candidates(k))]
+        return best
+
+
+def grow_trees(coarse: Vectors, trees: int, seed: int) -> AnnoyIndex:
+    """Build Annoy over coarse [n, d]. One thread and a fixed seed: the same trees each time."""
+    annoy = AnnoyIndex(coarse.shape[1], "euclidean")
     annoy.set_seed(seed)
-    for row, vector in enumerate(reduced):
+    for row, vector in enumerate(coarse):
         annoy.add_item(row, vector.tolist())
     annoy.build(trees, n_jobs=1)
     return annoy
@@ -67,3 +100,8 @@ def open_trees(path: Path, dimension: int) -> AnnoyIndex:
     annoy = AnnoyIndex(dimension, "euclidean")
     annoy.load(str(path))
     return annoy
+
+
+def _scaled(usual: int, k: int) -> int:
+    more: float = (k / TUNED_FOR) ** GROWTH
+    return max(usual, round(usual * more))

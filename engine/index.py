@@ -9,7 +9,7 @@ from annoy import AnnoyIndex
 from numpy.typing import NDArray
 
 from engine import manifest as manifests
-from engine.candidates import Finder, Scan, Trees, open_trees
+from engine.candidates import Finder, Narrowing, Scan, Trees, open_trees
 from engine.errors import BadIndex
 from engine.manifest import FORMAT, METRIC, Manifest, refuse
 from engine.models import EMBEDDING_SIZE
@@ -17,9 +17,6 @@ from engine.ranking import Hits, Vectors, rank, scan
 from engine.reduction import Reduction
 
 __all__ = ["BadIndex", "Hits", "Index", "Manifest"]
-
-TUNED_FOR = 10  # results that `candidates` in the manifest is meant for
-GROWTH = 2 / 3  # 100 results need 4.6 times the candidates of 10 (measured: 3 to 5 times for the same recall)
 
 
 class Index:
@@ -33,7 +30,7 @@ class Index:
         manifest: Manifest,
         ids: NDArray[np.int64],
         vectors: Vectors,
-        narrowing: tuple[Reduction, Finder] | None,
+        narrowing: Narrowing | None,
     ) -> None:
         self.manifest = manifest
         self.ids = ids
@@ -72,17 +69,14 @@ class Index:
         Raises ValueError for vectors of another shape or not finite, or a k below 1.
         """
         queries, k = self._asked(vectors, k)
-        wanted = self._candidates(k)
         # Rows picked one by one cost three times as much as rows read in order.
-        if self._narrowing is None or wanted * 3 >= len(self.ids):
+        if self._narrowing is None or self._narrowing.candidates(k) * 3 >= len(self.ids):
             return scan(self._vectors, self.ids, queries, k)
-        reduction, finder = self._narrowing
-        found = finder.rows(reduction.apply(queries), wanted)
         return [
             rank(self._vectors, self.ids, query, rows, k)
             if len(rows) >= k
             else scan(self._vectors, self.ids, query[None], k)[0]
-            for query, rows in zip(queries, found, strict=True)
+            for query, rows in zip(queries, self._narrowing.rows(queries, k), strict=True)
         ]
 
     def exact(self, vectors: Vectors, k: int) -> list[Hits]:
@@ -119,11 +113,6 @@ class Index:
             raise ValueError("A query has numbers that are not finite.")
         return np.ascontiguousarray(vectors, np.float32), min(k, len(self.ids))
 
-    def _candidates(self, k: int) -> int:
-        usual = self.manifest.parameters.candidates
-        more: float = (k / TUNED_FOR) ** GROWTH
-        return max(2 * k, usual, round(usual * more))
-
 
 def _check_fit(directory: Path, manifest: Manifest, network: str | None) -> None:
     if manifest.format != FORMAT:
@@ -148,9 +137,7 @@ def _open_arrays(directory: Path, manifest: Manifest) -> tuple[NDArray[np.int64]
     return ids, vectors
 
 
-def _open_narrowing(
-    directory: Path, manifest: Manifest, trees: Callable[[Path, int], AnnoyIndex]
-) -> tuple[Reduction, Finder] | None:
+def _open_narrowing(directory: Path, manifest: Manifest, trees: Callable[[Path, int], AnnoyIndex]) -> Narrowing | None:
     if manifest.method == "exact":
         return None
     asked = manifest.parameters
@@ -158,15 +145,25 @@ def _open_narrowing(
         reduction = Reduction(stored["basis"])
     if reduction.basis.shape != (asked.reduced_dimension, manifest.dimension):
         refuse(directory, f"reduce.npz does not reduce to {asked.reduced_dimension} numbers")
+    reduced = _open_reduced(directory / "reduced.npy", manifest.count, asked.reduced_dimension)
+    return Narrowing(reduction, _open_finder(directory, manifest, trees), reduced, asked)
+
+
+def _open_finder(directory: Path, manifest: Manifest, trees: Callable[[Path, int], AnnoyIndex]) -> Finder:
+    asked = manifest.parameters
     if manifest.method == "scan":
-        reduced = _map(directory / "reduced.npy")
-        if reduced.shape != (manifest.count, asked.reduced_dimension):
-            refuse(directory, f"reduced.npy does not hold {manifest.count} vectors")
-        return reduction, Scan(reduced)
-    annoy = trees(directory / "index.ann", asked.reduced_dimension)
+        return Scan(_open_reduced(directory / "coarse.npy", manifest.count, asked.coarse_dimension))
+    annoy = trees(directory / "index.ann", asked.coarse_dimension)
     if annoy.get_n_items() != manifest.count:
         refuse(directory, f"index.ann does not hold {manifest.count} pictures")
-    return reduction, Trees(annoy, asked.search_k, asked.candidates)
+    return Trees(annoy, asked.search_k, asked.shortlist)
+
+
+def _open_reduced(path: Path, count: int, dimension: int) -> Vectors:
+    reduced: Vectors = _map(path)
+    if reduced.dtype != np.float32 or reduced.shape != (count, dimension):
+        refuse(path.parent, f"{path.name} does not hold {count} vectors of {dimension} numbers")
+    return reduced
 
 
 def _map(path: Path) -> NDArray[Any]:

@@ -19,7 +19,7 @@ from engine.manifest import FILES, Manifest
 from engine.models import EMBEDDING_SIZE
 from engine.ranking import Vectors
 from engine.reduction import Reduction, unit
-from engine.tuning import DIMENSIONS, FEWEST_PICTURES, METHODS, Way, choose, exact_way
+from engine.tuning import FEWEST_PICTURES, METHODS, REDUCED, Way, choose, exact_way
 
 BLOCK_ROWS = 4096  # 64 MB of float32
 UNFINISHED = ".building-"
@@ -155,15 +155,16 @@ def _write_search(directory: Path, vectors: Vectors, target: float, method: str 
     """Write what `method`, or the best way, needs besides ids and vectors."""
     if method == "exact" or len(vectors) < FEWEST_PICTURES:
         return exact_way(len(vectors))
-    reduction = Reduction.learn(vectors, DIMENSIONS[-1], seed)
+    reduction = Reduction.learn(vectors, REDUCED, seed)
     products = _products(vectors, reduction)
     way = choose(vectors, products, target=target, method=method, seed=seed)
-    dimension = way.parameters.reduced_dimension
     if way.method == "exact":
         return way
-    np.savez(directory / "reduce.npz", basis=reduction.basis[:dimension])
+    np.savez(directory / "reduce.npz", basis=reduction.basis)
+    np.save(directory / "reduced.npy", unit(products), allow_pickle=False)
     if way.annoy is None:
-        np.save(directory / "reduced.npy", unit(products[:, :dimension]), allow_pickle=False)
+        coarse = unit(products[:, : way.parameters.coarse_dimension])
+        np.save(directory / "coarse.npy", coarse, allow_pickle=False)
     else:
         way.annoy.save(str(directory / "index.ann"))
     return way

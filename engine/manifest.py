@@ -15,8 +15,8 @@ NAME = "manifest.json"
 LARGEST_BYTES = 1 << 20  # a real one has about 1,500: whatever is longer was never written by us
 FILES = {
     "exact": frozenset({"ids.npy", "vectors.npy"}),
-    "scan": frozenset({"ids.npy", "vectors.npy", "reduce.npz", "reduced.npy"}),
-    "annoy": frozenset({"ids.npy", "vectors.npy", "reduce.npz", "index.ann"}),
+    "scan": frozenset({"ids.npy", "vectors.npy", "reduce.npz", "reduced.npy", "coarse.npy"}),
+    "annoy": frozenset({"ids.npy", "vectors.npy", "reduce.npz", "reduced.npy", "index.ann"}),
 }
 
 
@@ -30,15 +30,18 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class Parameters:
-    """How candidates are found; all 0 in a generation that is scanned exactly.
+    """How candidates are found for ten results; all 0 in a generation that is scanned exactly.
 
-    `reduced_dimension`: numbers left of the 4096; `trees` and `search_k`: Annoy's (0 without Annoy);
-    `candidates`: how many are ranked exactly for ten results.
+    `reduced_dimension`: numbers left of the 4096 by `reduce.npz`, kept in `reduced.npy`; `coarse_dimension`:
+    how many of them a shortlist is found by; `trees` and `search_k`: Annoy's (0 without Annoy); `shortlist`:
+    how many pictures it has; `candidates`: how many of these are then compared exactly.
     """
 
     reduced_dimension: int = 0
+    coarse_dimension: int = 0
     trees: int = 0
     search_k: int = 0
+    shortlist: int = 0
     candidates: int = 0
 
 
@@ -46,9 +49,9 @@ class Parameters:
 class Manifest:
     """A generation in words and numbers.
 
-    `method`: "exact" (every vector is compared), "scan" (candidates by a scan of the reduced vectors) or
-    "annoy" (candidates by Annoy's trees over them). `recall`: the share of the true ten that were found for
-    `recall_sample` pictures of the gallery when it was built (1.0 of 0 where nothing is approximate);
+    `method`: "exact" (every vector is compared), "scan" (a shortlist by comparing the coarse vectors of
+    `coarse.npy`) or "annoy" (by Annoy's trees over them, `index.ann`). `recall`: the share of the true ten
+    that were found for `recall_sample` pictures when it was built (1.0 of 0 where nothing is approximate);
     `recall_target`: what was asked for. `created_at`: ISO 8601, UTC.
     """
 

@@ -1,10 +1,9 @@
-"""4096 numbers to about a hundred: the directions in which the vectors of one gallery differ most."""
+"""4096 numbers to some two hundred: the directions that tell the vectors of one gallery apart."""
 
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.ranking import Vectors
 
@@ -23,9 +22,10 @@ class Reduction:
     def learn(cls, vectors: Vectors, dimension: int, seed: int) -> Self:
         """Learn `dimension` directions from a sample of vectors [n, 4096].
 
-        A PCA without centring: the vectors are unit length and compared by their cosine, and with the mean
-        left in and the shortened vectors brought back to unit length, half as many candidates do
-        (0.992 of the true ten are among the best 60 of 10,000, where centred euclidean needs 110).
+        A PCA without centring: the vectors are unit length and compared by their cosine. With the mean left
+        in, and what is left of each vector brought back to unit length, half as many candidates do as with
+        centred vectors and euclidean distances (10,000 embeddings, 64 numbers: 0.992 of the true ten are
+        among the best 60; centred, 0.957).
         """
         random = np.random.default_rng(seed)
         rows = np.sort(random.choice(len(vectors), min(len(vectors), SAMPLE), replace=False))
@@ -43,16 +43,13 @@ class Reduction:
         """How many numbers are left."""
         return len(self.basis)
 
-    def apply(self, vectors: Vectors) -> Vectors:
-        """Return [n, d], each row of unit length, for vectors [n, 4096]."""
-        return unit(vectors @ self.basis.T)
-
-    def first(self, dimension: int) -> "Reduction":
-        """Return the reduction to the first `dimension` directions."""
-        return Reduction(np.ascontiguousarray(self.basis[:dimension]))
+    def products(self, vectors: Vectors) -> Vectors:
+        """Return [n, d] for vectors [n, 4096]; the first numbers of a row are a coarser reduction."""
+        reduced: Vectors = vectors @ self.basis.T
+        return reduced
 
 
-def unit(vectors: NDArray[np.float32]) -> Vectors:
+def unit(vectors: Vectors) -> Vectors:
     """Return vectors [n, d] brought to unit length; a row of zeros stays one."""
     lengths = np.sqrt(np.vecdot(vectors, vectors))[:, None]
     scaled: Vectors = np.divide(vectors, np.where(lengths > 0, lengths, 1), dtype=np.float32)

@@ -1,8 +1,8 @@
-"""How a gallery is best searched: ways are tried on its own pictures, and the cheapest that finds enough is taken."""
+"""How a gallery is best searched: ways are tried on its own pictures; the cheapest that finds enough is taken."""
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from annoy import AnnoyIndex
@@ -14,38 +14,41 @@ from engine.ranking import Rows, Vectors, scan
 from engine.reduction import unit
 
 NEIGHBOURS = 10
-RELATIVES = 5  # nearest neighbours of a sampled picture that are hidden with it: see Sample
-SAMPLE = 400  # 4,000 neighbours to find: a recall of 0.99 is known to about 0.002
-# Pictures that are in Annoy's trees are found a little better there than uploads, and a sample has luck:
-# with 1.4 times the misses that were measured a target must still hold.
-MISSES_ALLOWED = 1 / 1.5
-DIMENSIONS = (48, 64, 96, 128)
+SAMPLE = 500  # pictures: 5,000 neighbours to find, so that a recall of 0.9975 is known to about 0.001
+RELATIVES = 5  # see Sample
+SHARE = 0.35  # of the misses the target allows, for the shortlist and for the choice from it each; the rest is luck
+REDUCED = 192  # dimension; with 128 twice the candidates are needed at 100,000 pictures, 256 save few
+COARSE = (48, 64, 96)
 TREES = 20  # 10 find less for the same search_k, 40 no more
 SEARCH_K = (1000, 2000, 4000, 8000, 16000, 32000)
-FEWEST_CANDIDATES, MOST_CANDIDATES = 20, 1000
+CANDIDATES = (20, 500)  # fewest and most
+SHORTLIST = (40, 5000)
 FEWEST_PICTURES = 500  # under this an exact scan takes 0.1 to 0.2 ms: nothing pays
-MOST_PICTURES_EXACT = 10_000  # over this an exact scan (7 ms) is no way out even where all else misses the target
-FEWEST_PICTURES_ANNOY = 100_000  # under this the scan of reduced vectors is quicker at any recall from 0.97 up
+MOST_PICTURES_EXACT = 10_000  # over this an exact scan (7 ms) is no way out even where all else misses
+FEWEST_PICTURES_ANNOY = 100_000  # under this the scan of coarse vectors is the quicker at any recall that counts
 
 # Microseconds on one core of an AMD EPYC (Zen 4); only how they compare matters.
 EXACT_ROW_US = 0.7
-PROJECTION_US = 0.3  # for each dimension
-REDUCED_NUMBER_US = 0.0002
+PRODUCT_US = 0.3  # for each dimension
+COARSE_NUMBER_US = 0.0002
+SHORTLISTED_US = 0.3
 CANDIDATE_US = 2.0
-NODE_US = 0.07  # each of search_k, at 10,000 pictures; 0.1 more for every tenfold, as caches miss
-NODE_GROWTH_US = 0.1
+NODE_US = 0.07  # each of search_k, at 10,000 pictures;
+NODE_GROWTH_US = 0.1  # more for every tenfold, as caches miss
 
 METHODS = ("exact", "scan", "annoy")
+
+Places = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Pictures of the gallery asked for as if they were uploads: rows [s], hidden [s, h] and true [s, 10] rows.
+    """Pictures of the gallery asked for as if they were uploads: rows [s], hidden [s, 6] and true [s, 10].
 
-    An upload is not in the gallery, and mostly nothing of its series is; a picture of the gallery comes with
-    its copies and series, which are found easily. So the picture and its closest five are taken out of every
-    answer, and the ten that follow are to be found. (With the picture alone taken out, 10,000 crops of
-    photographs were found with a recall of 0.994 where crops of other photographs had 0.985.)
+    An upload is not in the gallery, nor mostly is anything of its series. A picture of the gallery comes with
+    itself, its copies and its series, which are found easily: with only itself left out, parameters that
+    find 0.996 of the true ten of 10,000 crops of photographs find 0.987 for crops of other photographs. So
+    the picture and its nearest RELATIVES are left out of every answer, and the ten after them are to be found.
     """
 
     rows: Rows
@@ -54,15 +57,13 @@ class Sample:
 
     @classmethod
     def draw(cls, vectors: Vectors, seed: int) -> "Sample":
-        """Draw from vectors [n, 4096], n at least FEWEST_PICTURES, and look up exactly what is near."""
+        """Draw from vectors [n, 4096], n over 16, and look up exactly what is near."""
         random = np.random.default_rng(seed)
         rows = np.sort(random.choice(len(vectors), min(len(vectors), SAMPLE), replace=False))
-        near = scan(vectors, np.arange(len(vectors)), vectors[rows], 1 + RELATIVES + NEIGHBOURS)
-        # A picture with many copies may not be among its own nearest: it is put first whatever came.
-        ordered = np.array(
-            [[row, *hits.ids[hits.ids != row]][: len(hits.ids)] for row, hits in zip(rows, near, strict=True)]
-        )
-        return cls(rows, ordered[:, : 1 + RELATIVES], ordered[:, 1 + RELATIVES :])
+        nearest = scan(vectors, np.arange(len(vectors)), vectors[rows], 1 + RELATIVES + NEIGHBOURS)
+        others = [hits.ids[hits.ids != row] for row, hits in zip(rows, nearest, strict=True)]
+        near = np.array([ids[: RELATIVES + NEIGHBOURS] for ids in others])
+        return cls(rows, np.column_stack([rows, near[:, :RELATIVES]]), near[:, RELATIVES:])
 
 
 @dataclass(frozen=True)
@@ -77,21 +78,40 @@ class Way:
     annoy: AnnoyIndex | None = None
 
 
+class Trial:
+    """What all ways have in common: the sample, its places by the reduced vectors, and the target."""
+
+    def __init__(self, vectors: Vectors, products: Vectors, target: float, seed: int) -> None:
+        self.sample = Sample.draw(vectors, seed)
+        self.products = products
+        self.target = target
+        self.seed = seed
+        self._fine = places_in_scan(self.sample, unit(products))
+
+    def way(self, method: str, asked: Parameters, coarse: Places, us: float, annoy: AnnoyIndex | None) -> Way:
+        """Return the way of this kind that is long enough; `us`: what the shortlist costs, whatever its length."""
+        aim = 1 - (1 - self.target) * SHARE
+        shortlist, candidates = enough(coarse, aim, SHORTLIST), enough(self._fine, aim, CANDIDATES)
+        shortlist = max(shortlist, candidates)
+        recall = float(((coarse < shortlist) & (self._fine < candidates)).mean())
+        parameters = replace(asked, reduced_dimension=REDUCED, shortlist=shortlist, candidates=candidates)
+        cost_us = us + REDUCED * PRODUCT_US + shortlist * SHORTLISTED_US + candidates * CANDIDATE_US
+        return Way(method, parameters, recall, len(self.sample.rows), cost_us, annoy)
+
+
 def choose(vectors: Vectors, products: Vectors, *, target: float, method: str | None, seed: int) -> Way:
     """Return the cheapest way that reaches `target`, or the one that finds most where none does.
 
-    `vectors` [n, 4096], n at least FEWEST_PICTURES; `products` [n, DIMENSIONS[-1]]: with the basis of a
-    Reduction; `method` ("scan", "annoy"): only that one.
+    `vectors` [n, 4096], n at least FEWEST_PICTURES; `products` [n, REDUCED]: with the basis of a Reduction;
+    `method` ("scan", "annoy"): only that one.
     """
-    count, best = len(vectors), None
-    aim = 1 - (1 - target) * MISSES_ALLOWED
-    sample = Sample.draw(vectors, seed)
-    if method is None and count <= MOST_PICTURES_EXACT:
-        best = exact_way(count)
+    trial, best = Trial(vectors, products, target, seed), None
+    if method is None and len(vectors) <= MOST_PICTURES_EXACT:
+        best = exact_way(len(vectors))
     if method != "annoy":
-        best = _better(best, _scan_ways(sample, products, aim), aim)
-    if method == "annoy" or (method is None and count >= FEWEST_PICTURES_ANNOY):
-        best = _try_annoy(best, sample, products, aim, seed)
+        best = better(best, _scan_ways(trial), target)
+    if method == "annoy" or (method is None and len(vectors) >= FEWEST_PICTURES_ANNOY):
+        best = _try_annoy(best, trial)
     if best is None:
         raise ValueError(f"There is no method {method}.")
     return best
@@ -102,48 +122,27 @@ def exact_way(count: int) -> Way:
     return Way("exact", Parameters(), 1.0, 0, count * EXACT_ROW_US)
 
 
-def _better(best: Way | None, ways: Iterable[Way], target: float) -> Way | None:
+def better(best: Way | None, ways: Iterable[Way], target: float) -> Way | None:
+    """Return the cheapest that reaches `target`, or else the one that finds most; None of none."""
+
     def dislike(way: Way) -> tuple[bool, float]:
         return (False, way.cost_us) if way.recall >= target else (True, -way.recall)
 
     return min([way for way in (best, *ways) if way is not None], key=dislike, default=None)
 
 
-def _scan_ways(sample: Sample, products: Vectors, target: float) -> Iterator[Way]:
-    for dimension in DIMENSIONS:
-        candidates, recall = enough(_places_in_scan(sample, unit(products[:, :dimension])), target)
-        cost_us = dimension * (PROJECTION_US + len(products) * REDUCED_NUMBER_US) + candidates * CANDIDATE_US
-        yield Way("scan", Parameters(dimension, 0, 0, candidates), recall, len(sample.rows), cost_us)
+def enough(places: Places, aim: float, limits: tuple[int, int]) -> int:
+    """Return how many of the first, within `limits` (fewest, most), hold the share `aim` of the true neighbours.
 
-
-def _try_annoy(best: Way | None, sample: Sample, products: Vectors, target: float, seed: int) -> Way | None:
-    node_us = NODE_US + NODE_GROWTH_US * max(0.0, math.log10(len(products) / 10_000))
-    for dimension in DIMENSIONS[1:]:
-        reduced = unit(products[:, :dimension])
-        annoy = grow_trees(reduced, TREES, seed)
-        for search_k in SEARCH_K:
-            cost_us = dimension * PROJECTION_US + search_k * node_us
-            if best is not None and best.recall >= target and cost_us >= best.cost_us:
-                break
-            candidates, recall = enough(_places_in_trees(sample, reduced, annoy, search_k), target)
-            asked = Parameters(dimension, TREES, search_k, candidates)
-            cost_us += candidates * CANDIDATE_US
-            best = _better(best, [Way("annoy", asked, recall, len(sample.rows), cost_us, annoy)], target)
-    return best
-
-
-def enough(places: NDArray[np.float64], target: float) -> tuple[int, float]:
-    """Return how many candidates reach `target`, within limits, and the recall they reach.
-
-    `places`: for every true neighbour, how many candidates come before it (infinite: it is not among them).
+    `places`: for every true neighbour how many come before it (infinite: it is not found at all).
     """
     ordered = np.sort(places, axis=None)
-    last = ordered[math.ceil(target * len(ordered)) - 1]
-    candidates = int(min(max(last + 1, FEWEST_CANDIDATES), MOST_CANDIDATES))
-    return candidates, float((ordered < candidates).mean())
+    fewest, most = limits
+    return int(min(max(ordered[math.ceil(aim * len(ordered)) - 1] + 1, fewest), most))
 
 
-def _places_in_scan(sample: Sample, reduced: Vectors) -> NDArray[np.float64]:
+def places_in_scan(sample: Sample, reduced: Vectors) -> Places:
+    """Return [s, 10]: how many of reduced [n, d] are nearer to the picture than its true neighbour is."""
     places = np.empty(sample.true.shape)
     for start in range(0, len(places), QUERIES_AT_ONCE):
         part = slice(start, start + QUERIES_AT_ONCE)
@@ -154,11 +153,33 @@ def _places_in_scan(sample: Sample, reduced: Vectors) -> NDArray[np.float64]:
     return places
 
 
-def _places_in_trees(sample: Sample, reduced: Vectors, annoy: AnnoyIndex, search_k: int) -> NDArray[np.float64]:
+def _scan_ways(trial: Trial) -> Iterator[Way]:
+    for dimension in COARSE:
+        places = places_in_scan(trial.sample, unit(trial.products[:, :dimension]))
+        us = len(trial.products) * dimension * COARSE_NUMBER_US
+        yield trial.way("scan", Parameters(coarse_dimension=dimension), places, us, None)
+
+
+def _try_annoy(best: Way | None, trial: Trial) -> Way | None:
+    node_us = NODE_US + NODE_GROWTH_US * max(0.0, math.log10(len(trial.products) / 10_000))
+    for dimension in COARSE:
+        coarse, annoy = unit(trial.products[:, :dimension]), None
+        for search_k in SEARCH_K:
+            us = search_k * node_us
+            if best is not None and best.recall >= trial.target and us >= best.cost_us:
+                break
+            annoy = annoy or grow_trees(coarse, TREES, trial.seed)
+            places = _places_in_trees(trial.sample, coarse, annoy, search_k)
+            asked = Parameters(coarse_dimension=dimension, trees=TREES, search_k=search_k)
+            best = better(best, [trial.way("annoy", asked, places, us, annoy)], trial.target)
+    return best
+
+
+def _places_in_trees(sample: Sample, coarse: Vectors, annoy: AnnoyIndex, search_k: int) -> Places:
     places = np.full(sample.true.shape, np.inf)
     for query, (row, hidden, true) in enumerate(zip(sample.rows, sample.hidden, sample.true, strict=True)):
-        found = annoy.get_nns_by_vector(reduced[row].tolist(), MOST_CANDIDATES + hidden.size, search_k)
-        left = np.setdiff1d(found, hidden, assume_unique=True)  # keeps the order
+        found = annoy.get_nns_by_vector(coarse[row].tolist(), SHORTLIST[1] + hidden.size, search_k)
+        left = np.setdiff1d(found, hidden, assume_unique=True)  # in the order found
         which, place = np.nonzero(true[:, None] == left)
         places[query, which] = place
     return places

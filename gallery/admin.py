@@ -6,11 +6,13 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import Exists, OuterRef, QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from gallery import curation, doorbell
+from gallery.errors import Refusal
 from gallery.forms import NewImageForm
 from gallery.models import Embedding, Image, IndexGeneration, Match, Query
 
@@ -67,6 +69,14 @@ class ImageAdmin(admin.ModelAdmin[Image]):
         curation.keep(obj, form.cleaned_data["file"])
         doorbell.ring(doorbell.CURATE)
 
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """What a checked picture may still meet when it is kept: a full disk, or the same picture from another hand."""
+        try:
+            return super().add_view(request, form_url, extra_context)
+        except (Refusal, curation.AlreadyThere) as refusal:
+            self.message_user(request, str(refusal), messages.ERROR)
+            return redirect(request.path)
+
     @admin.display(description="picture")
     def thumbnail(self, image: Image) -> SafeString | str:
         return _thumbnail(image)
@@ -122,7 +132,8 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
 
 class MatchInline(admin.TabularInline[Match, Query]):
     model = Match
-    fields = readonly_fields = ["rank", "similarity", "thumbnail", "image"]
+    fields = ["rank", "similarity", "thumbnail", "image"]
+    readonly_fields = ["rank", "similarity", "thumbnail", "image"]
     can_delete = False
     extra = 0
 

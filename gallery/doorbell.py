@@ -8,6 +8,7 @@ from kombu.exceptions import OperationalError
 
 logger = logging.getLogger(__name__)
 
+SEARCH = "search"  # the queue of those who wait for an answer
 ANSWER = "tasks.answer"
 CURATE = "tasks.curate"
 BUILD = "tasks.build"

@@ -6,14 +6,15 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import redis
-from celery.signals import worker_process_init
+from celery.signals import celeryd_after_setup, worker_process_init
 from django.conf import settings
 
 from engine.embedder import Embedder
 from engine.errors import EngineError
-from gallery import owners, workers
+from gallery import doorbell, owners, workers
 from tasks.neighbours import Neighbours
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Worker:
 
 
 _current: Worker | None = None
+_answers_queries = False
 
 
 def load_embedder(threads: int | None = None) -> Embedder:
@@ -67,6 +69,13 @@ def current() -> Worker:
     return _current
 
 
+@celeryd_after_setup.connect
+def note_queues(instance: Any, **_: object) -> None:
+    """Remember, before the children are forked, whether this worker answers queries or only curates."""
+    global _answers_queries
+    _answers_queries = doorbell.SEARCH in instance.app.amqp.queues.consume_from
+
+
 @worker_process_init.connect
 def start(**_: object) -> None:
     """Warm this child up before the worker counts it as ready: a cold one would cost its first query seconds.
@@ -75,10 +84,11 @@ def start(**_: object) -> None:
     """
     try:
         worker = current()
-        worker.embedder.warm_up(settings.SIMSEARCH_BATCH)
     except EngineError as error:
         logger.critical("simsearch: this worker cannot start: %s", error)
         os.kill(os.getppid(), signal.SIGTERM)
         os._exit(1)
-    worker.neighbours.refresh()
-    worker.report()
+    if _answers_queries:
+        worker.embedder.warm_up(settings.SIMSEARCH_BATCH)
+        worker.neighbours.refresh()
+        worker.report()

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import torch
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm
 
 from engine import models
 from engine.compact import Blueprint

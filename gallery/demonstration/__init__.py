@@ -13,7 +13,7 @@ from PIL import Image
 from gallery.demonstration import fruits, gardens, houses, landscapes, skies, things, waters
 from gallery.demonstration.canvas import Size
 
-PER_KIND = 20
+PER_KIND = 15  # 240 pictures of 16 kinds
 SIZES: list[Size] = [(480, 360), (480, 320), (540, 360), (400, 400), (360, 480), (480, 400), (512, 342)]
 
 KINDS: dict[str, Callable[[random.Random, Size], Image.Image]] = {

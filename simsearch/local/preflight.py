@@ -86,14 +86,19 @@ def free_port(host: str, port: int) -> None:
 
 
 def spare_port(preferred: int) -> socket.socket:
-    """A listener on `preferred` if it is free on the loopback, else on any other port.
+    """A socket that keeps `preferred`, if it is free on the loopback, else any other port, until it is closed.
 
-    To be closed just before somebody else listens there: until then nobody takes it from under us.
+    Seconds pass until the program that will listen there comes to it, and another start on this machine must not
+    take it in between. Linux lets a listener that reuses addresses in beside a socket that does so too but never
+    listens; elsewhere it has to be closed first.
     """
+    keeper = socket.socket()
     try:
-        return _listen("127.0.0.1", preferred)
+        keeper.bind(("127.0.0.1", preferred))
     except OSError:
-        return _listen("127.0.0.1", 0)
+        keeper.bind(("127.0.0.1", 0))
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return keeper
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -97,7 +97,8 @@ class LocalSystem:
         self._fill_the_gallery(has_images=known["has_images"])
         if not known["has_admin"]:
             self._offer_an_admin()
-        self._kept_port.close()
+        if sys.platform != "linux":
+            self._kept_port.close()
         supervisor.start_the_rest()
         self._wait_until_ready(supervisor)
         say(self.addresses())

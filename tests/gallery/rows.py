@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from gallery import curation, queries, uploads
 from gallery.models import Image, Query
-from gallery.queries import Answer, Question
+from gallery.queries import Answer, Claim, Question
 from tests.engine.pictures import encoded, noise
 
 
@@ -53,6 +53,32 @@ def finished(*images: Image, **fields: Any) -> Query:
 
 def ago(seconds: float) -> datetime:
     return timezone.now() - timedelta(seconds=seconds)
+
+
+def set_row(query: Query, **fields: Any) -> None:
+    """Bring a row into a position that only time would bring it into."""
+    Query.objects.filter(pk=query.pk).update(**fields)
+
+
+def in_state(state: str) -> tuple[Query, uuid.UUID]:
+    """A query in that state, and the token of the claim that brought it there (of nobody for a waiting one)."""
+    query = ask()
+    if state == "waiting":
+        return query, uuid.uuid4()
+    token = queries.claim(1).token
+    if state == "done":
+        queries.finish(token, {query: answer()})
+    if state == "failed":
+        queries.fail(token, query, "corrupt", "The picture is damaged.")
+    return query, token
+
+
+def now(query: Query) -> Query:
+    return Query.objects.get(pk=query.pk)
+
+
+def claimed(claim: Claim) -> list[uuid.UUID]:
+    return [query.pk for query in claim.queries]
 
 
 def gone_process() -> str:

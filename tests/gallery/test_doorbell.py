@@ -5,10 +5,11 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from celery import Celery, current_app
+from celery import Celery
 from django.db import transaction
 
 from gallery import doorbell, workers
+from simsearch.celery import app as celery_app
 from simsearch.env import broker_url
 from tests.stack import free_port
 
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def waiting_in(queue: str) -> int:
     with workers.connect() as redis:
-        return int(redis.llen(queue))  # type: ignore[arg-type]
+        return int(redis.llen(queue))
 
 
 @pytest.mark.parametrize(
@@ -50,15 +51,14 @@ def test_what_is_rolled_back_does_not_ring() -> None:
 @pytest.fixture
 def elsewhere(request: pytest.FixtureRequest) -> Iterator[Celery]:
     """The same application, but with a Redis that is closed, or that takes the call and says nothing."""
-    usual = current_app._get_current_object()
     with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:
         port = listener.getsockname()[1] if request.param == "silent" else free_port()
         app = Celery("elsewhere", set_as_current=False)
         app.config_from_object("django.conf:settings", namespace="CELERY")
-        app.conf.broker_url = broker_url(f"redis://127.0.0.1:{port}/0")
+        app.conf.update(broker_url=broker_url(f"redis://127.0.0.1:{port}/0"))
         app.set_current()
         yield app
-        usual.set_current()
+        celery_app.set_current()
         app.close()
 
 

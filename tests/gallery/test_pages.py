@@ -1,73 +1,19 @@
-"""The pages that people see."""
+"""The front page and what holds for every page."""
 
 import re
-from html.parser import HTMLParser
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from pytest_django import Settings
 
-from gallery import queries
-from gallery.models import Image, Query
-from gallery.views import PAGE_SIZE
+from gallery.models import Query
 from tests.api.answers import Response, file
 from tests.engine.pictures import png
-from tests.gallery.rows import STRANGER, add_image, ask, files_kept, finished, picture
+from tests.gallery.elements import HTMX, Elements, alert, heading, send
+from tests.gallery.rows import STRANGER, add_image, ask, files_kept, finished, in_state, picture
 
 pytestmark = pytest.mark.django_db
-
-HTMX = {"HX-Request": "true"}
-
-
-class Elements(HTMLParser):
-    """The elements of a page: (tag, attributes), in order."""
-
-    def __init__(self, response: Response) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str]]] = []
-        self.feed(response.content.decode())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, {name: value or "" for name, value in attrs}))
-
-    def of(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for found, attributes in self.found if found == tag]
-
-    def values(self, name: str) -> list[str]:
-        return [attributes[name] for _, attributes in self.found if name in attributes]
-
-
-def send(client: Client, data: bytes) -> Response:
-    """Post a file that calls itself a JPEG, whatever it is."""
-    return client.post("/", {"image": SimpleUploadedFile("picture.jpg", data, "image/jpeg")})
-
-
-def alert(response: Response) -> str:
-    """The sentence that says what went wrong."""
-    match = re.search(r'role="alert">([^<]*)<', response.content.decode())
-    assert match, "the page has no place for an error"
-    return match[1]
-
-
-def heading(response: Response) -> str:
-    match = re.search(r"<h1[^>]*>([^<]*)</h1>", response.content.decode())
-    assert match, "the page has no heading"
-    return match[1]
-
-
-def failed() -> Query:
-    query = ask()
-    queries.fail(queries.claim(1).token, query, "corrupt", "The picture is damaged; send another one.")
-    query.refresh_from_db()
-    return query
-
-
-def running() -> Query:
-    query = ask()
-    queries.claim(1)
-    query.refresh_from_db()
-    return query
 
 
 # Asking
@@ -166,151 +112,7 @@ def test_the_form_on_the_page_of_a_refusal_can_be_sent(settings: Settings) -> No
     assert client.post("/", sent).status_code == 303
 
 
-# The page of a query
-
-
-def test_an_unfinished_query_keeps_looking_with_and_without_scripts(client: Client) -> None:
-    for query in (running(), ask()):
-        page = Elements(client.get(f"/q/{query.pk}"))
-        assert page.values("hx-get") == [f"/q/{query.pk}"]
-        assert page.values("hx-trigger") == ["load delay:150ms, again"]
-        assert [meta["content"] for meta in page.of("meta") if meta.get("http-equiv") == "refresh"] == ["1"]
-
-
-def test_a_finished_query_no_longer_looks(client: Client) -> None:
-    for query in (finished(add_image()), failed()):
-        page = Elements(client.get(f"/q/{query.pk}"))
-        assert page.values("hx-get") == page.values("http-equiv") == []
-
-
-def test_an_old_query_is_looked_for_more_patiently(client: Client) -> None:
-    response = client.get(f"/q/{ask(age_s=60).pk}")
-    assert Elements(response).values("hx-trigger") == ["load delay:2000ms, again"]
-    assert "longer than usual" in response.content.decode()
-
-
-def test_a_waiting_query_knows_its_place(client: Client) -> None:
-    first, second = ask(age_s=2), ask(age_s=1)
-    assert heading(client.get(f"/q/{first.pk}")) == "You are next"
-    assert heading(client.get(f"/q/{second.pk}")) == "Waiting, 1 ahead"
-    queries.claim(1)
-    assert heading(client.get(f"/q/{first.pk}")) == "Looking…"
-    assert heading(client.get(f"/q/{second.pk}")) == "You are next"
-
-
-def test_the_matches_come_in_order_with_their_similarities(client: Client) -> None:
-    images = [add_image(seed, label=f"kind {seed}", title=f"picture {seed}") for seed in range(3)]
-    query = finished(*images, images=1234, timings_ms={"embed": 9.0})
-    text = client.get(f"/q/{query.pk}").content.decode()
-    assert re.findall(r"similarity</span> ([\d.]+)", text) == ["1.00", "0.90", "0.80"]
-    assert re.findall(r'src="/gallery/(.+)/thumbnail.jpg"', text) == [str(image.pk) for image in images]
-    assert re.findall(r'formaction="/gallery/(.+)/like"', text) == [str(image.pk) for image in images]
-    assert "kind 2" in text
-    assert "picture 2" in text
-    assert "1,234 pictures compared in" in text
-
-
-def test_a_picture_hidden_since_is_not_shown(client: Client) -> None:
-    shown, hidden = add_image(1), add_image(2)
-    query = finished(hidden, shown)
-    Image.objects.filter(pk=hidden.pk).update(is_hidden=True)
-    response = client.get(f"/q/{query.pk}")
-    assert heading(response) == "The most similar picture"
-    assert shown.thumbnail_url in response.content.decode()
-    assert str(hidden.pk) not in response.content.decode()
-
-
-def test_a_hidden_picture_asked_about_is_not_shown(client: Client) -> None:
-    image = add_image()
-    client.post(f"/gallery/{image.pk}/like")
-    Image.objects.filter(pk=image.pk).update(is_hidden=True)
-    text = client.get(f"/q/{Query.objects.get().pk}").content.decode()
-    assert "no longer here" in text
-    assert str(image.pk) not in text
-
-
-def test_a_query_about_a_deleted_picture_still_has_a_page(client: Client) -> None:
-    image = add_image()
-    client.post(f"/gallery/{image.pk}/like")
-    image.delete()
-    assert "no longer here" in client.get(f"/q/{Query.objects.get().pk}").content.decode()
-
-
-def test_the_part_that_was_asked_about_is_outlined(client: Client) -> None:
-    page = Elements(client.get(f"/q/{ask(crop=(0.1, 0.2, 0.5, 0.25)).pk}"))
-    outline = next(rect for rect in page.of("rect") if "x" in rect and rect["width"] == "0.5")
-    assert (outline["x"], outline["y"], outline["height"]) == ("0.1", "0.2", "0.25")
-
-
-def test_an_empty_gallery_is_explained(client: Client) -> None:
-    text = client.get(f"/q/{finished().pk}").content.decode()
-    assert "No gallery picture could be compared yet" in text
-
-
-def test_a_failed_query_says_why(client: Client) -> None:
-    assert "The picture is damaged; send another one." in client.get(f"/q/{failed().pk}").content.decode()
-
-
-def test_htmx_gets_the_changing_part_alone(client: Client) -> None:
-    response = client.get(f"/q/{ask().pk}", headers=HTMX)
-    assert Elements(response).found[0][0] == "section"
-    assert "<html" not in response.content.decode()
-    assert "no-store" in response["Cache-Control"]
-
-
-# The gallery
-
-
-def test_the_gallery_has_pages(client: Client) -> None:
-    Image.objects.bulk_create(
-        Image(content_hash=str(number), label="a & b", width_px=4, height_px=3) for number in range(PAGE_SIZE + 2)
-    )
-    first, second = (Elements(client.get("/gallery/", {"page": page, "label": "a & b"})) for page in (1, 2))
-    assert [len(page.values("formaction")) for page in (first, second)] == [PAGE_SIZE, 2]
-    assert [link["href"] for link in first.of("a") if link.get("rel") == "next"] == ["?page=2&label=a+%26+b"]
-    assert [link["href"] for link in second.of("a") if link.get("rel") == "prev"] == ["?page=1&label=a+%26+b"]
-
-
-def test_nothing_jumps_while_the_gallery_loads(client: Client) -> None:
-    image = add_image()
-    pictures = Elements(client.get("/gallery/")).of("img")
-    assert [(shown["width"], shown["height"]) for shown in pictures] == [(str(image.width_px), str(image.height_px))]
-    assert pictures[0]["alt"]
-
-
-def test_the_gallery_can_be_narrowed_to_a_label(client: Client) -> None:
-    cat, dog = add_image(1, label="cat"), add_image(2, label="dog")
-    add_image(3, label="secret", is_hidden=True)
-    text = client.get("/gallery/", {"label": "cat"}).content.decode()
-    assert cat.thumbnail_url in text
-    assert dog.thumbnail_url not in text
-    assert "label=dog" in text
-    assert "secret" not in text
-
-
-def test_many_labels_become_a_list_to_choose_from(client: Client) -> None:
-    Image.objects.bulk_create(
-        Image(content_hash=str(number), label=f"kind {number}", width_px=4, height_px=3) for number in range(41)
-    )
-    page = Elements(client.get("/gallery/", {"label": "kind 7"}))
-    assert len(page.of("option")) == 42
-    assert len(page.values("selected")) == 1
-
-
-def test_an_empty_gallery_says_how_to_fill_it(client: Client) -> None:
-    text = client.get("/gallery/").content.decode()
-    assert "make run PHOTOS=" in text
-    assert "manage.py import_images" in text
-    assert "still empty" in client.get("/").content.decode()
-
-
-def test_a_gallery_picture_has_a_page(client: Client) -> None:
-    image = add_image(label="cat", title="Tom & Jerry")
-    response = client.get(image.get_absolute_url())
-    assert heading(response) == "Tom &amp; Jerry"
-    page = Elements(response)
-    assert image.picture_url in page.values("src")
-    assert f"/gallery/{image.pk}/like" in page.values("action")
+# Every page
 
 
 @pytest.mark.parametrize("address", ["/q/{}", "/q/{}/picture.jpg", "/gallery/{}", "/gallery/{}/picture.jpg", "/x"])
@@ -320,14 +122,12 @@ def test_a_stranger_gets_404(client: Client, address: str) -> None:
     assert heading(response) == "There is nothing here"
 
 
-# Every page
-
-
 @pytest.fixture
 def every_page(client: Client) -> dict[str, Response]:
     empty = client.get("/gallery/")
     image = add_image(label="cat", title="Tom")
-    rows = {"running": running(), "failed": failed(), "done": finished(image), "waiting": ask(crop=(0, 0, 0.5, 1))}
+    rows = {"running": in_state("running")[0], "failed": in_state("failed")[0], "done": finished(image)}
+    rows["waiting"] = ask(crop=(0, 0, 0.5, 1))
     return {name: client.get(f"/q/{query.pk}") for name, query in rows.items()} | {
         "home": client.get("/"),
         "refused": send(client, b""),
@@ -352,7 +152,7 @@ def test_every_page_would_keep_a_strict_content_security_policy(every_page: dict
     for name, response in every_page.items():
         page = Elements(response)
         assert [script for script in page.of("script") if "src" not in script] == [], name
-        assert page.of("style") == page.values("style") == [], name
+        assert not page.of("style") and not page.values("style"), name
         assert [a for _, attributes in page.found for a in attributes if a.startswith("on")] == [], name
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -108,3 +109,12 @@ def test_a_long_path_gets_a_short_place_for_its_sockets_that_only_the_owner_can_
             preflight.socket_directory(tmp_path / ("x" * 100))
     finally:
         place.rmdir()
+
+
+def test_a_kept_port_is_nobody_elses_and_open_to_the_program_it_is_kept_for() -> None:
+    with preflight.spare_port(0) as first:
+        port = first.getsockname()[1]
+        with preflight.spare_port(port) as second:
+            assert second.getsockname()[1] != port
+        with socket.create_server(("127.0.0.1", port)):  # reuses addresses, as tornado does
+            pass

@@ -1,0 +1,35 @@
+"""A process of its own that has loaded nothing yet, with a data directory of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(script: str, data_dir: Path, **environment: str) -> str:
+    """What the script prints."""
+    finished = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=os.environ | {"SIMSEARCH_DATA_DIR": str(data_dir)} | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+# The start of a script: the application that gunicorn serves, and a visitor who talks to it.
+SITE = """
+import time
+import httpx
+from simsearch.wsgi import application
+from django.core.management import call_command
+from tests.engine.pictures import encoded, scene
+
+call_command("migrate", verbosity=0)
+visitor = httpx.Client(transport=httpx.WSGITransport(application), base_url="http://testserver")
+picture = {"image": ("picture.jpg", encoded(scene(), "JPEG"))}
+"""

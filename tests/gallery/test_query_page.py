@@ -1,0 +1,103 @@
+"""The page of a query, from waiting to its matches."""
+
+import re
+
+import pytest
+from django.test import Client
+
+from gallery import queries
+from gallery.models import Image, Query
+from tests.gallery.elements import HTMX, Elements, heading
+from tests.gallery.rows import add_image, ask, finished, in_state
+
+pytestmark = pytest.mark.django_db
+
+
+def test_an_unfinished_query_keeps_looking_with_and_without_scripts(client: Client) -> None:
+    for query, _ in (in_state("running"), in_state("waiting")):
+        page = Elements(client.get(f"/q/{query.pk}"))
+        assert page.values("hx-get") == [f"/q/{query.pk}"]
+        assert page.values("hx-trigger") == ["load delay:150ms, again"]
+        assert [meta["content"] for meta in page.of("meta") if meta.get("http-equiv") == "refresh"] == ["1"]
+
+
+def test_a_finished_query_no_longer_looks(client: Client) -> None:
+    for query, _ in (in_state("done"), in_state("failed")):
+        page = Elements(client.get(f"/q/{query.pk}"))
+        assert page.values("hx-get") == page.values("http-equiv") == []
+
+
+def test_an_old_query_is_looked_for_more_patiently(client: Client) -> None:
+    response = client.get(f"/q/{ask(age_s=60).pk}")
+    assert Elements(response).values("hx-trigger") == ["load delay:2000ms, again"]
+    assert "longer than usual" in response.content.decode()
+
+
+def test_a_waiting_query_knows_its_place(client: Client) -> None:
+    first, second = ask(age_s=2), ask(age_s=1)
+    assert heading(client.get(f"/q/{first.pk}")) == "You are next"
+    assert heading(client.get(f"/q/{second.pk}")) == "Waiting, 1 ahead"
+    queries.claim(1)
+    assert heading(client.get(f"/q/{first.pk}")) == "Looking…"
+    assert heading(client.get(f"/q/{second.pk}")) == "You are next"
+
+
+def test_the_matches_come_in_order_with_their_similarities(client: Client) -> None:
+    images = [add_image(seed, label=f"kind {seed}", title=f"picture {seed}") for seed in range(3)]
+    query = finished(*images, images=1234, timings_ms={"embed": 9.0})
+    text = client.get(f"/q/{query.pk}").content.decode()
+    assert re.findall(r"similarity</span> ([\d.]+)", text) == ["1.00", "0.90", "0.80"]
+    assert re.findall(r'src="/gallery/(.+)/thumbnail.jpg"', text) == [str(image.pk) for image in images]
+    assert re.findall(r'formaction="/gallery/(.+)/like"', text) == [str(image.pk) for image in images]
+    assert "kind 2" in text
+    assert "picture 2" in text
+    assert "1,234 pictures compared in" in text
+
+
+def test_a_picture_hidden_since_is_not_shown(client: Client) -> None:
+    shown, hidden = add_image(1), add_image(2)
+    query = finished(hidden, shown)
+    Image.objects.filter(pk=hidden.pk).update(is_hidden=True)
+    response = client.get(f"/q/{query.pk}")
+    assert heading(response) == "The most similar picture"
+    assert shown.thumbnail_url in response.content.decode()
+    assert str(hidden.pk) not in response.content.decode()
+
+
+def test_a_hidden_picture_asked_about_is_not_shown(client: Client) -> None:
+    image = add_image()
+    client.post(f"/gallery/{image.pk}/like")
+    Image.objects.filter(pk=image.pk).update(is_hidden=True)
+    text = client.get(f"/q/{Query.objects.get().pk}").content.decode()
+    assert "no longer here" in text
+    assert str(image.pk) not in text
+
+
+def test_a_query_about_a_deleted_picture_still_has_a_page(client: Client) -> None:
+    image = add_image()
+    client.post(f"/gallery/{image.pk}/like")
+    image.delete()
+    assert "no longer here" in client.get(f"/q/{Query.objects.get().pk}").content.decode()
+
+
+def test_the_part_that_was_asked_about_is_outlined(client: Client) -> None:
+    page = Elements(client.get(f"/q/{ask(crop=(0.1, 0.2, 0.5, 0.25)).pk}"))
+    outline = next(rect for rect in page.of("rect") if "x" in rect and rect["width"] == "0.5")
+    assert (outline["x"], outline["y"], outline["height"]) == ("0.1", "0.2", "0.25")
+
+
+def test_an_empty_gallery_is_explained(client: Client) -> None:
+    text = client.get(f"/q/{finished().pk}").content.decode()
+    assert "No gallery picture could be compared yet" in text
+
+
+def test_a_failed_query_says_why(client: Client) -> None:
+    query, _ = in_state("failed")
+    assert "The picture is damaged." in client.get(f"/q/{query.pk}").content.decode()
+
+
+def test_htmx_gets_the_changing_part_alone(client: Client) -> None:
+    response = client.get(f"/q/{ask().pk}", headers=HTMX)
+    assert Elements(response).found[0][0] == "section"
+    assert "<html" not in response.content.decode()
+    assert "no-store" in response["Cache-Control"]

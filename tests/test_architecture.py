@@ -1,0 +1,53 @@
+"""Imports run one way, and the web process stays free of the heavy libraries."""
+
+import json
+import subprocess
+import sys
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+from tests import fresh
+
+HEAVY = ["torch", "torchvision", "annoy", "numpy", "safetensors"]
+
+ANSWER_TWO_REQUESTS = (
+    fresh.SITE
+    + """
+page = visitor.get("/")
+assert page.status_code == 200, page.text
+form = {"csrfmiddlewaretoken": visitor.cookies["csrftoken"]}
+statuses = [visitor.post("/", data=form, files=picture).status_code]
+statuses += [visitor.post("/api/queries", files=picture).status_code]
+"""
+)
+
+
+def test_the_import_contracts_hold() -> None:
+    linter = Path(sys.executable).with_name("lint-imports")
+    finished = subprocess.run([linter, "--no-cache"], cwd=fresh.ROOT, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stdout
+
+
+def test_the_contract_leaves_gallery_two_modules_of_the_engine() -> None:
+    setup = ConfigParser()
+    setup.read(fresh.ROOT / "setup.cfg")
+    forbidden = setup["importlinter:contract:gallery"]["forbidden_modules"].split()
+    modules = {f"engine.{path.stem}" for path in (fresh.ROOT / "engine").glob("*.py")} - {"engine.__init__"}
+    assert modules - set(forbidden) == {"engine.images", "engine.errors"}
+
+
+@pytest.mark.parametrize("code", ["import simsearch.wsgi", ANSWER_TWO_REQUESTS], ids=["loaded", "after two uploads"])
+def test_a_web_process_never_loads_the_heavy_libraries(code: str, tmp_path: Path) -> None:
+    code += "\nimport json, sys\nprint(json.dumps([globals().get('statuses'), sorted(sys.modules)]))"
+    statuses, modules = json.loads(fresh.run(code, tmp_path, DEBUG="on").splitlines()[-1])
+    assert statuses in (None, [303, 202])
+    assert [name for name in HEAVY if name in modules] == []
+
+
+def test_the_engine_needs_no_django(tmp_path: Path) -> None:
+    code = "import engine.embedder, engine.index, sys; print(*sys.modules)"
+    modules = fresh.run(code, tmp_path).split()
+    assert {"torch", "annoy"} <= set(modules)  # so that it was loaded in earnest
+    assert [name for name in ("django", "celery", "gallery", "simsearch", "tasks") if name in modules] == []
