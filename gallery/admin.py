@@ -83,7 +83,7 @@ class ImageAdmin(admin.ModelAdmin[Image]):
 
     @admin.display(description="picture")
     def preview(self, image: Image) -> SafeString:
-        return format_html('<img src="{}" alt="" style="max-width: min(100%, 32rem)">', image.picture_url)
+        return format_html('<img src="{}" alt="" width="{}">', image.picture_url, min(image.width_px, 512))
 
     @admin.display(description="embedding", boolean=True, ordering="embedded")
     def has_embedding(self, image: Any) -> bool:

@@ -1,6 +1,7 @@
 """The first to see a request: when it came, and whether its body is too large to be read at all."""
 
 from collections.abc import Callable
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -24,9 +25,13 @@ class UploadLimitMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         request.META[RECEIVED_AT] = timezone.now()
-        if _body_bytes(request) > settings.FILE_UPLOAD_MAX_MEMORY_SIZE:
-            return self._refuse(request)
         return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *view: Any) -> HttpResponse | None:
+        # Not sooner: the page of a refusal has a form, whose token needs the cookie that the CSRF middleware has
+        # read by now. Not later: its own process_view reads the body.
+        too_large = _body_bytes(request) > settings.FILE_UPLOAD_MAX_MEMORY_SIZE
+        return self._refuse(request) if too_large else None
 
     def _refuse(self, request: HttpRequest) -> HttpResponse:
         left = min(_body_bytes(request), DRAIN_BYTES)

@@ -1,6 +1,7 @@
 """A running system for tests: started as `make run` starts it, talked to over HTTP, killed for real."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -47,7 +48,11 @@ class Stack:
         self.url = f"http://127.0.0.1:{self.port}"
         self.client = httpx.Client(base_url=self.url, timeout=30)
         inherited = {k: v for k, v in os.environ.items() if v and DATA_DIR not in v and k not in OWN}
-        self.environment = inherited | {"SIMSEARCH_DATA_DIR": str(self.data_dir)} | environment
+        self.environment = inherited | {
+            "SIMSEARCH_DATA_DIR": str(self.data_dir),
+            "FLOWER_UNAUTHENTICATED_API": "true",
+            **environment,
+        }
 
     def __enter__(self) -> Self:
         self.log = (self.directory / "run.log").open("w+")
@@ -102,6 +107,13 @@ class Stack:
             capture_output=True,
             text=True,
         )
+
+    @property
+    def flower_url(self) -> str:
+        """Where the starter says that Flower is."""
+        while not (told := re.search(r"Flower +(http://\S+)/", (self.directory / "run.log").read_text())):
+            time.sleep(0.1)
+        return told[1]
 
     # --- Asking ---------------------------------------------------------------------------------------------
 

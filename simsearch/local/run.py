@@ -129,7 +129,7 @@ class LocalSystem:
 
     def _manage(self, *arguments: str) -> None:
         if manage(self._wish, self.environ, *arguments):
-            raise StartError(f"`manage.py {' '.join(arguments)}` failed; nothing was started.")
+            sys.exit(1)  # it has said why itself
 
     def _offer_an_admin(self) -> None:
         if on_a_terminal() and confirmed(self._wish, "There is no admin account yet. Make one now?"):
