@@ -157,7 +157,7 @@ def _write_search(directory: Path, vectors: Vectors, target: float, method: str 
         return exact_way(len(vectors))
     reduction = Reduction.learn(vectors, REDUCED, seed)
     products = _products(vectors, reduction)
-    way = choose(vectors, products, target=target, method=method, seed=seed)
+    way = choose(vectors, reduction, products, target=target, method=method, seed=seed)
     if way.method == "exact":
         return way
     np.savez(directory / "reduce.npz", basis=reduction.basis)

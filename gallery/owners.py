@@ -2,17 +2,27 @@
 
 import os
 import socket
+from contextlib import suppress
+from pathlib import Path
 
 
 def me() -> str:
     """This process, as rows remember it."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    return f"{_here()}:{os.getpid()}"
+
+
+def _here() -> str:
+    """Where process numbers mean the same: containers may share a host's name, but then not its processes."""
+    namespace = ""
+    with suppress(OSError):
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    return f"{socket.gethostname()}/{namespace}"
 
 
 def is_gone(owner: str) -> bool:
-    """Whether `owner` certainly runs no more. False for another host's: there the lease decides."""
-    host, _, pid = owner.rpartition(":")
-    if host != socket.gethostname() or not pid.isdecimal():
+    """Whether `owner` certainly runs no more. False for one elsewhere: there the lease decides."""
+    place, _, pid = owner.rpartition(":")
+    if place != _here() or not pid.isdecimal():
         return False
     try:
         os.kill(int(pid), 0)

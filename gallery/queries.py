@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
@@ -62,11 +62,10 @@ def ask(upload: Upload, question: Question, received_at: datetime) -> Query:
     try:
         files.write(query.picture_path, upload.picture)
         _save(query)
-    except OSError as error:
+    except BaseException as error:
         files.remove(query.picture_path)
-        raise Refusal("no_space", "The server has no room for another picture right now.") from error
-    except BaseException:
-        files.remove(query.picture_path)
+        if isinstance(error, OSError):
+            raise Refusal("no_space", "The server has no room for another picture right now.") from error
         raise
     return query
 
@@ -91,11 +90,14 @@ def _new(question: Question, received_at: datetime, **fields: Any) -> Query:
 
 
 def _save(query: Query) -> None:
-    with transaction.atomic():
-        query.waiting_since = timezone.now()
-        query.timings_ms = {"accept": _ms(query.waiting_since - query.created_at)}
-        query.save(force_insert=True)
-        doorbell.ring(doorbell.ANSWER)
+    query.waiting_since = timezone.now()
+    query.timings_ms = {"accept": _ms(query.waiting_since - query.created_at)}
+    try:
+        with transaction.atomic():
+            query.save(force_insert=True)
+            doorbell.ring(doorbell.ANSWER)
+    except OperationalError as error:
+        raise Refusal("busy", "The server is busy; try again in a moment.", retry_after_s=5) from error
 
 
 # --- Answering ----------------------------------------------------------------------------------------------

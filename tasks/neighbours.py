@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from engine.index import Hits, Index
 from numpy.typing import NDArray
 
 from engine.errors import BadIndex
+from engine.index import Hits, Index
 from engine.models import EMBEDDING_SIZE
 from engine.ranking import rank, scan
 from gallery.models import Embedding, IndexGeneration

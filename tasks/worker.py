@@ -50,7 +50,7 @@ _answers_queries = False
 
 
 def load_embedder(threads: int | None = None) -> Embedder:
-    """The network that the settings ask for, on `threads` threads of the CPU. Raises UnknownModel, BadDevice, BadWeights."""
+    """The network that the settings ask for, on that many CPU threads. Raises UnknownModel, BadDevice, BadWeights."""
     weights = settings.SIMSEARCH_WEIGHTS
     return Embedder.load(
         settings.SIMSEARCH_MODEL,

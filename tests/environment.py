@@ -1,4 +1,4 @@
-"""Loaded before Django's settings (setup.cfg: `-p tests.environment`): every test run has a data directory of its own."""
+"""Loaded before Django's settings (setup.cfg: `-p tests.environment`): every run has a data directory of its own."""
 
 import atexit
 import os

@@ -47,4 +47,3 @@ def test_a_killed_build_is_taken_up_again(environment: dict[str, str]) -> None:
     assert manage(environment, "evaluate").returncode == 0
     index = Path(environment["SIMSEARCH_DATA_DIR"], "index")
     assert all(path.name.isdecimal() for path in index.iterdir()), "a killed build's leftovers are still there"
-

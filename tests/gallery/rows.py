@@ -1,7 +1,6 @@
 """Rows for the tests, made the way the system makes them: real pictures in, real files on the disk."""
 
 import io
-import socket
 import subprocess
 import uuid
 from datetime import datetime, timedelta
@@ -11,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from gallery import curation, queries, uploads
+from gallery import curation, owners, queries, uploads
 from gallery.models import Image, Query
 from gallery.queries import Answer, Claim, Question
 from tests.engine.pictures import encoded, noise
@@ -85,7 +84,7 @@ def gone_process() -> str:
     """A process of this machine that has ended, as rows remember it."""
     with subprocess.Popen(["true"]) as process:
         process.wait()
-    return f"{socket.gethostname()}:{process.pid}"
+    return f"{owners.me().rpartition(':')[0]}:{process.pid}"
 
 
 def files_kept() -> list[Path]:

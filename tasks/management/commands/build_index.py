@@ -18,7 +18,7 @@ from tasks.worker import load_embedder
 
 
 class Command(BaseCommand):
-    help = "Embed the pictures that have no embedding yet, build a new index and activate it. Can be stopped and run again."
+    help = "Embed the pictures that have no embedding yet, build a new index and activate it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="say what would be done")
