@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 import torch
@@ -114,18 +115,20 @@ def _prepare(embedder: Embedder, claim: Claim) -> dict[Query, Prepared]:
     return prepared
 
 
-def _known(network: str, asked: Sequence[Query]) -> dict[str, Vectors]:
-    """The embeddings of the gallery pictures that "more like this" asks about, by content."""
-    like = {query.like.content_hash for query in asked if query.like and not query.crop}
-    rows = list(Embedding.objects.filter(network=network, image__in=like).values_list("image_id", "vector"))
+def _known(network: str, asked: Sequence[Query]) -> dict[UUID | None, Vectors]:
+    """The embeddings of the gallery pictures that "more like this" asks about, by their ids."""
+    like = {query.like_id for query in asked if query.like_id and not query.crop}
+    rows = list(Embedding.objects.filter(network=network, image__id__in=like).values_list("image__id", "vector"))
     vectors = to_vectors([blob for _, blob in rows])
-    return {content: vectors[n] for n, (content, _) in enumerate(rows)}
+    return {image: vectors[n] for n, (image, _) in enumerate(rows)}
 
 
-def _decode_all(embedder: Embedder, asked: Sequence[Query], known: dict[str, Vectors]) -> list[Prepared | BadImage]:
+def _decode_all(
+    embedder: Embedder, asked: Sequence[Query], known: dict[UUID | None, Vectors]
+) -> list[Prepared | BadImage]:
     def decode(query: Query) -> Prepared | BadImage:
-        if query.like and not query.has_picture and query.like.content_hash in known:
-            return known[query.like.content_hash]
+        if query.like_id in known and not query.crop:
+            return known[query.like_id]
         try:
             return _decode(embedder, query)
         except BadImage as error:

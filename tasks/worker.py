@@ -86,8 +86,8 @@ def start(**_: object) -> None:
         worker = current()
     except EngineError as error:
         logger.critical("simsearch: this worker cannot start: %s", error)
-        os.kill(os.getppid(), signal.SIGTERM)
-        os._exit(1)
+        os.kill(os.getppid(), signal.SIGTERM)  # a child that ended by itself would be replaced, for ever
+        return
     if _answers_queries:
         worker.embedder.warm_up(settings.SIMSEARCH_BATCH)
         worker.neighbours.refresh()

@@ -68,7 +68,8 @@ class Supervisor:
 
     def __init__(self, data_dir: Path, run_dir: Path, environ: Mapping[str, str]) -> None:
         self.logs = data_dir / "logs"
-        self._socket = str(run_dir / "supervisor.sock")
+        self._run_dir = run_dir
+        self._is_outside = not run_dir.is_relative_to(data_dir)
         self._environ = dict(environ)
         self._process: subprocess.Popen[bytes] | None = None
         self._ends: dict[str, set[int]] = {}
@@ -152,6 +153,9 @@ class Supervisor:
                 self._process.kill()
                 self._process.wait()
         kin.end_orphans()
+        if self._is_outside:
+            with suppress(OSError):
+                self._run_dir.rmdir()
 
     def _programs(self) -> list[dict[str, Any]]:
         try:
@@ -160,7 +164,9 @@ class Supervisor:
             raise StartError(f"supervisord ended by itself; see {self.logs / 'supervisord.log'}") from error
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        with xmlrpc.client.ServerProxy("http://supervisor", transport=_OverSocket(self._socket)) as server:
+        with xmlrpc.client.ServerProxy(
+            "http://supervisor", transport=_OverSocket(str(self._run_dir / "supervisor.sock"))
+        ) as server:
             return getattr(server.supervisor, method)(*arguments)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from gallery import generations
 from gallery.models import Embedding, IndexGeneration
@@ -61,13 +61,13 @@ def test_an_empty_gallery_is_one_clear_line() -> None:
         build_index()
 
 
-def test_an_unknown_model_is_one_clear_line(settings: SettingsWrapper) -> None:
+def test_an_unknown_model_is_one_clear_line(settings: Settings) -> None:
     settings.SIMSEARCH_MODEL = "resnet"
     with pytest.raises(CommandError, match="resnet"):
         call_command("build_index", skip_checks=True)
 
 
-def test_missing_weights_are_one_clear_line(settings: SettingsWrapper, tmp_path: Path) -> None:
+def test_missing_weights_are_one_clear_line(settings: Settings, tmp_path: Path) -> None:
     settings.SIMSEARCH_WEIGHTS = str(tmp_path / "none.safetensors")
     with pytest.raises(CommandError, match=r"none\.safetensors"):
         call_command("build_index", skip_checks=True)

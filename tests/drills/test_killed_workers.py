@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -39,12 +39,12 @@ def _parent(pid: int) -> int:
 
 @pytest.mark.parametrize("whom", ["child", "worker", "all"])
 def test_uploads_survive_a_killed_worker(doomed: Stack, whom: str) -> None:
-    victims = {
+    victims: dict[str, Callable[[], list[int]]] = {
         "child": lambda: children(doomed)[:1],
         "worker": lambda: sorted(set(doomed.pids("celery", "worker", "search")) - set(children(doomed)))[:1],
         "all": lambda: doomed.pids("celery", "worker", "search"),
-    }[whom]
-    killer = threading.Timer(0.4, lambda: kill(doomed, victims()))
+    }
+    killer = threading.Timer(0.4, lambda: kill(doomed, victims[whom]()))
     killer.start()
     with ThreadPoolExecutor(8) as threads:
         accepted = list(threads.map(doomed.ask, some(64)))

@@ -24,7 +24,8 @@ supervisor.launch()
 supervisor.start_redis()
 while not preflight.answers(f"unix://{run_dir}/redis.sock"):
     time.sleep(0.05)
-found = {"states": supervisor.states(), "redis": oct((run_dir / "redis.sock").stat().st_mode & 0o777)}
+mode = oct((run_dir / "redis.sock").stat().st_mode & 0o777)
+found = {"states": supervisor.states(), "redis": mode, "run_dir": str(run_dir)}
 kill_supervisord = sys.argv[1:] == ["kill"]
 if kill_supervisord:
     os.kill(int((run_dir / "supervisor.pid").read_text()), 9)
@@ -43,6 +44,8 @@ def test_every_program_is_known_and_redis_starts_and_stops(tmp_path: Path, name:
     assert set(found["states"].values()) == {"STOPPED"}
     assert found["redis"] == "0o700"
     assert left_running(tmp_path) == []
+    assert not list(Path(found["run_dir"]).glob("*"))
+    assert Path(found["run_dir"]).exists() == Path(found["run_dir"]).is_relative_to(tmp_path)
     assert "root" not in (tmp_path / name / "logs" / "supervisord.log").read_text()
     assert (tmp_path / name / "logs" / "supervisord.out").read_text() == ""
 

@@ -26,7 +26,7 @@ def swept(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> Worker:
 
 def waiting_bells(queue: str) -> int:
     with workers.connect() as client:
-        return int(client.llen(queue))  # type: ignore[arg-type]
+        return int(client.llen(queue))
 
 
 def test_a_query_past_its_lease_waits_again(

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from engine.embedder import Embedder
 from engine.errors import EngineError
 from gallery import generations
-from gallery.models import Image
+from gallery.models import Image, IndexGeneration
 from gallery.progress import Progress
 from tasks.build import build_generation
 from tasks.curate import embed_step
@@ -63,5 +63,5 @@ class Command(BaseCommand):
                 progress.advance(done)
 
 
-def _words(generation: generations.IndexGeneration | None) -> str:
+def _words(generation: IndexGeneration | None) -> str:
     return f"{generation} with {generation.images} pictures by {generation.network}" if generation else "none"
