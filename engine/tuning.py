@@ -20,10 +20,10 @@ BLEND = (0.3, 0.5)  # see Sample
 REDUCED = 192  # dimension; with 128 twice the candidates are needed at 100,000 pictures, 256 save few
 COARSE = (48, 64, 96)
 TREES = 20  # 10 find less for the same search_k, 40 no more
-SEARCH_K = (1000, 2000, 4000, 8000, 16000, 32000)
+SEARCH_K = (1000, 2000, 3000, 4000, 6000, 8000, 12000, 16000, 24000, 32000)
 CANDIDATES = (20, 500)  # fewest and most
 SHORTLIST = (40, 5000)
-FEWEST_PICTURES = 500  # under this an exact scan takes 0.1 to 0.2 ms: nothing pays
+FEWEST_PICTURES = 800  # under this an exact scan takes 0.2 ms (they stay in the cache): nothing pays
 MOST_PICTURES_EXACT = 10_000  # over this an exact scan (7 ms) is no way out even where all else misses
 FEWEST_PICTURES_ANNOY = 100_000  # under this the scan of coarse vectors is the quicker at any recall that counts
 

@@ -13,6 +13,8 @@ import pytest
 from tests.drills.test_way_of_a_query import some
 from tests.stack import Stack
 
+SEARCH = "--queues search"
+
 
 @pytest.fixture(scope="module")
 def doomed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
@@ -29,7 +31,7 @@ def kill(stack: Stack, pids: list[int]) -> None:
 
 
 def children(stack: Stack) -> list[int]:
-    parents = stack.pids("celery", "worker", "search")
+    parents = stack.pids(SEARCH)
     return [pid for pid in parents if _parent(pid) in parents]
 
 
@@ -41,8 +43,8 @@ def _parent(pid: int) -> int:
 def test_uploads_survive_a_killed_worker(doomed: Stack, whom: str) -> None:
     victims: dict[str, Callable[[], list[int]]] = {
         "child": lambda: children(doomed)[:1],
-        "worker": lambda: sorted(set(doomed.pids("celery", "worker", "search")) - set(children(doomed)))[:1],
-        "all": lambda: doomed.pids("celery", "worker", "search"),
+        "worker": lambda: sorted(set(doomed.pids(SEARCH)) - set(children(doomed)))[:1],
+        "all": lambda: doomed.pids(SEARCH),
     }
     killer = threading.Timer(0.4, lambda: kill(doomed, victims[whom]()))
     killer.start()

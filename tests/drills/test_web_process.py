@@ -28,4 +28,4 @@ def test_the_web_processes_map_neither_torch_nor_annoy(stack: Stack) -> None:
 
 
 def test_the_search_workers_do_map_them(stack: Stack) -> None:  # or the test above could not fail
-    assert any(heavy(pid) for pid in stack.pids("celery", "worker", "search"))
+    assert any(heavy(pid) for pid in stack.pids("--queues search"))

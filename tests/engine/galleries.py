@@ -1,0 +1,28 @@
+"""Vectors like those of a network: unit length, not negative, in clusters, far fewer directions than numbers."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.models import EMBEDDING_SIZE
+
+NETWORK = "compact-81dc946c96cf-p1"
+
+
+def make_vectors(count: int, seed: int = 7) -> NDArray[np.float32]:
+    """Return float32 [count, 4096]; another seed gives other pictures of the same world."""
+    world, random = np.random.default_rng(0), np.random.default_rng(seed)
+    directions = np.maximum(world.standard_normal((48, EMBEDDING_SIZE), np.float32) - 0.8, 0)
+    centres = np.maximum(world.standard_normal((40, 48), np.float32), 0)
+    mixed = centres[random.integers(0, 40, count)] + 0.4 * random.standard_normal((count, 48), np.float32)
+    return unit(np.maximum(mixed, 0) @ directions + 0.01)
+
+
+def make_noise(count: int) -> NDArray[np.float32]:
+    """Return vectors without any structure that a reduction could use."""
+    return unit(np.random.default_rng(3).standard_normal((count, EMBEDDING_SIZE), np.float32))
+
+
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Bring each row to unit length."""
+    scaled: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return scaled

@@ -1,0 +1,219 @@
+"""Building a generation: the manifest tells the truth, and a directory is there whole or not at all."""
+
+import hashlib
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from engine import manifest as manifests
+from engine.errors import BadIndex
+from engine.index import Index
+from engine.index_build import build, clean_leftovers
+from tests.engine.galleries import NETWORK, make_noise, make_vectors
+
+COUNT = 900
+IDS = np.arange(COUNT)
+
+KILLED = """
+import sys
+import numpy as np
+from pathlib import Path
+from engine.index_build import build
+print("ready", flush=True)
+build(Path(sys.argv[1]), np.arange(900), np.load(sys.argv[2], mmap_mode="r"), "x", method="annoy")
+"""
+
+
+@pytest.fixture(scope="module")
+def vectors() -> NDArray[np.float32]:
+    return make_vectors(COUNT)
+
+
+@pytest.mark.parametrize("method", ["scan", "annoy"])
+def test_the_manifest_describes_what_is_there(tmp_path: Path, vectors: NDArray[np.float32], method: str) -> None:
+    made = build(tmp_path / "1", IDS, vectors, NETWORK, method=method)
+    assert made == Index.open(tmp_path / "1").manifest
+    assert (made.network, made.metric, made.dimension, made.count) == (NETWORK, "cosine", 4096, COUNT)
+    assert made.method == method
+    assert made.meets_target
+    assert made.recall >= made.recall_target == 0.99
+    assert made.recall_sample > 0
+    assert 0 < made.parameters.candidates <= made.parameters.shortlist
+    assert set(made.files) == {path.name for path in (tmp_path / "1").iterdir()} - {manifests.NAME}
+    for name, stored in made.files.items():
+        content = (tmp_path / "1" / name).read_bytes()
+        assert (stored.size_bytes, stored.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+
+
+def test_a_small_gallery_is_scanned_exactly_and_says_so(tmp_path: Path) -> None:
+    made = build(tmp_path / "1", range(300), make_vectors(300), NETWORK)
+    assert made.method == "exact"
+    assert made.meets_target
+    assert {path.name for path in (tmp_path / "1").iterdir()} == {"ids.npy", "vectors.npy", manifests.NAME}
+
+
+def test_a_gallery_that_nothing_helps_is_scanned_exactly(tmp_path: Path) -> None:
+    assert build(tmp_path / "1", IDS, make_noise(COUNT), NETWORK, target_recall=0.999).method == "exact"
+
+
+def test_a_missed_target_stays_in_the_manifest(tmp_path: Path) -> None:
+    made = build(tmp_path / "1", IDS, make_noise(COUNT), NETWORK, target_recall=1.0, method="annoy")
+    assert made.recall < made.recall_target
+    assert not made.meets_target
+
+
+def test_the_same_gallery_gives_the_same_files(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
+    one, other = (build(tmp_path / name, IDS, vectors, NETWORK, method="annoy") for name in ("1", "2"))
+    assert one.files == other.files
+    assert one.parameters == other.parameters
+
+
+def test_ids_in_any_order_keep_their_vectors(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
+    shuffled = np.random.default_rng(5).permutation(COUNT)
+    build(tmp_path / "1", shuffled * 7, vectors, NETWORK)
+    index = Index.open(tmp_path / "1")
+    assert index.ids.tolist() == sorted((shuffled * 7).tolist())
+    found = index.search(vectors[:20], 1)
+    assert [hits.ids[0] for hits in found] == (shuffled[:20] * 7).tolist()
+
+
+def test_blocks_of_float16_are_brought_back_to_unit_length(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
+    blocks = (vectors[start : start + 77].astype(np.float16) for start in range(0, COUNT, 77))
+    build(tmp_path / "1", IDS, blocks, NETWORK)
+    stored = Index.open(tmp_path / "1").vectors_at(IDS)
+    assert stored.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(stored, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(stored, vectors, atol=1e-3)
+
+
+def test_progress_is_told(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
+    told: list[tuple[str, int, int]] = []
+    build(tmp_path / "1", IDS, vectors, NETWORK, progress=lambda *step: told.append(step))
+    assert ("vectors", COUNT, COUNT) in told
+    assert told[-1] == ("done", 1, 1)
+
+
+def with_row(vectors: NDArray[np.float32], row: NDArray[np.float32] | float) -> NDArray[np.float32]:
+    changed = vectors[:50].copy()
+    changed[17] = row
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (np.nan, "picture 17 is not of unit length"),
+        (np.inf, "picture 17"),
+        (0.0, "picture 17"),
+        (1.0, "picture 17"),
+    ],
+)
+def test_an_unusable_vector_is_refused_by_name(
+    tmp_path: Path, vectors: NDArray[np.float32], value: float, reason: str
+) -> None:
+    with pytest.raises(BadIndex, match=reason):
+        build(tmp_path / "1", range(50), with_row(vectors, value), NETWORK)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("ids", "reason"),
+    [
+        ([*range(49), 3], "Picture 3 was given twice"),
+        (range(51), "Only 50 vectors came for 51 pictures"),
+        (range(49), "49 pictures are left"),
+    ],
+)
+def test_ids_that_do_not_fit_are_refused(
+    tmp_path: Path, vectors: NDArray[np.float32], ids: list[int], reason: str
+) -> None:
+    with pytest.raises(BadIndex, match=reason):
+        build(tmp_path / "1", ids, vectors[:50], NETWORK)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_method_is_refused(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
+    with pytest.raises(ValueError, match="no method faiss"):
+        build(tmp_path / "1", IDS, vectors, NETWORK, method="faiss")
+
+
+def test_a_generation_is_never_written_over(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
+    build(tmp_path / "1", range(50), vectors[:50], NETWORK)
+    with pytest.raises(BadIndex, match="exists already"):
+        build(tmp_path / "1", range(60), vectors[:60], NETWORK)
+    assert Index.open(tmp_path / "1").manifest.count == 50
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+
+
+def test_a_source_that_breaks_off_leaves_nothing(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
+    def blocks() -> Iterator[NDArray[np.float32]]:
+        yield vectors[:40]
+        raise ConnectionResetError(104, "the database went away")
+
+    with pytest.raises(BadIndex, match="the database went away"):
+        build(tmp_path / "1", range(50), blocks(), NETWORK)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BadIndex, match=r"could not be written: Not a directory\.$"):
+        build(tmp_path / "file" / "1", range(50), vectors[:50], NETWORK)
+
+
+@pytest.mark.parametrize("room_mb", [4, 15, 18])
+def test_a_full_disk_is_one_clear_sentence_and_leaves_nothing(
+    tmp_path: Path, vectors: NDArray[np.float32], room_mb: int
+) -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={room_mb}m", "tmpfs", str(tmp_path)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        build(tmp_path / "old", range(50), vectors[:50], NETWORK)
+        with pytest.raises(BadIndex, match=r"could not be written: .*[Nn]o space left on device.*\.$"):
+            build(tmp_path / "new", IDS, vectors, NETWORK, method="annoy")
+        assert [path.name for path in tmp_path.iterdir()] == ["old"]
+        assert Index.open(tmp_path / "old").manifest.count == 50
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_leftovers_are_cleaned_and_nothing_else(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
+    build(tmp_path / "1", range(50), vectors[:50], NETWORK)
+    leftover = tmp_path / ".2.building-4711-0a0b0c0d"
+    leftover.mkdir()
+    (leftover / "vectors.npy").write_bytes(b"half")
+    (tmp_path / ".hidden").touch()
+    assert clean_leftovers(tmp_path) == [leftover]
+    assert {path.name for path in tmp_path.iterdir()} == {"1", ".hidden"}
+
+
+def test_a_killed_build_leaves_a_whole_generation_or_none(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
+    np.save(tmp_path / "vectors.npy", vectors)
+    root, moments = tmp_path / "index", random.Random(11)
+    root.mkdir()
+    unfinished = 0
+    for number in range(12):
+        kill_a_build(root / str(number), tmp_path / "vectors.npy", moments.uniform(0, 0.8))
+        if (root / str(number)).exists():
+            assert Index.open(root / str(number)).manifest.count == COUNT
+        unfinished += len(clean_leftovers(root))
+    assert unfinished > 0  # or no build was killed in the middle and this proves nothing
+    assert not [path for path in root.iterdir() if path.name.startswith(".")]
+
+
+def kill_a_build(directory: Path, vectors: Path, after_s: float) -> None:
+    command = [sys.executable, "-c", KILLED, str(directory), str(vectors)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(after_s)
+        process.kill()
