@@ -1,7 +1,9 @@
 """The curators' desk: gallery pictures to keep, queries and index generations to look at."""
 
+from contextlib import suppress
 from typing import Any
 
+import redis
 from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import Exists, OuterRef, QuerySet
@@ -11,9 +13,10 @@ from django.shortcuts import redirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from gallery import curation, doorbell
+from gallery import curation, doorbell, recall, workers
 from gallery.errors import Refusal
 from gallery.forms import NewImageForm
+from gallery.generations import NothingToGoBackTo, roll_back
 from gallery.models import Embedding, Image, IndexGeneration, Match, Query
 
 admin.site.site_header = admin.site.site_title = "simsearch"
@@ -111,23 +114,48 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
         "network",
         "images",
         "recall",
+        "live_recall",
         "created_at",
         "activated_at",
         "error",
     ]
-    actions = ["rebuild_index"]
+    actions = ["rebuild_index", "roll_back"]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
     @admin.display(description="recall@10")
     def recall(self, generation: IndexGeneration) -> str:
-        recall = generation.manifest.get("recall")
-        return "—" if recall is None else f"{recall:.3f}"
+        measured, target = generation.manifest.get("recall"), generation.manifest.get("recall_target")
+        if measured is None or target is None:
+            return "—"
+        return f"{measured:.3f}" if measured >= target else f"{measured:.3f}, misses its target {target:.3f}"
+
+    @admin.display(description="recall@10 of real searches")
+    def live_recall(self, generation: IndexGeneration) -> str:
+        try:
+            measured = recall.measured(generation.number)
+        except (redis.RedisError, OSError):
+            return "Redis does not answer"
+        return "—" if measured is None else f"{measured:.3f}"
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """Say why the workers do not use the active generation, if so."""
+        with suppress(redis.RedisError, OSError):
+            for problem in sorted({worker.index_problem for worker in workers.alive()} - {""}):
+                self.message_user(request, problem, messages.WARNING)
+        return super().changelist_view(request, extra_context)
 
     @admin.action(description="Rebuild the index (whatever is selected)", permissions=["view"])
     def rebuild_index(self, request: HttpRequest, generations: QuerySet[IndexGeneration]) -> None:
         _rebuild(self, request)
+
+    @admin.action(description="Go back to the generation before the active one", permissions=["view"])
+    def roll_back(self, request: HttpRequest, generations: QuerySet[IndexGeneration]) -> None:
+        try:
+            self.message_user(request, f"{roll_back()} is active again.", messages.SUCCESS)
+        except NothingToGoBackTo as error:
+            self.message_user(request, str(error), messages.ERROR)
 
 
 class MatchInline(admin.TabularInline[Match, Query]):

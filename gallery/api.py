@@ -13,7 +13,7 @@ from ninja.errors import HttpError, ValidationError
 from ninja.files import UploadedFile
 
 from engine.images import Crop
-from gallery import asking, models
+from gallery import asking, models, results
 from gallery.errors import Refusal
 from gallery.pages import error_json
 from gallery.queries import Question, waiting_ahead
@@ -47,10 +47,16 @@ class ImageOut(Schema):
     title: str
 
 
+class DuplicateOut(Schema):
+    similarity: float
+    image: ImageOut
+
+
 class MatchOut(Schema):
     rank: int
     similarity: float
     image: ImageOut
+    duplicates: list[DuplicateOut]
 
 
 class IndexOut(Schema):
@@ -88,9 +94,10 @@ def ask(
     k: Annotated[int, Form(ge=1, le=100)] = 10,
     crop: Annotated[str | None, Form(description="x,y,w,h as fractions of the upright picture")] = None,
     label: Annotated[list[str] | None, Form()] = None,
+    collapse: Annotated[bool, Form(description="0: near-duplicates are matches of their own")] = True,
 ) -> Status[Any]:
     """Ask for the k gallery pictures most like an uploaded one, or like a gallery picture."""
-    question = Question(k=k, labels=tuple(label or ()), crop=_crop(crop))
+    question = Question(k=k, labels=tuple(label or ()), crop=_crop(crop), collapse=collapse)
     if (image is None) == (like is None):
         raise Refusal("empty" if image is None else "invalid", "Send either a picture as `image` or an id as `like`.")
     if image is not None:
@@ -104,7 +111,6 @@ def ask(
 def query(request: HttpRequest, query_id: UUID) -> dict[str, Any]:
     """Where a query stands, and its matches once it is done."""
     row = get_object_or_404(models.Query, pk=query_id)
-    matches = row.matches.filter(image__is_hidden=False).select_related("image")
     return {
         "id": row.pk,
         "state": row.state,
@@ -113,10 +119,7 @@ def query(request: HttpRequest, query_id: UUID) -> dict[str, Any]:
         "poll_after_ms": None if row.is_finished else asking.poll_after_ms(row),
         "timings_ms": row.timings_ms,
         "index": {"generation": row.generation, "model": row.network, "images": row.images},
-        "matches": [
-            {"rank": match.rank, "similarity": round(match.similarity, 4), "image": _image(match.image)}
-            for match in matches
-        ],
+        "matches": _matches(row),
     }
 
 
@@ -164,6 +167,18 @@ def _accepted(query: models.Query) -> dict[str, Any]:
         "url": f"/api/queries/{query.pk}",
         "poll_after_ms": asking.poll_after_ms(query),
     }
+
+
+def _matches(query: models.Query) -> list[dict[str, Any]]:
+    return [
+        {
+            "rank": shown.match.rank,
+            "similarity": round(shown.match.similarity, 4),
+            "image": _image(shown.match.image),
+            "duplicates": [{"similarity": cosine, "image": _image(image)} for image, cosine in shown.duplicates],
+        }
+        for shown in results.shown(query)
+    ]
 
 
 def _image(image: models.Image) -> dict[str, Any]:

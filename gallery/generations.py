@@ -29,6 +29,10 @@ class BuildFailed(Exception):
     """A build that came to nothing; the active generation is unchanged."""
 
 
+class NothingToGoBackTo(Exception):
+    """There is no earlier generation."""
+
+
 def active() -> IndexGeneration | None:
     return IndexGeneration.objects.filter(is_active=True).first()
 
@@ -74,7 +78,6 @@ def keep_alive(generation: IndexGeneration) -> None:
 
 def activate(generation: IndexGeneration, *, images: int, last_embedding: int, manifest: dict[str, Any]) -> None:
     """Make a finished build the one that workers search."""
-    now = timezone.now()
     with transaction.atomic():
         if (
             not _building()
@@ -82,8 +85,24 @@ def activate(generation: IndexGeneration, *, images: int, last_embedding: int, m
             .update(state=READY, images=images, last_embedding=last_embedding, manifest=manifest, lease_until=None)
         ):
             raise Busy("Another build took the place of this one.")
+        _switch_to(generation)
+
+
+def roll_back() -> IndexGeneration:
+    """Make the newest ready generation before the active one active again. Raises NothingToGoBackTo."""
+    now = active()
+    earlier = IndexGeneration.objects.filter(state=READY, number__lt=now.number, network=now.network) if now else None
+    previous = earlier.first() if earlier is not None else None
+    if previous is None:
+        raise NothingToGoBackTo("There is no earlier generation of this network to go back to.")
+    _switch_to(previous)
+    return previous
+
+
+def _switch_to(generation: IndexGeneration) -> None:
+    with transaction.atomic():
         IndexGeneration.objects.filter(is_active=True).update(is_active=False)
-        IndexGeneration.objects.filter(pk=generation.pk).update(is_active=True, activated_at=now)
+        IndexGeneration.objects.filter(pk=generation.pk).update(is_active=True, activated_at=timezone.now())
     generation.refresh_from_db()
 
 

@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gallery import generations, queries, workers
+from gallery import generations, queries, recall, workers
 from gallery.models import Embedding, Image, Query
 
 
@@ -23,8 +23,13 @@ class SystemCollector(Collector):
         yield _gauge("simsearch_oldest_waiting_seconds", "Age of the oldest waiting query", queries.oldest_waiting_s())
         yield self._images()
         yield _gauge("simsearch_embeddings", "Stored embeddings", Embedding.objects.count())
-        yield from self._index()
-        yield from self._workers()
+        try:
+            yield from self._index()
+            yield from self._workers()
+        except (redis.RedisError, OSError):
+            yield _gauge("simsearch_redis_up", "Whether Redis answers", 0)
+        else:
+            yield _gauge("simsearch_redis_up", "Whether Redis answers", 1)
 
     def _queries(self) -> Metric:
         metric = GaugeMetricFamily("simsearch_queries", "Queries kept, by state", labels=["state"])
@@ -48,17 +53,17 @@ class SystemCollector(Collector):
         yield _gauge("simsearch_index_images", "Pictures in the active index generation", active.images)
         age_s = (timezone.now() - active.created_at).total_seconds()
         yield _gauge("simsearch_index_age_seconds", "Age of the active index generation", age_s)
-        recall = active.manifest.get("recall")
-        if recall is not None:
-            yield _gauge("simsearch_index_recall", "Recall@10 measured when it was built", recall)
+        measured, target = active.manifest.get("recall"), active.manifest.get("recall_target")
+        if measured is not None and target is not None:
+            yield _gauge("simsearch_index_recall", "Recall@10 measured when it was built", measured)
+            yield _gauge("simsearch_index_recall_target", "Recall@10 that was asked for", target)
+            yield _gauge("simsearch_index_meets_target", "1 when it reaches that", measured >= target)
+        live = recall.measured(active.number)
+        if live is not None:
+            yield _gauge("simsearch_live_recall", "Recall@10 of a sample of real searches", live)
 
     def _workers(self) -> Iterator[Metric]:
-        try:
-            alive = workers.alive()
-        except (redis.RedisError, OSError):
-            yield _gauge("simsearch_redis_up", "Whether Redis answers", 0)
-            return
-        yield _gauge("simsearch_redis_up", "Whether Redis answers", 1)
+        alive = workers.alive()
         metric = GaugeMetricFamily("simsearch_workers", "Search workers alive", labels=["device", "model"])
         for device, model in sorted({(entry.device, entry.model) for entry in alive}):
             metric.add_metric([device, model], sum((e.device, e.model) == (device, model) for e in alive))

@@ -154,6 +154,7 @@ class Query(models.Model):
         null=True, help_text="x, y, w, h as fractions of the upright picture"
     )
     labels: "models.JSONField[Any, list[str]]" = models.JSONField(default=list)
+    collapse = models.BooleanField(default=True, help_text="near-duplicates count as one match")
 
     attempts = models.PositiveSmallIntegerField(default=0)
     claim = models.UUIDField(null=True, help_text="the run that has it now")
@@ -215,6 +216,9 @@ class Match(models.Model):
     rank = models.PositiveSmallIntegerField(help_text="1 is the most similar")
     similarity = models.FloatField(help_text="cosine, -1 to 1")
     image = models.ForeignKey(Image, on_delete=models.CASCADE, related_name="+")
+    duplicates: "models.JSONField[Any, list[tuple[str, float]]]" = models.JSONField(
+        default=list, help_text="gallery pictures that look the same as this one, with their similarity to the query"
+    )
 
     class Meta:
         verbose_name_plural = "matches"

@@ -5,7 +5,7 @@ WAITING -> RUNNING -> DONE | FAILED          RUNNING -> WAITING when its lease i
 
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,11 +27,12 @@ WAITING, RUNNING, DONE, FAILED = Query.State.WAITING, Query.State.RUNNING, Query
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked about a picture: how many matches, of which labels, of which part of it."""
+    """What is asked about a picture: how many matches, of which labels, of which part of it, with copies or not."""
 
     k: int = 10
     labels: tuple[str, ...] = ()
     crop: tuple[float, float, float, float] | None = None
+    collapse: bool = True
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,19 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a run found for one query: gallery picture ids with their cosines, best first."""
+class Found:
+    """A gallery picture with its cosine, and those that look the same with theirs."""
 
-    matches: Sequence[tuple[uuid.UUID, float]]
+    image: uuid.UUID
+    similarity: float
+    duplicates: list[tuple[uuid.UUID, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run found for one query, best first."""
+
+    matches: Sequence[Found]
     images: int
     network: str
     generation: int | None
@@ -84,6 +94,7 @@ def _new(question: Question, received_at: datetime, **fields: Any) -> Query:
         k=question.k,
         labels=list(question.labels),
         crop=list(question.crop) if question.crop else None,
+        collapse=question.collapse,
         created_at=received_at,
         **fields,
     )
@@ -162,14 +173,20 @@ def _done(query: Query, token: uuid.UUID, answer: Answer) -> bool:
     )
 
 
-def _write_matches(matches: dict[Query, Sequence[tuple[uuid.UUID, float]]]) -> None:
-    wanted = {image for found in matches.values() for image, _ in found}
+def _write_matches(matches: dict[Query, Sequence[Found]]) -> None:
+    wanted = {match.image for found in matches.values() for match in found}
     # A picture may have been deleted since the search; its row would break the whole batch.
     still_there = set(Image.objects.filter(id__in=wanted).values_list("id", flat=True))
     Match.objects.bulk_create(
-        Match(query=query, rank=rank, similarity=similarity, image_id=image)
+        Match(
+            query=query,
+            rank=rank,
+            similarity=match.similarity,
+            image_id=match.image,
+            duplicates=[(str(image), round(similarity, 4)) for image, similarity in match.duplicates],
+        )
         for query, found in matches.items()
-        for rank, (image, similarity) in enumerate((m for m in found if m[0] in still_there), start=1)
+        for rank, match in enumerate((m for m in found if m.image in still_there), start=1)
     )
 
 

@@ -10,7 +10,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.middleware import HtmxDetails
 
-from gallery import asking
+from gallery import asking, results
 from gallery.errors import Refusal
 from gallery.forms import UploadForm
 from gallery.models import Image, Query
@@ -56,7 +56,7 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
     row = get_object_or_404(Query.objects.select_related("like"), pk=query_id)
     context = {
         "query": row,
-        "matches": row.matches.filter(image__is_hidden=False).select_related("image"),
+        "matches": results.shown(row),
         "ahead": waiting_ahead(row),
         "poll_after_ms": asking.poll_after_ms(row),
     }

@@ -20,7 +20,8 @@ from gallery import doorbell, queries
 from gallery.models import Embedding, Query
 from gallery.queries import Answer, Claim
 from tasks import worker as workers
-from tasks.neighbours import Vectors, Wanted, to_vectors
+from tasks.neighbours import Wanted
+from tasks.newer import Vectors, to_vectors
 from tasks.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -90,7 +91,9 @@ def _answer(worker: Worker, claim: Claim) -> None:
 
 def _wanted(query: Query) -> Wanted:
     # "More like this" is asked by somebody who looks at this one.
-    return Wanted(query.k, tuple(query.labels), without=None if query.has_picture else query.like_id)
+    asked = None if query.has_picture else query.like_id
+    same = settings.SIMSEARCH_DUPLICATE_SIMILARITY if query.collapse else None
+    return Wanted(query.k, tuple(query.labels), without=asked, duplicates_from=same)
 
 
 def _waited(query: Query) -> dict[str, float]:

@@ -14,7 +14,7 @@ from engine.index_build import build, clean_leftovers
 from engine.manifest import Manifest
 from gallery import generations
 from gallery.models import Embedding, IndexGeneration
-from tasks.neighbours import Ids, Vectors, to_vectors
+from tasks.newer import Ids, Vectors, to_vectors
 
 logger = logging.getLogger(__name__)
 

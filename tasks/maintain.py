@@ -24,6 +24,7 @@ def sweep() -> int:
     worker = workers.current()
     worker.neighbours.refresh()
     worker.report()
+    worker.count_recall()
     if Image.objects.not_embedded(worker.embedder.network).exists():
         doorbell.ring(doorbell.CURATE)
     return released

@@ -4,41 +4,46 @@ import logging
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.errors import BadIndex
 from engine.index import Hits, Index
 from engine.models import EMBEDDING_SIZE
-from engine.ranking import rank, scan
+from gallery import generations
 from gallery.models import Embedding, IndexGeneration
+from gallery.queries import Found
+from tasks.newer import Ids, Newer, Vectors
 
 logger = logging.getLogger(__name__)
 
-Vectors = NDArray[np.float32]
-Ids = NDArray[np.int64]
-Matches = list[tuple[uuid.UUID, float]]
-
-# Asked for beyond k, so that a few hidden or deleted pictures among the nearest cost no second search.
+# Asked for beyond k: a few hidden pictures and near-duplicates among the nearest then cost no second search.
 SPARE = 20
-TOP_UP_ROWS = 2000  # embeddings read at once: 32 MB
+# With a label more of the nearest fall away; a label that half the gallery has is still served by one search.
+SPARE_FOR_LABELS = 200
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """One search: how many matches, of which labels (none: all), and which picture is left out (the asked one)."""
+    """One search.
+
+    `k`: how many matches; `labels`: of which labels (none: all); `without`: the asked gallery picture, left out;
+    `duplicates_from`: the cosine from which two pictures count as one match (None: each is a match of its own).
+    """
 
     k: int
     labels: tuple[str, ...] = ()
     without: uuid.UUID | None = None
+    duplicates_from: float | None = None
 
 
-def to_vectors(blobs: Sequence[bytes | memoryview]) -> Vectors:
-    """Stored float16 embeddings -> float32 [n, 4096]."""
-    joined = np.frombuffer(b"".join(bytes(blob) for blob in blobs), dtype="<f2")
-    return joined.reshape(-1, EMBEDDING_SIZE).astype(np.float32)
+@dataclass(frozen=True)
+class Candidate:
+    """An embedding that may be shown, as a picture with its cosine."""
+
+    embedding: int
+    image: uuid.UUID
+    similarity: float
 
 
 class Neighbours:
@@ -48,87 +53,81 @@ class Neighbours:
         self.network = network
         self.generation: int | None = None
         self.problem = ""
-        self._index: Index | None = None
+        self.index: Index | None = None
         self._tried: int | None = None
-        self._forget_newer(0)
+        self._newer = Newer(network)
+        self._sample: Vectors | None = None
 
     @property
     def images(self) -> int:
         """How many embeddings a search compares."""
-        return len(self._newer_ids) + (len(self._index.ids) if self._index else 0)
+        return len(self._newer.ids) + (len(self.index.ids) if self.index else 0)
 
     def refresh(self) -> None:
         """Notice a new generation and new embeddings: two cheap queries, before every batch."""
-        active = IndexGeneration.objects.filter(is_active=True).first()
+        active = generations.active()
         number = active.number if active else None
-        if number != self._tried:
-            self._tried = number
-            self._switch_to(active)
-        self._top_up()
-
-    def _switch_to(self, active: IndexGeneration | None) -> None:
-        """Open the generation. One that cannot be opened leaves the old one in place, or exact search."""
         if active is None:
             self.problem = "There is no index yet; every search looks at every picture."
-            return
+        elif number != self._tried:
+            self._switch_to(active)
+        self._tried = number
+        self._newer.top_up()
+
+    def _switch_to(self, active: IndexGeneration) -> None:
+        """Open the generation. One that cannot be opened leaves the old one in place, or exact search."""
         try:
-            index = Index.open(Path(active.directory), self.network)
+            index = Index.open(active.directory, self.network)
         except BadIndex as error:
             self.problem = str(error)
             logger.error("generation %s is not used: %s", active.number, error)  # noqa: TRY400 (one clear line)
             return
-        self._index, self.generation, self.problem = index, active.number, ""
-        self._forget_newer(active.last_embedding)
+        self.index, self.generation, self.problem = index, active.number, ""
+        self._newer = Newer(self.network, active.last_embedding, index.ids)
         logger.info("opened generation %s with %s pictures", active.number, len(index.ids))
-
-    def _forget_newer(self, last_embedding: int) -> None:
-        self._last_embedding = last_embedding
-        self._newer_ids: Ids = np.empty(0, np.int64)
-        self._newer: Vectors = np.empty((0, EMBEDDING_SIZE), np.float32)
-
-    def _top_up(self) -> None:
-        newest = int(self._newer_ids[-1]) if len(self._newer_ids) else self._last_embedding
-        rows = Embedding.objects.filter(network=self.network, id__gt=newest).order_by("id")
-        while fresh := list(rows.filter(id__gt=newest).values_list("id", "vector")[:TOP_UP_ROWS]):
-            newest = fresh[-1][0]
-            self._newer_ids = np.append(self._newer_ids, [id_ for id_, _ in fresh])
-            self._newer = np.concatenate([self._newer, to_vectors([blob for _, blob in fresh])])
 
     # --- Searching ------------------------------------------------------------------------------------------
 
-    def search(self, vectors: Vectors, wanted: Sequence[Wanted]) -> list[Matches]:
+    def search(self, vectors: Vectors, wanted: Sequence[Wanted]) -> list[list[Found]]:
         """[n, 4096] unit vectors -> for each, min(k, visible pictures) matches, best first."""
         if not len(vectors):
             return []
-        nearest = self._nearest(vectors, max(w.k for w in wanted) + SPARE)
-        visible = self._visible({int(id_) for hits in nearest for id_ in hits.ids})
+        self._sample = vectors[-1:]
+        depth = max(want.k + (SPARE_FOR_LABELS if want.labels else SPARE) for want in wanted)
+        nearest = self._nearest(vectors, depth)
+        shown = self._shown({int(id_) for hits in nearest for id_ in hits.ids})
         return [
-            self._matches(vector, want, hits, visible)
+            self._matches(vector, want, hits, shown)
             for vector, want, hits in zip(vectors, wanted, nearest, strict=True)
         ]
 
-    def _matches(self, vector: Vectors, want: Wanted, hits: Hits, visible: dict[int, uuid.UUID]) -> Matches:
-        if not want.labels:
-            found = _seen(hits, visible, want)
-            if len(found) == want.k:
-                return found
-        # Either the labels leave a part of the gallery, or too much of what is near is hidden: exact over the rest.
+    def _matches(
+        self, vector: Vectors, want: Wanted, hits: Hits, shown: dict[int, tuple[uuid.UUID, str]]
+    ) -> list[Found]:
+        allowed = {id_: image for id_, (image, label) in shown.items() if not want.labels or label in want.labels}
+        found = self._grouped(_candidates(hits, allowed, want), want)
+        if len(found) == want.k or len(hits.ids) == self.images:
+            return found
+        # Too much of what is near is hidden, of another label, or the same picture: exact over all that is allowed.
         allowed = self._allowed(want.labels)
-        return _seen(self._among(vector, np.array(sorted(allowed), np.int64), want.k + 1), allowed, want)
+        hits = self._among(vector, np.array(sorted(allowed), np.int64))
+        return self._grouped(_candidates(hits, allowed, want), want)
 
     def _nearest(self, vectors: Vectors, k: int) -> list[Hits]:
-        newer = scan(self._newer, self._newer_ids, vectors, k)
-        if self._index is None:
+        newer = self._newer.nearest(vectors, k)
+        if self.index is None:
             return newer
-        return [_merge(a, b, k) for a, b in zip(self._index.search(vectors, k), newer, strict=True)]
+        return [_merge(a, b, k) for a, b in zip(self.index.search(vectors, k), newer, strict=True)]
 
-    def _among(self, vector: Vectors, ids: Ids, k: int) -> Hits:
-        newer = rank(self._newer, self._newer_ids, vector, np.flatnonzero(np.isin(self._newer_ids, ids)), k)
-        return newer if self._index is None else _merge(self._index.search_among(vector, ids, k), newer, k)
+    def _among(self, vector: Vectors, ids: Ids) -> Hits:
+        if not len(ids):
+            return Hits(ids, np.empty(0, np.float32))
+        newer = self._newer.nearest_among(vector, ids, len(ids))
+        return newer if self.index is None else _merge(self.index.search_among(vector, ids, len(ids)), newer, len(ids))
 
-    def _visible(self, ids: set[int]) -> dict[int, uuid.UUID]:
+    def _shown(self, ids: set[int]) -> dict[int, tuple[uuid.UUID, str]]:
         rows = Embedding.objects.filter(id__in=ids, image__is_hidden=False)
-        return dict(rows.values_list("id", "image__id"))
+        return {id_: (image, label) for id_, image, label in rows.values_list("id", "image__id", "image__label")}
 
     def _allowed(self, labels: tuple[str, ...]) -> dict[int, uuid.UUID]:
         rows = Embedding.objects.filter(network=self.network, image__is_hidden=False)
@@ -136,11 +135,52 @@ class Neighbours:
             rows = rows.filter(image__label__in=labels)
         return dict(rows.values_list("id", "image__id"))
 
+    def check_recall(self, k: int = 10) -> tuple[int, int] | None:
+        """Compare the last search once more, exactly: how many of the true k the index finds, and k.
 
-def _seen(hits: Hits, visible: dict[int, uuid.UUID], want: Wanted) -> Matches:
+        None when there was no search since the last check, or nothing is approximate.
+        """
+        sample, self._sample = self._sample, None
+        if sample is None or self.index is None or self.index.manifest.method == "exact":
+            return None
+        [found], [true] = self.index.search(sample, k), self.index.exact(sample, k)
+        return len(np.intersect1d(found.ids, true.ids)), len(true.ids)
+
+    # --- Near-duplicates ------------------------------------------------------------------------------------
+
+    def _grouped(self, candidates: Sequence[Candidate], want: Wanted) -> list[Found]:
+        """The first k, each with those that look the same as it does and come after it."""
+        if want.duplicates_from is None:
+            return [Found(candidate.image, candidate.similarity) for candidate in candidates[: want.k]]
+        leaders: Vectors = np.empty((want.k, EMBEDDING_SIZE), np.float32)
+        found: list[Found] = []
+        for start in range(0, len(candidates), want.k + SPARE):
+            part = candidates[start : start + want.k + SPARE]
+            vectors = self._vectors_of(np.array([candidate.embedding for candidate in part], np.int64))
+            for candidate, vector in zip(part, vectors, strict=True):
+                same = np.flatnonzero(leaders[: len(found)] @ vector >= want.duplicates_from)
+                if len(same):
+                    found[same[0]].duplicates.append((candidate.image, candidate.similarity))
+                elif len(found) < want.k:
+                    leaders[len(found)] = vector
+                    found.append(Found(candidate.image, candidate.similarity))
+            if len(found) == want.k:
+                break
+        return found
+
+    def _vectors_of(self, ids: Ids) -> Vectors:
+        vectors: Vectors = np.empty((len(ids), EMBEDDING_SIZE), np.float32)
+        newer = np.isin(ids, self._newer.ids)
+        vectors[newer] = self._newer.vectors_of(ids[newer])
+        if self.index is not None:
+            vectors[~newer] = self.index.vectors_at(np.searchsorted(self.index.ids, ids[~newer]))
+        return vectors
+
+
+def _candidates(hits: Hits, allowed: dict[int, uuid.UUID], want: Wanted) -> list[Candidate]:
     pairs = zip(hits.ids.tolist(), hits.similarities.tolist(), strict=True)
-    found = [(visible[id_], similarity) for id_, similarity in pairs if id_ in visible]
-    return [(image, similarity) for image, similarity in found if image != want.without][: want.k]
+    shown = [Candidate(id_, allowed[id_], similarity) for id_, similarity in pairs if id_ in allowed]
+    return [candidate for candidate in shown if candidate.image != want.without]
 
 
 def _merge(a: Hits, b: Hits, k: int) -> Hits:

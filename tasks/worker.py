@@ -14,7 +14,7 @@ from django.conf import settings
 
 from engine.embedder import Embedder
 from engine.errors import EngineError
-from gallery import doorbell, owners, workers
+from gallery import doorbell, owners, recall, workers
 from tasks.neighbours import Neighbours
 
 logger = logging.getLogger(__name__)
@@ -43,6 +43,16 @@ class Worker:
             workers.report(entry)
         except redis.RedisError as error:
             logger.warning("could not report to Redis: %s", error)
+
+    def count_recall(self) -> None:
+        """Check the last search against the exact one; in the sweep, so that no query waits for it."""
+        checked, generation = self.neighbours.check_recall(), self.neighbours.generation
+        if checked is None or generation is None:
+            return
+        try:
+            recall.count(generation, *checked)
+        except redis.RedisError as error:
+            logger.warning("could not count recall in Redis: %s", error)
 
 
 _current: Worker | None = None

@@ -43,6 +43,7 @@ def test_a_finished_query_shows_its_matches(client: Client) -> None:
                     "label": "noise",
                     "title": f"picture {place + 1}",
                 },
+                "duplicates": [],
             }
             for place, image in enumerate(images)
         ],

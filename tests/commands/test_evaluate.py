@@ -21,8 +21,8 @@ def evaluate(*options: str) -> str:
 
 @pytest.fixture
 def indexed() -> None:
-    for number in range(36):
-        add(number, label=f"kind {number % 12}")
+    for number in range(48):
+        add(number, label=f"kind {number % 16}")
     call_command("build_index", stdout=io.StringIO())
 
 
@@ -30,7 +30,7 @@ def test_the_figures_are_measured(indexed: None) -> None:
     told = json.loads(evaluate("--json", "--k", "2"))
     active = generations.active()
     assert active
-    assert (told["images"], told["labelled"], told["k"], told["generation"]) == (36, 36, 2, active.number)
+    assert (told["images"], told["labelled"], told["k"], told["generation"]) == (48, 48, 2, active.number)
     assert told["recall"] == 1.0
     assert 0.5 < told["precision"] <= 1.0
     assert 0 < told["search_p50_ms"] <= told["search_p95_ms"]
@@ -39,13 +39,13 @@ def test_the_figures_are_measured(indexed: None) -> None:
 def test_wrong_labels_are_seen(indexed: None) -> None:
     right = json.loads(evaluate("--json", "--k", "2"))["precision"]
     for number, image in enumerate(Image.objects.order_by("id")):
-        Image.objects.filter(pk=image.pk).update(label=f"lot {number % 12}")
+        Image.objects.filter(pk=image.pk).update(label=f"lot {number % 16}")
     assert json.loads(evaluate("--json", "--k", "2"))["precision"] < right / 2
 
 
 def test_hidden_pictures_do_not_count(indexed: None) -> None:
     Image.objects.filter(label="kind 3").update(is_hidden=True)
-    assert json.loads(evaluate("--json", "--k", "2"))["labelled"] == 33
+    assert json.loads(evaluate("--json", "--k", "2"))["labelled"] == 45
 
 
 def test_people_get_a_table(indexed: None) -> None:

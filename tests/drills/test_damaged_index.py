@@ -56,7 +56,7 @@ def damage(path: Path) -> Iterator[bytearray]:
         path.write_bytes(content)
 
 
-def assert_refused(directory: Path, reason: str = "") -> None:
+def assert_refused(directory: Path, reason: str | None = None) -> None:
     door = Door()
     with pytest.raises(BadIndex, match=reason) as refusal:
         Index.open(directory, NETWORK, trees=door)

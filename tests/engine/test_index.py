@@ -54,14 +54,14 @@ def true_ten(vectors: NDArray[np.float32], query: NDArray[np.float32]) -> NDArra
 
 def test_it_finds_the_true_ten(index: Index, vectors: NDArray[np.float32], queries: NDArray[np.float32]) -> None:
     found = index.search(queries, 10)
-    share = [np.isin(hits.ids, true_ten(vectors, query)).mean() for hits, query in zip(found, queries)]
+    share = [np.isin(hits.ids, true_ten(vectors, query)).mean() for hits, query in zip(found, queries, strict=True)]
     assert np.mean(share) >= 0.99
 
 
 def test_similarities_are_exact_cosines_best_first(
     index: Index, vectors: NDArray[np.float32], queries: NDArray[np.float32]
 ) -> None:
-    for hits, query in zip(index.search(queries, 10), queries):
+    for hits, query in zip(index.search(queries, 10), queries, strict=True):
         cosines = vectors[np.searchsorted(IDS, hits.ids)] @ query
         np.testing.assert_allclose(hits.similarities, cosines, atol=1e-6)
         assert np.all(np.diff(hits.similarities) <= 0)
@@ -84,7 +84,7 @@ def test_copies_tie_and_come_by_id(index: Index, vectors: NDArray[np.float32]) -
 def test_a_batch_gets_what_its_queries_get_one_by_one(index: Index, queries: NDArray[np.float32]) -> None:
     together = index.search(queries[:32], 10)
     alone = [index.search(queries[[row]], 10)[0] for row in range(32)]
-    for one, other in zip(together, alone):
+    for one, other in zip(together, alone, strict=True):
         assert one.ids.tolist() == other.ids.tolist()
         assert one.similarities.tolist() == other.similarities.tolist()
 
@@ -96,7 +96,7 @@ def test_no_query_gets_no_answer(index: Index, queries: NDArray[np.float32]) -> 
 def test_the_exact_search_gives_the_true_ten(
     index: Index, vectors: NDArray[np.float32], queries: NDArray[np.float32]
 ) -> None:
-    for hits, query in zip(index.exact(queries, 10), queries):
+    for hits, query in zip(index.exact(queries, 10), queries, strict=True):
         assert hits.ids.tolist() == true_ten(vectors, query).tolist()
 
 
@@ -138,7 +138,7 @@ def test_an_open_index_survives_its_directory(directory: Path, tmp_path: Path, q
     index = Index.open(tmp_path / "copy")
     before = index.search(queries, 10)
     shutil.rmtree(tmp_path / "copy")
-    assert all(same(one, other) for one, other in zip(before, index.search(queries, 10)))
+    assert all(same(one, other) for one, other in zip(before, index.search(queries, 10), strict=True))
     assert len(index.exact(queries[:1], COUNT)[0].ids) == COUNT
 
 
@@ -174,7 +174,9 @@ def test_trees_that_find_too_few_cost_time_but_no_results(
 
     build(tmp_path / "1", IDS, vectors, NETWORK, method="annoy")
     index = Index.open(tmp_path / "1", trees=find_three)
-    assert all(same(one, other) for one, other in zip(index.search(queries[:4], 10), index.exact(queries[:4], 10)))
+    assert all(
+        same(one, other) for one, other in zip(index.search(queries[:4], 10), index.exact(queries[:4], 10), strict=True)
+    )
 
 
 def test_the_self_test_passes_in_a_process_of_its_own(directory: Path) -> None:

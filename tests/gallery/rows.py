@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from gallery import curation, owners, queries, uploads
 from gallery.models import Image, Query
-from gallery.queries import Answer, Claim, Question
+from gallery.queries import Answer, Claim, Found, Question
 from tests.engine.pictures import encoded, noise
 
 
@@ -37,7 +37,7 @@ def ask(seed: int = 1, *, age_s: float = 0, **question: Any) -> Query:
 
 def answer(*images: Image, **fields: Any) -> Answer:
     """These pictures as the matches, the best first."""
-    found = [(image.pk, 1 - place / 10) for place, image in enumerate(images)]
+    found = [Found(image.pk, 1 - place / 10) for place, image in enumerate(images)]
     known: dict[str, Any] = {"images": len(images), "network": "compact", "generation": None, "timings_ms": {}}
     return Answer(matches=found, **(known | fields))
 

@@ -18,7 +18,7 @@ def titles(neighbours: Neighbours, embedder: Embedder, number: int, k: int = 10)
     neighbours.refresh()
     [matches] = neighbours.search(embedder.embed([drawn(number)]), [Wanted(k)])
     names = {image.pk: image.title for image in Image.objects.all()}
-    return [names[image] for image, _ in matches]
+    return [names[match.image] for match in matches]
 
 
 @pytest.fixture

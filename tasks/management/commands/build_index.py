@@ -22,9 +22,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+        parser.add_argument("--rollback", action="store_true", help="activate the generation before the active one")
         parser.add_argument("--if-stale", action="store_true", help="build only when the index lacks something")
 
-    def handle(self, *, dry_run: bool, if_stale: bool, **_: Any) -> None:
+    def handle(self, *, dry_run: bool, if_stale: bool, rollback: bool, **_: Any) -> None:
+        if rollback:
+            self._roll_back()
+            return
         embedder = self._load()
         missing = Image.objects.not_embedded(embedder.network).count()
         if dry_run:
@@ -41,6 +45,13 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             raise CommandError("Stopped; the same command goes on where this one ended.", returncode=130) from None
         self.stdout.write(f"Active: {_words(generation)}.")
+
+    def _roll_back(self) -> None:
+        try:
+            previous = generations.roll_back()
+        except generations.NothingToGoBackTo as error:
+            raise CommandError(str(error)) from None
+        self.stdout.write(f"Active: {_words(previous)}.")
 
     def _load(self) -> Embedder:
         try:

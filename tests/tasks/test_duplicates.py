@@ -1,0 +1,120 @@
+"""Pictures that look the same are one match with copies; labels leave the rest out."""
+
+import io
+
+import numpy as np
+import pytest
+from django.utils import timezone
+from PIL import Image as Pillow
+
+from engine.embedder import Embedder
+from gallery import curation, queries, results, uploads
+from gallery.models import Embedding, Image, Query
+from gallery.queries import Question
+from tasks.answer import answer_waiting
+from tasks.build import build_generation
+from tasks.curate import embed_step
+from tasks.neighbours import Neighbours, Wanted
+from tasks.worker import Worker
+from tests.tasks.conftest import Ask, drawn, picture
+
+COPIES = 30
+
+
+def copy_of(number: int, copy: int) -> Pillow.Image:
+    """The same picture to the eye, another file: one pixel differs."""
+    changed = drawn(number).copy()
+    changed.putpixel((copy, 0), (copy, copy, copy))
+    return changed
+
+
+@pytest.fixture
+def copies(gallery: list[Image], embedder: Embedder) -> list[Image]:
+    """More copies of picture 5 than a search looks at first."""
+    added = []
+    for copy in range(COPIES):
+        file = io.BytesIO()
+        copy_of(5, copy).save(file, "PNG")
+        added.append(curation.add(io.BytesIO(file.getvalue()), title=f"5 copy {copy}"))
+    embed_step(embedder, 100)
+    return added
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_copies_are_one_match_and_the_others_still_make_ten(
+    worker: Worker, copies: list[Image], ask: Ask, indexed: bool
+) -> None:
+    if indexed:
+        build_generation(worker.embedder.network)
+    query = ask(5)
+    answer_waiting(worker, 32)
+    shown = results.shown(query)
+    assert len(shown) == 10
+    assert shown[0].match.image.title.startswith("5")
+    assert len(shown[0].duplicates) == COPIES
+    assert not any(found.match.image.title.startswith("5 copy") for found in shown[1:])
+    assert [found.match.rank for found in shown] == list(range(1, 11))
+
+
+def test_each_is_a_match_of_its_own_when_asked_for(worker: Worker, copies: list[Image]) -> None:
+    upload = uploads.accept(io.BytesIO(picture(5)))
+    query = queries.ask(upload, Question(collapse=False), timezone.now())
+    answer_waiting(worker, 32)
+    shown = results.shown(query)
+    assert all(found.match.image.title.startswith("5") for found in shown)
+    assert not any(found.duplicates for found in shown)
+
+
+def test_a_hidden_copy_is_not_counted(worker: Worker, copies: list[Image], ask: Ask) -> None:
+    query = ask(5)
+    answer_waiting(worker, 32)
+    found = results.shown(query)[0]
+    hidden, _ = found.duplicates[0]
+    Image.objects.filter(pk=hidden.pk).update(is_hidden=True)
+    assert hidden not in [image for image, _ in results.shown(query)[0].duplicates]
+
+
+def test_the_threshold_decides(worker: Worker, copies: list[Image], embedder: Embedder) -> None:
+    neighbours = Neighbours(embedder.network)
+    neighbours.refresh()
+    vectors = embedder.embed([drawn(5)])
+    [strict] = neighbours.search(vectors, [Wanted(10, duplicates_from=1.01)])
+    [everything] = neighbours.search(vectors, [Wanted(10, duplicates_from=-1)])
+    assert len(strict) == 10
+    assert not any(match.duplicates for match in strict)
+    assert len(everything) == 1
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+@pytest.mark.parametrize("share", [0.02, 0.5])
+def test_a_label_never_costs_a_result_that_exists(db: None, indexed: bool, share: float) -> None:
+    """A rare label is compared exactly, a common one is filtered out of the nearest; both find the true ten."""
+    network, count = "compact-test-p1", 1500
+    random = np.random.default_rng(3)
+    vectors = np.abs(random.normal(size=(count, 4096))).astype("<f4")
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    wanted = random.random(count) < share
+    images = [
+        Image(content_hash=f"{n:064x}", label="wanted" if wanted[n] else "other", width_px=1, height_px=1)
+        for n in range(count)
+    ]
+    Image.objects.bulk_create(images)
+    Embedding.objects.bulk_create(
+        Embedding(image_id=image.content_hash, network=network, vector=vector.astype("<f2").tobytes())
+        for image, vector in zip(images, vectors, strict=True)
+    )
+    if indexed:
+        build_generation(network)
+    neighbours = Neighbours(network)
+    neighbours.refresh()
+    [found] = neighbours.search(vectors[:1], [Wanted(10, labels=("wanted",))])
+    rows = np.flatnonzero(wanted)
+    true = rows[np.argsort(-(vectors[rows] @ vectors[0]), kind="stable")][:10]
+    assert [match.image for match in found] == [images[row].pk for row in true]
+
+
+def test_a_finished_query_names_one_generation(worker: Worker, gallery: list[Image], ask: Ask) -> None:
+    number = build_generation(worker.embedder.network).number
+    query = ask(1)
+    answer_waiting(worker, 32)
+    assert Query.objects.get(pk=query.pk).generation == number
