@@ -11,11 +11,11 @@ from engine.errors import BadIndex
 from engine.index import Index
 from gallery import generations
 from gallery.progress import Progress
-from tasks.evaluation import Evaluation, evaluate, steps
+from tasks.evaluation import Evaluation, Way, evaluate, steps
 
 
 class Command(BaseCommand):
-    help = "Measure the active index: precision@k by label, recall@k against exact search, time per search."
+    help = "Measure the active index: precision@k by label; recall@k and time against exact search and plain Annoy."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--k", type=int, default=10, help="how many matches count (default 10)")
@@ -42,12 +42,18 @@ def _json(result: Evaluation, generation: int, network: str) -> str:
 
 def _table(result: Evaluation, network: str) -> str:
     precision = "no picture has a label" if result.precision is None else f"{result.precision:.3f}"
-    rows = [
-        ("network", network),
-        ("pictures", f"{result.images} ({result.labelled} of those looked at have a label)"),
-        (f"precision@{result.k}", precision),
-        (f"recall@{result.k}", f"{result.recall:.3f}"),
-        ("one search, p50", f"{result.search_p50_ms:.2f} ms"),
-        ("one search, p95", f"{result.search_p95_ms:.2f} ms"),
+    head = [
+        f"network        {network}",
+        f"pictures       {result.images} ({result.labelled} of those looked at have a label)",
+        f"precision@{result.k:<4} {precision}",
+        "",
+        f"{'ms a search':14} recall@{result.k:<4}    p50    p95    p99   of 32: p50    p95    p99",
     ]
-    return "\n".join(f"{name:18} {value}" for name, value in rows)
+    return "\n".join([*head, *(_row(way) for way in result.ways)])
+
+
+def _row(way: Way) -> str:
+    one, batch = way.one, way.batch
+    alone = f"{one.p50_ms:6.2f} {one.p95_ms:6.2f} {one.p99_ms:6.2f}"
+    together = f"{batch.p50_ms:6.2f} {batch.p95_ms:6.2f} {batch.p99_ms:6.2f}"
+    return f"{way.name:14} {way.recall:<9.3f}   {alone}        {together}"

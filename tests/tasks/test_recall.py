@@ -1,0 +1,134 @@
+"""Recall of real searches: the last one is compared exactly, outside of any query, and counted in Redis."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from django.conf import settings
+
+from engine.embedder import Embedder
+from engine.index_build import build
+from gallery import generations, recall
+from gallery.models import Embedding, Image, IndexGeneration
+from tasks.answer import answer_waiting
+from tasks.build import build_generation
+from tasks.neighbours import Neighbours, Wanted
+from tasks.newer import to_vectors
+from tasks.worker import Worker
+from tests.engine.galleries import make_vectors
+from tests.tasks.conftest import Ask, add
+
+COUNT = 1500  # enough for Annoy to narrow the gallery down
+
+
+def build_approximate(network: str) -> IndexGeneration:
+    """A generation of all embeddings that is searched through Annoy, however few they are."""
+    rows = dict(Embedding.objects.filter(network=network).order_by("id").values_list("id", "vector"))
+    generation = generations.start(network)
+    Path(settings.INDEX_ROOT).mkdir(parents=True, exist_ok=True)
+    made = build(generation.directory, list(rows), to_vectors(list(rows.values())), network, method="annoy")
+    generations.activate(generation, images=made.count, last_embedding=max(rows), manifest={"method": made.method})
+    return generation
+
+
+@pytest.fixture
+def crowd(embedder: Embedder, db: None) -> None:
+    """A gallery too large to be drawn: its rows and its embeddings by this network, without files."""
+    images = [Image(content_hash=f"{n:064x}", title=str(n), width_px=1, height_px=1) for n in range(COUNT)]
+    Image.objects.bulk_create(images)
+    vectors = make_vectors(COUNT).astype("<f2")
+    Embedding.objects.bulk_create(
+        Embedding(image_id=image.content_hash, network=embedder.network, vector=vector.tobytes())
+        for image, vector in zip(images, vectors, strict=True)
+    )
+
+
+@pytest.fixture
+def neighbours(embedder: Embedder, crowd: None) -> Neighbours:
+    build_approximate(embedder.network)
+    neighbours = Neighbours(embedder.network)
+    neighbours.refresh()
+    return neighbours
+
+
+def test_the_last_search_is_checked_once(neighbours: Neighbours) -> None:
+    neighbours.search(make_vectors(3, seed=8), [Wanted(10)] * 3)
+    checked = neighbours.check_recall()
+    assert checked is not None
+    found, true = checked
+    assert true == 10
+    assert 5 <= found <= 10
+    assert neighbours.check_recall() is None
+
+
+def test_what_is_counted_is_what_exact_search_finds_too(neighbours: Neighbours) -> None:
+    assert neighbours.index is not None
+    for query in make_vectors(20, seed=9):
+        neighbours.search(query[None], [Wanted(10)])
+        [found], [true] = neighbours.index.search(query[None], 10), neighbours.index.exact(query[None], 10)
+        assert neighbours.check_recall() == (len(np.intersect1d(found.ids, true.ids)), 10)
+
+
+def test_an_index_that_misses_neighbours_is_found_out(neighbours: Neighbours) -> None:
+    """Noise has no structure that the index could have learned: far fewer of the true ten are found."""
+    noise = np.random.default_rng(4).standard_normal((1, 4096), np.float32)
+    noise /= np.linalg.norm(noise)
+    neighbours.search(noise, [Wanted(10)])
+    checked = neighbours.check_recall()
+    assert checked is not None
+    assert checked[0] < checked[1]
+
+
+def test_without_a_search_there_is_nothing_to_check(neighbours: Neighbours) -> None:
+    assert neighbours.check_recall() is None
+    neighbours.search(make_vectors(0), [])
+    assert neighbours.check_recall() is None
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_exact_search_is_not_checked(embedder: Embedder, gallery: list[Image], indexed: bool) -> None:
+    if indexed:
+        assert build_generation(embedder.network).manifest["method"] == "exact"
+    neighbours = Neighbours(embedder.network)
+    neighbours.refresh()
+    neighbours.search(make_vectors(1), [Wanted(10)])
+    assert neighbours.check_recall() is None
+
+
+def test_the_sweep_adds_each_checked_search(worker: Worker, crowd: None, ask: Ask) -> None:
+    number = build_approximate(worker.embedder.network).number
+    worker.count_recall()
+    assert recall.measured(number) is None
+    for picture in (1, 2):
+        add(picture)  # a gallery that grows meanwhile changes nothing
+        ask(picture)
+        answer_waiting(worker, 32)
+        worker.count_recall()
+        worker.count_recall()
+    with recall.workers.connect() as redis:
+        [key] = redis.keys("simsearch:recall:*")
+        assert redis.hget(key, "true") == b"20"
+        assert 0 < redis.ttl(key) <= recall.KEPT_S
+    measured = recall.measured(number)
+    assert measured is not None
+    assert 0 < measured <= 1
+
+
+def test_the_sweep_counts_nothing_for_exact_search(worker: Worker, gallery: list[Image], ask: Ask) -> None:
+    number = build_generation(worker.embedder.network).number
+    ask(3)
+    answer_waiting(worker, 32)
+    worker.count_recall()
+    assert recall.measured(number) is None
+
+
+def test_the_share_is_that_of_all_checked_searches() -> None:
+    recall.count(5, 10, 10)
+    recall.count(5, 8, 10)
+    recall.count(6, 1, 2)
+    assert (recall.measured(5), recall.measured(6), recall.measured(7)) == (0.9, 0.5, None)
+
+
+def test_a_search_that_found_none_counts_as_one() -> None:
+    recall.count(5, 0, 10)
+    assert recall.measured(5) == 0
