@@ -143,7 +143,8 @@ def _plain_annoy(index: Index) -> Search:
 
 def _cosines(distances: list[float]) -> Vectors:
     """From Annoy's angular distances, which are sqrt(2 - 2 cos)."""
-    return (1 - np.square(np.array(distances)) / 2).astype(np.float32)
+    cosines: Vectors = 1 - np.square(np.array(distances, np.float32), dtype=np.float32) / np.float32(2)
+    return cosines
 
 
 # --- Precision ----------------------------------------------------------------------------------------------
