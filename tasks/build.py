@@ -23,8 +23,10 @@ CHECK_S = 600
 Tell = Callable[[str], object]
 
 
-def build_generation(network: str, tell: Tell = logger.info) -> IndexGeneration:
+def build_generation(network: str, tell: Tell = logger.info, method: str | None = None) -> IndexGeneration:
     """Build a generation of every embedding of `network` and activate it.
+
+    `method`: "exact", "scan" or "annoy" instead of the one that measures best; see engine.index_build.
 
     Raises generations.Busy (another build is under way) and generations.BuildFailed; the active one then stays.
     """
@@ -33,7 +35,7 @@ def build_generation(network: str, tell: Tell = logger.info) -> IndexGeneration:
         settings.INDEX_ROOT.mkdir(parents=True, exist_ok=True)
         _clean()
         ids = _ids(network)
-        manifest = _write(generation, ids, tell)
+        manifest = _write(generation, ids, tell, method)
         _check(generation)
         generations.activate(
             generation,
@@ -59,7 +61,7 @@ def _ids(network: str) -> Ids:
     return ids
 
 
-def _write(generation: IndexGeneration, ids: Ids, tell: Tell) -> Manifest:
+def _write(generation: IndexGeneration, ids: Ids, tell: Tell, method: str | None) -> Manifest:
     told: list[str] = []
 
     def progress(step: str, done: int, total: int) -> None:
@@ -68,7 +70,7 @@ def _write(generation: IndexGeneration, ids: Ids, tell: Tell) -> Manifest:
             told.append(step)
             tell(f"{generation}: {step} ({total})" if total > 1 else f"{generation}: {step}")
 
-    return build(generation.directory, ids, _blocks(ids), generation.network, progress=progress)
+    return build(generation.directory, ids, _blocks(ids), generation.network, method=method, progress=progress)
 
 
 def _blocks(ids: Ids) -> Iterator[Vectors]:

@@ -143,7 +143,7 @@ def _plain_annoy(index: Index) -> Search:
 
 def _cosines(distances: list[float]) -> Vectors:
     """From Annoy's angular distances, which are sqrt(2 - 2 cos)."""
-    cosines: Vectors = 1 - np.square(np.array(distances, np.float32), dtype=np.float32) / np.float32(2)
+    cosines: Vectors = np.subtract(1, np.square(distances) / 2, dtype=np.float32)
     return cosines
 
 

@@ -1,15 +1,14 @@
-"""Pictures that look the same are one match with copies; labels leave the rest out."""
+"""Pictures that look the same are one match with copies."""
 
 import io
 
-import numpy as np
 import pytest
 from django.utils import timezone
 from PIL import Image as Pillow
 
 from engine.embedder import Embedder
 from gallery import curation, queries, results, uploads
-from gallery.models import Embedding, Image, Query
+from gallery.models import Image, Query
 from gallery.queries import Question
 from tasks.answer import answer_waiting
 from tasks.build import build_generation
@@ -83,34 +82,6 @@ def test_the_threshold_decides(worker: Worker, copies: list[Image], embedder: Em
     assert len(strict) == 10
     assert not any(match.duplicates for match in strict)
     assert len(everything) == 1
-
-
-@pytest.mark.parametrize("indexed", [False, True])
-@pytest.mark.parametrize("share", [0.02, 0.5])
-def test_a_label_never_costs_a_result_that_exists(db: None, indexed: bool, share: float) -> None:
-    """A rare label is compared exactly, a common one is filtered out of the nearest; both find the true ten."""
-    network, count = "compact-test-p1", 1500
-    random = np.random.default_rng(3)
-    vectors = np.abs(random.normal(size=(count, 4096))).astype("<f4")
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    wanted = random.random(count) < share
-    images = [
-        Image(content_hash=f"{n:064x}", label="wanted" if wanted[n] else "other", width_px=1, height_px=1)
-        for n in range(count)
-    ]
-    Image.objects.bulk_create(images)
-    Embedding.objects.bulk_create(
-        Embedding(image_id=image.content_hash, network=network, vector=vector.astype("<f2").tobytes())
-        for image, vector in zip(images, vectors, strict=True)
-    )
-    if indexed:
-        build_generation(network)
-    neighbours = Neighbours(network)
-    neighbours.refresh()
-    [found] = neighbours.search(vectors[:1], [Wanted(10, labels=("wanted",))])
-    rows = np.flatnonzero(wanted)
-    true = rows[np.argsort(-(vectors[rows] @ vectors[0]), kind="stable")][:10]
-    assert [match.image for match in found] == [images[row].pk for row in true]
 
 
 def test_a_finished_query_names_one_generation(worker: Worker, gallery: list[Image], ask: Ask) -> None:
