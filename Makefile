@@ -1,7 +1,7 @@
 # make run [PHOTOS=folder] [PORT=8000] [HOST=127.0.0.1]     everything, on this machine
 # make test [ARGS="tests/local -k port"]                    every test
 # make check                                                format, lint, types, imports, migrations, deployment
-# make bench                                                how fast
+# make bench [ARGS=--quick]                                 how fast
 PYTHON ?= python3
 PHOTOS =
 PORT = 8000
@@ -9,7 +9,7 @@ HOST = 127.0.0.1
 ARGS =
 BIN = "$(or $(SIMSEARCH_VENV),.venv)/bin"
 
-.PHONY: run test check bench environment clean
+.PHONY: run test check bench bench-index environment clean
 
 run:
 	@$(PYTHON) simsearch/local/environment.py run
@@ -21,8 +21,10 @@ test: environment
 check: environment
 	@$(BIN)/python -m simsearch.local.check
 
-bench: environment
-	@$(BIN)/python -m bench $(ARGS)
+bench: bench-index
+
+bench-index: environment
+	@$(BIN)/python -m bench.index $(ARGS)
 
 environment:
 	@$(PYTHON) simsearch/local/environment.py test

@@ -1,7 +1,7 @@
 """How a gallery is best searched: ways are tried on its own pictures; the cheapest that finds enough is taken."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -176,18 +176,29 @@ def _scan_ways(trial: Trial) -> Iterator[Way]:
 
 
 def _try_annoy(best: Way | None, trial: Trial) -> Way | None:
-    node_us = NODE_US + NODE_GROWTH_US * max(0.0, math.log10(len(trial.products) / 10_000))
     for dimension in COARSE:
-        (queries, coarse), annoy = trial.coarse(dimension), None
-        for search_k in SEARCH_K:
-            us = search_k * node_us
-            if best is not None and best.recall >= trial.target and us >= best.cost_us:
-                break
-            annoy = annoy or grow_trees(coarse, TREES, trial.seed)
-            places = _places_in_trees(trial.sample, queries, annoy, search_k)
-            asked = Parameters(coarse_dimension=dimension, trees=TREES, search_k=search_k)
-            best = better(best, [trial.way("annoy", asked, places, us, annoy)], trial.target)
+        known = best.cost_us if best is not None and best.recall >= trial.target else math.inf
+        affordable = [search_k for search_k in SEARCH_K if _nodes_us(trial, search_k) < known]
+        if affordable:
+            best = better(best, _annoy_ways(trial, dimension, affordable), trial.target)
     return best
+
+
+def _annoy_ways(trial: Trial, dimension: int, search_ks: Sequence[int]) -> Iterator[Way]:
+    """Yield what is met on the way to the smallest of `search_ks` that reaches the target, halving them."""
+    queries, coarse = trial.coarse(dimension)
+    annoy = grow_trees(coarse, TREES, trial.seed)
+    while search_ks:
+        middle = len(search_ks) // 2
+        asked = Parameters(coarse_dimension=dimension, trees=TREES, search_k=search_ks[middle])
+        places = _places_in_trees(trial.sample, queries, annoy, asked.search_k)
+        way = trial.way("annoy", asked, places, _nodes_us(trial, asked.search_k), annoy)
+        yield way
+        search_ks = search_ks[:middle] if way.recall >= trial.target else search_ks[middle + 1 :]
+
+
+def _nodes_us(trial: Trial, search_k: int) -> float:
+    return search_k * (NODE_US + NODE_GROWTH_US * max(0.0, math.log10(len(trial.products) / 10_000)))
 
 
 def _places_in_trees(sample: Sample, queries: Vectors, annoy: AnnoyIndex, search_k: int) -> Places:

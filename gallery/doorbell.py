@@ -11,7 +11,8 @@ logger = logging.getLogger(__name__)
 SEARCH = "search"  # the queue of those who wait for an answer
 ANSWER = "tasks.answer"
 CURATE = "tasks.curate"
-BUILD = "tasks.build"
+BUILD = "tasks.build"  # asked for by a person
+REBUILD = "tasks.rebuild"  # only if it pays
 
 
 def ring(task: str) -> None:

@@ -30,15 +30,27 @@ def curate() -> int:
     if done:
         doorbell.ring(doorbell.CURATE)
     elif generations.is_stale(embedder.network):
-        doorbell.ring(doorbell.BUILD)
+        doorbell.ring(doorbell.REBUILD)
     return done
+
+
+@shared_task(name=doorbell.REBUILD, time_limit=3600)
+def rebuild() -> str:
+    """Build if that still pays: every added picture may have rung, and the first ring was enough."""
+    network = workers.current().embedder.network
+    return build_and_tell(network) if generations.is_stale(network) else "There is too little new to rebuild."
 
 
 @shared_task(name=doorbell.BUILD, time_limit=3600)
 def build() -> str:
-    """Build and activate a new generation; the result is a sentence about it."""
+    """Build and activate a new generation, whatever it brings; the result is a sentence about it."""
+    return build_and_tell(workers.current().embedder.network)
+
+
+def build_and_tell(network: str) -> str:
+    """Build and activate a new generation; returns a sentence about it."""
     try:
-        generation = build_generation(workers.current().embedder.network)
+        generation = build_generation(network)
     except (generations.Busy, generations.BuildFailed) as error:
         return str(error)
     return f"{generation} with {generation.images} pictures is active"

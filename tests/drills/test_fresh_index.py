@@ -1,0 +1,227 @@
+"""What a curator does in the admin counts in the next search, while everybody goes on searching."""
+
+import itertools
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import httpx
+import pytest
+
+from gallery import demonstration
+from gallery.generations import REBUILD_AT_LEAST
+from tests.drills.test_way_of_a_query import drawn
+from tests.stack import Stack
+
+ADDED = 100
+PROMISED_S = 5  # from the embedding of a picture to the last search that does not know it
+PATIENCE_S = 120
+SEARCHERS, PACE_S = 3, 0.3  # ten searches a second
+ADD_PACE_S = 0.2
+NAME, PASSWORD = "curator", "drawn-by-hand"
+
+EMBEDDED_AT = """
+import json
+from gallery.models import Embedding
+rows = Embedding.objects.values_list("image__title", "created_at")
+print("embedded", json.dumps({title: at.timestamp() for title, at in rows}))
+"""
+
+
+class Curator:
+    """Somebody who works in the admin with a browser."""
+
+    def __init__(self, stack: Stack) -> None:
+        account = {"DJANGO_SUPERUSER_PASSWORD": PASSWORD}
+        stack.environment |= account
+        made = stack.manage("createsuperuser", "--noinput", "--username", NAME, "--email", "curator@example.org")
+        assert made.returncode == 0, made.stderr
+        self.browser = httpx.Client(base_url=stack.url, timeout=30, follow_redirects=True)
+
+    def __enter__(self) -> Self:
+        form = {"username": NAME, "password": PASSWORD, "next": "/admin/"}
+        assert "Log out" in self.send("/admin/login/", form)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.browser.close()
+
+    def send(self, page: str, form: dict[str, str], file: bytes | None = None) -> str:
+        """Fill in the form of a page and send it; returns the page that comes then."""
+        self.browser.get(page).raise_for_status()
+        form = form | {"csrfmiddlewaretoken": self.browser.cookies["csrftoken"]}
+        files = {"file": ("picture.jpg", file)} if file else None
+        response = self.browser.post(page, data=form, files=files)
+        response.raise_for_status()
+        return response.text
+
+    def add(self, title: str, picture: bytes) -> None:
+        told = self.send("/admin/gallery/image/add/", {"title": title, "label": "added"}, picture)
+        assert "was added successfully" in told
+
+    def hide(self, image: str) -> None:
+        form = {"action": "hide", "_selected_action": image}
+        assert "1 hidden." in self.send("/admin/gallery/image/", form)
+
+    def delete(self, image: str) -> None:
+        told = self.send(f"/admin/gallery/image/{image}/delete/", {"post": "yes"})
+        assert "was deleted successfully" in told
+
+
+@dataclass
+class Asked:
+    """One search by a picture's own copy: when (seconds since the epoch), and what came."""
+
+    title: str
+    at: float
+    done_at: float
+    answer: dict[str, Any]
+
+    @property
+    def found(self) -> bool:
+        first = self.answer["matches"][0]
+        return bool(first["image"]["title"] == self.title and first["similarity"] > 0.99)
+
+    @property
+    def shown(self) -> set[str]:
+        """Every picture on the page of results."""
+        matches = self.answer["matches"]
+        return {entry["image"]["id"] for match in matches for entry in [match, *match["duplicates"]]}
+
+
+@dataclass
+class Searches:
+    """Steady searches by copies of pictures, of which there may be more from one to the next."""
+
+    stack: Stack
+    pictures: dict[str, bytes]
+    asked: list[Asked] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._over = threading.Event()
+        self._turns = itertools.count()
+        self._threads = [threading.Thread(target=self._run) for _ in range(SEARCHERS)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            began, turn, found = time.time(), next(self._turns), self.found()
+            # Mostly one of the oldest that were not found yet, now and then any other.
+            unknown = [title for title in list(self.pictures) if title not in found][:8]
+            titles = unknown if unknown and turn % 4 else list(self.pictures)
+            if titles:
+                self._ask(titles[turn % len(titles)])
+            self._over.wait(max(0.0, began + PACE_S - time.time()))
+
+    def _ask(self, title: str) -> None:
+        at, response = time.time(), self.stack.ask(self.pictures[title])
+        if response.status_code != 202:
+            self.failures.append(response.text)
+            return
+        answer = self.stack.answer(response.json()["id"])
+        if answer["state"] != "done":
+            self.failures.append(str(answer["error"]))
+            return
+        self.asked.append(Asked(title, at, time.time(), answer))
+
+    def found(self) -> dict[str, Asked]:
+        """For each picture that was found the first search that found it."""
+        first: dict[str, Asked] = {}
+        for asked in list(self.asked):
+            if asked.found:
+                first.setdefault(asked.title, asked)
+        return first
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A system of its own with 48 pictures, which takes as many queries as come."""
+    with Stack(tmp_path_factory.mktemp("fresh"), SIMSEARCH_UPLOADS_PER_MINUTE="100000") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def curator(own: Stack) -> Iterator[Curator]:
+    with Curator(own) as curator:
+        yield curator
+
+
+def pictures(count: int, start: int) -> dict[str, bytes]:
+    kinds = itertools.cycle(demonstration.KINDS)
+    return {f"New {kind} {n}": drawn(kind, n) for n, kind in zip(range(start, start + count), kinds, strict=False)}
+
+
+def wait_until(done: Callable[[], bool], stack: Stack) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not done():
+        assert time.monotonic() < deadline, stack.output()
+        time.sleep(0.2)
+
+
+def embedded_at(stack: Stack) -> dict[str, float]:
+    told = re.search(r"^embedded (.*)$", stack.manage("shell", "-c", EMBEDDED_AT).stdout, re.MULTILINE)
+    assert told
+    times: dict[str, float] = json.loads(told[1])
+    return times
+
+
+def index(stack: Stack) -> dict[str, Any]:
+    facts: dict[str, Any] = stack.client.get("/readyz").json()["checks"]["index"]
+    return facts
+
+
+def test_a_hundred_added_pictures_are_found_and_the_index_follows(own: Stack, curator: Curator) -> None:
+    new, before = pictures(ADDED, 1000), index(own)
+    there = own.client.get("/api/images").json()["count"]
+    with Searches(own, {}) as searches:
+        for title, picture in new.items():
+            curator.add(title, picture)
+            searches.pictures[title] = picture
+            time.sleep(ADD_PACE_S)
+        wait_until(lambda: len(searches.found()) == ADDED, own)
+        wait_until(lambda: index(own)["images"] >= there + REBUILD_AT_LEAST, own)
+    assert searches.failures == []
+
+    embedded, found = embedded_at(own), searches.found()
+    missed_s = [asked.at - embedded[asked.title] for asked in searches.asked if not asked.found]
+    took_s = sorted(asked.done_at - max(embedded[title], asked.at) for title, asked in found.items())
+    since_s = sorted(asked.done_at - embedded[title] for title, asked in found.items())
+    after = index(own)
+    print(
+        f"{len(searches.asked)} searches; from embedding to the answer that has it: median {since_s[50]:.2f} s, "
+        f"longest {since_s[-1]:.2f} s; the latest search without it was posed {max(missed_s):.2f} s after; "
+        f"a search took at most {took_s[-1]:.2f} s; generation {before['generation']} -> {after['generation']}"
+    )
+    assert max(missed_s) < PROMISED_S
+    assert after["generation"] > before["generation"]
+    assert max(searches.asked, key=lambda asked: asked.at).answer["index"]["images"] == there + ADDED
+
+
+@pytest.mark.parametrize("way", ["hide", "delete"])
+def test_a_picture_that_is_taken_away_is_gone_from_the_next_query_on(own: Stack, curator: Curator, way: str) -> None:
+    image = own.client.get("/api/images").json()["images"][0]
+    gone, copy = image["id"], own.client.get(image["url"]).content
+    with Searches(own, {image["title"]: copy}) as searches:
+        wait_until(lambda: sum(gone in asked.shown for asked in searches.asked) >= 3, own)
+        getattr(curator, way)(gone)
+        taken_at = time.time()
+        wait_until(lambda: sum(asked.at > taken_at for asked in searches.asked) >= 20, own)
+    assert searches.failures == []
+    later = [asked for asked in searches.asked if asked.at > taken_at]
+    assert [asked.at - taken_at for asked in later if gone in asked.shown] == []
+    assert {len(asked.answer["matches"]) for asked in later} == {10}
+    assert own.client.post("/api/queries", data={"like": gone}).status_code == 404

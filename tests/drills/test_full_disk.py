@@ -1,0 +1,112 @@
+"""The disk fills up during a build: one clear sentence, and what was there goes on."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from gallery import generations
+from gallery.models import Embedding, Image, IndexGeneration
+from tasks.build import build_generation
+from tasks.neighbours import Neighbours, Wanted
+from tests.engine.galleries import NETWORK, make_vectors
+
+DISK_MB = 40
+ROOM_LEFT = 64 * 1024  # when the disk fills up while nothing is written any more
+
+
+@pytest.fixture
+def disk(settings: Settings) -> Iterator[Path]:
+    """A small disk of its own with the index on it."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a small disk")
+    # Not in pytest's own folder: one that is still mounted would break its cleaning up.
+    mount = Path(tempfile.mkdtemp(prefix="simsearch-small-disk-"))
+    options = ["-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs"]
+    mounted = subprocess.run(["mount", *options, str(mount)], capture_output=True, text=True)
+    try:
+        if mounted.returncode:
+            pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+        settings.INDEX_ROOT = mount / "index"
+        yield mount
+    finally:
+        if not mounted.returncode:
+            subprocess.run(["umount", "--lazy", str(mount)], check=True)
+        shutil.rmtree(mount)
+
+
+def add(count: int) -> None:
+    """That many more pictures with their embeddings, as rows alone."""
+    there = Image.objects.count()
+    vectors = make_vectors(there + count)[there:].astype("<f2")
+    names = [f"{number:064x}" for number in range(there, there + count)]
+    Image.objects.bulk_create(Image(content_hash=name, title=name, width_px=1, height_px=1) for name in names)
+    Embedding.objects.bulk_create(
+        Embedding(image_id=name, network=NETWORK, vector=vector.tobytes())
+        for name, vector in zip(names, vectors, strict=True)
+    )
+
+
+def fill(disk: Path, but_bytes: int) -> Path:
+    """Take all room but that much."""
+    filler = disk / "filler"
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free - but_bytes)
+    return filler
+
+
+def answer(neighbours: Neighbours) -> list[str]:
+    """The titles that the last picture finds."""
+    neighbours.refresh()
+    last = make_vectors(Image.objects.count())[-1:]
+    [found] = neighbours.search(last, [Wanted(10)])
+    titles = dict(Image.objects.values_list("id", "title"))
+    return [titles[match.image] for match in found]
+
+
+def vectors_bytes(count: int) -> int:
+    return count * 4096 * 4
+
+
+@pytest.mark.parametrize(
+    ("pictures", "room"),
+    [
+        (300, 0),
+        (300, vectors_bytes(300) // 2),
+        (300, vectors_bytes(300)),  # the ids and the vectors' head have none
+        (900, vectors_bytes(900) + ROOM_LEFT),  # the vectors fit, what narrows them down does not
+        (900, vectors_bytes(900) + (3 << 20) + ROOM_LEFT),
+    ],
+    ids=["nothing", "half the vectors", "no manifest", "no reduction", "half the reduction"],
+)
+def test_a_full_disk_is_one_clear_sentence_and_the_old_generation_serves(
+    db: None, disk: Path, pictures: int, room: int
+) -> None:
+    add(100)
+    good = build_generation(NETWORK)
+    neighbours = Neighbours(NETWORK)
+    add(pictures - 100)
+    before = answer(neighbours)
+    filler = fill(disk, room)
+
+    with pytest.raises(generations.BuildFailed) as refusal:
+        build_generation(NETWORK)
+    sentence = str(refusal.value)
+    assert "No space left on device" in sentence
+    assert "\n" not in sentence
+    assert generations.active() == good
+    failed = IndexGeneration.objects.get(state="failed")
+    assert failed.error == sentence
+    assert [path.name for path in good.directory.parent.iterdir()] == [str(good.number)]
+    assert answer(neighbours) == before
+    assert answer(Neighbours(NETWORK)) == before  # a worker that starts now
+    assert neighbours.generation == good.number
+
+    filler.unlink()
+    assert build_generation(NETWORK) == generations.active()
+    assert answer(neighbours) == before

@@ -1,0 +1,54 @@
+"""A rebuild follows by itself, once, however many pictures were added."""
+
+import pytest
+from pytest_django import DjangoCaptureOnCommitCallbacks
+
+from gallery import doorbell, generations, workers
+from gallery.models import Image, IndexGeneration
+from tasks.curate import build, curate, rebuild
+from tests.tasks.conftest import add
+
+
+def rung() -> list[str]:
+    """The tasks that wait for the gallery's worker."""
+    with workers.connect() as redis:
+        messages = b" ".join(redis.lrange("gallery", 0, -1)).decode()
+    return [task for task in (doorbell.CURATE, doorbell.BUILD, doorbell.REBUILD) if f'"{task}"' in messages]
+
+
+def test_a_stale_index_asks_for_a_rebuild_when_all_is_embedded(
+    gallery: list[Image], django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        assert curate() == 0
+    assert rung() == [doorbell.REBUILD]
+
+
+def test_what_is_left_to_embed_comes_first(
+    gallery: list[Image], django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    add(99)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert curate() == 1
+    assert rung() == [doorbell.CURATE]
+
+
+def test_many_rings_make_one_rebuild(gallery: list[Image]) -> None:
+    told = [rebuild() for _ in range(3)]
+    made = IndexGeneration.objects.get()
+    assert told == [f"{made} with 16 pictures is active", *["There is too little new to rebuild."] * 2]
+
+
+def test_who_asks_for_a_build_gets_one(gallery: list[Image]) -> None:
+    assert [build(), build()] == [f"{made} with 16 pictures is active" for made in IndexGeneration.objects.reverse()]
+
+
+def test_a_build_under_way_is_told(gallery: list[Image]) -> None:
+    generations.start("compact")
+    assert "Another build" in rebuild()
+
+
+@pytest.mark.parametrize("task", [build, rebuild])
+def test_an_empty_gallery_is_no_error(db: None, task: object) -> None:
+    assert callable(task)
+    assert not task().endswith("is active")
