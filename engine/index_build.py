@@ -56,7 +56,7 @@ def build(
     report = progress or _silent
     order, ordered = _order(ids)
     with _beside(directory) as unfinished:
-        np.save(unfinished / "ids.npy", ordered, allow_pickle=False)
+        _store(unfinished / "ids.npy", ordered)
         stored = _write_vectors(unfinished / "vectors.npy", ordered, order, vectors, report)
         report("measuring", 0, 1)
         way = _write_search(unfinished, stored, target_recall, method, seed)
@@ -111,7 +111,7 @@ def _order(ids: Sequence[int] | NDArray[np.int64]) -> tuple[NDArray[np.intp], ND
 def _write_vectors(
     path: Path, ids: NDArray[np.int64], order: NDArray[np.intp], vectors: Blocks, report: Progress
 ) -> Vectors:
-    stored = _reserve(path, len(ids))
+    stored = _reserve(path, (len(ids), EMBEDDING_SIZE))
     done = 0
     for block in _blocks(vectors):
         rows = order[done : done + len(block)]
@@ -125,12 +125,17 @@ def _write_vectors(
     return np.asarray(stored)
 
 
-def _reserve(path: Path, count: int) -> Vectors:
-    stored: Vectors = open_memmap(path, mode="w+", dtype=np.float32, shape=(count, EMBEDDING_SIZE))
+def _reserve(path: Path, shape: tuple[int, ...], dtype: type[np.generic] = np.float32) -> NDArray[Any]:
+    stored: NDArray[Any] = open_memmap(path, mode="w+", dtype=dtype, shape=shape)
     # A write to a mapped page that finds no room kills the process (SIGBUS): the room is taken beforehand.
     with path.open("r+b") as file:
         os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     return stored
+
+
+def _store(path: Path, array: NDArray[Any]) -> None:
+    # Not np.save: on a full disk it says how many items it wrote, but not why no more.
+    _reserve(path, array.shape, array.dtype.type)[:] = array
 
 
 def _blocks(vectors: Blocks) -> Iterator[NDArray[np.floating[Any]]]:
@@ -161,10 +166,10 @@ def _write_search(directory: Path, vectors: Vectors, target: float, method: str 
     if way.method == "exact":
         return way
     np.savez(directory / "reduce.npz", basis=reduction.basis)
-    np.save(directory / "reduced.npy", unit(products), allow_pickle=False)
+    _store(directory / "reduced.npy", unit(products))
     if way.annoy is None:
         coarse = unit(products[:, : way.parameters.coarse_dimension])
-        np.save(directory / "coarse.npy", coarse, allow_pickle=False)
+        _store(directory / "coarse.npy", coarse)
     else:
         way.annoy.save(str(directory / "index.ann"))
     return way

@@ -23,7 +23,12 @@ def waiting_in(queue: str) -> int:
 
 @pytest.mark.parametrize(
     ("task", "queue"),
-    [(doorbell.ANSWER, "search"), (doorbell.CURATE, "gallery"), (doorbell.BUILD, "gallery")],
+    [
+        (doorbell.ANSWER, "search"),
+        (doorbell.CURATE, "gallery"),
+        (doorbell.BUILD, "gallery"),
+        (doorbell.REBUILD, "gallery"),
+    ],
 )
 def test_each_task_has_its_queue(task: str, queue: str) -> None:
     doorbell.ring(task)

@@ -8,7 +8,7 @@ from django.conf import settings
 
 from engine.embedder import Embedder
 from engine.index_build import build
-from gallery import generations, recall
+from gallery import generations, recall, workers
 from gallery.models import Embedding, Image, IndexGeneration
 from tasks.answer import answer_waiting
 from tasks.build import build_generation
@@ -105,7 +105,7 @@ def test_the_sweep_adds_each_checked_search(worker: Worker, crowd: None, ask: As
         answer_waiting(worker, 32)
         worker.count_recall()
         worker.count_recall()
-    with recall.workers.connect() as redis:
+    with workers.connect() as redis:
         [key] = redis.keys("simsearch:recall:*")
         assert redis.hget(key, "true") == b"20"
         assert 0 < redis.ttl(key) <= recall.KEPT_S

@@ -26,7 +26,7 @@ class Command(BaseCommand):
         parser.add_argument("--rollback", action="store_true", help="activate the generation before the active one")
         parser.add_argument("--if-stale", action="store_true", help="build only when the index lacks something")
 
-        parser.add_argument("--method", choices=METHODS, help="(of 800 pictures or more) search this way, not the one that measures best")
+        parser.add_argument("--method", choices=METHODS, help="search this way (800 pictures or more)")
 
     def handle(self, *, dry_run: bool, if_stale: bool, rollback: bool, method: str | None, **_: Any) -> None:
         if rollback:
