@@ -54,8 +54,9 @@ class SystemCollector(Collector):
         age_s = (timezone.now() - active.created_at).total_seconds()
         yield _gauge("simsearch_index_age_seconds", "Age of the active index generation", age_s)
         measured, target = active.manifest.get("recall"), active.manifest.get("recall_target")
-        if measured is not None and target is not None:
+        if measured is not None:
             yield _gauge("simsearch_index_recall", "Recall@10 measured when it was built", measured)
+        if measured is not None and target is not None:
             yield _gauge("simsearch_index_recall_target", "Recall@10 that was asked for", target)
             yield _gauge("simsearch_index_meets_target", "1 when it reaches that", measured >= target)
         live = recall.measured(active.number)
