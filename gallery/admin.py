@@ -13,10 +13,9 @@ from django.shortcuts import redirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from gallery import curation, doorbell, recall, workers
+from gallery import curation, doorbell, generations, recall, workers
 from gallery.errors import Refusal
 from gallery.forms import NewImageForm
-from gallery.generations import NothingToGoBackTo, roll_back
 from gallery.models import Embedding, Image, IndexGeneration, Match, Query
 
 admin.site.site_header = admin.site.site_title = "simsearch"
@@ -51,8 +50,10 @@ class ImageAdmin(admin.ModelAdmin[Image]):
     actions = ["hide", "show", "rebuild_index"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Image]:
-        embedded = Exists(Embedding.objects.filter(image=OuterRef("content_hash")))
-        return super().get_queryset(request).annotate(embedded=embedded)
+        embeddings = Embedding.objects.filter(image=OuterRef("content_hash"))
+        if in_use := generations.active():  # another network's embeddings are of no use to a search
+            embeddings = embeddings.filter(network=in_use.network)
+        return super().get_queryset(request).annotate(embedded=Exists(embeddings))
 
     def get_form(self, request: HttpRequest, obj: Image | None = None, change: bool = False, **kwargs: Any) -> Any:
         """A new picture is uploaded; an old one keeps its file."""
@@ -147,14 +148,14 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
         return super().changelist_view(request, extra_context)
 
     @admin.action(description="Rebuild the index (whatever is selected)", permissions=["view"])
-    def rebuild_index(self, request: HttpRequest, generations: QuerySet[IndexGeneration]) -> None:
+    def rebuild_index(self, request: HttpRequest, selected: QuerySet[IndexGeneration]) -> None:
         _rebuild(self, request)
 
     @admin.action(description="Go back to the generation before the active one", permissions=["view"])
-    def roll_back(self, request: HttpRequest, generations: QuerySet[IndexGeneration]) -> None:
+    def roll_back(self, request: HttpRequest, selected: QuerySet[IndexGeneration]) -> None:
         try:
-            self.message_user(request, f"{roll_back()} is active again.", messages.SUCCESS)
-        except NothingToGoBackTo as error:
+            self.message_user(request, f"{generations.roll_back()} is active again.", messages.SUCCESS)
+        except generations.NothingToGoBackTo as error:
             self.message_user(request, str(error), messages.ERROR)
 
 
