@@ -203,10 +203,10 @@ def test_a_hundred_added_pictures_are_found_and_the_index_follows(own: Stack, cu
     after = index(own)
     print(
         f"{len(searches.asked)} searches; from embedding to the answer that has it: median {since_s[50]:.2f} s, "
-        f"longest {since_s[-1]:.2f} s; the latest search without it was posed {max(missed_s):.2f} s after; "
+        f"longest {since_s[-1]:.2f} s; the latest search without it was posed {max(missed_s, default=0):.2f} s after; "
         f"a search took at most {took_s[-1]:.2f} s; generation {before['generation']} -> {after['generation']}"
     )
-    assert max(missed_s) < PROMISED_S
+    assert max(missed_s, default=0) < PROMISED_S
     assert after["generation"] > before["generation"]
     assert max(searches.asked, key=lambda asked: asked.at).answer["index"]["images"] == there + ADDED
 
