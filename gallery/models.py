@@ -15,9 +15,6 @@ class ImageQuerySet(models.QuerySet["Image"]):
     def visible(self) -> "ImageQuerySet":
         return self.filter(is_hidden=False)
 
-    def embedded(self, network: str) -> "ImageQuerySet":
-        return self.filter(Exists(Embedding.objects.filter(image=OuterRef("content_hash"), network=network)))
-
     def not_embedded(self, network: str) -> "ImageQuerySet":
         return self.filter(
             ~Exists(Embedding.objects.filter(image=OuterRef("content_hash"), network=network)), problem=""

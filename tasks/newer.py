@@ -25,7 +25,7 @@ def to_vectors(blobs: Sequence[bytes | memoryview]) -> Vectors:
 
 
 class Newer:
-    """Embeddings of one network with an id above `last`, topped up by one cheap query per batch."""
+    """Embeddings of one network with an id above `last`, ascending, topped up by one cheap query per batch."""
 
     def __init__(self, network: str, last: int = 0, indexed: Ids | None = None) -> None:
         self.network = network
@@ -47,6 +47,9 @@ class Newer:
         found = list(Embedding.objects.filter(id__in=ids).order_by("id").values_list("id", "vector"))
         self.ids = np.append(self.ids, [id_ for id_, _ in found])
         self._vectors = np.concatenate([self._vectors, to_vectors([blob for _, blob in found])])
+        if ids[0] < self._newest:  # late ones; here, so that no search has to sort
+            order = np.argsort(self.ids)
+            self.ids, self._vectors = self.ids[order], self._vectors[order]
         self._newest = max(self._newest, ids[-1])
 
     def nearest(self, vectors: Vectors, k: int) -> list[Hits]:
@@ -59,5 +62,4 @@ class Newer:
 
     def vectors_of(self, ids: Ids) -> Vectors:
         """[m, 4096] in the order of `ids`, all of which are here."""
-        order = np.argsort(self.ids, kind="stable")
-        return self._vectors[order[np.searchsorted(self.ids, ids, sorter=order)]]
+        return self._vectors[np.searchsorted(self.ids, ids)]
