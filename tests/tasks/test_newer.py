@@ -17,7 +17,7 @@ def embedding(id_: int) -> None:
 
 
 def test_each_id_has_its_own_vector(db: None) -> None:
-    known = Newer(NETWORK, last=1)
+    known = Newer(NETWORK, last=1, indexed=np.array([1], np.int64))
     for id_ in (1, 2, 3):
         embedding(id_)
     known.top_up()
