@@ -1,11 +1,10 @@
 """From all pictures to the few worth an exact comparison: a shortlist by few numbers, the best of it by more."""
 
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from annoy import AnnoyIndex
 
+from engine.forest import Forest
 from engine.manifest import Parameters
 from engine.ranking import Rows, Vectors, best_rows
 from engine.reduction import Reduction, unit
@@ -39,21 +38,17 @@ class Scan:
 
 
 class Trees:
-    """Annoy over vectors of unit length, euclidean: the order of the cosines.
+    """Asks Annoy's trees. `search_k`: how many it looks at for a `shortlist`; in proportion for a longer one."""
 
-    `search_k`: how many it looks at for a `shortlist`; in proportion for a longer one.
-    """
-
-    def __init__(self, annoy: AnnoyIndex, search_k: int, shortlist: int) -> None:
-        self._annoy = annoy
+    def __init__(self, forest: Forest, search_k: int, shortlist: int) -> None:
+        self._forest = forest
         self._search_k = search_k
         self._shortlist = shortlist
 
     def rows(self, queries: Vectors, wanted: int) -> list[Rows]:
         """See Finder; Annoy may find fewer."""
         search_k = max(self._search_k, self._search_k * wanted // self._shortlist)
-        found = (self._annoy.get_nns_by_vector(query, wanted, search_k) for query in queries.tolist())
-        return [np.sort(np.array(rows, np.intp)) for rows in found]
+        return [np.sort(self._forest.nearest(query, wanted, search_k)) for query in queries.tolist()]
 
 
 class Narrowing:
@@ -83,23 +78,6 @@ class Narrowing:
     def _best(self, query: Vectors, rows: Rows, k: int) -> Rows:
         best: Rows = rows[best_rows(self._reduced.take(rows, axis=0) @ query, self.candidates(k))]
         return best
-
-
-def grow_trees(coarse: Vectors, trees: int, seed: int) -> AnnoyIndex:
-    """Build Annoy over coarse [n, d]. One thread and a fixed seed: the same trees each time."""
-    annoy = AnnoyIndex(coarse.shape[1], "euclidean")
-    annoy.set_seed(seed)
-    for row, vector in enumerate(coarse):
-        annoy.add_item(row, vector.tolist())
-    annoy.build(trees, n_jobs=1)
-    return annoy
-
-
-def open_trees(path: Path, dimension: int) -> AnnoyIndex:
-    """Map an index.ann into memory. Annoy believes every byte of it: verify the file first. Raises OSError."""
-    annoy = AnnoyIndex(dimension, "euclidean")
-    annoy.load(str(path))
-    return annoy
 
 
 def _scaled(usual: int, k: int) -> int:

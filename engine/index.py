@@ -9,8 +9,9 @@ from annoy import AnnoyIndex
 from numpy.typing import NDArray
 
 from engine import manifest as manifests
-from engine.candidates import Finder, Narrowing, Scan, Trees, open_trees
+from engine.candidates import Finder, Narrowing, Scan, Trees
 from engine.errors import BadIndex
+from engine.forest import Forest, open_annoy
 from engine.manifest import FORMAT, METRIC, Manifest, refuse
 from engine.models import EMBEDDING_SIZE
 from engine.ranking import Hits, Vectors, rank, scan
@@ -43,7 +44,7 @@ class Index:
         directory: Path,
         network: str | None = None,
         *,
-        trees: Callable[[Path, int], AnnoyIndex] = open_trees,
+        trees: Callable[[Path, int], AnnoyIndex] = open_annoy,
     ) -> Self:
         """Check every byte of the generation in `directory`, then open it.
 
@@ -153,10 +154,13 @@ def _open_finder(directory: Path, manifest: Manifest, trees: Callable[[Path, int
     asked = manifest.parameters
     if manifest.method == "scan":
         return Scan(_open_reduced(directory / "coarse.npy", manifest.count, asked.coarse_dimension))
+    order = _map(directory / "order.npy")
+    if order.dtype != np.int64 or not np.array_equal(np.sort(order), np.arange(manifest.count)):
+        refuse(directory, f"order.npy does not hold {manifest.count} rows, each once")
     annoy = trees(directory / "index.ann", asked.coarse_dimension)
     if annoy.get_n_items() != manifest.count:
         refuse(directory, f"index.ann does not hold {manifest.count} pictures")
-    return Trees(annoy, asked.search_k, asked.shortlist)
+    return Trees(Forest(annoy, order), asked.search_k, asked.shortlist)
 
 
 def _open_reduced(path: Path, count: int, dimension: int) -> Vectors:

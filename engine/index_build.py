@@ -167,11 +167,12 @@ def _write_search(directory: Path, vectors: Vectors, target: float, method: str 
         return way
     np.savez(directory / "reduce.npz", basis=reduction.basis)
     _store(directory / "reduced.npy", unit(products))
-    if way.annoy is None:
+    if way.forest is None:
         coarse = unit(products[:, : way.parameters.coarse_dimension])
         _store(directory / "coarse.npy", coarse)
     else:
-        way.annoy.save(str(directory / "index.ann"))
+        _store(directory / "order.npy", way.forest.order)
+        way.forest.annoy.save(str(directory / "index.ann"))
     return way
 
 

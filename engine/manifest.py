@@ -16,7 +16,7 @@ LARGEST_BYTES = 1 << 20  # a real one has about 1,500: whatever is longer was ne
 FILES = {
     "exact": frozenset({"ids.npy", "vectors.npy"}),
     "scan": frozenset({"ids.npy", "vectors.npy", "reduce.npz", "reduced.npy", "coarse.npy"}),
-    "annoy": frozenset({"ids.npy", "vectors.npy", "reduce.npz", "reduced.npy", "index.ann"}),
+    "annoy": frozenset({"ids.npy", "vectors.npy", "reduce.npz", "reduced.npy", "order.npy", "index.ann"}),
 }
 
 
@@ -50,8 +50,9 @@ class Manifest:
     """A generation in words and numbers.
 
     `method`: "exact" (every vector is compared), "scan" (a shortlist by comparing the coarse vectors of
-    `coarse.npy`) or "annoy" (by Annoy's trees over them, `index.ann`). `recall`: the share of the true ten
-    that were found for `recall_sample` pictures when it was built (1.0 of 0 where nothing is approximate);
+    `coarse.npy`) or "annoy" (by Annoy's trees over them, `index.ann`, whose items are the rows named in
+    `order.npy`). `recall`: the share of the true ten that were found for `recall_sample` pictures when it
+    was built (1.0 of 0 where nothing is approximate);
     `recall_target`: what was asked for. `created_at`: ISO 8601, UTC.
     """
 

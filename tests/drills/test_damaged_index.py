@@ -13,13 +13,13 @@ import pytest
 from annoy import AnnoyIndex
 
 from engine import manifest as manifests
-from engine.candidates import open_trees
 from engine.errors import BadIndex
+from engine.forest import open_annoy
 from engine.index import Index
 from engine.index_build import build
 from tests.engine.galleries import NETWORK, make_vectors
 
-FILES = ("index.ann", "reduce.npz", "reduced.npy", "ids.npy", "vectors.npy", "manifest.json")
+FILES = ("index.ann", "order.npy", "reduce.npz", "reduced.npy", "ids.npy", "vectors.npy", "manifest.json")
 
 
 class Door:
@@ -30,7 +30,7 @@ class Door:
 
     def __call__(self, path: Path, dimension: int) -> AnnoyIndex:
         self.opened.append(path)
-        return open_trees(path, dimension)
+        return open_annoy(path, dimension)
 
 
 @pytest.fixture(scope="module")

@@ -126,3 +126,19 @@ def test_a_step_that_fails_shows_its_last_lines(capsys: pytest.CaptureFixture[st
 def test_annoy_is_built_for_every_processor() -> None:
     assert "native" not in environment.ANNOY_FLAGS
     assert "fast-math" not in environment.ANNOY_FLAGS
+    assert "-mavx" not in environment.ANNOY_FLAGS
+
+
+@pytest.mark.parametrize(
+    ("cores", "avx"),
+    [
+        (["flags : fpu sse2 avx avx2 fma"], True),
+        (["flags : fpu sse2 avx avx2 fma", "flags : fpu sse2 avx"], False),
+        (["Features : fp asimd"], False),
+        ([], False),
+    ],
+)
+def test_wider_instructions_are_used_where_every_core_has_them(cores: list[str], avx: bool, tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text("\n\n".join(f"processor : 0\n{flags}" for flags in cores))
+    assert ("-mavx2" in environment.annoy_flags(tmp_path / "cpuinfo")) == avx
+    assert environment.ANNOY_FLAGS in environment.annoy_flags(tmp_path / "nowhere")
