@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,16 +14,10 @@ import httpx
 
 from gallery import demonstration
 from tests.environment import DATA_DIR
+from tests.ports import free_port as free_port  # most that want one start a stack
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S, STOP_S = 180, 60
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def draw_gallery(directory: Path, per_kind: int = 3) -> Path:
