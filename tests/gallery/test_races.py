@@ -1,19 +1,21 @@
-"""Several workers at one database file: whatever they try at once, one of them gets it."""
+"""Several workers at one database: whatever they try at once, one of them gets it."""
 
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
 from django.core.management import call_command
-from django.db import connection, connections
+from django.db import connections
 from pytest_django import DjangoDbBlocker
 
 from gallery import generations, queries
 from gallery.models import Match, Query
+from tests.environment import own_database
 from tests.gallery.rows import add_image, answer, ask
 
 RACERS = 4
@@ -24,11 +26,11 @@ T = TypeVar("T")
 def threads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[ThreadPoolExecutor]:
-    """Threads, each on a connection of its own to a database file such as `make run` has."""
-    if connection.vendor != "sqlite":
-        pytest.skip("these races are about SQLite")
-    file = connections.settings["default"] | {"NAME": str(tmp_path / "race.sqlite3")}
-    monkeypatch.setitem(connections.settings, "default", file)  # what a new thread connects to
+    """Threads, each on a connection of its own to a database of their own: a file as `make run` has it, or a server."""
+    url = own_database().get("DATABASE_URL")
+    name = urlsplit(url).path[1:] if url else str(tmp_path / "race.sqlite3")
+    own = connections.settings["default"] | {"NAME": name}
+    monkeypatch.setitem(connections.settings, "default", own)  # what a new thread connects to
     with django_db_blocker.unblock(), ThreadPoolExecutor(RACERS) as pool:
         pool.submit(call_command, "migrate", verbosity=0).result()
         yield pool
