@@ -1,0 +1,36 @@
+"""Writes that must not be lost because the database was away for a moment, or because two came at once."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from django.db import IntegrityError, InterfaceError, OperationalError, connection
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+PATIENCE_S = 10.0  # a third of the time that a run has; PostgreSQL restarts within seconds
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+
+
+def persist(write: Callable[[], T]) -> T:
+    """Call `write`, which must be safe to repeat, until the database takes it, for at most PATIENCE_S.
+
+    Repeated after a lost connection, a deadlock, and a row that another transaction deleted under us (PostgreSQL;
+    SQLite has one writer). Inside a transaction it is called once: only the whole of that can be repeated.
+
+    Raises what the last call raised.
+    """
+    deadline, pause_s = time.monotonic() + PATIENCE_S, FIRST_PAUSE_S
+    while True:
+        try:
+            return write()
+        except (OperationalError, InterfaceError, IntegrityError) as error:
+            if connection.in_atomic_block or time.monotonic() + pause_s > deadline:
+                raise
+            logger.warning("writing once more, for the database said: %s", str(error).partition("\n")[0])
+            connection.close()  # it may be dead, and Django would not notice before the next task
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
