@@ -22,8 +22,7 @@ from gallery.queries import Question, waiting_ahead
 
 PAGE_SIZE = 100
 
-# PostgreSQL keeps no NUL; SQLite would, so both are spared it.
-Label = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps none; SQLite would, so both are spared it
 
 api = NinjaAPI(title="simsearch", version="1", description="A picture in, the ten most like it out.")
 
@@ -98,7 +97,7 @@ def ask(
     like: Annotated[UUID | None, Form()] = None,
     k: Annotated[int, Form(ge=1, le=100)] = 10,
     crop: Annotated[str | None, Form(description="x,y,w,h as fractions of the upright picture")] = None,
-    label: Annotated[list[Label] | None, Form()] = None,
+    label: Annotated[list[Annotated[str, StringConstraints(pattern=NO_NUL)]] | None, Form()] = None,
     collapse: Annotated[bool, Form(description="0: near-duplicates are matches of their own")] = True,
 ) -> Status[Any]:
     """Ask for the k gallery pictures most like an uploaded one, or like a gallery picture."""
@@ -130,7 +129,7 @@ def query(request: HttpRequest, query_id: UUID) -> dict[str, Any]:
 
 @api.get("/images", response={200: ImagePage, 422: Problem})
 def images(
-    request: HttpRequest, label: Annotated[Label, Query()] = "", page: Annotated[int, Query(ge=1)] = 1
+    request: HttpRequest, label: Annotated[str, Query(pattern=NO_NUL)] = "", page: Annotated[int, Query(ge=1)] = 1
 ) -> dict[str, Any]:
     """The visible pictures of the gallery, the newest first."""
     rows = models.Image.objects.visible()

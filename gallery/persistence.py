@@ -5,25 +5,25 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from django.conf import settings
 from django.db import IntegrityError, InterfaceError, OperationalError, connection
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-PATIENCE_S = 10.0  # a third of the time that a run has; PostgreSQL restarts within seconds
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 
 
 def persist(write: Callable[[], T]) -> T:
-    """Call `write`, which must be safe to repeat, until the database takes it, for at most PATIENCE_S.
+    """Call `write`, which must be safe to repeat, until the database takes it: for a third of the time that a run may take.
 
     Repeated after a lost connection, a deadlock, and a row that another transaction deleted under us (PostgreSQL;
     SQLite has one writer). Inside a transaction it is called once: only the whole of that can be repeated.
 
     Raises what the last call raised.
     """
-    deadline, pause_s = time.monotonic() + PATIENCE_S, FIRST_PAUSE_S
+    deadline, pause_s = time.monotonic() + settings.SIMSEARCH_ANSWER_LIMIT_S / 3, FIRST_PAUSE_S
     while True:
         try:
             return write()
