@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 
 from gallery.errors import Refusal
 from gallery.pages import database_away, refuse
+from gallery.persistence import AWAY
 
 RECEIVED_AT = "simsearch.received_at"  # a key of request.META
 
@@ -60,4 +60,4 @@ class DatabaseAwayMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        return database_away(request, error) if isinstance(error, OperationalError | InterfaceError) else None
+        return database_away(request, error) if isinstance(error, AWAY) else None

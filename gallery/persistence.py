@@ -12,11 +12,13 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+AWAY = (OperationalError, InterfaceError)  # the database is locked, restarted or out of reach; it will be back
+
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 
 
 def persist(write: Callable[[], T]) -> T:
-    """Call `write`, which must be safe to repeat, until the database takes it: for a third of the time that a run may take.
+    """Call `write`, which must be safe to repeat, until the database takes it, for a third of a run's time at most.
 
     Repeated after a lost connection, a deadlock, and a row that another transaction deleted under us (PostgreSQL;
     SQLite has one writer). Inside a transaction it is called once: only the whole of that can be repeated.
@@ -27,7 +29,7 @@ def persist(write: Callable[[], T]) -> T:
     while True:
         try:
             return write()
-        except (OperationalError, InterfaceError, IntegrityError) as error:
+        except (*AWAY, IntegrityError) as error:
             if connection.in_atomic_block or time.monotonic() + pause_s > deadline:
                 raise
             logger.warning("writing once more, for the database said: %s", str(error).partition("\n")[0])

@@ -21,11 +21,11 @@ SERVER_USER = "postgres"  # Debian's; the server refuses to run as root
 ROLE = DATABASE = "simsearch"
 START_S = STOP_S = 60
 STARTS = 5
-# Nothing here outlives the tests, so nothing needs to survive a power cut.
+# Nothing here outlives the tests, so nothing needs to survive a power cut. Commits wait for their log all the same
+# (synchronous_commit stays on): the server may crash in a test, and must then know what it has confirmed.
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "shared_buffers": "64MB",
 }
