@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
+
 POOL_WAIT_S = 3  # longer than most restarts of the server; a thread that waits answers nobody
 SQLITE = {
     # A writer waits for its turn at BEGIN instead of failing half-way; readers never wait (WAL).
@@ -29,6 +31,8 @@ def configured(database: dict[str, Any], pool: int = 0) -> dict[str, Any]:
     own = database.get("OPTIONS", {})
     if database["ENGINE"] == "django.db.backends.sqlite3":
         return database | {"CONN_MAX_AGE": 60, "OPTIONS": SQLITE | own}
+    if database["ENGINE"] != "django.db.backends.postgresql":
+        raise ImproperlyConfigured("DATABASE_URL: simsearch works with postgres:// and sqlite:// addresses only.")
     options = POSTGRESQL | own
     if pool:
         options["pool"] = {
