@@ -1,5 +1,6 @@
 # make run [PHOTOS=folder] [PORT=8000] [HOST=127.0.0.1]     everything, on this machine
 # make test [ARGS="tests/local -k port"]                    every test
+# make test DATABASE=postgres                               those that touch rows, on a PostgreSQL of their own
 # make check                                                format, lint, types, imports, migrations, deployment
 # make bench [ARGS=--quick]                                 how fast
 PYTHON ?= python3
@@ -7,6 +8,7 @@ PHOTOS =
 PORT = 8000
 HOST = 127.0.0.1
 ARGS =
+DATABASE = sqlite
 BIN = "$(or $(SIMSEARCH_VENV),.venv)/bin"
 
 .PHONY: run test check bench bench-index environment clean
@@ -16,7 +18,7 @@ run:
 	@exec $(BIN)/python -m simsearch.local.run --photos "$(PHOTOS)" --port "$(PORT)" --host "$(HOST)"
 
 test: environment
-	@$(BIN)/python -m pytest $(ARGS)
+	@SIMSEARCH_TEST_DATABASE="$(DATABASE)" $(BIN)/python -m pytest $(ARGS)
 
 check: environment
 	@$(BIN)/python -m simsearch.local.check

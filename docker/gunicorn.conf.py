@@ -11,6 +11,8 @@ bind = f"{f'[{_host}]' if ':' in _host else _host}:{os.environ.get('SIMSEARCH_PO
 workers = int(os.environ.get("SIMSEARCH_WEB_WORKERS") or max(2, min(_cores, 8)))
 worker_class = "gthread"
 threads = 8
+# As many connections to PostgreSQL as threads, at most: a slow download may hold one as long as it holds its thread.
+raw_env = [f"SIMSEARCH_DATABASE_POOL={threads}"]
 keepalive = 5
 timeout = 30
 graceful_timeout = 30

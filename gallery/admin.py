@@ -73,6 +73,12 @@ class ImageAdmin(admin.ModelAdmin[Image]):
         curation.keep(obj, form.cleaned_data["file"])
         doorbell.ring(doorbell.CURATE)
 
+    def delete_model(self, request: HttpRequest, obj: Image) -> None:
+        curation.remove(Image.objects.filter(pk=obj.pk))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Image]) -> None:
+        curation.remove(queryset)
+
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         """What a checked picture may still meet when it is kept: a full disk, or the same picture from another hand."""
         try:

@@ -5,20 +5,24 @@ from uuid import UUID
 
 from django.core.exceptions import SuspiciousOperation
 from django.core.paginator import Paginator
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import get_object_or_404
 from ninja import File, Form, NinjaAPI, Query, Schema, Status
 from ninja.errors import HttpError, ValidationError
 from ninja.files import UploadedFile
+from pydantic import StringConstraints
 
 from engine.images import Crop
 from gallery import asking, models, results
 from gallery.errors import Refusal
-from gallery.pages import error_json
+from gallery.pages import database_away, error_json
 from gallery.queries import Question, waiting_ahead
 
 PAGE_SIZE = 100
+
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps none; SQLite would, so both are spared it
 
 api = NinjaAPI(title="simsearch", version="1", description="A picture in, the ten most like it out.")
 
@@ -93,7 +97,7 @@ def ask(
     like: Annotated[UUID | None, Form()] = None,
     k: Annotated[int, Form(ge=1, le=100)] = 10,
     crop: Annotated[str | None, Form(description="x,y,w,h as fractions of the upright picture")] = None,
-    label: Annotated[list[str] | None, Form()] = None,
+    label: Annotated[list[Annotated[str, StringConstraints(pattern=NO_NUL)]] | None, Form()] = None,
     collapse: Annotated[bool, Form(description="0: near-duplicates are matches of their own")] = True,
 ) -> Status[Any]:
     """Ask for the k gallery pictures most like an uploaded one, or like a gallery picture."""
@@ -125,7 +129,7 @@ def query(request: HttpRequest, query_id: UUID) -> dict[str, Any]:
 
 @api.get("/images", response={200: ImagePage, 422: Problem})
 def images(
-    request: HttpRequest, label: Annotated[str, Query()] = "", page: Annotated[int, Query(ge=1)] = 1
+    request: HttpRequest, label: Annotated[str, Query(pattern=NO_NUL)] = "", page: Annotated[int, Query(ge=1)] = 1
 ) -> dict[str, Any]:
     """The visible pictures of the gallery, the newest first."""
     rows = models.Image.objects.visible()
@@ -219,3 +223,9 @@ def _unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
 @api.exception_handler(HttpError)
 def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
     return error_json(Refusal("invalid", str(error)))
+
+
+@api.exception_handler(OperationalError)
+@api.exception_handler(InterfaceError)
+def _database_away(request: HttpRequest, error: Exception) -> HttpResponse:
+    return database_away(request, error)

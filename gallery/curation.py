@@ -1,6 +1,7 @@
 """Changes of the gallery: the one way in for a picture, whoever brings it (admin, command, demonstration)."""
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 
 from gallery import files
 from gallery.errors import Refusal
@@ -55,3 +56,11 @@ def add(file: Readable, *, label: str = "", title: str = "") -> Image:
     image = Image(label=label[:100], title=title[:200])
     keep(image, upload)
     return image
+
+
+def remove(images: QuerySet[Image]) -> None:
+    """Delete gallery pictures with their files; the answers that name them lose a match."""
+    with transaction.atomic():
+        # The rows are ours alone first: an answer that PostgreSQL wrote between their matches and them would name them.
+        list(images.order_by("pk").select_for_update(of=("self",)).values_list("pk"))
+        images.delete()

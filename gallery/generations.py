@@ -101,6 +101,8 @@ def roll_back() -> IndexGeneration:
 
 def _switch_to(generation: IndexGeneration) -> None:
     with transaction.atomic():
+        # Two switches at once come one after the other: on PostgreSQL the second would not see the first one's row.
+        list(IndexGeneration.objects.order_by("number").select_for_update())
         IndexGeneration.objects.filter(is_active=True).update(is_active=False)
         IndexGeneration.objects.filter(pk=generation.pk).update(is_active=True, activated_at=timezone.now())
     generation.refresh_from_db()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import redis
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 from gallery import generations, queries, workers
 
 WAITED_TOO_LONG_S = 10.0
+ASK_THE_DATABASE = {"index", "waiting"}  # not asked when it was away a moment ago: each would wait for it again
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,10 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @never_cache
 def readyz(request: HttpRequest) -> JsonResponse:
     """200 when an upload made now would be answered, else 503; either way each part with its facts."""
-    checks = {name: _run(check) for name, check in CHECKS.items()}
+    checks: dict[str, Check] = {}
+    for name, check in CHECKS.items():
+        away = name in ASK_THE_DATABASE and not checks["database"].ok
+        checks[name] = Check(False, {"problem": "The database does not answer."}) if away else _run(check)
     ready = all(check.ok for check in checks.values())
     body = {"ready": ready, "checks": {name: {"ok": c.ok} | c.facts for name, c in checks.items()}}
     return JsonResponse(body, status=200 if ready else 503)
@@ -42,7 +46,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
 def _run(check: Callable[[], Check]) -> Check:
     try:
         return check()
-    except (DatabaseError, redis.RedisError, OSError) as error:
+    except (DatabaseError, InterfaceError, redis.RedisError, OSError) as error:
         return Check(False, {"problem": type(error).__name__})
 
 

@@ -1,4 +1,4 @@
-"""The first to see a request: when it came, and whether its body is too large to be read at all."""
+"""The first to see a request (when it came, is its body too large to be read at all), and the last to see an error."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 
 from gallery.errors import Refusal
-from gallery.pages import refuse
+from gallery.pages import database_away, refuse
+from gallery.persistence import AWAY
 
 RECEIVED_AT = "simsearch.received_at"  # a key of request.META
 
@@ -47,3 +48,16 @@ def _body_bytes(request: HttpRequest) -> int:
         return int(request.META.get("CONTENT_LENGTH") or 0)
     except ValueError:
         return 0
+
+
+class DatabaseAwayMiddleware:
+    """A database that is locked, restarted or out of reach is an answer, 503, and no error: it will be back."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        return database_away(request, error) if isinstance(error, AWAY) else None

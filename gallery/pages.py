@@ -1,5 +1,6 @@
 """How a refusal looks: JSON under /api/, a page elsewhere. And what every page with an upload form shows."""
 
+import logging
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,8 @@ from django.utils.timesince import timesince
 
 from gallery.errors import Refusal
 from gallery.forms import UploadForm
+
+logger = logging.getLogger(__name__)
 
 
 def with_upload_form(context: dict[str, Any]) -> dict[str, Any]:
@@ -35,6 +38,12 @@ def refuse(request: HttpRequest, refusal: Refusal) -> HttpResponse:
 def error_json(refusal: Refusal) -> JsonResponse:
     body = {"error": {"code": refusal.code, "message": refusal.message}}
     return JsonResponse(body, status=refusal.status, headers=refusal.headers)
+
+
+def database_away(request: HttpRequest, error: Exception) -> HttpResponse:
+    """503 instead of an error page: the database is locked, restarted or out of reach, and will be back."""
+    logger.warning("the database does not answer: %s", str(error).partition("\n")[0])
+    return refuse(request, Refusal("busy", "The server is busy; try again in a moment.", retry_after_s=5))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

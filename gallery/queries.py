@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from gallery import doorbell, files, owners
 from gallery.errors import Refusal
 from gallery.models import Image, Match, Query
+from gallery.persistence import persist
 from gallery.uploads import Upload
 
 MAX_ATTEMPTS = 3
@@ -81,9 +82,12 @@ def ask(upload: Upload, question: Question, received_at: datetime) -> Query:
 
 
 def ask_like(image: Image, question: Question, received_at: datetime) -> Query:
-    """Keep "more like this gallery picture" as a waiting query. Raises Refusal `busy`."""
+    """Keep "more like this gallery picture" as a waiting query. Raises Refusal `busy` or `not_found`."""
     query = _new(question, received_at, has_picture=False, like=image)
-    _save(query)
+    try:
+        _save(query)
+    except IntegrityError as error:  # deleted since it was looked up
+        raise Refusal("not_found", "That gallery picture has been removed; choose another one.") from error
     return query
 
 
@@ -103,12 +107,9 @@ def _new(question: Question, received_at: datetime, **fields: Any) -> Query:
 def _save(query: Query) -> None:
     query.waiting_since = timezone.now()
     query.timings_ms = {"accept": _ms(query.waiting_since - query.created_at)}
-    try:
-        with transaction.atomic():
-            query.save(force_insert=True)
-            doorbell.ring(doorbell.ANSWER)
-    except OperationalError as error:
-        raise Refusal("busy", "The server is busy; try again in a moment.", retry_after_s=5) from error
+    with transaction.atomic():
+        query.save(force_insert=True)
+        doorbell.ring(doorbell.ANSWER)
 
 
 # --- Answering ----------------------------------------------------------------------------------------------
@@ -135,13 +136,16 @@ def claim(limit: int) -> Claim:
 
 
 def _next_ids(limit: int) -> list[uuid.UUID]:
-    waiting = Query.objects.filter(state=WAITING).order_by("created_at")
-    if connection.features.has_select_for_update_skip_locked:
-        waiting = waiting.select_for_update(skip_locked=True)
+    waiting = _unlocked(Query.objects.filter(state=WAITING).order_by("created_at"))
     rows = list(waiting.values_list("id", "attempts")[:limit])
     if rows and rows[0][1] > 0:
         return [rows[0][0]]
     return [id_ for id_, attempts in rows if attempts == 0]
+
+
+def _unlocked(rows: "QuerySet[Query]") -> "QuerySet[Query]":
+    """Those that no other transaction is about to change, kept from them until ours ends. SQLite has one writer."""
+    return rows.select_for_update(skip_locked=True) if connection.features.has_select_for_update_skip_locked else rows
 
 
 def finish(token: uuid.UUID, answers: dict[Query, Answer]) -> int:
@@ -149,6 +153,10 @@ def finish(token: uuid.UUID, answers: dict[Query, Answer]) -> int:
 
     Returns how many queries were finished.
     """
+    return persist(lambda: _finish(token, answers))
+
+
+def _finish(token: uuid.UUID, answers: dict[Query, Answer]) -> int:
     with transaction.atomic():
         finished = [query for query, answer in answers.items() if _done(query, token, answer)]
         _write_matches({query: answers[query].matches for query in finished})
@@ -175,7 +183,8 @@ def _done(query: Query, token: uuid.UUID, answer: Answer) -> bool:
 
 def _write_matches(matches: dict[Query, Sequence[Found]]) -> None:
     wanted = {match.image for found in matches.values() for match in found}
-    # A picture may have been deleted since the search; its row would break the whole batch.
+    # A picture may have been deleted since the search; its row would break the whole batch. One that PostgreSQL loses
+    # between here and the commit breaks it all the same, and `persist` comes here again.
     still_there = set(Image.objects.filter(id__in=wanted).values_list("id", flat=True))
     Match.objects.bulk_create(
         Match(
@@ -198,7 +207,7 @@ def fail(token: uuid.UUID, query: Query, code: str, reason: str) -> bool:
 
 def give_back(token: uuid.UUID) -> int:
     """Let go of what this claim has not finished (its run broke): wait again, or fail after the third attempt."""
-    return _release(Query.objects.filter(state=RUNNING, claim=token))
+    return persist(lambda: _release(Query.objects.filter(state=RUNNING, claim=token)))
 
 
 # --- Watching over them -------------------------------------------------------------------------------------
@@ -208,7 +217,9 @@ def release_overdue() -> int:
     """The same for what is RUNNING past its lease, or in a process that is gone. Returns how many were touched."""
     running = Query.objects.filter(state=RUNNING)
     gone = [name for name in running.order_by().values_list("claimed_by", flat=True).distinct() if owners.is_gone(name)]
-    return _release(running.filter(Q(lease_until__lt=timezone.now()) | Q(claimed_by__in=gone)))
+    with transaction.atomic():  # one that is being finished at this moment is not waited for
+        left = _unlocked(running.order_by().filter(Q(lease_until__lt=timezone.now()) | Q(claimed_by__in=gone)))
+        return _release(running.filter(id__in=list(left.values_list("id", flat=True))))
 
 
 def _release(rows: "QuerySet[Query]") -> int:

@@ -3,8 +3,16 @@
 import os
 
 from celery import Celery
+from celery.signals import task_prerun
+from django.db import close_old_connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "simsearch.settings")
 
 app = Celery("simsearch")
 app.config_from_object("django.conf:settings", namespace="CELERY")
+
+
+@task_prerun.connect
+def renew_connections(**_: object) -> None:
+    """As before a request: a connection that is old, or died with its server, is replaced."""
+    close_old_connections()

@@ -2,6 +2,7 @@
 
 import django_stubs_ext
 
+from simsearch.databases import configured
 from simsearch.env import DATA_DIR, broker_url, env
 
 # Lets the generic classes of Django (ModelAdmin[Image]) be written as mypy reads them.
@@ -39,6 +40,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "gallery.middleware.DatabaseAwayMiddleware",
 ]
 
 ROOT_URLCONF = "simsearch.urls"
@@ -67,15 +69,8 @@ MEDIA_ROOT = DATA_DIR / "pictures"
 INDEX_ROOT = DATA_DIR / "index"
 RUN_ROOT = DATA_DIR / "run"
 
-DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'simsearch.sqlite3'}")}
-DATABASES["default"]["CONN_MAX_AGE"] = 60
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    DATABASES["default"]["OPTIONS"] = {
-        # A writer waits for its turn at BEGIN instead of failing half-way; readers never wait (WAL).
-        "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-    }
+_database = env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'simsearch.sqlite3'}")
+DATABASES = {"default": configured(_database, pool=env.int("SIMSEARCH_DATABASE_POOL", default=0))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STATIC_URL = "static/"
@@ -129,6 +124,9 @@ CELERY_TASK_SEND_SENT_EVENT = True
 CELERY_WORKER_SEND_TASK_EVENTS = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 16
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+# Celery would connect anew for every task, which to PostgreSQL takes as long as a forward pass; simsearch/celery.py
+# looks after the connection instead.
+CELERY_DB_REUSE_MAX = 2**62
 # A child counts as up only when its network is warm; VGG-19 on a slow disk takes its time.
 CELERY_WORKER_PROC_ALIVE_TIMEOUT = 300.0
 CELERY_BEAT_SCHEDULE = {

@@ -18,6 +18,7 @@ from engine.embedder import Embedder
 from engine.errors import BadImage
 from gallery import doorbell, queries
 from gallery.models import Embedding, Query
+from gallery.persistence import AWAY
 from gallery.queries import Answer, Claim
 from tasks import worker as workers
 from tasks.neighbours import Wanted
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 DECODE_THREADS = 2  # Pillow lets go of the interpreter lock while it decodes
 
 
-@shared_task(name=doorbell.ANSWER, time_limit=settings.SIMSEARCH_ANSWER_LIMIT_S)
+@shared_task(name=doorbell.ANSWER, time_limit=settings.SIMSEARCH_ANSWER_LIMIT_S, throws=AWAY)
 def answer() -> int:
     """The doorbell rang: answer one batch. The result, seen in Flower, is its size."""
     return answer_waiting(workers.current(), settings.SIMSEARCH_BATCH)

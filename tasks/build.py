@@ -14,6 +14,7 @@ from engine.index_build import build, clean_leftovers
 from engine.manifest import Manifest
 from gallery import generations
 from gallery.models import Embedding, IndexGeneration
+from gallery.persistence import persist
 from tasks.newer import Ids, Vectors, to_vectors
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,8 @@ def build_generation(network: str, tell: Tell = logger.info, method: str | None 
         generations.fail(generation, str(error))
         raise generations.BuildFailed(str(error)) from error
     except BaseException as error:
-        generations.fail(generation, f"The build was stopped ({type(error).__name__}).")
+        reason = f"The build was stopped ({type(error).__name__})."
+        persist(lambda: generations.fail(generation, reason))
         raise
     return generation
 
@@ -65,7 +67,7 @@ def _write(generation: IndexGeneration, ids: Ids, tell: Tell, method: str | None
     told: list[str] = []
 
     def progress(step: str, done: int, total: int) -> None:
-        generations.keep_alive(generation)
+        persist(lambda: generations.keep_alive(generation))
         if step not in told:
             told.append(step)
             tell(f"{generation}: {step} ({total})" if total > 1 else f"{generation}: {step}")

@@ -13,6 +13,7 @@ from engine.embedder import Embedder
 from engine.errors import BadImage
 from gallery import doorbell, generations
 from gallery.models import Embedding, Image
+from gallery.persistence import AWAY
 from tasks import worker as workers
 from tasks.build import build_generation
 
@@ -22,7 +23,7 @@ STEP = 32  # pictures a task embeds before it lets the next task in line go firs
 DECODE_THREADS = 2
 
 
-@shared_task(name=doorbell.CURATE, time_limit=300)
+@shared_task(name=doorbell.CURATE, time_limit=300, throws=AWAY)
 def curate() -> int:
     """Embed one step of new pictures and ring again while there are more; the result is how many it embedded."""
     embedder = workers.current().embedder

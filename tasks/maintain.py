@@ -9,13 +9,14 @@ from django.utils import timezone
 
 from gallery import doorbell, queries
 from gallery.models import Image
+from gallery.persistence import AWAY
 from tasks import worker as workers
 
 # A query that waits this long while the sweeper itself gets through has lost its doorbell.
 WAITED_S = 2.0
 
 
-@shared_task(name="tasks.sweep", time_limit=60)
+@shared_task(name="tasks.sweep", time_limit=60, throws=AWAY)
 def sweep() -> int:
     """Release overdue queries, ring for forgotten work, report this worker; the result is how many were released."""
     released = queries.release_overdue()
@@ -30,7 +31,7 @@ def sweep() -> int:
     return released
 
 
-@shared_task(name="tasks.expire", time_limit=300)
+@shared_task(name="tasks.expire", time_limit=300, throws=AWAY)
 def expire() -> int:
     """Delete finished queries and their pictures after SIMSEARCH_QUERY_TTL_S."""
     return queries.expire(timezone.now() - timedelta(seconds=settings.SIMSEARCH_QUERY_TTL_S))

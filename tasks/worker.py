@@ -11,6 +11,7 @@ from typing import Any
 import redis
 from celery.signals import celeryd_after_setup, worker_process_init
 from django.conf import settings
+from django.db import connections
 
 from engine.embedder import Embedder
 from engine.errors import EngineError
@@ -102,3 +103,4 @@ def start(**_: object) -> None:
         worker.embedder.warm_up(settings.SIMSEARCH_BATCH)
         worker.neighbours.refresh()
         worker.report()
+        connections.close_all()  # Celery's own start of a child, after ours, would close it less gently

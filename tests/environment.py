@@ -1,10 +1,17 @@
-"""Loaded before Django's settings (setup.cfg: `-p tests.environment`): every run has a data directory of its own."""
+"""Loaded before Django's settings (setup.cfg: `-p tests.environment`): every run has a data directory of its own.
+
+SIMSEARCH_TEST_DATABASE chooses what the tests run on: `sqlite` (the default) or `postgres`, a cluster of their own.
+"""
 
 import atexit
 import os
 import secrets
 import shutil
 import tempfile
+
+import pytest
+
+from tests import postgres
 
 DATA_DIR = tempfile.mkdtemp(prefix="simsearch-tests-")
 atexit.register(shutil.rmtree, DATA_DIR, ignore_errors=True)
@@ -16,3 +23,33 @@ os.environ |= {
     "SIMSEARCH_DATA_DIR": DATA_DIR,
     "REDIS_URL": f"unix://{DATA_DIR}/redis.sock",
 }
+# Never the database that somebody's shell happens to name.
+for name in ("DATABASE_URL", "DATABASE_URL_FILE"):
+    os.environ.pop(name, None)
+
+
+def _start_cluster() -> postgres.Cluster | None:
+    """The cluster of this test run; None on SQLite."""
+    kind = os.environ.get("SIMSEARCH_TEST_DATABASE") or "sqlite"
+    if kind == "sqlite":
+        return None
+    if kind != "postgres":
+        raise pytest.UsageError(f"SIMSEARCH_TEST_DATABASE={kind}: choose sqlite or postgres")
+    if reason := postgres.unavailable():
+        raise pytest.UsageError(f"the tests cannot run on PostgreSQL: {reason}")
+    cluster = postgres.Cluster()
+    cluster.__enter__()
+    atexit.register(cluster.__exit__, None, None, None)
+    os.environ["DATABASE_URL"] = cluster.url
+    return cluster
+
+
+CLUSTER = _start_cluster()
+
+
+def own_database() -> dict[str, str]:
+    """The variables that give a process of its own a database of its own: a new one, empty, of the same kind.
+
+    On SQLite there are none: the database is in the data directory.
+    """
+    return {"DATABASE_URL": CLUSTER.create_database(f"own_{secrets.token_hex(6)}")} if CLUSTER else {}

@@ -1,9 +1,11 @@
-"""A process of its own that has loaded nothing yet, with a data directory of its own."""
+"""A process of its own that has loaded nothing yet, with a data directory and a database of its own."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+from tests.environment import own_database
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -13,7 +15,7 @@ def run(script: str, data_dir: Path, **environment: str) -> str:
     finished = subprocess.run(
         [sys.executable, "-c", script],
         cwd=ROOT,
-        env=os.environ | {"SIMSEARCH_DATA_DIR": str(data_dir)} | environment,
+        env=os.environ | {"SIMSEARCH_DATA_DIR": str(data_dir)} | own_database() | environment,
         capture_output=True,
         text=True,
     )

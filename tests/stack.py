@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,17 +13,11 @@ from typing import Any, Self
 import httpx
 
 from gallery import demonstration
-from tests.environment import DATA_DIR
+from tests.environment import DATA_DIR, own_database
+from tests.ports import free_port as free_port  # most that want one start a stack
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S, STOP_S = 180, 60
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def draw_gallery(directory: Path, per_kind: int = 3) -> Path:
@@ -38,9 +31,15 @@ def draw_gallery(directory: Path, per_kind: int = 3) -> Path:
 
 
 class Stack:
-    """A system of its own: data directory, Redis, workers, gunicorn."""
+    """A system of its own: data directory, database, Redis, workers, gunicorn."""
 
-    def __init__(self, directory: Path, photos: Path | None = None, **environment: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        photos: Path | None = None,
+        database: dict[str, str] | None = None,
+        **environment: str,
+    ) -> None:
         self.directory = directory
         self.data_dir = directory / "data"
         self.photos = photos or draw_gallery(directory / "photos")
@@ -48,9 +47,11 @@ class Stack:
         self.url = f"http://127.0.0.1:{self.port}"
         self.client = httpx.Client(base_url=self.url, timeout=30)
         inherited = {k: v for k, v in os.environ.items() if v and DATA_DIR not in v and k not in OWN}
+        self.database = database or own_database()
         self.environment = inherited | {
             "SIMSEARCH_DATA_DIR": str(self.data_dir),
             "FLOWER_UNAUTHENTICATED_API": "true",
+            **self.database,
             **environment,
         }
 
@@ -140,7 +141,7 @@ class Stack:
         return f"SIMSEARCH_DATA_DIR={self.data_dir}".encode() in _proc(pid, "environ").split(b"\0")
 
 
-OWN = {"SECRET_KEY", "ALLOWED_HOSTS", "SIMSEARCH_HTTPS", "SIMSEARCH_DATA_DIR", "REDIS_URL"}
+OWN = {"SECRET_KEY", "ALLOWED_HOSTS", "SIMSEARCH_HTTPS", "SIMSEARCH_DATA_DIR", "REDIS_URL", "DATABASE_URL"}
 
 
 def _all_pids() -> list[int]:

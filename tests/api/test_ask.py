@@ -123,6 +123,7 @@ BAD_QUESTIONS: dict[str, tuple[dict[str, str], bool, int, str]] = {
     "crop outside": ({"crop": "0.5,0.5,0.6,0.5"}, True, 422, "invalid"),
     "crop of nothing": ({"crop": "0.5,0.5,0,0.5"}, True, 422, "invalid"),
     "crop not a number": ({"crop": "nan,0,1,1"}, True, 422, "invalid"),
+    "label with a NUL": ({"label": "c\0t"}, True, 422, "invalid"),
     "like no id": ({"like": "the red one"}, False, 422, "invalid"),
     "like nothing": ({"like": str(STRANGER)}, False, 404, "not_found"),
 }

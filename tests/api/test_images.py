@@ -84,3 +84,8 @@ def test_a_page_holds_a_hundred(client: Client) -> None:
 def test_a_page_is_a_number_from_one(client: Client, page: str) -> None:
     response = client.get("/api/images", {"page": page})
     assert (response.status_code, error_code(response)) == (422, "invalid")
+
+
+def test_a_label_that_no_database_keeps_is_refused(client: Client) -> None:
+    response = client.get("/api/images", {"label": "a\0b"})
+    assert (response.status_code, error_code(response)) == (422, "invalid")

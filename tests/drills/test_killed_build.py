@@ -10,13 +10,14 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import IO
+from typing import IO, LiteralString
 
+import psycopg
 import pytest
 
 from engine.index import Index
 from tests.engine.galleries import NETWORK
-from tests.environment import DATA_DIR
+from tests.environment import DATA_DIR, own_database
 from tests.stack import ROOT, draw_gallery
 
 COMMAND_KILLS = 6
@@ -86,7 +87,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
     data = tmp_path / "data"
     data.mkdir()
     redis = f"unix://{DATA_DIR}/redis.sock"
-    environment = os.environ | {"SIMSEARCH_DATA_DIR": str(data), "REDIS_URL": redis, "SIMSEARCH_BATCH": "4"}
+    own = {"SIMSEARCH_DATA_DIR": str(data), "REDIS_URL": redis, "SIMSEARCH_BATCH": "4"}
+    environment = os.environ | own | own_database()
     manage(environment, "migrate").check_returncode()
     return environment
 
@@ -105,15 +107,21 @@ def manage(environment: dict[str, str], *command: str) -> subprocess.CompletedPr
     )
 
 
-def ask(data: Path, question: str) -> list[int]:
-    with closing(sqlite3.connect(data / "simsearch.sqlite3", timeout=20)) as database:
+def connect(environment: dict[str, str]) -> "sqlite3.Connection | psycopg.Connection":
+    if url := environment.get("DATABASE_URL"):
+        return psycopg.connect(url)
+    return sqlite3.connect(Path(environment["SIMSEARCH_DATA_DIR"], "simsearch.sqlite3"), timeout=20)
+
+
+def ask(environment: dict[str, str], question: LiteralString) -> list[int]:
+    with closing(connect(environment)) as database:
         return [row[0] for row in database.execute(f"SELECT number FROM gallery_indexgeneration WHERE {question}")]
 
 
-def assert_the_active_one_answers(data: Path) -> int:
+def assert_the_active_one_answers(environment: dict[str, str]) -> int:
     """Open it as a worker would, and let a picture find itself; returns its number."""
-    [number] = ask(data, "is_active")
-    index = Index.open(data / "index" / str(number), NETWORK)
+    [number] = ask(environment, "is_active")
+    index = Index.open(Path(environment["SIMSEARCH_DATA_DIR"], "index", str(number)), NETWORK)
     vectors = index.vectors_at(index.ids[:1] - index.ids[0])
     [hits] = index.search(vectors, 10)
     assert hits.ids[0] == index.ids[0]
@@ -141,19 +149,19 @@ def test_a_killed_command_is_taken_up_again(environment: dict[str, str], tmp_pat
 def test_fifty_killed_builds_leave_the_active_generation_whole(environment: dict[str, str], builder: Builder) -> None:
     data = Path(environment["SIMSEARCH_DATA_DIR"])
     _, whole_s = builder.build()
-    first = assert_the_active_one_answers(data)
+    first = assert_the_active_one_answers(environment)
     chance, at_work, half_written = random.Random(8), 0, 0
     for _ in range(BUILD_KILLS):
         was_killed, _ = builder.build(killed_after_s=chance.uniform(0, whole_s))
         at_work += was_killed
         half_written += any((data / "index").glob(".*"))
-        assert_the_active_one_answers(data)
+        assert_the_active_one_answers(environment)
     print(f"{at_work} of {BUILD_KILLS} kills met a build ({whole_s:.1f} s long) at work, {half_written} while it wrote")
     assert at_work > BUILD_KILLS / 2
     assert half_written > 0
 
     assert not builder.build()[0]
-    assert assert_the_active_one_answers(data) > first
-    assert ask(data, "state = 'building'") == []
+    assert assert_the_active_one_answers(environment) > first
+    assert ask(environment, "state = 'building'") == []
     left = {path.name for path in (data / "index").iterdir()}
-    assert left <= {str(number) for number in ask(data, "state = 'ready'")}
+    assert left <= {str(number) for number in ask(environment, "state = 'ready'")}

@@ -53,7 +53,7 @@ def test_a_second_start_keeps_everything_and_takes_seconds(system: Stack) -> Non
     before = system.client.get("/api/images").json()
     system.stop()
     began = time.monotonic()
-    with Stack(system.directory, photos=system.photos) as again:
+    with Stack(system.directory, system.photos, system.database) as again:
         _wait_for_the_addresses(again)
         assert time.monotonic() - began < PROMISED_S
         after = again.client.get("/api/images").json()

@@ -61,3 +61,8 @@ def test_a_gallery_picture_has_a_page(client: Client) -> None:
     page = Elements(response)
     assert image.picture_url in page.values("src")
     assert f"/gallery/{image.pk}/like" in page.values("action")
+
+
+def test_a_label_that_no_database_keeps_is_an_empty_gallery(client: Client) -> None:
+    add_image(label="cat")
+    assert client.get("/gallery/", {"label": "d\0g"}).status_code == 200

@@ -8,6 +8,7 @@ from pytest_django import Settings
 from gallery import queries
 from gallery.errors import Refusal
 from gallery.models import Image, Match, Query
+from gallery.queries import Question
 from tests.gallery.rows import add_image, ago, answer, ask, claimed, files_kept, finished, in_state, now, set_row
 
 pytestmark = pytest.mark.django_db
@@ -150,3 +151,13 @@ def test_a_query_that_cannot_be_answered_gets_its_reason() -> None:
     assert (row.state, row.error_code, row.error) == ("failed", "corrupt", "The picture is damaged.")
     assert row.finished_at is not None
     assert (row.claim, row.lease_until) == (None, None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_picture_deleted_while_somebody_asks_for_more_like_it_is_told() -> None:
+    image = add_image()
+    Image.objects.filter(pk=image.pk).delete()
+    with pytest.raises(Refusal) as refusal:
+        queries.ask_like(image, Question(), ago(0))
+    assert refusal.value.code == "not_found"
+    assert queries.waiting() == 0

@@ -1,22 +1,26 @@
-"""Several workers at one database file: whatever they try at once, one of them gets it."""
+"""Several workers at one database: whatever they try at once, one of them gets it."""
 
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
 from django.core.management import call_command
-from django.db import connection, connections
+from django.db import connections
 from pytest_django import DjangoDbBlocker
 
-from gallery import generations, queries
-from gallery.models import Match, Query
+from gallery import curation, generations, queries
+from gallery.models import Image, IndexGeneration, Match, Query
+from tests.environment import own_database
 from tests.gallery.rows import add_image, answer, ask
 
 RACERS = 4
+SWITCHES, PICTURES, ANSWERED = 10, 20, 60
 T = TypeVar("T")
 
 
@@ -24,11 +28,11 @@ T = TypeVar("T")
 def threads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[ThreadPoolExecutor]:
-    """Threads, each on a connection of its own to a database file such as `make run` has."""
-    if connection.vendor != "sqlite":
-        pytest.skip("these races are about SQLite")
-    file = connections.settings["default"] | {"NAME": str(tmp_path / "race.sqlite3")}
-    monkeypatch.setitem(connections.settings, "default", file)  # what a new thread connects to
+    """Threads, each on a connection of its own to a database of their own: a file as `make run` has it, or a server."""
+    url = own_database().get("DATABASE_URL")
+    name = urlsplit(url).path[1:] if url else str(tmp_path / "race.sqlite3")
+    own = connections.settings["default"] | {"NAME": name}
+    monkeypatch.setitem(connections.settings, "default", own)  # what a new thread connects to
     with django_db_blocker.unblock(), ThreadPoolExecutor(RACERS) as pool:
         pool.submit(call_command, "migrate", verbosity=0).result()
         yield pool
@@ -85,3 +89,40 @@ def test_one_build_gets_the_place(threads: ThreadPoolExecutor) -> None:
         return True
 
     assert sorted(race(threads, start)) == [False, False, False, True]
+
+
+def test_one_of_many_switches_is_the_active_one(threads: ThreadPoolExecutor) -> None:
+    def prepare() -> None:
+        for _ in range(RACERS):
+            generations.activate(generations.start("compact"), images=1, last_embedding=1, manifest={})
+
+    def switch(ready: list[IndexGeneration]) -> None:
+        generations._switch_to(ready.pop())
+
+    threads.submit(prepare).result()
+    for _ in range(SWITCHES):
+        ready = threads.submit(lambda: list(IndexGeneration.objects.all())).result()
+        race(threads, partial(switch, ready))
+        assert threads.submit(IndexGeneration.objects.filter(is_active=True).count).result() == 1
+
+
+def test_pictures_can_be_deleted_while_answers_name_them(threads: ThreadPoolExecutor) -> None:
+    images = threads.submit(lambda: [add_image(seed) for seed in range(PICTURES)]).result()
+    asked = threads.submit(lambda: [ask(seed) for seed in range(ANSWERED)]).result()
+    claims = threads.submit(lambda: [queries.claim(1) for _ in asked]).result()
+
+    def finish() -> None:
+        while claims:
+            claim = claims.pop()
+            queries.finish(claim.token, {query: answer(*images) for query in claim.queries})
+
+    def delete() -> None:
+        for image in images:
+            curation.remove(Image.objects.filter(pk=image.pk))
+
+    racers = [threads.submit(finish) for _ in range(RACERS - 1)] + [threads.submit(delete)]
+    for racer in racers:
+        racer.result()
+    assert threads.submit(lambda: set(Query.objects.values_list("state", flat=True))).result() == {"done"}
+    assert threads.submit(Image.objects.count).result() == 0
+    assert threads.submit(Match.objects.count).result() == 0

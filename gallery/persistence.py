@@ -1,0 +1,38 @@
+"""Writes that must not be lost because the database was away for a moment, or because two came at once."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from django.conf import settings
+from django.db import IntegrityError, InterfaceError, OperationalError, connection
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+AWAY = (OperationalError, InterfaceError)  # the database is locked, restarted or out of reach; it will be back
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+
+
+def persist(write: Callable[[], T]) -> T:
+    """Call `write`, which must be safe to repeat, until the database takes it, for a third of a run's time at most.
+
+    Repeated after a lost connection, a deadlock, and a row that another transaction deleted under us (PostgreSQL;
+    SQLite has one writer). Inside a transaction it is called once: only the whole of that can be repeated.
+
+    Raises what the last call raised.
+    """
+    deadline, pause_s = time.monotonic() + settings.SIMSEARCH_ANSWER_LIMIT_S / 3, FIRST_PAUSE_S
+    while True:
+        try:
+            return write()
+        except (*AWAY, IntegrityError) as error:
+            if connection.in_atomic_block or time.monotonic() + pause_s > deadline:
+                raise
+            logger.warning("writing once more, for the database said: %s", str(error).partition("\n")[0])
+            connection.close()  # it may be dead, and Django would not notice before the next task
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

@@ -1,0 +1,47 @@
+"""How each kind of database is talked to: what `DATABASE_URL` leaves open."""
+
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+POOL_WAIT_S = 3  # longer than most restarts of the server; a thread that waits answers nobody
+SQLITE = {
+    # A writer waits for its turn at BEGIN instead of failing half-way; readers never wait (WAL).
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+}
+# libpq waits for ever for a server that no longer answers, and the kernel for two hours.
+POSTGRESQL = {
+    "connect_timeout": 5,
+    "keepalives_idle": 30,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,  # ms
+}
+
+
+def configured(database: dict[str, Any], pool: int = 0) -> dict[str, Any]:
+    """Complete an entry of Django's DATABASES; options in the URL win.
+
+    `pool`: how many connections the threads of this process share at most. 0 is for processes whose threads keep
+    their own: a worker's child and a command have one thread that asks. The pool opens with the first question, so
+    after gunicorn has forked; Celery would throw it away with every task.
+    """
+    own = database.get("OPTIONS", {})
+    if database["ENGINE"] == "django.db.backends.sqlite3":
+        return database | {"CONN_MAX_AGE": 60, "OPTIONS": SQLITE | own}
+    if database["ENGINE"] != "django.db.backends.postgresql":
+        raise ImproperlyConfigured("DATABASE_URL: simsearch works with postgres:// and sqlite:// addresses only.")
+    options = POSTGRESQL | own
+    if pool:
+        options["pool"] = {
+            "min_size": 1,
+            "max_size": pool,
+            "timeout": POOL_WAIT_S,
+            # The pause between attempts doubles. Given up soon, the next request begins anew, without a pause:
+            # otherwise a long absence of the server would be followed by one as long of ours.
+            "reconnect_timeout": POOL_WAIT_S,
+        }
+    # A connection that died meanwhile (the server was restarted) is noticed before it is used.
+    return database | {"CONN_MAX_AGE": 0 if pool else 60, "CONN_HEALTH_CHECKS": True, "OPTIONS": options}

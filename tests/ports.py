@@ -1,0 +1,11 @@
+"""Spare ports for the servers that tests start."""
+
+import socket
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on right now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
