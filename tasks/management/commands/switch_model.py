@@ -5,7 +5,6 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from engine import models
@@ -54,10 +53,10 @@ class Command(BaseCommand):
             raise CommandError("Stopped; the same command goes on where this one ended.", returncode=130) from None
 
     def _load(self, name: str, weights: Path | None) -> Embedder:
-        threads = max(settings.SIMSEARCH_THREADS, os.cpu_count() or 1)
+        # With SIMSEARCH_THREADS, as the workers: on cores that these keep busy more threads wait for each other.
         if weights is None and network.kept_weights(name).is_file():
-            return network.load(name, threads)
-        embedder = network.load_named(name, weights, threads)
+            return network.load(name)
+        embedder = network.load_named(name, weights)
         try:
             network.keep_weights(embedder)
         except OSError as error:
