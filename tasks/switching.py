@@ -16,14 +16,14 @@ from engine.index import Index
 from gallery import doorbell, generations, networks, workers
 from gallery.models import IndexGeneration
 from tasks.build import build_generation
-from tasks.curate import embed_all
+from tasks.curate import embed_step
 from tasks.network import kept_weights
 
 logger = logging.getLogger(__name__)
 
+LOCK = ".switch.lock"
 ASK_AGAIN_S = 1.0  # whether the other build is over
 Tell = Callable[[str], object]
-Advance = Callable[[int], object]
 
 
 class SwitchError(Exception):
@@ -33,8 +33,8 @@ class SwitchError(Exception):
 @contextmanager
 def only_one() -> Iterator[None]:
     """Keep other changes of this data directory out. Raises SwitchError while one is under way."""
-    settings.RUN_ROOT.mkdir(parents=True, exist_ok=True)
-    with (settings.RUN_ROOT / "switch.lock").open("a") as lock:
+    settings.WEIGHTS_ROOT.mkdir(parents=True, exist_ok=True)
+    with (settings.WEIGHTS_ROOT / LOCK).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -42,16 +42,15 @@ def only_one() -> Iterator[None]:
         yield
 
 
-def switch(embedder: Embedder, tell: Tell, advance: Advance) -> IndexGeneration:
-    """Let this network serve, from one moment to the next, with everything that can be found now.
+def switch(embedder: Embedder, tell: Tell) -> IndexGeneration:
+    """Let this network, which has embedded the gallery, serve from one moment to the next with every picture of it.
 
-    Its embeddings and its index are made beside those that serve, and are kept when it is stopped: the next call goes
-    on. `advance`: told of each batch of embedded pictures. Raises generations.BuildFailed.
+    Its index is made beside the one that serves. What is made is kept when it is stopped: the next call goes on.
+    Raises generations.BuildFailed.
     """
-    embed_all(embedder, settings.SIMSEARCH_BATCH, advance)
     generation = _ready(embedder.network) or _build(embedder.network, tell)
     while not generations.serve(generation):
-        embed_all(embedder, settings.SIMSEARCH_BATCH, advance)  # what was added meanwhile
+        embed_step(embedder, settings.SIMSEARCH_BATCH)  # what was added meanwhile
     doorbell.ring(doorbell.ANSWER)  # nobody has to wait for the first query to load it
     doorbell.ring(doorbell.CURATE)
     return generation

@@ -13,6 +13,7 @@ from engine import models
 from gallery import generations, networks
 from gallery.models import Embedding, Image, IndexGeneration
 from tasks.network import kept_weights, load_served
+from tasks.switching import LOCK
 from tests.health.reports import worker as report
 from tests.tasks.conftest import add
 from tests.tasks.networks import retrained
@@ -54,7 +55,7 @@ def identity(weights: Path) -> str:
 
 def state() -> list[object]:
     """All that a refusal must leave as it was."""
-    kept = sorted(path.name for path in settings.WEIGHTS_ROOT.iterdir())
+    kept = sorted(path.name for path in settings.WEIGHTS_ROOT.glob("[!.]*"))
     rows = [*Embedding.objects.order_by("id").values_list("id", flat=True), *IndexGeneration.objects.values_list()]
     return [kept, rows]
 
@@ -65,7 +66,7 @@ def test_the_other_network_serves_every_picture(bundled: str, other: Path) -> No
     assert active
     assert active.network == identity(other) != bundled
     assert active.images == 12
-    assert f"{identity(other)} serves" in told
+    assert f"{identity(other)} serves 12 pictures ({active})" in told
     assert networks.embedded() == {bundled: 12, identity(other): 12}
 
 
@@ -142,7 +143,7 @@ def test_an_empty_gallery_is_one_clear_line(other: Path) -> None:
 
 
 def test_a_change_under_way_keeps_others_out(bundled: str, other: Path) -> None:
-    with (settings.RUN_ROOT / "switch.lock").open("a") as lock:
+    with (settings.WEIGHTS_ROOT / LOCK).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(CommandError, match="Another switch_model"):
             switch("compact", "--weights", str(other))
@@ -172,7 +173,7 @@ def test_the_one_before_the_last_is_deleted(bundled: str, other: Path, tmp_path:
     switch("compact", "--weights", str(other))
     assert f"Deleted: what was kept of {bundled}." in switch("compact", "--weights", str(second))
     assert networks.known() == {identity(other), identity(second)}
-    assert {path.name for path in settings.WEIGHTS_ROOT.iterdir()} == {identity(other), identity(second)}
+    assert {path.name for path in settings.WEIGHTS_ROOT.glob("[!.]*")} == {identity(other), identity(second)}
     assert not directory.directory.exists()
 
 

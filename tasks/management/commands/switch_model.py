@@ -5,6 +5,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from engine import models
@@ -14,6 +15,7 @@ from gallery import generations, networks
 from gallery.models import Image
 from gallery.progress import Progress
 from tasks import network
+from tasks.curate import embed_all
 from tasks.switching import SwitchError, only_one, prune, switch
 
 NICE = 10  # as the gallery's worker: searches go first
@@ -68,11 +70,12 @@ class Command(BaseCommand):
         if before == embedder.network:
             self.stdout.write(f"{before} serves already.")
             return
-        missing = Image.objects.not_embedded(embedder.network).count()
-        with Progress(missing, "Embedding", "picture") as progress:
-            generation = switch(embedder, self.stdout.write, progress.advance)
+        if missing := Image.objects.not_embedded(embedder.network).count():
+            with Progress(missing, "Embedding", "picture") as progress:
+                embed_all(embedder, settings.SIMSEARCH_BATCH, progress.advance)
+        generation = switch(embedder, self.stdout.write)
         self.stdout.write(
-            f"{embedder.network} serves, with {generation} of {generation.images} pictures; "
+            f"{embedder.network} serves {networks.embedded()[embedder.network]} pictures ({generation}); "
             "each worker changes over between two batches."
         )
         if before:
