@@ -85,9 +85,13 @@ def prune(keep: set[str]) -> tuple[set[str], set[str]]:
     """Delete what is kept of all networks but the one that serves and those of `keep`.
 
     Returns which were deleted, and which were spared because a worker still runs them (or none could be asked).
+    Raises SwitchError while nothing serves: what is there then is the beginning of the first index.
     """
+    served = generations.served()
+    if served is None:
+        raise SwitchError("There is no index yet, so there is nothing beside it to delete.")
     known = networks.known() | {path.name for path in settings.WEIGHTS_ROOT.glob("*-p*")}
-    unwanted = known - keep - {generations.served()}
+    unwanted = known - keep - {served}
     try:
         running = {worker.network for worker in workers.alive()}
     except (redis.RedisError, OSError):

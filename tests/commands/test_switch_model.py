@@ -10,13 +10,17 @@ from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
 from engine import models
+from engine.embedder import Embedder
 from gallery import generations, networks
 from gallery.models import Embedding, Image, IndexGeneration
+from tasks.curate import embed_step
 from tasks.network import kept_weights, load_served
 from tasks.switching import LOCK
 from tests.health.reports import worker as report
-from tests.tasks.conftest import add
+from tests.tasks.conftest import add, embedder
 from tests.tasks.networks import retrained
+
+__all__ = ["embedder"]
 
 pytestmark = pytest.mark.django_db
 
@@ -183,6 +187,14 @@ def test_prune_leaves_only_what_serves(bundled: str, other: Path) -> None:
     assert networks.known() == {identity(other)}
     assert generations.served() == identity(other)
     assert Image.objects.count() == networks.embedded()[identity(other)] == 12
+
+
+def test_before_the_first_index_nothing_is_deleted(embedder: Embedder) -> None:
+    add(1)
+    embed_step(embedder, 1)
+    with pytest.raises(CommandError, match="no index yet"):
+        switch("--prune")
+    assert networks.embedded() == {embedder.network: 1}
 
 
 def test_what_a_worker_still_runs_is_not_deleted(bundled: str, other: Path) -> None:
