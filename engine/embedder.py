@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from engine import models, networks
 from engine.errors import BadDevice
-from engine.models import EMBEDDING_SIZE, PREPROCESSING_VERSION, Preprocessing
+from engine.models import EMBEDDING_SIZE, Preprocessing
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
@@ -25,14 +25,15 @@ PROBE_PIXELS = 8 * 80 * 80  # enough work to tell precisions apart: some 20 ms o
 class Embedder:
     """A network that is ready to answer. `prepare` is thread-safe; `embed` is for one thread at a time.
 
-    `name`, `network` (the identity of what makes the numbers: name, weights, preprocessing), `device`
-    ("cpu", "cuda:0"), `precision` ("fp32", "bf16", "fp16"), `at_least_px` (the shorter side that a picture
-    must keep when it is decoded at a reduced scale).
+    `name`, `network` (the identity of what makes the numbers: name, weights, preprocessing), `weights` (the file
+    they came from), `device` ("cpu", "cuda:0"), `precision` ("fp32", "bf16", "fp16"), `at_least_px` (the shorter
+    side that a picture must keep when it is decoded at a reduced scale).
     """
 
     def __init__(self, name: str, network: networks.Network, device: torch.device, precision: str) -> None:
         self.name = name
-        self.network = f"{name}-{network.sha256[:12]}-p{PREPROCESSING_VERSION}"
+        self.network = models.identity(name, network.sha256)
+        self.weights = network.path
         self.device = str(device)
         self.precision = precision
         self.at_least_px = 2 * network.preprocessing.resize_px

@@ -3,15 +3,17 @@
 Importable without torch: the web process and the system checks only look names up.
 """
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from engine.errors import UnknownModel
+from engine.errors import BadWeights, UnknownModel
 
 EMBEDDING_SIZE = 4096
 PREPROCESSING_VERSION = 1
 DEFAULT = "compact"
+MAX_FILE_BYTES = 1 << 30  # the largest of them, vgg19_bn, has 575 MB
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -60,6 +62,29 @@ def get(name: str) -> Model:
     if name not in MODELS:
         raise UnknownModel(f"There is no network called {name!r}; choose one of {', '.join(MODELS)}.")
     return MODELS[name]
+
+
+def identity(name: str, sha256: str) -> str:
+    """What makes the numbers: the network's name, the start of its weights' checksum, how pictures are prepared."""
+    return f"{name}-{sha256[:12]}-p{PREPROCESSING_VERSION}"
+
+
+def identified(network: str) -> Model:
+    """Return the network that an identity (or a plain name) begins with; raises UnknownModel."""
+    return get(network.partition("-")[0])
+
+
+def checksum(weights: Path) -> str:
+    """Return the SHA-256 of a weights file in hex. Raises BadWeights (missing, unreadable, too large)."""
+    if not weights.is_file():
+        raise BadWeights(f"There is no weights file at {weights}; check the path (SIMSEARCH_WEIGHTS, --weights).")
+    if weights.stat().st_size > MAX_FILE_BYTES:
+        raise BadWeights(f"{weights} is larger than 1 GiB, which no network here needs.")
+    try:
+        with weights.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BadWeights(f"{weights} cannot be read ({error.strerror}); check its permissions.") from error
 
 
 def _compact() -> Model:

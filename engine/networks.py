@@ -1,6 +1,5 @@
 """From a network's name to its module with its weights in it, checked before it answers anyone."""
 
-import hashlib
 import socket
 import sys
 import textwrap
@@ -18,9 +17,8 @@ from torchvision.models import get_model, get_model_weights  # type: ignore[impo
 
 from engine import compact
 from engine.errors import BadWeights
-from engine.models import Model, Preprocessing
+from engine.models import Model, Preprocessing, checksum
 
-MAX_FILE_BYTES = 1 << 30  # the largest of them, vgg19_bn, has 575 MB
 CONNECT_TIMEOUT_S = 20
 
 State = dict[str, Tensor]
@@ -28,11 +26,12 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Network:
-    """A float32 module on the CPU that gives [n, 4096], what it wants to see, and its weights' checksum."""
+    """A float32 module on the CPU that gives [n, 4096], what it wants to see, its weights' checksum and their file."""
 
     module: nn.Module
     preprocessing: Preprocessing
     sha256: str
+    path: Path
 
 
 def load(model: Model, weights: Path | None = None) -> Network:
@@ -41,7 +40,7 @@ def load(model: Model, weights: Path | None = None) -> Network:
     Torchvision's weights are downloaded once into torch's cache. Raises BadWeights.
     """
     path = weights or model.bundled or _torchvision_file(model.name)
-    sha256 = _checksum(path)
+    sha256 = checksum(path)
     if weights is None and model.sha256 not in (None, sha256):
         raise BadWeights(f"{path} is damaged (its checksum is not the known one); install simsearch again.")
     network = _compact(path, sha256) if model.name == "compact" else _torchvision(model, path, sha256)
@@ -70,14 +69,14 @@ def _compact(path: Path, sha256: str) -> Network:
         raise BadWeights(f"{path} holds no compact network: {error}.") from error
     module = compact.skeleton(blueprint)
     _fill(module, state, path, "compact")
-    return Network(module.fuse(), blueprint.preprocessing, sha256)
+    return Network(module.fuse(), blueprint.preprocessing, sha256, path)
 
 
 def _torchvision(model: Model, path: Path, sha256: str) -> Network:
     module = skeleton(model.name)
     state = _read_safetensors(path)[0] if _is_safetensors(path) else _read_checkpoint(path)
     _fill(module, state, path, model.name)
-    return Network(cut(module), model.preprocessing, sha256)
+    return Network(cut(module), model.preprocessing, sha256, path)
 
 
 def _fill(module: nn.Module, state: State, path: Path, name: str) -> None:
@@ -100,18 +99,6 @@ def _try_out(network: Network, path: Path) -> None:
         finite = False
     if not finite:
         raise BadWeights(f"{path} gives no finite embeddings; download or train the weights again.")
-
-
-def _checksum(path: Path) -> str:
-    if not path.is_file():
-        raise BadWeights(f"There is no weights file at {path}; check SIMSEARCH_WEIGHTS.")
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise BadWeights(f"{path} is larger than 1 GiB, which no network here needs; check SIMSEARCH_WEIGHTS.")
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise BadWeights(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
 
 
 def _is_safetensors(path: Path) -> bool:
@@ -150,7 +137,7 @@ def _torchvision_file(name: str) -> Path:
     prefix = path.stem.rpartition("-")[2]  # torchvision's naming: <network>-<start of the sha256>.pth
     if not path.is_file():
         _download(name, url, path, prefix)
-    elif not _checksum(path).startswith(prefix):
+    elif not checksum(path).startswith(prefix):
         raise BadWeights(f"{path} is damaged (its checksum is not the known one); delete it and start again.")
     return path
 

@@ -4,7 +4,6 @@ from contextlib import suppress
 from typing import Any
 
 import redis
-from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import Exists, OuterRef, QuerySet
 from django.forms import ModelForm
@@ -13,7 +12,7 @@ from django.shortcuts import redirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from gallery import curation, doorbell, generations, recall, workers
+from gallery import curation, doorbell, generations, networks, recall, workers
 from gallery.errors import Refusal
 from gallery.forms import NewImageForm
 from gallery.models import Embedding, Image, IndexGeneration, Match, Query
@@ -147,11 +146,20 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
         return "—" if measured is None else f"{measured:.3f}"
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        """Say why the workers do not use the active generation, if so."""
+        """Say which networks there are, and why the workers do not use the active generation, if so."""
+        self._tell_networks(request)
         with suppress(redis.RedisError, OSError):
             for problem in sorted({worker.index_problem for worker in workers.alive()} - {""}):
                 self.message_user(request, problem, messages.WARNING)
         return super().changelist_view(request, extra_context)
+
+    def _tell_networks(self, request: HttpRequest) -> None:
+        """How far a switch_model is, or what it kept."""
+        served, count = generations.served(), Image.objects.count()
+        for network, embedded in sorted(networks.embedded().items()):
+            if network != served:
+                told = f"Beside the network that serves: {network}, which has embedded {embedded} of {count} pictures."
+                self.message_user(request, told, messages.INFO)
 
     @admin.action(description="Rebuild the index (whatever is selected)", permissions=["view"])
     def rebuild_index(self, request: HttpRequest, selected: QuerySet[IndexGeneration]) -> None:
@@ -193,6 +201,4 @@ class QueryAdmin(ReadOnlyAdmin):
 
 def _rebuild(model_admin: admin.ModelAdmin[Any], request: HttpRequest) -> None:
     doorbell.ring(doorbell.BUILD)
-    model_admin.message_user(
-        request, f"A rebuild for {settings.SIMSEARCH_MODEL} is under way; searches go on meanwhile.", messages.INFO
-    )
+    model_admin.message_user(request, "A rebuild is under way; searches go on meanwhile.", messages.INFO)

@@ -1,14 +1,17 @@
-"""Index generations as rows: one build at a time, one active generation, switched in one transaction."""
+"""Index generations as rows: one build at a time, one active generation, switched in one transaction.
+
+The active generation also names the network that serves: searches are embedded by the network that made it.
+"""
 
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 from django.utils import timezone
 
 from gallery import owners
-from gallery.models import Embedding, IndexGeneration
+from gallery.models import Embedding, Image, IndexGeneration
 
 BUILDING, READY, FAILED = (
     IndexGeneration.State.BUILDING,
@@ -37,6 +40,12 @@ def active() -> IndexGeneration | None:
     return IndexGeneration.objects.filter(is_active=True).first()
 
 
+def served() -> str | None:
+    """The identity of the network that serves; None while there is no index."""
+    generation = active()
+    return generation.network if generation else None
+
+
 def newer_than(generation: IndexGeneration | None, network: str) -> int:
     """How many embeddings of this network the generation does not contain."""
     rows = Embedding.objects.filter(network=network)
@@ -51,11 +60,16 @@ def is_behind(network: str) -> bool:
 
 
 def is_stale(network: str) -> bool:
-    """Whether a rebuild pays: no generation of this network, or enough that is newer than it."""
-    now, newer = active(), newer_than(active(), network)
-    if now is None or now.network != network:
-        return newer > 0
-    return newer >= max(REBUILD_AT_LEAST, REBUILD_SHARE * now.images)
+    """Whether a rebuild pays: there is no index yet, or enough is newer than it. Never while another network serves."""
+    now = active()
+    if now is None:
+        return newer_than(None, network) > 0
+    return now.network == network and lags(now)
+
+
+def lags(generation: IndexGeneration) -> bool:
+    """Whether so much is newer than the generation that another one pays."""
+    return newer_than(generation, generation.network) >= max(REBUILD_AT_LEAST, REBUILD_SHARE * generation.images)
 
 
 def start(network: str) -> IndexGeneration:
@@ -77,7 +91,7 @@ def keep_alive(generation: IndexGeneration) -> None:
 
 
 def activate(generation: IndexGeneration, *, images: int, last_embedding: int, manifest: dict[str, Any]) -> None:
-    """Make a finished build the one that workers search."""
+    """Make a finished build the one that workers search. While another network serves it is kept beside, ready."""
     with transaction.atomic():
         if (
             not _building()
@@ -85,7 +99,28 @@ def activate(generation: IndexGeneration, *, images: int, last_embedding: int, m
             .update(state=READY, images=images, last_embedding=last_embedding, manifest=manifest, lease_until=None)
         ):
             raise Busy("Another build took the place of this one.")
+        _hold_the_active_one()
+        if served() in (None, generation.network):
+            _switch_to(generation)
+    generation.refresh_from_db()
+
+
+def serve(generation: IndexGeneration) -> bool:
+    """Make a ready generation the active one, and with it its network the one that serves.
+
+    False, and nothing is changed, while that network has not embedded every picture: none is lost by the change.
+    """
+    with transaction.atomic():
+        _hold_the_active_one()
+        if Image.objects.not_embedded(generation.network).exists():
+            return False
         _switch_to(generation)
+    return True
+
+
+def newest(network: str) -> IndexGeneration | None:
+    """The newest ready generation of this network."""
+    return IndexGeneration.objects.filter(state=READY, network=network).first()
 
 
 def roll_back() -> IndexGeneration:
@@ -97,6 +132,11 @@ def roll_back() -> IndexGeneration:
         raise NothingToGoBackTo("There is no earlier generation of this network to go back to.")
     _switch_to(previous)
     return previous
+
+
+def _hold_the_active_one() -> None:
+    """Until the transaction ends nobody else switches; what is read after this is what the last one left."""
+    list(IndexGeneration.objects.select_for_update().filter(is_active=True))
 
 
 def _switch_to(generation: IndexGeneration) -> None:
@@ -115,9 +155,12 @@ def fail(generation: IndexGeneration, reason: str) -> None:
 def prune() -> set[int]:
     """Forget all but the active one, the newest three that are ready and the newest three that failed.
 
+    The newest of another network stays too: a change back to it is then a matter of seconds.
     Returns the numbers of those whose directories are still wanted.
     """
     kept = {number for state in (READY, FAILED) for number in _newest(state)}
+    ready = IndexGeneration.objects.filter(state=READY).order_by()
+    kept |= set(ready.values("network").annotate(newest=Max("number")).values_list("newest", flat=True))
     IndexGeneration.objects.exclude(number__in=kept).exclude(state=BUILDING).exclude(is_active=True).delete()
     return set(IndexGeneration.objects.filter(state__in=[READY, BUILDING]).values_list("number", flat=True))
 

@@ -2,7 +2,8 @@
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import Self
 
 import redis
 from django.conf import settings
@@ -13,7 +14,10 @@ ALIVE_S = 15  # five sweeps
 
 @dataclass(frozen=True)
 class Report:
-    """One search worker process, as of `at` (seconds since the epoch)."""
+    """One search worker process, as of `at` (seconds since the epoch).
+
+    During an upgrade workers and web are of two versions: a field that comes later has a default.
+    """
 
     name: str
     device: str
@@ -23,6 +27,12 @@ class Report:
     generation: int | None
     index_problem: str
     at: float
+
+    @classmethod
+    def read(cls, text: str | bytes) -> Self:
+        """What a worker wrote; what only another version knows is left out."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in json.loads(text).items() if name in known})
 
 
 def connect() -> redis.Redis:
@@ -46,7 +56,7 @@ def report(entry: Report) -> None:
 def alive() -> list[Report]:
     """The workers that were heard of lately; drops the others. Raises redis.RedisError."""
     with connect() as client:
-        entries = [Report(**json.loads(text)) for text in client.hgetall(KEY).values()]
+        entries = [Report.read(text) for text in client.hgetall(KEY).values()]
         gone = [entry.name for entry in entries if entry.at < time.time() - ALIVE_S]
         if gone:
             client.hdel(KEY, *gone)

@@ -67,6 +67,7 @@ USE_TZ = True
 
 MEDIA_ROOT = DATA_DIR / "pictures"
 INDEX_ROOT = DATA_DIR / "index"
+WEIGHTS_ROOT = DATA_DIR / "weights"
 RUN_ROOT = DATA_DIR / "run"
 
 _database = env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'simsearch.sqlite3'}")
@@ -84,7 +85,8 @@ if DEBUG:
 
 # --- Searching ----------------------------------------------------------------------------------------------
 
-SIMSEARCH_MODEL = env.str("SIMSEARCH_MODEL", default="compact")
+# These two only until there is an index, which then names its network (manage.py switch_model); "" is compact.
+SIMSEARCH_MODEL = env.str("SIMSEARCH_MODEL", default="")
 SIMSEARCH_WEIGHTS = env.str("SIMSEARCH_WEIGHTS", default="")
 SIMSEARCH_DEVICE = env.str("SIMSEARCH_DEVICE", default="auto")
 SIMSEARCH_THREADS = env.int("SIMSEARCH_THREADS", default=1)

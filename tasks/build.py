@@ -25,7 +25,7 @@ Tell = Callable[[str], object]
 
 
 def build_generation(network: str, tell: Tell = logger.info, method: str | None = None) -> IndexGeneration:
-    """Build a generation of every embedding of `network` and activate it.
+    """Build a generation of every embedding of `network`, and activate it unless another network serves.
 
     `method`: "exact", "scan" or "annoy" instead of the one that measures best; see engine.index_build.
 

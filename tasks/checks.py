@@ -1,19 +1,21 @@
 """System checks: a setting that no worker could start with is one clear line before anything starts."""
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 (Django's name)
+from django.db import DatabaseError
 
 from engine import models
 from engine.errors import UnknownModel
+from gallery import generations
+from tasks import asked
 
 
 @register()
 def model_is_known(**_: Any) -> list[CheckMessage]:
     try:
-        models.get(settings.SIMSEARCH_MODEL)
+        models.get(asked.name())
     except UnknownModel as error:
         return [Error(f"SIMSEARCH_MODEL: {error}", id="simsearch.E001")]
     return []
@@ -21,7 +23,18 @@ def model_is_known(**_: Any) -> list[CheckMessage]:
 
 @register()
 def weights_file_exists(**_: Any) -> list[CheckMessage]:
-    weights = settings.SIMSEARCH_WEIGHTS
-    if weights and not Path(weights).is_file():
+    weights = asked.weights()
+    if weights and not weights.is_file():
         return [Error(f"SIMSEARCH_WEIGHTS: there is no file {weights}.", id="simsearch.E002")]
     return []
+
+
+@register(Tags.database)
+def model_is_served(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Only with `check --database default`, and when the tables are there."""
+    try:
+        served = generations.served() if databases else None
+    except DatabaseError:
+        return []
+    told = asked.disagreement(served) if served else ""
+    return [Warning(told, id="simsearch.W001")] if told else []

@@ -1,7 +1,7 @@
 """Embed new gallery pictures; build and activate index generations."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -72,6 +72,12 @@ def embed_step(embedder: Embedder, limit: int) -> int:
             prepared.append((image, result))
     _keep(embedder, prepared)
     return len(new)
+
+
+def embed_all(embedder: Embedder, batch: int, advance: Callable[[int], object]) -> None:
+    """Embed every picture that has no embedding by this network; those that come meanwhile too."""
+    while done := embed_step(embedder, batch):
+        advance(done)
 
 
 def _decode_all(embedder: Embedder, new: Sequence[Image]) -> Iterator[torch.Tensor | BadImage]:

@@ -64,12 +64,15 @@ class Neighbours:
         return len(self._newer.ids) + (len(self.index.ids) if self.index else 0)
 
     def refresh(self) -> None:
-        """Notice a new generation and new embeddings: two cheap queries, before every batch."""
+        """Notice a new generation and new embeddings: two cheap queries, before every batch.
+
+        A generation of another network is not for this one: `Worker.follow` changes the network between two batches.
+        """
         active = generations.active()
         number = active.number if active else None
         if active is None:
             self.problem = "There is no index yet; every search looks at every picture."
-        elif number != self._tried:
+        elif number != self._tried and active.network == self.network:
             self._switch_to(active)
         self._tried = number
         self._newer.top_up()

@@ -4,8 +4,8 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import redis
@@ -15,7 +15,8 @@ from django.db import connections
 
 from engine.embedder import Embedder
 from engine.errors import EngineError
-from gallery import doorbell, owners, recall, workers
+from gallery import doorbell, generations, owners, recall, workers
+from tasks import asked, network
 from tasks.neighbours import Neighbours
 
 logger = logging.getLogger(__name__)
@@ -23,10 +24,41 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Worker:
-    """One process's network and gallery; tests make their own."""
+    """One process's network and gallery; tests make their own.
+
+    `load`: from a network's identity to the network. `problem`: why this one does not run the one that serves, or
+    what the environment asks for in vain.
+    """
 
     embedder: Embedder
     neighbours: Neighbours
+    load: Callable[[str], Embedder] = network.load
+    problem: str = ""
+    _followed: str | None = None
+
+    def follow(self) -> None:
+        """Change to the network that serves if it is another one; for a moment between two batches.
+
+        Queries wait meanwhile. One that takes longer to load than the task may run costs this process, and the one
+        that replaces it loads it in its own time; nothing is claimed yet. Where it cannot be loaded this process goes
+        on with what it has, and says so.
+        """
+        served = generations.served()
+        if served is None or served == self._followed:
+            return
+        self._followed = served
+        try:
+            if served != self.embedder.network:
+                self.embedder = self.load(served)
+                self.neighbours = Neighbours(served)
+                logger.info("changed to the network %s", served)
+        except EngineError as error:
+            self.problem = str(error)
+            logger.error("this worker goes on with %s: %s", self.embedder.network, error)  # noqa: TRY400 (one clear line)
+            return
+        self.problem = asked.disagreement(served)
+        if self.problem:
+            logger.warning("%s", self.problem)
 
     def report(self) -> None:
         """Tell the web that this process is alive and what it runs on."""
@@ -37,7 +69,7 @@ class Worker:
             model=self.embedder.name,
             network=self.embedder.network,
             generation=self.neighbours.generation,
-            index_problem=self.neighbours.problem,
+            index_problem=" ".join(filter(None, [self.problem, self.neighbours.problem])),
             at=time.time(),
         )
         try:
@@ -60,23 +92,15 @@ _current: Worker | None = None
 _answers_queries = False
 
 
-def load_embedder(threads: int | None = None) -> Embedder:
-    """The network that the settings ask for, on that many CPU threads. Raises UnknownModel, BadDevice, BadWeights."""
-    weights = settings.SIMSEARCH_WEIGHTS
-    return Embedder.load(
-        settings.SIMSEARCH_MODEL,
-        device=settings.SIMSEARCH_DEVICE,
-        weights=Path(weights) if weights else None,
-        threads=threads or settings.SIMSEARCH_THREADS,
-    )
-
-
 def current() -> Worker:
-    """This process's worker, loaded on first use."""
+    """This process's worker, loaded on first use, with the network that serves. Each task asks for it once, as it
+    starts: what it does, from pixels to matches, is then of one network. Raises what `load_served` raises.
+    """
     global _current
     if _current is None:
-        embedder = load_embedder()
+        embedder = network.load_served()
         _current = Worker(embedder, Neighbours(embedder.network))
+    _current.follow()
     return _current
 
 

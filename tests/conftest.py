@@ -39,6 +39,7 @@ def redis_server() -> Iterator[None]:
 def _settings(settings: Settings, tmp_path: Path) -> None:
     settings.MEDIA_ROOT = tmp_path / "pictures"
     settings.INDEX_ROOT = tmp_path / "index"
+    settings.WEIGHTS_ROOT = tmp_path / "weights"
     # Tests do not run collectstatic: no manifest of hashed names, and WhiteNoise looks where the assets are.
     settings.WHITENOISE_USE_FINDERS = settings.WHITENOISE_AUTOREFRESH = True
     settings.STORAGES = settings.STORAGES | {

@@ -36,7 +36,9 @@ def cosines(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float3
 
 def made_of(module: nn.Module) -> Embedder:
     """Return an embedder of 80 px around a module of the test's own."""
-    return Embedder("mine", networks.Network(module, models.get("compact").preprocessing, "0" * 64), CPU, "fp32")
+    return Embedder(
+        "mine", networks.Network(module, models.get("compact").preprocessing, "0" * 64, Path()), CPU, "fp32"
+    )
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -170,7 +170,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 def test_a_file_too_large_for_any_network_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "huge.pth"
     with path.open("wb") as file:
-        file.truncate(networks.MAX_FILE_BYTES + 1)
+        file.truncate(models.MAX_FILE_BYTES + 1)
     assert "larger than 1 GiB" in refusal("vgg19", path)
 
 

@@ -203,7 +203,7 @@ def test_a_rebuild_can_be_asked_for(
     row = add_image() if page == IMAGES else generations.start("compact")
     with django_capture_on_commit_callbacks(execute=True):
         html = act(curator, page, "rebuild_index", [row]).content.decode()
-    assert "A rebuild for compact is under way" in html
+    assert "A rebuild is under way" in html
     with workers.connect() as redis:
         assert redis.llen("gallery") == 1
 
@@ -235,3 +235,13 @@ def test_a_generation_is_not_deleted_by_hand(curator: Client) -> None:
     generation = generations.start("compact")
     assert curator.post(one("delete", generation), {"post": "yes"}).status_code == 403
     assert IndexGeneration.objects.get() == generation
+
+
+def test_a_change_of_the_network_can_be_watched(curator: Client) -> None:
+    done, _waiting = add_image(), add_image()
+    generations.activate(generations.start("compact"), images=2, last_embedding=2, manifest={})
+    for image, network in [(done, "compact"), (done, "alexnet")]:
+        Embedding.objects.create(image=image, network=network, vector=b"")
+    html = curator.get(reverse("admin:gallery_indexgeneration_changelist")).content.decode()
+    assert "alexnet, which has embedded 1 of 2 pictures" in html
+    assert "compact, which has" not in html

@@ -116,6 +116,43 @@ def test_the_database_refuses_a_second_active_generation() -> None:
         IndexGeneration.objects.create(network="compact", state="ready", is_active=True)
 
 
+# The network that serves
+
+
+def test_the_active_generation_names_the_network_that_serves() -> None:
+    assert generations.served() is None
+    built(network="alexnet")
+    assert generations.served() == "alexnet"
+
+
+def test_a_build_of_a_network_that_does_not_serve_is_kept_beside() -> None:
+    first = built()
+    beside = built(network="alexnet")
+    assert (beside.is_active, beside.state, beside.images) == (False, "ready", 10)
+    assert generations.active() == first
+    assert generations.newest("alexnet") == beside
+
+
+def test_another_network_serves_once_it_has_embedded_every_picture() -> None:
+    embeddings(2)
+    built()
+    beside = built(network="alexnet")
+    for image in Image.objects.all():
+        assert not generations.serve(beside)
+        Embedding.objects.create(image=image, network="alexnet", vector=b"")
+    assert generations.served() == "compact"
+    assert generations.serve(beside)
+    assert generations.active() == now(beside)
+
+
+def test_a_picture_that_cannot_be_embedded_holds_no_change_back() -> None:
+    embeddings(1)
+    built()
+    beside = built(network="alexnet")
+    Image.objects.update(problem="It is damaged.")
+    assert generations.serve(beside)
+
+
 # Old ones
 
 
@@ -128,6 +165,13 @@ def test_the_newest_three_of_each_kind_and_the_active_one_are_kept() -> None:
     wanted = generations.prune()
     assert wanted == {generation.number for generation in [ready[0], *ready[2:], building]}
     assert set(IndexGeneration.objects.all()) == {ready[0], *ready[2:], *failed[1:], building}
+
+
+def test_the_newest_of_another_network_is_kept() -> None:
+    _older, newest = built(network="alexnet"), built(network="alexnet")
+    generations.serve(built())
+    latest = [built() for _ in range(4)]
+    assert generations.prune() == {newest.number, *(generation.number for generation in latest[1:])}
 
 
 # When a rebuild pays
@@ -143,11 +187,12 @@ def test_a_gallery_without_an_index_needs_one() -> None:
     assert generations.is_stale("compact")
 
 
-def test_an_index_of_another_network_does_not_count() -> None:
+def test_no_rebuild_pays_for_a_network_that_does_not_serve() -> None:
     built(network="alexnet")
-    embeddings(1, "compact")
-    assert generations.is_stale("compact")
-    assert not generations.is_stale("alexnet")
+    embeddings(64, "compact")
+    assert not generations.is_stale("compact")
+    embeddings(64, "alexnet")
+    assert generations.is_stale("alexnet")
 
 
 @pytest.mark.parametrize(("newer", "stale"), [(63, False), (64, True)])

@@ -56,8 +56,8 @@ def test_a_failed_one_and_one_under_way_are_passed_over() -> None:
 
 def test_one_of_another_network_is_passed_over() -> None:
     first = built()
-    built(network="alexnet")
-    built()
+    generations.serve(built(network="alexnet"))
+    generations.serve(built())
     assert generations.roll_back() == first
 
 
@@ -68,6 +68,7 @@ def test_without_an_earlier_one_everything_stays(before: str) -> None:
     if before == "another network":
         built(network="alexnet")
     only = built()
+    generations.serve(only)
     with pytest.raises(generations.NothingToGoBackTo, match=REFUSAL):
         generations.roll_back()
     assert generations.active() == only

@@ -1,5 +1,6 @@
 """GET /readyz: would an upload made now be answered?"""
 
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from django.db import transaction
 from django.test import Client
 from pytest_django import Settings
 
-from gallery import generations, queries
+from gallery import generations, queries, workers
 from gallery.models import Query
 from tests.gallery.rows import ago, ask
 from tests.health.reports import worker
@@ -55,6 +56,15 @@ def test_every_worker_is_counted_with_its_device(client: Client) -> None:
     worker("two", device="cuda:1")
     _, checks = readiness(client)
     assert (checks["worker"]["count"], checks["worker"]["device"]) == (2, ["cuda:0", "cuda:1"])
+
+
+def test_a_worker_of_a_later_version_counts(client: Client) -> None:
+    worker()
+    with workers.connect() as redis:
+        [(name, text)] = redis.hgetall(workers.KEY).items()
+        redis.hset(workers.KEY, name, json.dumps(json.loads(text) | {"temperature": 21}))
+    status, checks = readiness(client)
+    assert (status, checks["worker"]["count"]) == (200, 1)
 
 
 def test_the_active_index_is_shown(client: Client) -> None:

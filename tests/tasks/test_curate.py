@@ -1,7 +1,6 @@
 """Embedding new pictures, step by step."""
 
 import pytest
-from django.conf import settings
 
 from engine.embedder import Embedder
 from gallery import generations, workers
@@ -56,4 +55,4 @@ def test_a_worker_reports_its_device(worker: Worker) -> None:
     worker.neighbours.refresh()
     worker.report()
     [report] = workers.alive()
-    assert (report.device, report.model) == ("cpu", settings.SIMSEARCH_MODEL)
+    assert (report.device, report.model) == ("cpu", "compact")

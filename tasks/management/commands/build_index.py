@@ -13,9 +13,10 @@ from engine.tuning import METHODS
 from gallery import generations
 from gallery.models import Image, IndexGeneration
 from gallery.progress import Progress
+from tasks import asked
 from tasks.build import build_generation
-from tasks.curate import embed_step
-from tasks.worker import load_embedder
+from tasks.curate import embed_all
+from tasks.network import load_served
 
 
 class Command(BaseCommand):
@@ -33,12 +34,16 @@ class Command(BaseCommand):
             self._roll_back()
             return
         embedder = self._load()
+        if told := asked.disagreement(embedder.network):
+            self.stderr.write(told)
         missing = Image.objects.not_embedded(embedder.network).count()
         if dry_run:
             self._tell_plan(embedder, missing)
             return
         try:
-            self._embed(embedder, missing)
+            if missing:
+                with Progress(missing, "Embedding", "picture") as progress:
+                    embed_all(embedder, settings.SIMSEARCH_BATCH, progress.advance)
             if if_stale and not generations.is_behind(embedder.network):
                 self.stdout.write(f"The index is up to date ({_words(generations.active())}).")
                 return
@@ -47,7 +52,8 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
             raise CommandError("Stopped; the same command goes on where this one ended.", returncode=130) from None
-        self.stdout.write(f"Active: {_words(generation)}.")
+        state = "Active" if generation.is_active else "Kept, for another network serves by now"
+        self.stdout.write(f"{state}: {_words(generation)}.")
 
     def _roll_back(self) -> None:
         try:
@@ -59,7 +65,7 @@ class Command(BaseCommand):
     def _load(self) -> Embedder:
         try:
             # Nothing else of this process competes for the cores while pictures are embedded.
-            return load_embedder(threads=max(settings.SIMSEARCH_THREADS, os.cpu_count() or 1))
+            return load_served(threads=max(settings.SIMSEARCH_THREADS, os.cpu_count() or 1))
         except EngineError as error:
             raise CommandError(str(error)) from None
 
@@ -68,13 +74,6 @@ class Command(BaseCommand):
             f"{missing} of {Image.objects.count()} pictures would be embedded by {embedder.network} on "
             f"{embedder.device}, then a new generation built (active: {_words(generations.active())})."
         )
-
-    def _embed(self, embedder: Embedder, missing: int) -> None:
-        if not missing:
-            return
-        with Progress(missing, "Embedding", "picture") as progress:
-            while done := embed_step(embedder, settings.SIMSEARCH_BATCH):
-                progress.advance(done)
 
 
 def _words(generation: IndexGeneration | None) -> str:

@@ -1,0 +1,100 @@
+"""manage.py switch_model: let another network serve, without a gap."""
+
+import os
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from engine import models
+from engine.embedder import Embedder
+from engine.errors import EngineError
+from gallery import generations, networks
+from gallery.models import Image
+from gallery.progress import Progress
+from tasks import network
+from tasks.curate import embed_all
+from tasks.switching import SwitchError, only_one, prune, switch
+
+NICE = 10  # as the gallery's worker: searches go first
+
+
+class Command(BaseCommand):
+    help = (
+        "Let another network serve: embeds every picture and builds an index beside those in use, then changes over. "
+        "It can be stopped and run again. Without a name: says which networks there are."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("name", nargs="?", help=f"{', '.join(models.MODELS)}, or one that is kept")
+        parser.add_argument("--weights", type=Path, metavar="FILE", help="these instead of the network's own")
+        parser.add_argument(
+            "--prune", action="store_true", help="afterwards delete what is kept of the networks that do not serve"
+        )
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """From a shell: a process of its own, which lets the workers go first."""
+        os.nice(NICE)
+        super().run_from_argv(argv)
+
+    def handle(self, *, name: str | None, weights: Path | None, **options: Any) -> None:
+        if not name and not options["prune"]:
+            self._tell_networks()
+            return
+        try:
+            with only_one():
+                if name:
+                    self._switch(self._load(name, weights))
+                if options["prune"]:
+                    self._prune(keep=set())
+        except (SwitchError, EngineError, generations.BuildFailed) as error:
+            raise CommandError(str(error)) from None
+        except KeyboardInterrupt:
+            raise CommandError("Stopped; the same command goes on where this one ended.", returncode=130) from None
+
+    def _load(self, name: str, weights: Path | None) -> Embedder:
+        # With SIMSEARCH_THREADS, as the workers: on cores that these keep busy more threads wait for each other.
+        if weights is None and network.kept_weights(name).is_file():
+            return network.load(name)
+        embedder = network.load_named(name, weights)
+        try:
+            network.keep_weights(embedder)
+        except OSError as error:
+            raise CommandError(f"The weights could not be copied into the data directory: {error}.") from None
+        return embedder
+
+    def _switch(self, embedder: Embedder) -> None:
+        before = generations.served()
+        if before == embedder.network:
+            self.stdout.write(f"{before} serves already.")
+            return
+        if missing := Image.objects.not_embedded(embedder.network).count():
+            with Progress(missing, "Embedding", "picture") as progress:
+                embed_all(embedder, settings.SIMSEARCH_BATCH, progress.advance)
+        generation = switch(embedder, self.stdout.write)
+        self.stdout.write(
+            f"{embedder.network} serves {networks.embedded()[embedder.network]} pictures ({generation}); "
+            "each worker changes over between two batches."
+        )
+        if before:
+            self._prune(keep={before})
+            self.stdout.write(
+                f"Back again: manage.py switch_model {before}. Delete it: manage.py switch_model --prune."
+            )
+
+    def _prune(self, keep: set[str]) -> None:
+        deleted, spared = prune(keep)
+        for gone in sorted(deleted):
+            self.stdout.write(f"Deleted: what was kept of {gone}.")
+        for running in sorted(spared):
+            self.stdout.write(f"Kept: {running}, which a worker ran a moment ago; delete it with --prune later.")
+
+    def _tell_networks(self) -> None:
+        served, count = generations.served(), Image.objects.count()
+        self.stdout.write(
+            f"{served} serves." if served else "Nothing serves yet; manage.py build_index makes an index."
+        )
+        for known, embedded in sorted(networks.embedded().items()):
+            self.stdout.write(f"{known}: {embedded} of {count} pictures embedded.")

@@ -1,0 +1,233 @@
+"""manage.py switch_model: another network serves, and nothing that could be found is lost."""
+
+import fcntl
+import io
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from pytest_django import Settings
+
+from engine import models
+from engine.embedder import Embedder
+from gallery import generations, networks
+from gallery.models import Embedding, Image, IndexGeneration
+from tasks.curate import embed_step
+from tasks.network import kept_weights, load_served
+from tasks.switching import LOCK
+from tests.health.reports import worker as report
+from tests.tasks.conftest import add, embedder
+from tests.tasks.networks import retrained
+
+__all__ = ["embedder"]
+
+pytestmark = pytest.mark.django_db
+
+
+def switch(*options: str) -> str:
+    out = io.StringIO()
+    call_command("switch_model", *options, stdout=out)
+    return out.getvalue()
+
+
+def build_index(*options: str) -> tuple[str, str]:
+    out, errors = io.StringIO(), io.StringIO()
+    call_command("build_index", *options, stdout=out, stderr=errors)
+    return out.getvalue(), errors.getvalue()
+
+
+@pytest.fixture
+def bundled() -> str:
+    """Twelve pictures, served by the bundled network; its identity."""
+    for number in range(12):
+        add(number)
+    build_index()
+    served = generations.served()
+    assert served
+    return served
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    return retrained(tmp_path / "other.safetensors")
+
+
+def identity(weights: Path) -> str:
+    return models.identity("compact", models.checksum(weights))
+
+
+def state() -> list[object]:
+    """All that a refusal must leave as it was."""
+    kept = sorted(path.name for path in settings.WEIGHTS_ROOT.glob("[!.]*"))
+    rows = [*Embedding.objects.order_by("id").values_list("id", flat=True), *IndexGeneration.objects.values_list()]
+    return [kept, rows]
+
+
+def test_the_other_network_serves_every_picture(bundled: str, other: Path) -> None:
+    told = switch("compact", "--weights", str(other))
+    active = generations.active()
+    assert active
+    assert active.network == identity(other) != bundled
+    assert active.images == 12
+    assert f"{identity(other)} serves 12 pictures ({active})" in told
+    assert networks.embedded() == {bundled: 12, identity(other): 12}
+
+
+def test_the_next_process_loads_it_without_the_file(bundled: str, other: Path) -> None:
+    switch("compact", "--weights", str(other))
+    other_network = identity(other)
+    other.unlink()
+    assert load_served().network == other_network
+
+
+def test_going_back_embeds_and_builds_nothing(bundled: str, other: Path) -> None:
+    first = generations.active()
+    switch("compact", "--weights", str(other))
+    there = state()
+    told = switch("compact")
+    assert generations.active() == first
+    assert f"{bundled} serves" in told
+    assert [len(part) for part in state()] == [len(part) for part in there]  # type: ignore[arg-type]
+
+
+def test_one_that_is_kept_is_known_by_its_identity(bundled: str, other: Path) -> None:
+    switch("compact", "--weights", str(other))
+    switch("compact")
+    switch(identity(other))
+    assert generations.served() == identity(other)
+
+
+def test_going_back_embeds_what_was_added_since(bundled: str, other: Path) -> None:
+    switch("compact", "--weights", str(other))
+    added = add(50)
+    build_index()
+    switch("compact")
+    assert Embedding.objects.filter(image=added, network=bundled).exists()
+
+
+def test_a_damaged_index_is_not_gone_back_to(bundled: str, other: Path) -> None:
+    first = generations.active()
+    assert first
+    switch("compact", "--weights", str(other))
+    (first.directory / "ids.npy").write_bytes(b"")
+    switch("compact")
+    active = generations.active()
+    assert active
+    assert (active.network, active.images) == (bundled, 12)
+    assert active.number > first.number
+
+
+def test_what_serves_already_is_said_and_left(bundled: str) -> None:
+    before = state()
+    assert switch("compact") == f"{bundled} serves already.\n"
+    assert state() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["resnet50"], "resnet50"),
+        (["compact-000000000000-p1"], "compact-000000000000-p1"),
+        (["compact", "--weights", "/nowhere/mine.safetensors"], "/nowhere/mine.safetensors"),
+        (["vgg16", "--weights", str(models.get("compact").bundled)], "does not hold the weights of vgg16"),
+    ],
+)
+def test_what_cannot_be_loaded_is_one_line_and_changes_nothing(bundled: str, options: list[str], told: str) -> None:
+    before = state()
+    with pytest.raises(CommandError, match=told) as refused:
+        switch(*options)
+    assert "\n" not in str(refused.value)
+    assert state() == before
+
+
+def test_an_empty_gallery_is_one_clear_line(other: Path) -> None:
+    with pytest.raises(CommandError, match="no picture to index"):
+        switch("compact", "--weights", str(other))
+
+
+def test_a_change_under_way_keeps_others_out(bundled: str, other: Path) -> None:
+    with (settings.WEIGHTS_ROOT / LOCK).open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(CommandError, match="Another switch_model"):
+            switch("compact", "--weights", str(other))
+        assert f"{bundled} serves." in switch()
+    assert generations.served() == bundled
+
+
+def test_without_a_name_it_tells_the_networks(bundled: str, other: Path) -> None:
+    switch("compact", "--weights", str(other))
+    add(50)
+    lines = switch().splitlines()
+    assert lines[0] == f"{identity(other)} serves."
+    assert f"{bundled}: 12 of 13 pictures embedded." in lines
+
+
+def test_before_the_first_index_nothing_serves() -> None:
+    assert "Nothing serves yet" in switch()
+
+
+# What is kept
+
+
+def test_the_one_before_the_last_is_deleted(bundled: str, other: Path, tmp_path: Path) -> None:
+    second = retrained(tmp_path / "second.safetensors", seed=2)
+    directory = generations.active()
+    assert directory
+    switch("compact", "--weights", str(other))
+    assert f"Deleted: what was kept of {bundled}." in switch("compact", "--weights", str(second))
+    assert networks.known() == {identity(other), identity(second)}
+    assert {path.name for path in settings.WEIGHTS_ROOT.glob("[!.]*")} == {identity(other), identity(second)}
+    assert not directory.directory.exists()
+
+
+def test_prune_leaves_only_what_serves(bundled: str, other: Path) -> None:
+    switch("compact", "--weights", str(other))
+    switch("--prune")
+    assert networks.known() == {identity(other)}
+    assert generations.served() == identity(other)
+    assert Image.objects.count() == networks.embedded()[identity(other)] == 12
+
+
+def test_before_the_first_index_nothing_is_deleted(embedder: Embedder) -> None:
+    add(1)
+    embed_step(embedder, 1)
+    with pytest.raises(CommandError, match="no index yet"):
+        switch("--prune")
+    assert networks.embedded() == {embedder.network: 1}
+
+
+def test_what_a_worker_still_runs_is_not_deleted(bundled: str, other: Path) -> None:
+    switch("compact", "--weights", str(other))
+    report(network=bundled)
+    assert f"Kept: {bundled}" in switch("--prune")
+    assert networks.embedded()[bundled] == 12
+
+
+# The environment
+
+
+def test_the_environment_does_not_change_what_serves(bundled: str, other: Path, settings: Settings) -> None:
+    settings.SIMSEARCH_WEIGHTS = str(other)
+    told, warned = build_index("--if-stale")
+    assert "up to date" in told
+    assert f"manage.py switch_model compact --weights {other}" in warned
+    assert generations.served() == bundled
+
+
+def test_the_environment_says_by_what_the_first_index_is_made(other: Path, settings: Settings) -> None:
+    settings.SIMSEARCH_MODEL, settings.SIMSEARCH_WEIGHTS = "compact", str(other)
+    add(1)
+    told, warned = build_index()
+    assert f"with 1 pictures by {identity(other)}." in told
+    assert warned == ""
+    assert generations.served() == identity(other)
+
+
+def test_weights_that_are_nowhere_are_one_line_with_a_way_out(bundled: str, other: Path) -> None:
+    switch("compact", "--weights", str(other))
+    kept_weights(identity(other)).unlink()
+    with pytest.raises(CommandError, match=r"bring them to .* manage\.py switch_model compact"):
+        build_index()
+    switch("compact")
+    assert generations.served() == bundled

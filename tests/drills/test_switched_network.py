@@ -1,0 +1,195 @@
+"""Another network takes over while everybody goes on searching: no query fails, none is answered by two networks."""
+
+import itertools
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torchvision.models import get_model  # type: ignore[import-untyped]
+
+from engine import models
+from gallery import demonstration
+from tests.drills.test_way_of_a_query import drawn
+from tests.stack import ROOT, Stack, draw_gallery
+
+PER_KIND = 4
+SEARCHERS, PACE_S = 2, 0.2
+PATIENCE_S = 240
+
+
+@dataclass
+class Asked:
+    """One search by the copy of a gallery picture."""
+
+    image: str
+    at: float
+    done_at: float
+    answer: dict[str, Any]
+
+    @property
+    def network(self) -> str:
+        return str(self.answer["index"]["model"])
+
+    @property
+    def found(self) -> list[str]:
+        return [match["image"]["id"] for match in self.answer["matches"]]
+
+
+@dataclass
+class Searches:
+    """Steady searches by copies of the gallery's pictures, until the block ends."""
+
+    stack: Stack
+    copies: dict[str, bytes]
+    asked: list[Asked] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        self._over, self._turns = threading.Event(), itertools.count()
+        self._threads = [threading.Thread(target=self._run) for _ in range(SEARCHERS)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        images = list(self.copies)
+        while not self._over.wait(PACE_S):
+            try:
+                self.asked.append(self.ask(images[next(self._turns) % len(images)]))
+            except AssertionError as failure:
+                self.failures.append(str(failure))
+
+    def ask(self, image: str) -> Asked:
+        at, response = time.time(), self.stack.ask(self.copies[image], collapse="0")
+        assert response.status_code == 202, response.text
+        answer = self.stack.answer(response.json()["id"], timeout_s=PATIENCE_S)
+        assert answer["state"] == "done", answer
+        return Asked(image, at, time.time(), answer)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A system of its own, which takes as many queries as come."""
+    directory = tmp_path_factory.mktemp("switch")
+    photos = draw_gallery(directory / "photos", PER_KIND)
+    with Stack(directory, photos, SIMSEARCH_UPLOADS_PER_MINUTE="100000") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def alexnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """AlexNet with numbers by chance: its own would have to be downloaded. The same picture is still the nearest."""
+    torch.manual_seed(1)
+    path = tmp_path_factory.mktemp("weights") / "alexnet.safetensors"
+    save_file(get_model("alexnet", weights=None).state_dict(), path)
+    return path
+
+
+def start(stack: Stack, *arguments: str) -> "subprocess.Popen[str]":
+    """switch_model in a second terminal; in small steps, so that there is time to meddle."""
+    return subprocess.Popen(
+        [sys.executable, "manage.py", "switch_model", *arguments],
+        cwd=ROOT,
+        env=stack.environment | {"SIMSEARCH_BATCH": "2"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(command: "subprocess.Popen[str]") -> str:
+    told, errors = command.communicate(timeout=PATIENCE_S)
+    assert command.returncode == 0, errors
+    return told
+
+
+def embeddings(stack: Stack, network: str) -> set[int]:
+    with closing(sqlite3.connect(stack.data_dir / "simsearch.sqlite3", timeout=20)) as database:
+        return {row[0] for row in database.execute("SELECT id FROM gallery_embedding WHERE network = ?", [network])}
+
+
+def wait_until(done: Callable[[], bool], stack: Stack) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not done():
+        assert time.monotonic() < deadline, stack.output()
+        time.sleep(0.05)
+
+
+def copies(stack: Stack) -> dict[str, bytes]:
+    images = stack.client.get("/api/images").json()["images"]
+    return {image["id"]: stack.client.get(image["url"]).content for image in images}
+
+
+def longest_wait(searches: Searches, begin: float, end: float) -> float:
+    return max((asked.done_at - asked.at for asked in searches.asked if begin <= asked.at <= end), default=0)
+
+
+@pytest.mark.timeout(900)
+def test_a_switch_is_not_noticed(own: Stack, alexnet: Path, tmp_path: Path) -> None:
+    bundled = own.client.get("/readyz").json()["checks"]["index"]["network"]
+    new = models.identity("alexnet", models.checksum(alexnet))
+    asked_for = ["alexnet", "--weights", str(alexnet)]
+    added = tmp_path / "added" / "late"
+    added.mkdir(parents=True)
+    (added / "late.jpg").write_bytes(drawn(next(iter(demonstration.KINDS)), 4711))
+
+    with Searches(own, copies(own)) as searches:
+        # Killed in the middle: the embeddings so far stay, and what serves is unchanged.
+        killed = start(own, *asked_for)
+        wait_until(lambda: len(embeddings(own, new)) >= PER_KIND, own)
+        killed.send_signal(signal.SIGKILL)
+        killed.communicate()
+        half = embeddings(own, new)
+        assert searches.ask(next(iter(searches.copies))).network == bundled
+
+        # Again; meanwhile a picture comes.
+        began = time.time()
+        command = start(own, *asked_for)
+        wait_until(lambda: len(embeddings(own, new)) > len(half), own)
+        own.manage("import_images", str(added.parent)).check_returncode()
+        assert command.poll() is None, "it was over before the picture came"
+        told = finish(command)
+        switched = time.time()
+        print(f"{len(half)} embeddings before the kill; the second run took {switched - began:.1f} s\n{told}")
+        assert half < embeddings(own, new)
+        late = next(iter(own.client.get("/api/images", params={"label": "late"}).json()["images"]))
+        searches.copies[late["id"]] = (added / "late.jpg").read_bytes()
+        wait_until(lambda: sum(asked.at > switched for asked in searches.asked) >= 20, own)
+        assert searches.ask(late["id"]).found[0] == late["id"]
+
+        # And back: nothing is embedded again.
+        there, again = embeddings(own, bundled), time.time()
+        finish(start(own, "compact"))
+        back = time.time()
+        wait_until(lambda: sum(asked.at > back for asked in searches.asked) >= 20, own)
+        assert embeddings(own, bundled) == there
+        assert searches.ask(late["id"]).found[0] == late["id"]
+
+    print(
+        f"back in {back - again:.1f} s; {len(searches.asked)} searches; the longest took "
+        f"{longest_wait(searches, 0, began):.1f} s before, {longest_wait(searches, began, switched):.1f} s during, "
+        f"{longest_wait(searches, switched, again):.1f} s after the change"
+    )
+    assert searches.failures == []
+    assert {len(asked.found) for asked in searches.asked} == {10}
+    assert [asked.image for asked in searches.asked if asked.found[0] != asked.image] == []
+    assert {asked.network for asked in searches.asked} == {bundled, new}
+    assert {asked.network for asked in searches.asked if asked.done_at < began} == {bundled}
+    assert {asked.network for asked in searches.asked if switched < asked.at < again} == {new}
+    assert {asked.network for asked in searches.asked if asked.at > back} == {bundled}

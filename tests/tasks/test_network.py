@@ -1,0 +1,151 @@
+"""One process and the network that serves: it changes between two batches, and nothing mixes."""
+
+import logging
+
+import pytest
+from django.core.checks import run_checks
+from pytest_django import Settings
+
+from engine.embedder import Embedder
+from engine.errors import BadWeights
+from gallery import generations, queries, workers
+from gallery.models import Embedding, Image, Query
+from tasks import worker as process
+from tasks.answer import answer, answer_waiting
+from tasks.build import build_generation
+from tasks.curate import curate, embed_step
+from tasks.maintain import sweep
+from tasks.worker import Worker
+from tests.tasks.conftest import Ask, add
+from tests.tasks.networks import retrained
+
+
+@pytest.fixture(scope="session")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
+    weights = retrained(tmp_path_factory.mktemp("weights") / "other.safetensors")
+    return Embedder.load("compact", device="cpu", weights=weights, threads=2)
+
+
+@pytest.fixture
+def running(
+    worker: Worker, embedder: Embedder, other: Embedder, gallery: list[Image], monkeypatch: pytest.MonkeyPatch
+) -> Worker:
+    """The worker of this process, which serves by the bundled network and can load the other one."""
+    build_generation(embedder.network)
+    worker.neighbours.refresh()
+    worker.load = {network.network: network for network in (embedder, other)}.__getitem__
+    monkeypatch.setattr(process, "_current", worker)
+    return worker
+
+
+def change_to(embedder: Embedder) -> None:
+    embed_step(embedder, 100)
+    assert generations.serve(generations.newest(embedder.network) or build_generation(embedder.network))
+
+
+def titles(query: Query) -> list[str]:
+    query.refresh_from_db()
+    assert query.state == Query.State.DONE
+    return [match.image.title for match in query.matches.select_related("image")]
+
+
+def test_the_next_batch_is_of_the_network_that_serves(
+    running: Worker, embedder: Embedder, other: Embedder, ask: Ask
+) -> None:
+    before, after = ask(3), None
+    answer()
+    change_to(other)
+    after = ask(3)
+    answer()
+    assert titles(before)[0] == titles(after)[0] == "3"
+    assert (before.network, after.network) == (embedder.network, other.network)
+    assert after.generation == generations.active().number  # type: ignore[union-attr]
+    assert after.images == 16
+
+
+def test_a_change_while_a_batch_is_answered_waits_for_the_next(
+    running: Worker, embedder: Embedder, other: Embedder, ask: Ask
+) -> None:
+    """The row changes after the worker looked and before it searched."""
+    query, first = ask(3), generations.active()
+    worker = process.current()
+    change_to(other)
+    answer_waiting(worker, 32)
+    assert titles(query)[0] == "3"
+    assert (query.network, query.generation) == (embedder.network, first.number)  # type: ignore[union-attr]
+
+
+def test_back_and_forth(running: Worker, embedder: Embedder, other: Embedder, ask: Ask) -> None:
+    networks = []
+    for network in (other, embedder, other):
+        change_to(network)
+        query = ask(5)
+        answer()
+        assert titles(query)[0] == "5"
+        networks.append(query.network)
+    assert networks == [other.network, embedder.network, other.network]
+
+
+def test_more_like_this_is_asked_by_the_network_that_serves(running: Worker, other: Embedder, ask: Ask) -> None:
+    change_to(other)
+    image = Image.objects.get(title="4")
+    query = queries.ask_like(image, queries.Question(), image.created_at)
+    answer()
+    assert "4" not in titles(query)
+    assert query.network == other.network
+
+
+def test_what_is_added_after_the_change_is_embedded_by_the_network_that_serves(
+    running: Worker, other: Embedder, ask: Ask
+) -> None:
+    change_to(other)
+    added = add(40)
+    assert curate() == 1
+    assert [row.network for row in Embedding.objects.filter(image=added)] == [other.network]
+    query = ask(40)
+    answer()
+    assert titles(query)[0] == "40"
+
+
+def test_one_that_cannot_be_loaded_leaves_the_worker_with_what_it_has(
+    running: Worker, embedder: Embedder, other: Embedder, ask: Ask, caplog: pytest.LogCaptureFixture
+) -> None:
+    def lost(network: str) -> Embedder:
+        raise BadWeights(f"The weights of {network} are not here.")
+
+    running.load = lost
+    change_to(other)
+    query = ask(3)
+    with caplog.at_level(logging.ERROR):
+        answer()
+        sweep()
+    assert titles(query)[0] == "3"
+    assert query.network == embedder.network
+    assert len([record for record in caplog.records if record.levelno == logging.ERROR]) == 1
+    [report] = workers.alive()
+    assert report.network == embedder.network
+    assert report.index_problem == f"The weights of {other.network} are not here."
+    change_to(embedder)
+    sweep()
+    assert workers.alive()[0].index_problem == ""
+
+
+def test_a_worker_says_what_the_environment_asks_for_in_vain(
+    running: Worker, embedder: Embedder, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.SIMSEARCH_MODEL = "alexnet"
+    with caplog.at_level(logging.WARNING):
+        sweep()
+        sweep()
+    told = "manage.py switch_model alexnet"
+    assert len([record for record in caplog.records if told in record.message]) == 1
+    assert told in workers.alive()[0].index_problem
+
+
+def test_the_database_check_says_so_too(running: Worker, settings: Settings) -> None:
+    assert run_checks(databases=["default"]) == []
+    settings.SIMSEARCH_MODEL = "vgg16"
+    [warning] = run_checks(databases=["default"])
+    assert warning.id == "simsearch.W001"
+    assert "manage.py switch_model vgg16" in warning.msg
+    assert run_checks() == []  # the plain check asks no database
