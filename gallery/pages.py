@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.utils.timesince import timesince
 
-from gallery.errors import Refusal
+from gallery.errors import OUTCOME, Refusal
 from gallery.forms import UploadForm
 
 
@@ -24,7 +24,8 @@ def with_upload_form(context: dict[str, Any]) -> dict[str, Any]:
 def refuse(request: HttpRequest, refusal: Refusal) -> HttpResponse:
     """The answer to a request that is turned down, with the refusal's status and headers."""
     if request.path.startswith("/api/"):
-        return error_json(refusal)
+        return error_json(request, refusal)
+    request.META[OUTCOME] = refusal.code
     context = with_upload_form({"error": refusal.message})
     response = render(request, "gallery/home.html", context, status=refusal.status)
     for name, value in refusal.headers.items():
@@ -32,7 +33,8 @@ def refuse(request: HttpRequest, refusal: Refusal) -> HttpResponse:
     return response
 
 
-def error_json(refusal: Refusal) -> JsonResponse:
+def error_json(request: HttpRequest, refusal: Refusal) -> JsonResponse:
+    request.META[OUTCOME] = refusal.code
     body = {"error": {"code": refusal.code, "message": refusal.message}}
     return JsonResponse(body, status=refusal.status, headers=refusal.headers)
 
@@ -40,5 +42,5 @@ def error_json(refusal: Refusal) -> JsonResponse:
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler404."""
     if request.path.startswith("/api/"):
-        return error_json(Refusal("not_found", "There is nothing at this address."))
+        return error_json(request, Refusal("not_found", "There is nothing at this address."))
     return render(request, "gallery/not_found.html", status=404)

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from celery.signals import celeryd_after_setup, worker_process_init
+from celery.signals import celeryd_after_setup, worker_process_init, worker_process_shutdown
 from django.conf import settings
 
 from engine.embedder import Embedder
 from engine.errors import EngineError
-from gallery import doorbell, owners, recall, workers
+from gallery import counters, doorbell, owners, recall, workers
 from tasks.neighbours import Neighbours
 
 logger = logging.getLogger(__name__)
@@ -98,7 +98,14 @@ def start(**_: object) -> None:
         logger.critical("simsearch: this worker cannot start: %s", error)
         os.kill(os.getppid(), signal.SIGTERM)  # a child that ended by itself would be replaced, for ever
         return
+    counters.SENDER.start()
     if _answers_queries:
         worker.embedder.warm_up(settings.SIMSEARCH_BATCH)
         worker.neighbours.refresh()
         worker.report()
+
+
+@worker_process_shutdown.connect
+def end(**_: object) -> None:
+    # Celery ends a child without Python's own exit handlers.
+    counters.SENDER.send_last()
