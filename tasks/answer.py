@@ -40,8 +40,8 @@ def answer_waiting(worker: Worker, batch: int) -> int:
     try:
         _answer(worker, claim, told)
     except Exception as error:
-        told.broke(error)
         queries.give_back(claim.token)
+        told.broke(error)
         raise
     finally:
         # The rest must not depend on its own doorbells: Redis may have lost them.
