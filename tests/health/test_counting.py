@@ -8,7 +8,7 @@ from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import Settings
 
-from gallery import counters
+from gallery import counters, workers
 from tests import fresh
 from tests.stack import free_port
 
@@ -87,7 +87,7 @@ def test_what_is_counted_while_redis_is_away_is_told_later(settings: Settings, r
 def test_an_emptied_redis_starts_at_zero() -> None:
     counters.BROKEN_BATCHES.inc()
     counters.SENDER.send()
-    with counters.workers.connect() as client:
+    with workers.connect() as client:
         client.flushall()
     counters.BROKEN_BATCHES.inc(3)
     counters.SENDER.send()

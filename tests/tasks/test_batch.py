@@ -40,9 +40,8 @@ def test_a_batch_is_one_line(worker: Worker, gallery: list[Image], ask: Ask, cap
     gone.picture_path.unlink()
     caplog.set_level(logging.INFO)
     answer_waiting(worker, 32)
-    told = line(caplog)
-    assert told.levelno == logging.INFO
-    told = told.__dict__
+    assert line(caplog).levelno == logging.INFO
+    told = line(caplog).__dict__
     assert (told["size"], told["done"], told["failed"]) == (3, 1, {"unsupported_format": 1, "gone": 1})
     assert (told["device"], told["generation"]) == (worker.embedder.device, None)
     assert told["ms"].keys() == STAGES
