@@ -25,7 +25,20 @@ max_requests_jitter = 4_000
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 
 errorlog = "-"
-accesslog = os.environ.get("SIMSEARCH_ACCESS_LOG") or None
-access_log_format = '%(h)s %(t)s "%(r)s" %(s)s %(b)s %(M)sms'
+# No access log: it has the paths of queries, which are secrets. Django logs each request (gallery/middleware.py).
+if os.environ.get("LOG_FORMAT") == "json":
+    logconfig_dict = {
+        "root": {"handlers": []},
+        "loggers": {"gunicorn.error": {"level": "INFO", "handlers": ["error_console"], "propagate": False}},
+        # As in simsearch/logs.py, which the master must not import: a reload would then go on with the old code.
+        "formatters": {
+            "generic": {
+                "()": "pythonjsonlogger.json.JsonFormatter",
+                "fmt": ["levelname", "name", "message"],
+                "rename_fields": {"levelname": "level", "name": "logger"},
+                "timestamp": "time",
+            }
+        },
+    }
 # Nothing talks to it, and its default place is in the home directory, shared by every installation.
 control_socket_disable = True

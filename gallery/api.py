@@ -200,29 +200,29 @@ def _image(image: models.Image) -> dict[str, Any]:
 
 @api.exception_handler(Refusal)
 def _refused(request: HttpRequest, refusal: Refusal) -> HttpResponse:
-    return error_json(refusal)
+    return error_json(request, refusal)
 
 
 @api.exception_handler(Http404)
 def _not_found(request: HttpRequest, error: Http404) -> HttpResponse:
-    return error_json(Refusal("not_found", "There is nothing at this address."))
+    return error_json(request, Refusal("not_found", "There is nothing at this address."))
 
 
 @api.exception_handler(ValidationError)
 def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
     told = "; ".join(f"{entry['loc'][-1]}: {entry['msg']}" for entry in error.errors)
-    return error_json(Refusal("invalid", told))
+    return error_json(request, Refusal("invalid", told))
 
 
 @api.exception_handler(MultiPartParserError)
 @api.exception_handler(SuspiciousOperation)
 def _unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
-    return error_json(Refusal("invalid", "The request cannot be read; send a multipart form."))
+    return error_json(request, Refusal("invalid", "The request cannot be read; send a multipart form."))
 
 
 @api.exception_handler(HttpError)
 def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
-    return error_json(Refusal("invalid", str(error)))
+    return error_json(request, Refusal("invalid", str(error)))
 
 
 @api.exception_handler(OperationalError)

@@ -6,6 +6,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from gallery import queries, throttle, uploads
+from gallery.errors import OUTCOME
 from gallery.middleware import RECEIVED_AT
 from gallery.models import Image, Query
 from gallery.queries import Question
@@ -18,13 +19,17 @@ FIRST_POLL_MS, LAST_POLL_MS = 150, 2000
 def ask_with_file(request: HttpRequest, file: Readable, question: Question) -> Query:
     """Raises Refusal with one of the upload codes, `throttled`, `busy` or `no_space`."""
     throttle.check(_client(request))
-    return queries.ask(uploads.accept(file), question, _received_at(request))
+    query = queries.ask(uploads.accept(file), question, _received_at(request))
+    request.META[OUTCOME] = "accepted"
+    return query
 
 
 def ask_like(request: HttpRequest, image: Image, question: Question) -> Query:
     """Raises Refusal `throttled` or `busy`."""
     throttle.check(_client(request))
-    return queries.ask_like(image, question, _received_at(request))
+    query = queries.ask_like(image, question, _received_at(request))
+    request.META[OUTCOME] = "accepted"
+    return query
 
 
 def poll_after_ms(query: Query) -> int:

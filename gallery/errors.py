@@ -1,5 +1,7 @@
 """Refusals: what a person or a program asked for and does not get, with the code and status of the API."""
 
+OUTCOME = "simsearch.outcome"  # a key of request.META: "accepted", or the code of the refusal that was answered
+
 STATUS_OF_CODE = {
     "empty": 422,
     "too_large": 413,

@@ -1,31 +1,43 @@
 """Prometheus text, read off the database and Redis at each scrape: the same from whichever process answers."""
 
+import ipaddress
 from collections.abc import Iterator
 
 import redis
+from django.conf import settings
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gallery import generations, queries, recall, workers
-from gallery.models import Embedding, Image, Query
+from gallery import counters, generations, queries, recall, workers
+from gallery.models import Embedding, Image, IndexGeneration, Query
+
+# Whoever sits between us and the client adds one of these.
+PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 
 
 class SystemCollector(Collector):
-    """What the rows say now."""
+    """What the rows say now, and what all processes have counted."""
 
     def collect(self) -> Iterator[Metric]:
+        active = generations.active()
         yield self._queries()
         yield _gauge("simsearch_oldest_waiting_seconds", "Age of the oldest waiting query", queries.oldest_waiting_s())
         yield self._images()
         yield _gauge("simsearch_embeddings", "Stored embeddings", Embedding.objects.count())
+        if active:
+            yield from self._index(active)
         try:
-            yield from self._index()
+            if active:
+                yield from self._live_recall(active)
             yield from self._workers()
+            yield from counters.totals()
         except (redis.RedisError, OSError):
             yield _gauge("simsearch_redis_up", "Whether Redis answers", 0)
         else:
@@ -45,12 +57,11 @@ class SystemCollector(Collector):
         metric.add_metric(["hidden"], hidden)
         return metric
 
-    def _index(self) -> Iterator[Metric]:
-        active = generations.active()
-        if active is None:
-            return
+    def _index(self, active: IndexGeneration) -> Iterator[Metric]:
         yield _gauge("simsearch_index_generation", "Number of the active index generation", active.number)
         yield _gauge("simsearch_index_images", "Pictures in the active index generation", active.images)
+        newer = generations.newer_than(active, active.network)
+        yield _gauge("simsearch_index_newer_embeddings", "Embeddings that came after it", newer)
         age_s = (timezone.now() - active.created_at).total_seconds()
         yield _gauge("simsearch_index_age_seconds", "Age of the active index generation", age_s)
         measured, target = active.manifest.get("recall"), active.manifest.get("recall_target")
@@ -59,6 +70,8 @@ class SystemCollector(Collector):
         if measured is not None and target is not None:
             yield _gauge("simsearch_index_recall_target", "Recall@10 that was asked for", target)
             yield _gauge("simsearch_index_meets_target", "1 when it reaches that", measured >= target)
+
+    def _live_recall(self, active: IndexGeneration) -> Iterator[Metric]:
         live = recall.measured(active.number)
         if live is not None:
             yield _gauge("simsearch_live_recall", "Recall@10 of a sample of real searches", live)
@@ -69,6 +82,8 @@ class SystemCollector(Collector):
         for device, model in sorted({(entry.device, entry.model) for entry in alive}):
             metric.add_metric([device, model], sum((e.device, e.model) == (device, model) for e in alive))
         yield metric
+        problems = sum(bool(entry.index_problem) for entry in alive)
+        yield _gauge("simsearch_index_problem_workers", "Search workers that have no index to search", problems)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
@@ -80,5 +95,36 @@ REGISTRY.register(SystemCollector())
 
 
 @require_safe
+@never_cache
 def metrics(request: HttpRequest) -> HttpResponse:
+    """For whoever knows SIMSEARCH_METRICS_TOKEN, or from this machine where there is none; and for the staff."""
+    if not (_is_scraper(request) or request.user.is_staff):
+        return _refuse()
     return HttpResponse(generate_latest(REGISTRY), content_type=CONTENT_TYPE_LATEST)
+
+
+def _is_scraper(request: HttpRequest) -> bool:
+    token = settings.SIMSEARCH_METRICS_TOKEN
+    if token:
+        return constant_time_compare(request.headers.get("Authorization", ""), f"Bearer {token}")
+    # Behind a proxy on this machine everybody seems to come from it.
+    return _is_loopback(request.META.get("REMOTE_ADDR", "")) and not any(
+        name in request.headers for name in PROXY_HEADERS
+    )
+
+
+def _is_loopback(text: str) -> bool:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:  # a socket has no address
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def _refuse() -> HttpResponse:
+    if settings.SIMSEARCH_METRICS_TOKEN:
+        headers = {"WWW-Authenticate": 'Bearer realm="metrics"'}
+        return HttpResponse("Send the metrics token.\n", "text/plain", status=401, headers=headers)
+    told = "Only this machine may ask, because no SIMSEARCH_METRICS_TOKEN is set.\n"
+    return HttpResponse(told, "text/plain", status=403)

@@ -1,5 +1,10 @@
-"""The first to see a request (when it came, is its body too large to be read at all), and the last to see an error."""
+"""The first to see a request: when it came, and whether its body is too large to be read at all.
 
+And the last to see its error, and its answer: one line in the log and one count for each.
+"""
+
+import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -7,15 +12,55 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 
-from gallery.errors import Refusal
+from gallery import counters
+from gallery.errors import OUTCOME, Refusal
 from gallery.pages import database_away, refuse
 from gallery.persistence import AWAY
 
+logger = logging.getLogger(__name__)
+
 RECEIVED_AT = "simsearch.received_at"  # a key of request.META
+METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
+ASKING_VIEWS = {"home", "more_like", "api-1:ask"}  # what is posted there is a question
 
 CHUNK_BYTES = 2**16
 # A client reads no answer before it has sent its body, so a refused body is read to its end, within reason.
 DRAIN_BYTES = 2**26
+
+
+class RequestLogMiddleware:
+    """Logs and counts requests by the name of their view: a path may be the secret link of somebody's query."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        counters.SENDER.start()
+        start = time.perf_counter()
+        response = self.get_response(request)
+        _tell(request, response, time.perf_counter() - start)
+        return response
+
+
+def _tell(request: HttpRequest, response: HttpResponseBase, took_s: float) -> None:
+    # A client may invent methods and paths; the labels must stay few.
+    method = request.method if request.method in METHODS else "other"
+    view, status = _view(request), response.status_code
+    outcome = request.META.get(OUTCOME, "error" if status >= 400 else "")
+    counters.HTTP_REQUESTS.labels(method, view, str(status)).inc()
+    counters.HTTP_SECONDS.labels(view).observe(took_s)
+    if method == "POST" and view in ASKING_VIEWS and outcome:
+        counters.UPLOADS.labels(outcome).inc()
+    fields = {"event": "request", "method": method, "view": view, "status": status, "ms": round(took_s * 1000, 1)}
+    logger.info(
+        "%s %s %s %s %.1f ms", method, view, status, outcome or "ok", took_s * 1000, extra=fields | {"outcome": outcome}
+    )
+
+
+def _view(request: HttpRequest) -> str:
+    if request.resolver_match:
+        return request.resolver_match.view_name
+    return "static" if request.path_info.startswith(settings.STATIC_URL) else "unresolved"
 
 
 class UploadLimitMiddleware:

@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.utils.timesince import timesince
 
-from gallery.errors import Refusal
+from gallery.errors import OUTCOME, Refusal
 from gallery.forms import UploadForm
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,8 @@ def with_upload_form(context: dict[str, Any]) -> dict[str, Any]:
 def refuse(request: HttpRequest, refusal: Refusal) -> HttpResponse:
     """The answer to a request that is turned down, with the refusal's status and headers."""
     if request.path.startswith("/api/"):
-        return error_json(refusal)
+        return error_json(request, refusal)
+    request.META[OUTCOME] = refusal.code
     context = with_upload_form({"error": refusal.message})
     response = render(request, "gallery/home.html", context, status=refusal.status)
     for name, value in refusal.headers.items():
@@ -35,7 +36,8 @@ def refuse(request: HttpRequest, refusal: Refusal) -> HttpResponse:
     return response
 
 
-def error_json(refusal: Refusal) -> JsonResponse:
+def error_json(request: HttpRequest, refusal: Refusal) -> JsonResponse:
+    request.META[OUTCOME] = refusal.code
     body = {"error": {"code": refusal.code, "message": refusal.message}}
     return JsonResponse(body, status=refusal.status, headers=refusal.headers)
 
@@ -49,5 +51,5 @@ def database_away(request: HttpRequest, error: Exception) -> HttpResponse:
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler404."""
     if request.path.startswith("/api/"):
-        return error_json(Refusal("not_found", "There is nothing at this address."))
+        return error_json(request, Refusal("not_found", "There is nothing at this address."))
     return render(request, "gallery/not_found.html", status=404)

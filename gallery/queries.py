@@ -14,7 +14,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from gallery import doorbell, files, owners
+from gallery import counters, doorbell, files, owners
 from gallery.errors import Refusal
 from gallery.models import Image, Match, Query
 from gallery.persistence import persist
@@ -160,6 +160,7 @@ def _finish(token: uuid.UUID, answers: dict[Query, Answer]) -> int:
     with transaction.atomic():
         finished = [query for query, answer in answers.items() if _done(query, token, answer)]
         _write_matches({query: answers[query].matches for query in finished})
+    counters.ANSWERS.labels("done", "").inc(len(finished))
     return len(finished)
 
 
@@ -167,18 +168,19 @@ def _done(query: Query, token: uuid.UUID, answer: Answer) -> bool:
     now = timezone.now()
     timings = query.timings_ms | answer.timings_ms | {"total": _ms(now - query.created_at)}
     owned = Query.objects.filter(id=query.pk, state=RUNNING, claim=token)
-    return bool(
-        owned.update(
-            state=DONE,
-            finished_at=now,
-            claim=None,
-            lease_until=None,
-            generation=answer.generation,
-            network=answer.network,
-            images=answer.images,
-            timings_ms=timings,
-        )
+    done = owned.update(
+        state=DONE,
+        finished_at=now,
+        claim=None,
+        lease_until=None,
+        generation=answer.generation,
+        network=answer.network,
+        images=answer.images,
+        timings_ms=timings,
     )
+    if done:
+        query.timings_ms = timings
+    return bool(done)
 
 
 def _write_matches(matches: dict[Query, Sequence[Found]]) -> None:
@@ -264,9 +266,11 @@ def delete(queries: Iterable[Query]) -> int:
 
 
 def _fail(rows: "QuerySet[Query]", code: str, reason: str) -> int:
-    return rows.update(
+    failed = rows.update(
         state=FAILED, error_code=code, error=reason, finished_at=timezone.now(), claim=None, lease_until=None
     )
+    counters.ANSWERS.labels("failed", code).inc(failed)
+    return failed
 
 
 def _ms(span: timedelta) -> float:

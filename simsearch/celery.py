@@ -1,9 +1,11 @@
 """The Celery application; the tasks themselves are in `tasks/` and are named as text everywhere else."""
 
 import os
+from logging.config import dictConfig
 
 from celery import Celery
-from celery.signals import task_prerun
+from celery.signals import setup_logging, task_prerun
+from django.conf import settings
 from django.db import close_old_connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "simsearch.settings")
@@ -16,3 +18,9 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 def renew_connections(**_: object) -> None:
     """As before a request: a connection that is old, or died with its server, is replaced."""
     close_old_connections()
+
+
+@setup_logging.connect
+def log_as_everybody_does(**_: object) -> None:
+    """Celery has formats of its own, and takes them unless somebody is connected here."""
+    dictConfig(settings.LOGGING)

@@ -2,6 +2,7 @@
 
 import django_stubs_ext
 
+from simsearch import logs
 from simsearch.databases import configured
 from simsearch.env import DATA_DIR, broker_url, env
 
@@ -30,6 +31,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "gallery.middleware.RequestLogMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "gallery.middleware.UploadLimitMiddleware",  # before CSRF, whose check reads the whole body
@@ -152,11 +154,10 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
-    "loggers": {"django.server": {"handlers": ["console"], "propagate": False}},
-}
+# --- Watching over it ---------------------------------------------------------------------------------------
+
+LOGGING = logs.configuration(env.str("LOG_FORMAT", default="line"), env.str("LOG_LEVEL", default="INFO"))
+# Without it /metrics answers this machine alone. From a file it comes with the end of its line.
+SIMSEARCH_METRICS_TOKEN = env.str("SIMSEARCH_METRICS_TOKEN", default="").strip()
+# Prometheus asks on this machine or in its network, past whatever ends https.
+SECURE_REDIRECT_EXEMPT = ["^metrics$"]

@@ -1,10 +1,7 @@
 """claim -> decode -> embed -> search -> finish, for all waiting queries that fit into one batch."""
 
-import logging
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
@@ -21,11 +18,10 @@ from gallery.models import Embedding, Query
 from gallery.persistence import AWAY
 from gallery.queries import Answer, Claim
 from tasks import worker as workers
+from tasks.batch import Batch
 from tasks.neighbours import Wanted
 from tasks.newer import Vectors, to_vectors
 from tasks.worker import Worker
-
-logger = logging.getLogger(__name__)
 
 DECODE_THREADS = 2  # Pillow lets go of the interpreter lock while it decodes
 
@@ -41,10 +37,12 @@ def answer_waiting(worker: Worker, batch: int) -> int:
     claim = queries.claim(batch)
     if not claim.queries:
         return 0
+    told = Batch(worker, len(claim.queries))
     try:
-        _answer(worker, claim)
-    except Exception:
+        _answer(worker, claim, told)
+    except Exception as error:
         queries.give_back(claim.token)
+        told.broke(error)
         raise
     finally:
         # The rest must not depend on its own doorbells: Redis may have lost them.
@@ -53,41 +51,28 @@ def answer_waiting(worker: Worker, batch: int) -> int:
     return len(claim.queries)
 
 
-@dataclass
-class Stages:
-    """How long each stage of a batch took, in ms."""
-
-    ms: dict[str, float] = field(default_factory=dict)
-    _last: float = field(default_factory=time.perf_counter)
-
-    def end(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.ms[stage] = round((now - self._last) * 1000, 1)
-        self._last = now
-
-
-def _answer(worker: Worker, claim: Claim) -> None:
-    stages = Stages()
-    prepared = _prepare(worker.embedder, claim)
-    stages.end("decode")
+def _answer(worker: Worker, claim: Claim, told: Batch) -> None:
+    prepared = _prepare(worker.embedder, claim, told)
+    told.end("decode")
     vectors = _embed(worker.embedder, prepared)
-    stages.end("embed")
+    told.end("embed")
     asked = list(prepared)
     worker.neighbours.refresh()
     found = worker.neighbours.search(vectors, [_wanted(query) for query in asked])
-    stages.end("search")
+    told.end("search")
     answers = {
         query: Answer(
             matches=matches,
             images=worker.neighbours.images,
             network=worker.embedder.network,
             generation=worker.neighbours.generation,
-            timings_ms=_waited(query) | stages.ms,
+            timings_ms=_waited(query) | told.ms,
         )
         for query, matches in zip(asked, found, strict=True)
     }
-    queries.finish(claim.token, answers)
-    logger.info("answered %d of %d claimed: %s", len(answers), len(claim.queries), stages.ms)
+    done = queries.finish(claim.token, answers)
+    told.end("finish")
+    told.answered(done, asked)
 
 
 def _wanted(query: Query) -> Wanted:
@@ -107,13 +92,13 @@ def _waited(query: Query) -> dict[str, float]:
 Prepared = torch.Tensor | Vectors  # a picture for the network, or an embedding that is there already
 
 
-def _prepare(embedder: Embedder, claim: Claim) -> dict[Query, Prepared]:
+def _prepare(embedder: Embedder, claim: Claim, told: Batch) -> dict[Query, Prepared]:
     """Decode every picture of the batch; a bad one fails alone and is left out."""
     known = _known(embedder.network, claim.queries)
     prepared: dict[Query, Prepared] = {}
     for query, result in zip(claim.queries, _decode_all(embedder, claim.queries, known), strict=True):
         if isinstance(result, BadImage):
-            queries.fail(claim.token, query, result.code, str(result))
+            told.failed[result.code] += queries.fail(claim.token, query, result.code, str(result))
         else:
             prepared[query] = result
     return prepared

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis
-from celery.signals import celeryd_after_setup, worker_process_init
+from celery.signals import celeryd_after_setup, worker_process_init, worker_process_shutdown
 from django.conf import settings
 from django.db import connections
 
 from engine.embedder import Embedder
 from engine.errors import EngineError
-from gallery import doorbell, generations, owners, recall, workers
+from gallery import counters, doorbell, generations, owners, recall, workers
 from tasks import asked, network
 from tasks.neighbours import Neighbours
 
@@ -123,8 +123,15 @@ def start(**_: object) -> None:
         logger.critical("simsearch: this worker cannot start: %s", error)
         os.kill(os.getppid(), signal.SIGTERM)  # a child that ended by itself would be replaced, for ever
         return
+    counters.SENDER.start()
     if _answers_queries:
         worker.embedder.warm_up(settings.SIMSEARCH_BATCH)
         worker.neighbours.refresh()
         worker.report()
         connections.close_all()  # Celery's own start of a child, after ours, would close it less gently
+
+
+@worker_process_shutdown.connect
+def end(**_: object) -> None:
+    # Celery ends a child without Python's own exit handlers.
+    counters.SENDER.send_last()

@@ -12,15 +12,19 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def run(script: str, data_dir: Path, **environment: str) -> str:
     """What the script prints."""
-    finished = subprocess.run(
-        [sys.executable, "-c", script],
+    finished = python("-c", script, data_dir=data_dir, **environment)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def python(*arguments: str, data_dir: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
         cwd=ROOT,
         env=os.environ | {"SIMSEARCH_DATA_DIR": str(data_dir)} | own_database() | environment,
         capture_output=True,
         text=True,
     )
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout
 
 
 # The start of a script: the application that gunicorn serves, and a visitor who talks to it.

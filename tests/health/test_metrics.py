@@ -1,11 +1,14 @@
 """GET /metrics: Prometheus text."""
 
+import socket
+import time
+
 import pytest
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import Settings
 
-from gallery import generations, queries
+from gallery import counters, generations, queries
 from gallery.models import Embedding, Query
 from tests.gallery.rows import add_image, ago, ask, finished
 from tests.health.reports import worker
@@ -15,7 +18,8 @@ pytestmark = pytest.mark.django_db
 
 
 def scrape(client: Client) -> dict[str, float]:
-    """Each sample, written as Prometheus writes it, with its value."""
+    """Each sample, as its name and the values of its labels in the order of their names, with its value."""
+    counters.SENDER.send_last()  # not only once a second
     response = client.get("/metrics")
     assert response.status_code == 200
     assert response["Content-Type"].startswith("text/plain")
@@ -28,7 +32,9 @@ def scrape(client: Client) -> dict[str, float]:
 
 
 def test_an_empty_system_has_its_zeros(client: Client) -> None:
-    assert scrape(client) == {
+    told = scrape(client)
+    counted = ("simsearch_uploads", "simsearch_answers", "simsearch_b", "simsearch_stage", "simsearch_http")
+    assert {name: value for name, value in told.items() if not name.startswith(counted)} == {
         "simsearch_queries waiting": 0,
         "simsearch_queries running": 0,
         "simsearch_queries done": 0,
@@ -37,6 +43,7 @@ def test_an_empty_system_has_its_zeros(client: Client) -> None:
         "simsearch_images visible": 0,
         "simsearch_images hidden": 0,
         "simsearch_embeddings": 0,
+        "simsearch_index_problem_workers": 0,
         "simsearch_redis_up": 1,
     }
 
@@ -63,11 +70,15 @@ def test_the_gallery_is_counted(client: Client) -> None:
 
 def test_the_active_index_is_described(client: Client) -> None:
     generation = generations.start("compact")
-    generations.activate(generation, images=7, last_embedding=7, manifest={"recall": 0.99})
+    old = Embedding.objects.create(image=add_image(1), network="compact", vector=b"")
+    Embedding.objects.create(image=add_image(2), network="compact", vector=b"")
+    Embedding.objects.create(image=add_image(3), network="alexnet", vector=b"")
+    generations.activate(generation, images=7, last_embedding=old.pk, manifest={"recall": 0.99})
     told = scrape(client)
     assert told["simsearch_index_generation"] == generation.number
     assert told["simsearch_index_images"] == 7
     assert told["simsearch_index_recall"] == 0.99
+    assert told["simsearch_index_newer_embeddings"] == 1
     assert told["simsearch_index_age_seconds"] == pytest.approx(0, abs=5)
 
 
@@ -80,6 +91,25 @@ def test_workers_are_counted_by_device(client: Client) -> None:
     assert (told["simsearch_workers cpu compact"], told["simsearch_workers cuda:0 compact"]) == (2, 1)
 
 
+def test_workers_that_cannot_use_the_index_are_counted(client: Client) -> None:
+    worker("one")
+    worker("two", index_problem="The index was made by another network.")
+    assert scrape(client)["simsearch_index_problem_workers"] == 1
+
+
 def test_a_scrape_works_without_redis(client: Client, settings: Settings) -> None:
+    generations.activate(generations.start("compact"), images=7, last_embedding=7, manifest={"recall": 0.99})
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
-    assert scrape(client)["simsearch_redis_up"] == 0
+    told = scrape(client)
+    assert (told["simsearch_redis_up"], told["simsearch_index_recall"]) == (0, 0.99)
+
+
+def test_a_silent_redis_costs_a_scrape_one_time_out(client: Client, settings: Settings) -> None:
+    generations.activate(generations.start("compact"), images=7, last_embedding=7, manifest={"recall": 0.99})
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:
+        settings.REDIS_URL = f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
+        start = time.monotonic()
+        response = client.get("/metrics")
+        took_s = time.monotonic() - start
+    assert b"simsearch_redis_up 0.0" in response.content
+    assert took_s < 2 * settings.REDIS_TIMEOUT_S

@@ -130,6 +130,7 @@ class BrokenEmbedder:
 
     def __init__(self, embedder: Embedder) -> None:
         self.network, self.at_least_px, self.prepare = embedder.network, embedder.at_least_px, embedder.prepare
+        self.device = embedder.device
 
     def embed_prepared(self, prepared: object) -> None:
         raise RuntimeError("the network is broken")

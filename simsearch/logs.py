@@ -1,0 +1,48 @@
+"""The log: one line per event on standard error, to read (`line`) or for a collector (`json`)."""
+
+import logging
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+LINE = {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}
+JSON = {
+    "()": "pythonjsonlogger.json.JsonFormatter",
+    "fmt": ["levelname", "name", "message"],
+    "rename_fields": {"levelname": "level", "name": "logger"},
+    "timestamp": "time",
+}
+FORMATS = {"line": LINE, "json": JSON}
+
+
+class NoPaths(logging.Filter):
+    """Takes the path out of what Django says about a request: it may be the secret link of somebody's query."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if hasattr(record, "request") and isinstance(record.args, tuple):
+            record.args = tuple("(path)" if str(arg).startswith("/") else arg for arg in record.args)
+        record.__dict__.pop("request", None)
+        return True
+
+
+def configuration(form: str, level: str) -> dict[str, Any]:
+    """Django's LOGGING. Raises ImproperlyConfigured when there is no such format."""
+    if form not in FORMATS:
+        raise ImproperlyConfigured(f"LOG_FORMAT is {form!r}; it can be {' or '.join(FORMATS)}.")
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {"no_paths": {"()": NoPaths}},
+        "formatters": {form: FORMATS[form]},
+        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": form, "filters": ["no_paths"]}},
+        "root": {"handlers": ["console"], "level": level},
+        "loggers": {
+            "django.server": {"handlers": ["console"], "propagate": False},
+            # Our own line per request says all that a 4xx has to say.
+            "django.request": {"level": "ERROR"},
+            # Three lines per doorbell, also of those that find nothing to do; a batch has our own line.
+            "celery.worker.strategy": {"level": "WARNING"},
+            "celery.app.trace": {"level": "WARNING"},
+            "celery.beat": {"level": "WARNING"},
+        },
+    }

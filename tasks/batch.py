@@ -1,0 +1,64 @@
+"""What is told of one batch: counts for `/metrics` and one line in the log."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from gallery import counters
+from gallery.models import Query
+from tasks.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Batch:
+    """One run: how many queries it claimed, how long each of its stages took (in ms), what became of them."""
+
+    worker: Worker
+    size: int
+    ms: dict[str, float] = field(default_factory=dict)
+    failed: Counter[str] = field(default_factory=Counter)  # by code
+    _last: float = field(default_factory=time.perf_counter)
+
+    def end(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.ms[stage] = round((now - self._last) * 1000, 1)
+        self._last = now
+
+    def answered(self, done: int, asked: Iterable[Query]) -> None:
+        """The run came to its end with `done` answers; those of `asked` that it still owned know their total time."""
+        counters.BATCH_SIZE.observe(self.size)
+        for stage, ms in self.ms.items():
+            counters.STAGE_SECONDS.labels(stage).observe(ms / 1000)
+        timings_ms = [query.timings_ms for query in asked if "total" in query.timings_ms]
+        for stage in counters.STAGES_OF_QUERY:
+            seconds = counters.STAGE_SECONDS.labels(stage)
+            for timings in timings_ms:
+                seconds.observe(timings[stage] / 1000)
+        self._log(done=done)
+
+    def broke(self, error: Exception) -> None:
+        """The run ended in an exception; Celery logs its traceback."""
+        counters.BATCH_SIZE.observe(self.size)
+        counters.BROKEN_BATCHES.inc()
+        self._log(done=0, exception=type(error).__name__)
+
+    def _log(self, done: int, exception: str = "") -> None:
+        device, generation = self.worker.embedder.device, self.worker.neighbours.generation
+        ended = exception or f"{done} done" + "".join(f", {count} {code}" for code, count in self.failed.items())
+        stages = " ".join(f"{stage} {ms} ms" for stage, ms in self.ms.items())
+        fields = {"size": self.size, "done": done, "failed": dict(self.failed), "ms": self.ms}
+        fields |= {"event": "batch", "device": device, "generation": generation}
+        logger.log(
+            logging.ERROR if exception else logging.INFO,
+            "batch of %d: %s; %s; %s, generation %s",
+            self.size,
+            ended,
+            stages,
+            device,
+            generation,
+            extra=fields | ({"exception": exception} if exception else {}),
+        )

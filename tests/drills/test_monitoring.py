@@ -1,0 +1,148 @@
+"""A running system under watch: what Prometheus and Grafana ask for is there after one upload; the log is JSON."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.engine.pictures import encoded, scene
+from tests.monitoring.promtool import ALERTS, DASHBOARD, promtool
+from tests.stack import Stack
+
+TOKEN = "a-token-for-tests"
+# Recall is measured where the index is approximate: more embeddings than anybody wants to draw pictures for.
+CROWD = """
+from gallery.models import Embedding
+from tests.engine.galleries import make_vectors
+
+network = Embedding.objects.earliest("id").network
+Embedding.objects.bulk_create(
+    Embedding(image_id=f"{n:064x}", network=network, vector=vector.tobytes())
+    for n, vector in enumerate(make_vectors(1500).astype("<f2"))
+)
+"""
+SUFFIXES = ("_total", "_bucket", "_sum", "_count")
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A system with an approximate index, whose recall can be measured, after one good upload."""
+    directory = tmp_path_factory.mktemp("watched")
+    # One child: the sweep that checks recall is then taken by the process that searched.
+    with Stack(directory, LOG_FORMAT="json", SIMSEARCH_METRICS_TOKEN=TOKEN, SIMSEARCH_SEARCH_CHILDREN="1") as stack:
+        for command in (["shell", "-c", CROWD], ["build_index", "--method", "annoy"]):
+            done = stack.manage(*command)
+            assert done.returncode == 0, done.stderr
+        accepted = stack.ask(encoded(scene(), "JPEG"))
+        assert stack.answer(accepted.json()["id"])["state"] == "done"
+        yield stack
+
+
+def scrape(stack: Stack) -> httpx.Response:
+    return stack.client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+
+
+def samples(stack: Stack, *, wanted: set[str]) -> dict[str, float]:
+    """The samples, once all of the wanted names are among them: the workers tell every second and every sweep."""
+    deadline = time.monotonic() + 60
+    while True:
+        lines = [line for line in scrape(stack).text.splitlines() if line and not line.startswith("#")]
+        told = {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines}
+        missing = wanted - {name.partition("{")[0] for name in told}
+        if not missing:
+            return told
+        assert time.monotonic() < deadline, f"not told: {missing}\n{stack.output()}"
+        time.sleep(0.5)
+
+
+def named(text: str) -> set[str]:
+    """The metrics that a text names; `simsearch` alone is the job."""
+    return set(re.findall(r"\bsimsearch_\w+", text))
+
+
+def test_all_that_the_dashboard_and_the_alerts_name_is_told_after_one_upload(watched: Stack) -> None:
+    names = named(DASHBOARD.read_text()) | named(ALERTS.read_text())
+    assert len(names) > 20
+    told = samples(watched, wanted=names)
+    uploads, done = 'simsearch_uploads_total{outcome="accepted"}', 'simsearch_answers_total{code="",outcome="done"}'
+    deadline = time.monotonic() + 60
+    while (told[uploads], told[done]) != (1, 1):
+        assert time.monotonic() < deadline, told
+        told = samples(watched, wanted=names)
+    assert told["simsearch_batch_size_sum"] == 1
+    for stage in ("accept", "queue", "decode", "embed", "search", "finish", "total"):
+        assert told[f'simsearch_stage_seconds_count{{stage="{stage}"}}'] == 1
+
+
+def test_all_that_is_told_is_on_the_dashboard_or_an_alert(watched: Stack) -> None:
+    shown = named(DASHBOARD.read_text()) | named(ALERTS.read_text())
+    families = set(re.findall(r"^# TYPE (\w+)", scrape(watched).text, re.MULTILINE))
+    assert {family for family in families if not shown & {family, *(family + end for end in SUFFIXES)}} == set()
+
+
+def test_every_process_tells_the_same(watched: Stack) -> None:
+    before = samples(watched, wanted=set())
+    for _ in range(30):
+        watched.client.get("/healthz", headers={"Connection": "close"})
+    name = 'simsearch_http_requests_total{method="GET",status="200",view="healthz"}'
+    deadline = time.monotonic() + 30
+    while samples(watched, wanted=set()).get(name, 0) != before.get(name, 0) + 30:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert {samples(watched, wanted=set())[name] for _ in range(10)} == {before.get(name, 0) + 30}
+
+
+def test_prometheus_finds_no_fault_with_the_names(watched: Stack) -> None:
+    assert promtool("check", "metrics", text=scrape(watched).text) == ""
+
+
+def test_without_the_token_nothing_is_told(watched: Stack) -> None:
+    refused = watched.client.get("/metrics")
+    assert refused.status_code == 401
+    assert "simsearch_" not in refused.text
+
+
+def log_of(stack: Stack, *names: str) -> str:
+    logs = stack.data_dir / "logs"
+    return "".join(path.read_text() for name in names for path in sorted(logs.glob(f"{name}*.log")))
+
+
+def events(stack: Stack, *names: str) -> list[dict[str, Any]]:
+    """The lines of these programs; Celery greets its operator in plain words when it starts."""
+    return [json.loads(line) for line in log_of(stack, *names).splitlines() if line.startswith("{")]
+
+
+def test_all_programs_log_json_and_no_query(watched: Stack) -> None:
+    programs = ("web", "search", "gallery")
+    query = watched.ask(encoded(scene(), "PNG")).json()["id"]
+    watched.answer(query)
+    watched.client.get(f"/q/{query}")
+    for program in programs:
+        lines = events(watched, program)
+        assert lines, program
+        assert all({"time", "level", "logger", "message"} <= line.keys() for line in lines)
+    assert all(line.startswith("{") for line in log_of(watched, "web").splitlines())
+    assert query not in log_of(watched, "")
+    [page] = [line for line in events(watched, "web") if line.get("view") == "query"]
+    assert (page["event"], page["method"], page["status"]) == ("request", "GET", 200)
+
+
+def test_each_batch_is_one_line(watched: Stack) -> None:
+    def batches() -> list[dict[str, Any]]:
+        return [line for line in events(watched, "search") if line.get("event") == "batch"]
+
+    before = len(batches())
+    watched.answer(watched.ask(encoded(scene(), "BMP")).json()["id"])
+    deadline = time.monotonic() + 30
+    while len(batches()) == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    [told] = batches()[before:]
+    assert (told["size"], told["done"], told["failed"]) == (1, 1, {})
+    assert set(told["ms"]) == {"decode", "embed", "search", "finish"}
+    assert told["device"]
+    assert told["generation"]

@@ -1,0 +1,77 @@
+"""The log: one line per request, to read or for a collector, without anything secret in it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import fresh
+
+REQUESTS = (
+    fresh.SITE
+    + """
+import logging
+import uuid
+from django.db import connection
+
+logging.getLogger("httpx").setLevel("WARNING")  # the visitor's own words
+call_command("collectstatic", interactive=False, verbosity=0)
+made = visitor.post("/api/queries", files={"image": ("my-holiday.jpg", picture["image"][1])}).json()
+for path in (f"/q/{made['id']}?secret=1", f"/q/{uuid.uuid4()}", "/nowhere/else", "/healthz"):
+    visitor.get(path, headers={"User-Agent": "the-agent", "Cookie": "sessionid=the-session"})
+visitor.post("/", files=picture)  # without the token of the form
+connection.cursor().execute("DROP TABLE gallery_match")
+visitor.get(f"/q/{made['id']}")
+print(made["id"])
+"""
+)
+
+
+def serve(data_dir: Path, **environment: str) -> tuple[str, str]:
+    """The id of the query, and what was logged."""
+    finished = fresh.python("-W", "ignore", "-c", REQUESTS, data_dir=data_dir, **environment)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout.split()[-1], finished.stderr
+
+
+def requests_in(log: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in log.splitlines()]
+    return [line for line in lines if line.get("event") == "request"]
+
+
+def test_each_request_is_one_line_of_json(tmp_path: Path) -> None:
+    _, log = serve(tmp_path, LOG_FORMAT="json")
+    told = requests_in(log)
+    assert [(line["method"], line["view"], line["status"]) for line in told] == [
+        ("POST", "api-1:ask", 202),
+        ("GET", "query", 200),
+        ("GET", "query", 404),
+        ("GET", "unresolved", 404),
+        ("GET", "healthz", 200),
+        ("POST", "home", 403),
+        ("GET", "query", 500),
+    ]
+    assert told[0]["outcome"] == "accepted"
+    assert all(line["ms"] > 0 and line["level"] == "INFO" and line["time"] for line in told)
+
+
+@pytest.mark.parametrize("form", ["line", "json"])
+def test_no_line_holds_a_secret(tmp_path: Path, form: str) -> None:
+    query, log = serve(tmp_path, LOG_FORMAT=form)
+    assert "api-1:ask" in log
+    assert "Internal Server Error: (path)" in log
+    assert "no such table: gallery_match" in log  # what went wrong is told
+    for secret in (query, "my-holiday", "secret=1", "the-session", "the-agent", "/q/", "/nowhere"):
+        assert secret not in log
+
+
+def test_the_default_is_for_people(tmp_path: Path) -> None:
+    _, log = serve(tmp_path)
+    assert " INFO gallery.middleware: POST api-1:ask 202 accepted " in log
+
+
+def test_an_unknown_format_is_refused_by_name(tmp_path: Path) -> None:
+    finished = fresh.python("manage.py", "check", data_dir=tmp_path, LOG_FORMAT="xml")
+    assert finished.returncode != 0
+    assert "LOG_FORMAT is 'xml'; it can be line or json." in finished.stderr
