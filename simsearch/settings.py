@@ -2,6 +2,7 @@
 
 import django_stubs_ext
 
+from simsearch import __version__
 from simsearch.env import DATA_DIR, broker_url, env
 
 # Lets the generic classes of Django (ModelAdmin[Image]) be written as mypy reads them.
@@ -89,6 +90,7 @@ if DEBUG:
 
 # --- Searching ----------------------------------------------------------------------------------------------
 
+SIMSEARCH_VERSION = __version__
 SIMSEARCH_MODEL = env.str("SIMSEARCH_MODEL", default="compact")
 SIMSEARCH_WEIGHTS = env.str("SIMSEARCH_WEIGHTS", default="")
 SIMSEARCH_DEVICE = env.str("SIMSEARCH_DEVICE", default="auto")
