@@ -39,12 +39,13 @@ class BadBackup(Exception):
 class Manifest:
     """What a backup is of.
 
-    `migrations`: "app.name" of each that its database had; `rows`: how many each table had; `pictures`: how many files
-    these rows name.
+    `network`: the one that searches were answered by, empty if there was no index; `migrations`: "app.name" of each
+    that its database had; `rows`: how many each table had; `pictures`: how many files these rows name.
     """
 
     simsearch: str
     made_at: str
+    network: str
     migrations: list[str]
     rows: dict[str, int]
     pictures: int

@@ -17,7 +17,7 @@ from django.db import connection
 from django.db.models import Model
 from django.utils import timezone
 
-from gallery import tables
+from gallery import generations, tables
 from gallery.archive import Manifest, Picture, Rows, Writer
 from gallery.models import Query
 from gallery.progress import Progress
@@ -79,9 +79,11 @@ def _manifest(chosen: Sequence[Table]) -> Manifest:
     pictures = sum(rows[tables.name(table)] * len(tables.kinds(table)) for table in chosen if table is not Query)
     if Query in chosen:
         pictures += Query.objects.filter(has_picture=True).count()
+    active = generations.active()
     return Manifest(
         simsearch=settings.SIMSEARCH_VERSION,
         made_at=timezone.now().isoformat(timespec="seconds"),
+        network=active.network if active else "",
         migrations=tables.migrations(),
         rows=rows,
         pictures=pictures,

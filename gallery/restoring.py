@@ -75,11 +75,12 @@ def verify(file: BinaryIO) -> tuple[Manifest, Contents]:
     return reader.manifest, contents
 
 
-def restore(file: BinaryIO, *, replace: bool) -> Contents:
+def restore(file: BinaryIO, *, replace: bool) -> tuple[Manifest, Contents]:
     """Put a backup into this system, in the place of everything that is there if `replace`.
 
     All of it or nothing, after it was read once to its end. Raises BadBackup, Refused, OSError and django.db.Error.
     """
+    _refuse_an_old_schema()
     _refuse_to_overwrite(replace)
     manifest, contents = verify(file)
     _refuse_another_schema(manifest)
@@ -88,7 +89,7 @@ def restore(file: BinaryIO, *, replace: bool) -> Contents:
         _fill(_reading(file), progress, replace)
     ContentType.objects.clear_cache()
     doorbell.ring(doorbell.CURATE)  # a gallery worker that runs already builds the index
-    return contents
+    return manifest, contents
 
 
 def _reading(file: BinaryIO) -> Reader:
@@ -99,14 +100,21 @@ def _reading(file: BinaryIO) -> Reader:
 # --- What speaks against it ---------------------------------------------------------------------------------
 
 
+def _known_migrations() -> set[str]:
+    """Those that this version of simsearch has."""
+    return {".".join(key) for key in MigrationLoader(connection).disk_migrations}
+
+
+def _refuse_an_old_schema() -> None:
+    if _known_migrations() - set(tables.migrations()):
+        raise Refused("The database is not up to date: run manage.py migrate first.")
+
+
 def _refuse_another_schema(manifest: Manifest) -> None:
     theirs, ours = set(manifest.migrations), set(tables.migrations())
-    known = {".".join(key) for key in MigrationLoader(connection).disk_migrations}
     made_by = f"This backup was made by simsearch {manifest.simsearch}"
-    if newer := sorted(theirs - known):
+    if newer := sorted(theirs - ours):
         raise Refused(f"{made_by}, which has newer migrations ({newer[-1]}): install that version or a later one.")
-    if theirs - ours:
-        raise Refused("The database is not up to date: run manage.py migrate first, then restore again.")
     if later := sorted(ours - theirs):
         raise Refused(
             f"{made_by} before the migration {later[0]}, which this database has: restore it with that version, "

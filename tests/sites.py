@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,15 +20,21 @@ django.setup()
 
 
 class Site:
-    """Migrated and empty at first. `database_url`: SQLite in the data directory if not given."""
+    """Migrated and empty at first, or a copy of the one that it is `like`.
 
-    def __init__(self, data_dir: Path, database_url: str = "") -> None:
+    `database_url`: SQLite in the data directory if not given.
+    """
+
+    def __init__(self, data_dir: Path, database_url: str = "", like: "Site | None" = None) -> None:
         self.data_dir = data_dir
-        data_dir.mkdir(parents=True)
         self.environment = {"SIMSEARCH_DATA_DIR": str(data_dir)}
         if database_url:
             self.environment["DATABASE_URL"] = database_url
-        self.told("migrate", "-v0")
+        if like:
+            shutil.copytree(like.data_dir, data_dir)
+        else:
+            data_dir.mkdir(parents=True)
+            self.told("migrate", "-v0")
 
     def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
         """Start a manage.py command in a process of its own."""

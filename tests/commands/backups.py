@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import secrets
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from django.contrib.contenttypes.models import ContentType
 from gallery import queries
 from gallery.models import Embedding, Image
 from gallery.queries import Question
+from tests.engine.galleries import NETWORK, make_vectors
 from tests.gallery.rows import add_image, ago, ask, finished, in_state
 
 ODD_TITLE = 'Ünïcode, "quotes"\u2028and a line of its own\n'
@@ -24,11 +24,10 @@ def fill() -> None:
     """Pictures with embeddings, queries in every state, accounts with rights, what a curator did."""
     images = [add_image(number, label="odd" if number % 2 else "") for number in range(4)]
     hidden = add_image(4, title=ODD_TITLE, is_hidden=True)
-    for number, image in enumerate([*images, hidden]):
-        vector = secrets.token_bytes(8192) if number else bytes(range(256)) * 32
-        Embedding.objects.create(image_id=image.content_hash, network="compact-x-p1", vector=vector)
+    for image, vector in zip([*images, hidden], make_vectors(5).astype("<f2"), strict=True):
+        Embedding.objects.create(image_id=image.content_hash, network=NETWORK, vector=vector.tobytes())
     gone = add_image(5)
-    Embedding.objects.create(image_id=gone.content_hash, network="compact-x-p1", vector=bytes(8192))
+    Embedding.objects.create(image_id=gone.content_hash, network="other", vector=bytes(range(256)) * 32)
     gone.delete()  # its embedding stays, and the ids have a gap
     finished(*images[:3], generation=7, timings_ms={"embed": 12.5})
     for state in ("done", "failed", "running"):

@@ -99,12 +99,12 @@ def test_a_backup_in_a_pipe_is_nothing_but_the_backup(source: Site, tmp_path: Pa
 
 
 def test_a_reader_that_goes_away_is_one_clear_line(source: Site) -> None:
-    process = source.start("backup", "-", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdout
-    assert process.stderr
-    process.stdout.close()
-    told = process.stderr.read().decode().splitlines()
-    assert process.wait() == 1
+    with source.start("backup", "-", stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        told = process.stderr.read().decode().splitlines()
+    assert process.returncode == 1
     assert told[-1] == "CommandError: Whoever read the backup has gone: it is not complete."
 
 
@@ -122,9 +122,9 @@ def test_a_file_that_cannot_be_written_is_one_clear_line(source: Site, file: str
 def test_an_earlier_file_stays_until_the_new_one_is_complete(source: Site, tmp_path: Path) -> None:
     file = tmp_path / "backup.tar"
     file.write_bytes(b"earlier")
-    with pytest.raises(RuntimeError), into(file) as stream:
-        stream.write(b"half of one")
-        raise RuntimeError
+    stream = into(file)
+    stream.__enter__().write(b"half of one")
+    stream.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert file.read_bytes() == b"earlier"
     source.told("backup", str(file))
     assert list(members(file))[-1] == "end.json"

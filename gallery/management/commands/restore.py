@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseError
 
 from gallery import restoring
-from gallery.archive import BadBackup
+from gallery.archive import BadBackup, Manifest
 
 
 class Command(BaseCommand):
@@ -27,25 +27,21 @@ class Command(BaseCommand):
     def handle(self, *, file: str, replace: bool, check: bool, **_: Any) -> None:
         try:
             with _opened(file) as stream:
-                if check:
-                    manifest, contents = restoring.verify(stream)
-                else:
-                    contents = restoring.restore(stream, replace=replace)
+                manifest, contents = restoring.verify(stream) if check else restoring.restore(stream, replace=replace)
         except (BadBackup, restoring.Refused) as error:
             raise CommandError(f"Nothing was changed. {error}") from None
         except (OSError, DatabaseError) as error:
             raise CommandError(f"Nothing was restored: {error}.") from error
         except KeyboardInterrupt:
             raise CommandError("Stopped; nothing was restored.", returncode=130) from None
-        if check:
-            self.stdout.write(f"Whole and sound, made {manifest.made_at} by simsearch {manifest.simsearch}.")
-        self._tell(contents, check)
+        self._tell(manifest, contents, check)
 
-    def _tell(self, contents: restoring.Contents, check: bool) -> None:
-        rows = contents.rows
+    def _tell(self, manifest: Manifest, contents: restoring.Contents, check: bool) -> None:
+        rows, network = contents.rows, manifest.network
         self.stdout.write(
-            f"{'It holds' if check else 'Restored'} {rows['gallery.image']} pictures, "
-            f"{rows['gallery.embedding']} embeddings, {rows['gallery.query']} queries and {rows['auth.user']} accounts."
+            f"{'Whole and sound' if check else 'Restored'}: {rows['gallery.image']} pictures, "
+            f"{rows['gallery.embedding']} embeddings, {rows['gallery.query']} queries and {rows['auth.user']} accounts "
+            f"of {manifest.made_at}, simsearch {manifest.simsearch}{network and f', searched by {network}'}."
         )
         if not check:
             self.stdout.write("Now run manage.py build_index: until then each search looks at every picture.")
