@@ -2,7 +2,7 @@
 
 import django_stubs_ext
 
-from simsearch import logs
+from simsearch import __version__, logs
 from simsearch.databases import configured
 from simsearch.env import DATA_DIR, broker_url, env
 
@@ -87,6 +87,7 @@ if DEBUG:
 
 # --- Searching ----------------------------------------------------------------------------------------------
 
+SIMSEARCH_VERSION = __version__
 # These two only until there is an index, which then names its network (manage.py switch_model); "" is compact.
 SIMSEARCH_MODEL = env.str("SIMSEARCH_MODEL", default="")
 SIMSEARCH_WEIGHTS = env.str("SIMSEARCH_WEIGHTS", default="")

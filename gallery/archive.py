@@ -1,0 +1,183 @@
+"""The file of a backup: a tar, written and read as a stream, that shows when any of it is missing or changed.
+
+manifest.json                     first: what made it, of which state of the database, and how much there is of what
+rows/<table>/<number>.jsonl.gz    some rows of a table, a JSON object in each line
+pictures/<kind>/<id>.jpg          as they are on the disk
+end.json                          last: the SHA-256 of all names and contents before it
+
+The checksum shows damage, not forgery: whoever changes a backup on purpose can write another one.
+"""
+
+import hashlib
+import json
+import re
+import tarfile
+import time
+import uuid
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO
+
+FORMAT = 1
+MANIFEST, END = "manifest.json", "end.json"
+UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+ROWS_NAME = re.compile(r"rows/([a-z0-9_]+\.[a-z0-9_]+)/[0-9]+\.jsonl\.gz")
+PICTURE_NAME = re.compile(rf"pictures/([a-z]+)/({UUID})\.jpg")
+GZIP = 31  # zlib's word for gzip's format
+# Far more than anything that is written here: a damaged or a forged size must not take all memory.
+MOST_BYTES = 2**30
+# What tarfile, zlib, json and uuid say about bytes that are not what they should be.
+GARBLED = (tarfile.TarError, zlib.error, EOFError, ValueError, RecursionError)
+
+
+class BadBackup(Exception):
+    """A file that is no complete backup; its text is a sentence."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a backup is of.
+
+    `network`: the one that searches were answered by, empty if there was no index; `migrations`: "app.name" of each
+    that its database had; `rows`: how many each table had; `pictures`: how many files these rows name.
+    """
+
+    simsearch: str
+    made_at: str
+    network: str
+    migrations: list[str]
+    rows: dict[str, int]
+    pictures: int
+    format: int = FORMAT
+
+    @property
+    def items(self) -> int:
+        return sum(self.rows.values()) + self.pictures
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of one table, each as JSON."""
+
+    table: str
+    lines: list[bytes]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture file."""
+
+    kind: str
+    id: uuid.UUID
+    data: bytes
+
+
+class Writer:
+    """Writes a backup to a stream, which need not be seekable. Raises OSError."""
+
+    def __init__(self, stream: BinaryIO, manifest: Manifest) -> None:
+        self._stream = stream
+        self._digest = hashlib.sha256()
+        self._now_s = int(time.time())
+        self._numbers: dict[str, int] = {}
+        self._add(MANIFEST, _json(asdict(manifest)))
+
+    def add_rows(self, rows: Rows) -> None:
+        number = self._numbers[rows.table] = self._numbers.get(rows.table, 0) + 1
+        # Level 1: it takes away what base64 adds to a vector, more would only take time.
+        packed = zlib.compress(b"\n".join(rows.lines), level=1, wbits=GZIP)
+        self._add(f"rows/{rows.table}/{number:06}.jsonl.gz", packed)
+
+    def add_picture(self, picture: Picture) -> None:
+        self._add(f"pictures/{picture.kind}/{picture.id}.jpg", picture.data)
+
+    def finish(self) -> None:
+        """Write what tells a complete backup from a part of one."""
+        self._add(END, _json({"sha256": self._digest.hexdigest()}))
+        self._stream.write(bytes(2 * tarfile.BLOCKSIZE))
+
+    def _add(self, name: str, data: bytes) -> None:
+        info = tarfile.TarInfo(name)
+        info.size, info.mtime, info.mode = len(data), self._now_s, 0o600
+        # By hand: a TarFile remembers every member that went through it.
+        self._stream.write(info.tobuf(tarfile.USTAR_FORMAT) + data + bytes(-len(data) % tarfile.BLOCKSIZE))
+        _count(self._digest, name, data)
+
+
+class Reader:
+    """Reads a backup from a file, once. Raises BadBackup where it is damaged, not before it gets there."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        try:
+            self.manifest = self._read_manifest()
+        except GARBLED as error:
+            raise BadBackup("This file is not a backup of simsearch.") from error
+
+    def __iter__(self) -> Iterator[Rows | Picture]:
+        """Everything between the manifest and the end; that it was unchanged is known when there is no more."""
+        try:
+            while (member := self._next())[0] != END:
+                yield _part(*member)
+            sealed = json.loads(member[1])
+        except GARBLED as error:
+            raise BadBackup("This backup is damaged or not complete.") from error
+        if sealed != {"sha256": self._digest.hexdigest()}:
+            raise BadBackup("This backup is damaged: its checksum is another one.")
+
+    def _read_manifest(self) -> Manifest:
+        name, data = self._next()
+        manifest = json.loads(data)
+        if name != MANIFEST or not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
+            raise ValueError(name)
+        if manifest["format"] != FORMAT:
+            raise BadBackup(
+                f"This backup has format {manifest['format']}, and this version of simsearch reads {FORMAT}."
+            )
+        try:
+            read = Manifest(**manifest)
+            sum(read.rows.values(), read.pictures)
+        except (AttributeError, TypeError) as error:  # not what format 1 has in these places
+            raise ValueError(name) from error
+        return read
+
+    def _next(self) -> tuple[str, bytes]:
+        """The name and the content of the next member, whatever it is. Raises what GARBLED lists."""
+        info = tarfile.TarInfo.frombuf(self._file.read(tarfile.BLOCKSIZE), "utf-8", "strict")
+        if info.type != tarfile.REGTYPE or not 0 <= info.size <= MOST_BYTES:
+            raise ValueError(info.name)
+        data = self._file.read(info.size)
+        padding = -info.size % tarfile.BLOCKSIZE
+        if len(data) < info.size or len(self._file.read(padding)) < padding:
+            raise EOFError
+        if info.name != END:
+            _count(self._digest, info.name, data)
+        return info.name, data
+
+
+def _part(name: str, data: bytes) -> Rows | Picture:
+    """Only these two shapes of names: none is ever a path on this machine's disk."""
+    if match := ROWS_NAME.fullmatch(name):
+        return Rows(match[1], _unpacked(data).splitlines())
+    if match := PICTURE_NAME.fullmatch(name):
+        return Picture(match[1], uuid.UUID(match[2]), data)
+    raise BadBackup(f"This backup holds {name!r}, which no backup of simsearch does; it is not restored.")
+
+
+def _unpacked(data: bytes) -> bytes:
+    unpacker = zlib.decompressobj(wbits=GZIP)
+    lines = unpacker.decompress(data, MOST_BYTES)
+    if not unpacker.eof:
+        raise EOFError
+    return lines
+
+
+def _count(digest: "hashlib._Hash", name: str, data: bytes) -> None:
+    digest.update(f"{name} {len(data)}\n".encode())
+    digest.update(data)
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, indent=1).encode()

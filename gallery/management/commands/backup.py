@@ -1,0 +1,55 @@
+"""manage.py backup FILE: everything that cannot be made again, in one file."""
+
+import sys
+from argparse import ArgumentParser
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import Error as DatabaseError
+
+from gallery import backup
+
+
+class Command(BaseCommand):
+    help = (
+        "Back up the database and the pictures into one file, while simsearch goes on serving. The file holds the "
+        "accounts with their hashed passwords: keep it as safe as the server."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("file", help="a new file, or - for the standard output")
+        parser.add_argument("--without-queries", action="store_true", help="leave out what visitors asked")
+
+    def handle(self, *, file: str, without_queries: bool, **_: Any) -> None:
+        try:
+            with _opened(file) as stream:
+                outcome = backup.write(stream, with_queries=not without_queries)
+        except BrokenPipeError:
+            raise CommandError("Whoever read the backup has gone: it is not complete.") from None
+        except (OSError, DatabaseError) as error:
+            raise CommandError(f"No backup was made: {error}.") from error
+        except KeyboardInterrupt:
+            raise CommandError("Stopped; no backup was made.", returncode=130) from None
+        self._tell(outcome, file)
+
+    def _tell(self, outcome: backup.Outcome, file: str) -> None:
+        if outcome.deleted:
+            self.stderr.write(f"  {outcome.deleted} deleted meanwhile are not in it.")
+        for row in outcome.lost:
+            self.stderr.write(f"  the file of {row} is missing; its row is in the backup without it")
+        out = self.stderr if file == "-" else self.stdout
+        rows = outcome.rows
+        out.write(
+            f"Backed up {rows['gallery.image']} pictures, {rows['gallery.embedding']} embeddings, "
+            f"{rows['gallery.query']} queries and {rows['auth.user']} accounts."
+        )
+
+
+def _opened(file: str) -> AbstractContextManager[BinaryIO]:
+    if file != "-":
+        return backup.into(Path(file))
+    if sys.stdout.isatty():
+        raise CommandError("A backup is no text for a terminal: name a file, or send it into a pipe.")
+    return open(sys.stdout.fileno(), "wb", closefd=False)

@@ -1,0 +1,55 @@
+"""manage.py restore FILE: put a backup into this system."""
+
+import sys
+from argparse import ArgumentParser
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import Error as DatabaseError
+
+from gallery import restoring
+from gallery.archive import BadBackup, Manifest
+
+
+class Command(BaseCommand):
+    help = (
+        "Restore a backup, all of it or nothing. It brings its accounts along: restore only what you made yourself. "
+        "Afterwards build_index makes the index of it."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("file", help="a file that backup made, or - for the standard input")
+        parser.add_argument("--replace", action="store_true", help="delete everything that is in this system now")
+        parser.add_argument("--check", action="store_true", help="only read it to its end and say what is in it")
+
+    def handle(self, *, file: str, replace: bool, check: bool, **_: Any) -> None:
+        try:
+            with _opened(file) as stream:
+                manifest, contents = restoring.verify(stream) if check else restoring.restore(stream, replace=replace)
+        except (BadBackup, restoring.Refused) as error:
+            raise CommandError(f"Nothing was changed. {error}") from None
+        except (OSError, DatabaseError) as error:
+            raise CommandError(f"Nothing was restored: {error}.") from error
+        except KeyboardInterrupt:
+            raise CommandError("Stopped; nothing was restored.", returncode=130) from None
+        self._tell(manifest, contents, check)
+
+    def _tell(self, manifest: Manifest, contents: restoring.Contents, check: bool) -> None:
+        rows, network = contents.rows, manifest.network
+        self.stdout.write(
+            f"{'Whole and sound' if check else 'Restored'}: {rows['gallery.image']} pictures, "
+            f"{rows['gallery.embedding']} embeddings, {rows['gallery.query']} queries and {rows['auth.user']} accounts "
+            f"of {manifest.made_at}, simsearch {manifest.simsearch}{network and f', searched by {network}'}."
+        )
+        if not check:
+            self.stdout.write("Now run manage.py build_index: until then each search looks at every picture.")
+
+
+def _opened(file: str) -> AbstractContextManager[BinaryIO]:
+    if file != "-":
+        return Path(file).open("rb")
+    if sys.stdin.isatty():
+        raise CommandError("A backup does not come from a terminal: name a file, or send it through a pipe.")
+    return restoring.at_hand(sys.stdin.buffer)

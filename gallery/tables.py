@@ -1,0 +1,56 @@
+"""What a backup is of: every table but those that mean nothing elsewhere, and the pictures that the rows name."""
+
+import uuid
+from pathlib import Path
+
+from django.apps import apps
+from django.contrib.sessions.models import Session
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import Model
+
+from gallery.models import Image, IndexGeneration, Match, Query
+
+Table = type[Model]
+
+# Who is logged in here, and what the index of these embeddings is: that is on this disk, and can be built again.
+NOT_KEPT: set[Table] = {Session, IndexGeneration}
+QUERIES: set[Table] = {Query, Match}
+# Kind of picture file -> whose it is, and which property says where it is on the disk.
+PICTURES: dict[str, tuple[Table, str]] = {
+    "gallery": (Image, "picture_path"),
+    "thumbnails": (Image, "thumbnail_path"),
+    "queries": (Query, "picture_path"),
+}
+
+
+def every() -> list[Table]:
+    """All tables, those with pictures first: what refers to a row that goes with its picture comes after it."""
+    models = apps.get_models(include_auto_created=True)
+    tables = [model for model in models if model._meta.managed and not model._meta.proxy]
+    return sorted(tables, key=lambda table: (table is not Image, table is not Query, name(table)))
+
+
+def kept() -> list[Table]:
+    return [table for table in every() if table not in NOT_KEPT]
+
+
+def name(table: Table) -> str:
+    return table._meta.label_lower
+
+
+def kinds(table: Table) -> list[str]:
+    """The kinds of picture files that rows of this table have."""
+    return [kind for kind, (owner, _) in PICTURES.items() if owner is table]
+
+
+def picture_path(kind: str, row_id: uuid.UUID) -> Path:
+    """Where the picture of this kind of the row with this id is. Raises KeyError for an unknown kind."""
+    table, attribute = PICTURES[kind]
+    path: Path = getattr(table(pk=row_id), attribute)
+    return path
+
+
+def migrations() -> list[str]:
+    """The state of this database."""
+    return sorted(".".join(key) for key in MigrationRecorder(connection).applied_migrations())

@@ -1,0 +1,60 @@
+"""A gallery moves to another machine: its searches find there what they found here."""
+
+from pathlib import Path
+
+import pytest
+
+from tests import postgres
+from tests.sites import Site
+from tests.stack import draw_gallery
+
+# The ten most similar of 100 pictures: of 50 that are in the gallery, and of 50 drawn ones that are not.
+SEARCH = """
+from django.conf import settings
+from PIL import Image as Pillow
+from gallery.models import Image
+from tasks import worker as workers
+from tasks.neighbours import Neighbours, Wanted
+from tests.tasks.conftest import drawn
+embedder = workers.load_embedder()
+images = Image.objects.order_by("content_hash")
+some = list(images)[:: len(images) // 50][:50]
+asked = [Pillow.open(image.picture_path).convert("RGB") for image in some]
+asked += [drawn(number + 5000) for number in range(50)]
+neighbours = Neighbours(embedder.network)
+neighbours.refresh()
+found = neighbours.search(embedder.embed(asked), [Wanted(10)] * 100)
+matches = [[[str(match.image), match.similarity] for match in matches] for matches in found]
+print(json.dumps([neighbours.problem, matches]))
+"""
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Real photographs where there are some beside the checkout, else drawn pictures."""
+    shared = Path(__file__).resolve().parents[3] / "shared" / "photos"
+    return shared if shared.is_dir() else draw_gallery(tmp_path / "photos", per_kind=20)
+
+
+@pytest.mark.timeout(900)
+def test_a_restored_gallery_gives_the_same_top_ten_for_100_pictures(photos: Path, tmp_path: Path) -> None:
+    origin = Site(tmp_path / "origin")
+    origin.told("import_images", str(photos))
+    origin.told("build_index")
+    problem, searches = origin.run(SEARCH)
+    assert problem == ""
+    assert [len(matches) for matches in searches] == [10] * 100
+    origin.told("backup", str(tmp_path / "backup.tar"))
+
+    there = Site(tmp_path / "sqlite")
+    there.told("restore", str(tmp_path / "backup.tar"))
+    assert "Embedding" not in there.told("build_index")  # nothing was left to embed
+    assert there.run(SEARCH) == ["", searches]
+
+    if reason := postgres.unavailable():
+        pytest.skip(f"SQLite is well; {reason}")
+    with postgres.Cluster() as cluster:
+        there = Site(tmp_path / "postgresql", cluster.url)
+        there.told("restore", str(tmp_path / "backup.tar"))
+        there.told("build_index")
+        assert there.run(SEARCH) == ["", searches]

@@ -1,0 +1,71 @@
+"""A system of the tests' own without its processes: a data directory and a database, used by fresh processes."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests import fresh
+
+# What every script of a fresh process starts with.
+HEAD = """
+import io, json, os, sys
+import django
+os.environ["DJANGO_SETTINGS_MODULE"] = "simsearch.settings"
+django.setup()
+"""
+
+
+class Site:
+    """Migrated and empty at first, or a copy of the one that it is `like`.
+
+    `database_url`: SQLite in the data directory if not given.
+    """
+
+    def __init__(self, data_dir: Path, database_url: str = "", like: "Site | None" = None) -> None:
+        self.data_dir = data_dir
+        self.environment = {"SIMSEARCH_DATA_DIR": str(data_dir)}
+        if database_url:
+            self.environment["DATABASE_URL"] = database_url
+        if like:
+            shutil.copytree(like.data_dir, data_dir)
+        else:
+            data_dir.mkdir(parents=True)
+            self.told("migrate", "-v0")
+
+    def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
+        """Start a manage.py command in a process of its own."""
+        command = [sys.executable, "manage.py", *arguments]
+        return subprocess.Popen(command, cwd=fresh.ROOT, env=os.environ | self.environment, **options)
+
+    def manage(self, *arguments: str, stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
+        """Run a manage.py command in a process of its own."""
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        with self.start(*arguments, **pipes) as process:
+            out, err = process.communicate(stdin)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    def told(self, *arguments: str) -> str:
+        """What a command that succeeds says."""
+        finished = self.manage(*arguments)
+        assert finished.returncode == 0, finished.stderr.decode()
+        return finished.stdout.decode()
+
+    def run(self, script: str) -> Any:
+        """What the last line that the script prints says as JSON."""
+        told = fresh.run(HEAD + script, self.data_dir, **self.environment)
+        return json.loads(told.splitlines()[-1]) if told else None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every row that a backup is of, as Django's own command sees it."""
+        left_out = ["--exclude", "sessions", "--exclude", "gallery.indexgeneration"]
+        rows = json.loads(self.told("dumpdata", "--all", *left_out))
+        return sorted(rows, key=lambda row: (row["model"], str(row["pk"])))
+
+    def files(self) -> dict[str, bytes]:
+        """Every picture file, by its path."""
+        pictures = self.data_dir / "pictures"
+        return {str(path.relative_to(pictures)): path.read_bytes() for path in pictures.rglob("*") if path.is_file()}
