@@ -22,6 +22,9 @@ max_requests_jitter = 4_000
 # The heartbeat is a file; on a busy disk it would block, and the worker would be killed for it.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 
+# The one header that nginx sets, from the proxies of FORWARDED_ALLOW_IPS alone; visitors may send the others.
+secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
+
 errorlog = "-"
 accesslog = os.environ.get("SIMSEARCH_ACCESS_LOG") or None
 access_log_format = '%(h)s %(t)s "%(r)s" %(s)s %(b)s %(M)sms'
