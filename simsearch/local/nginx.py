@@ -14,6 +14,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from simsearch.env import env
 from simsearch.local.preflight import StartError, authority
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
@@ -64,12 +65,12 @@ def render(template: str, values: Mapping[str, str]) -> str:
 def from_settings() -> dict[str, str]:
     """The site's variables as this installation has them."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "simsearch.settings")
-    host, port = os.environ.get("SIMSEARCH_HOST", "127.0.0.1"), os.environ.get("SIMSEARCH_PORT", "8000")
+    host, port = env.str("SIMSEARCH_HOST", default="127.0.0.1"), env.str("SIMSEARCH_PORT", default="8000")
     return {
         "SIMSEARCH_NGINX_LISTEN": "80",
         "SIMSEARCH_NGINX_SERVER_NAME": " ".join(settings.ALLOWED_HOSTS).replace("*", "_"),
         "SIMSEARCH_WEB_UPSTREAM": authority(host, port),
-        "SIMSEARCH_FLOWER_UPSTREAM": f"127.0.0.1:{os.environ.get('SIMSEARCH_FLOWER_PORT', '5555')}",
+        "SIMSEARCH_FLOWER_UPSTREAM": f"127.0.0.1:{env.str('SIMSEARCH_FLOWER_PORT', default='5555')}",
         "SIMSEARCH_MEDIA_ROOT": str(settings.MEDIA_ROOT),
         "SIMSEARCH_STATIC_ROOT": str(settings.STATIC_ROOT),
         "SIMSEARCH_ACCEL_PREFIX": settings.SIMSEARCH_ACCEL_PREFIX,

@@ -7,12 +7,13 @@ docker/supervisord.conf, tells systemd when uploads are answered, and stops them
 
 import logging
 import os
+import socket
 import stat
 import sys
 import threading
 
 from django.core.exceptions import ImproperlyConfigured
-from gunicorn.systemd import sd_notify
+from gunicorn.systemd import SD_LISTEN_FDS_START, listen_fds, sd_notify
 
 from simsearch.env import DATA_DIR, ENV_FILE, env
 from simsearch.local import preflight, processes
@@ -60,6 +61,10 @@ class Server(System):
         port = preflight.port("SIMSEARCH_PORT", os.environ.get("SIMSEARCH_PORT", "8000"))
         super().__init__(os.environ.get("SIMSEARCH_HOST", "127.0.0.1"), port, DATA_DIR, wish)
         self.flower_port = preflight.port("SIMSEARCH_FLOWER_PORT", os.environ.get("SIMSEARCH_FLOWER_PORT", "5555"))
+
+    def _listener(self) -> socket.socket:
+        """systemd's (docs/simsearch.socket), which outlives us, or one of our own."""
+        return socket.socket(fileno=SD_LISTEN_FDS_START) if listen_fds() else super()._listener()
 
     def _look_before_starting(self) -> None:
         preflight.reachable_redis(env.str("REDIS_URL"))

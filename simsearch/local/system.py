@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import sys
 import threading
 import time
@@ -36,7 +37,7 @@ class System(ABC):
         preflight.writable_directory(self.data_dir)
         with (
             preflight.only_one(self.data_dir),
-            preflight.listen(self.host, self.port, self.port_option) as listener,
+            self._listener() as listener,
         ):
             self.run_dir = preflight.socket_directory(self.data_dir)
             preflight.nobody_left(self.run_dir)
@@ -48,6 +49,9 @@ class System(ABC):
                     self._watch(supervisor)
             finally:
                 supervisor.stop()
+
+    def _listener(self) -> socket.socket:
+        return preflight.listen(self.host, self.port, self.port_option)
 
     @abstractmethod
     def _look_before_starting(self) -> None:
