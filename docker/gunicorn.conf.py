@@ -24,6 +24,9 @@ max_requests_jitter = 4_000
 # The heartbeat is a file; on a busy disk it would block, and the worker would be killed for it.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 
+# The one header that nginx sets, from the proxies of FORWARDED_ALLOW_IPS alone; visitors may send the others.
+secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
+
 errorlog = "-"
 # No access log: it has the paths of queries, which are secrets. Django logs each request (gallery/middleware.py).
 if os.environ.get("LOG_FORMAT") == "json":

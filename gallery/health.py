@@ -70,7 +70,11 @@ def _worker() -> Check:
         "precision": sorted({entry.precision for entry in alive}),
         "model": sorted({entry.model for entry in alive}),
     }
-    return Check(bool(alive), facts if alive else facts | {"problem": "No search worker was heard of lately."})
+    if not alive:
+        return Check(False, facts | {"problem": "No search worker was heard of lately."})
+    if not workers.is_moving(alive):
+        return Check(False, facts | {"problem": "The search workers take nothing off their queue."})
+    return Check(True, facts)
 
 
 def _index() -> Check:

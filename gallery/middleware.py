@@ -1,4 +1,4 @@
-"""The first to see a request: when it came, and whether its body is too large to be read at all.
+"""The first to see a request: from whom it came and when, and whether its body is too large to be read at all.
 
 And the last to see its error, and its answer: one line in the log and one count for each.
 """
@@ -6,6 +6,7 @@ And the last to see its error, and its answer: one line in the log and one count
 import logging
 import time
 from collections.abc import Callable
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from django.conf import settings
@@ -23,6 +24,7 @@ RECEIVED_AT = "simsearch.received_at"  # a key of request.META
 METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 ASKING_VIEWS = {"home", "more_like", "api-1:ask"}  # what is posted there is a question
 
+EVERYBODY = ["0.0.0.0/0", "::/0"]  # what gunicorn calls `*`
 CHUNK_BYTES = 2**16
 # A client reads no answer before it has sent its body, so a refused body is read to its end, within reason.
 DRAIN_BYTES = 2**26
@@ -61,6 +63,36 @@ def _view(request: HttpRequest) -> str:
     if request.resolver_match:
         return request.resolver_match.view_name
     return "static" if request.path_info.startswith(settings.STATIC_URL) else "unresolved"
+
+
+class ClientAddressMiddleware:
+    """Puts the visitor's own address into REMOTE_ADDR when a trusted proxy passed the request on.
+
+    Only the last address of X-Forwarded-For counts, the one that the proxy saw itself: those before it are what the
+    visitor claims. Raises ValueError at the start when settings.TRUSTED_PROXIES holds what is no network.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+        names = settings.TRUSTED_PROXIES
+        self._trusted = [ip_network(name) for name in (EVERYBODY if "*" in names else names)]
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        said = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
+        if said and self._is_trusted(request.META.get("REMOTE_ADDR", "")) and _is_address(said):
+            request.META["REMOTE_ADDR"] = said
+        return self.get_response(request)
+
+    def _is_trusted(self, address: str) -> bool:
+        return _is_address(address) and any(ip_address(address) in network for network in self._trusted)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 class UploadLimitMiddleware:

@@ -15,6 +15,7 @@ urlpatterns = [
     path("gallery/<uuid:image_id>/thumbnail.jpg", views.image_thumbnail, name="image_thumbnail"),
     path("gallery/<uuid:image_id>/like", views.more_like, name="more_like"),
     path("api/", api.urls),
+    path("staff", views.staff, name="staff"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("metrics", metrics.metrics, name="metrics"),

@@ -3,8 +3,10 @@
 from pathlib import Path
 from uuid import UUID
 
+from django.conf import settings
 from django.core.paginator import Page, Paginator
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -18,6 +20,7 @@ from gallery.pages import refuse, with_upload_form
 from gallery.queries import Question, waiting_ahead
 
 PAGE_SIZE = 48
+YEAR_S = 365 * 24 * 3600
 
 
 class HtmxRequest(HttpRequest):
@@ -66,6 +69,15 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
 
 
 @require_safe
+@cache_control(no_store=True)
+def staff(request: HttpRequest) -> HttpResponse:
+    """May this visitor see what is for the staff? 204, else 401 or 403: nginx's `auth_request` asks."""
+    if not request.user.is_authenticated:
+        return HttpResponse(status=401)
+    return HttpResponse(status=204 if request.user.is_staff else 403)
+
+
+@require_safe
 def browse(request: HttpRequest) -> HttpResponse:
     label = request.GET.get("label", "").replace("\0", "")  # PostgreSQL refuses a question with a NUL in it
     images = Image.objects.visible()
@@ -82,20 +94,20 @@ def image(request: HttpRequest, image_id: UUID) -> HttpResponse:
 
 
 @require_safe
-@cache_control(private=True, max_age=3600)
-def image_picture(request: HttpRequest, image_id: UUID) -> FileResponse:
+@cache_control(private=True, max_age=YEAR_S, immutable=True)  # of the visitor's browser alone: it may be hidden later
+def image_picture(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
     return _jpeg(_image(request, image_id).picture_path)
 
 
 @require_safe
-@cache_control(private=True, max_age=3600)
-def image_thumbnail(request: HttpRequest, image_id: UUID) -> FileResponse:
+@cache_control(private=True, max_age=YEAR_S, immutable=True)
+def image_thumbnail(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
     return _jpeg(_image(request, image_id).thumbnail_path)
 
 
 @require_safe
-@cache_control(private=True, max_age=3600)
-def query_picture(request: HttpRequest, query_id: UUID) -> FileResponse:
+@cache_control(private=True, max_age=3600)  # it is deleted with its query
+def query_picture(request: HttpRequest, query_id: UUID) -> HttpResponseBase:
     return _jpeg(get_object_or_404(Query, pk=query_id, has_picture=True).picture_path)
 
 
@@ -105,11 +117,23 @@ def _image(request: HttpRequest, image_id: UUID) -> Image:
     return get_object_or_404(images, pk=image_id)
 
 
-def _jpeg(path: Path) -> FileResponse:
+def _jpeg(path: Path) -> HttpResponseBase:
     try:
-        return FileResponse(path.open("rb"), content_type="image/jpeg")
+        response = _left_to_nginx(path) if settings.SIMSEARCH_ACCEL_PREFIX else _sent(path)
     except FileNotFoundError as error:
         raise Http404 from error
+    response["Content-Security-Policy"] = "default-src 'none'; sandbox"  # whatever a browser may take it for
+    return response
+
+
+def _left_to_nginx(path: Path) -> HttpResponseBase:
+    path.stat()  # a page of ours when it is gone, not nginx's
+    address = settings.SIMSEARCH_ACCEL_PREFIX + path.relative_to(settings.MEDIA_ROOT).as_posix()
+    return HttpResponse(content_type="image/jpeg", headers={"X-Accel-Redirect": address})
+
+
+def _sent(path: Path) -> HttpResponseBase:
+    return FileResponse(path.open("rb"), content_type="image/jpeg")
 
 
 def _see(query: Query) -> HttpResponse:

@@ -9,12 +9,13 @@ import redis
 from django.conf import settings
 
 KEY = "simsearch:workers"
-ALIVE_S = 15  # five sweeps
+REPORT_EVERY_S = 3
+ALIVE_S = 15  # five reports
 
 
 @dataclass(frozen=True)
 class Report:
-    """One search worker process, as of `at` (seconds since the epoch).
+    """One search worker process as of `at` (seconds since the epoch); its last sweep was at `swept_at`.
 
     During an upgrade workers and web are of two versions: a field that comes later has a default.
     """
@@ -27,6 +28,7 @@ class Report:
     generation: int | None
     index_problem: str
     at: float
+    swept_at: float = 0.0
 
     @classmethod
     def read(cls, text: str | bytes) -> Self:
@@ -44,6 +46,11 @@ def connect() -> redis.Redis:
         retry=None,
     )
     return client
+
+
+def is_moving(entries: list[Report]) -> bool:
+    """Whether one of them took a sweep off the queue lately: they do more than live."""
+    return any(entry.swept_at > time.time() - ALIVE_S for entry in entries)
 
 
 def report(entry: Report) -> None:

@@ -31,6 +31,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "gallery.middleware.ClientAddressMiddleware",
     "gallery.middleware.RequestLogMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -71,6 +72,8 @@ MEDIA_ROOT = DATA_DIR / "pictures"
 INDEX_ROOT = DATA_DIR / "index"
 WEIGHTS_ROOT = DATA_DIR / "weights"
 RUN_ROOT = DATA_DIR / "run"
+# Where nginx keeps MEDIA_ROOT for X-Accel-Redirect; empty where no nginx is in front: then Django sends the files.
+SIMSEARCH_ACCEL_PREFIX = env.str("SIMSEARCH_ACCEL_PREFIX", default="")
 
 _database = env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'simsearch.sqlite3'}")
 DATABASES = {"default": configured(_database, pool=env.int("SIMSEARCH_DATABASE_POOL", default=0))}
@@ -152,6 +155,10 @@ HTTPS = env.bool("SIMSEARCH_HTTPS", default=not DEBUG)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+# Asked by machines, on this host or beside it; nginx asks `staff` for a visitor who may have come by plain HTTP.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$", r"^staff$"]
+# Addresses and networks of the proxies whose X-Forwarded-For is believed; gunicorn's variable, for the scheme too.
+TRUSTED_PROXIES = env.list("FORWARDED_ALLOW_IPS", default=[])
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 

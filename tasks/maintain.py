@@ -1,5 +1,6 @@
 """What keeps the promise that an accepted upload is always answered, and the disk from filling up."""
 
+import time
 from datetime import timedelta
 
 from celery import shared_task
@@ -18,12 +19,13 @@ WAITED_S = 2.0
 
 @shared_task(name="tasks.sweep", time_limit=60, throws=AWAY)
 def sweep() -> int:
-    """Release overdue queries, ring for forgotten work, report this worker; the result is how many were released."""
+    """Release overdue queries, ring for forgotten work, say that the queue moves; returns how many were released."""
     released = queries.release_overdue()
     if released or queries.oldest_waiting_s() > WAITED_S:
         doorbell.ring(doorbell.ANSWER)
     worker = workers.current()
     worker.neighbours.refresh()
+    worker.swept_at = time.time()
     worker.report()
     worker.count_recall()
     if Image.objects.not_embedded(worker.embedder.network).exists():

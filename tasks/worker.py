@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ class Worker:
     neighbours: Neighbours
     load: Callable[[str], Embedder] = network.load
     problem: str = ""
+    swept_at: float = 0.0
     _followed: str | None = None
 
     def follow(self) -> None:
@@ -71,6 +73,7 @@ class Worker:
             generation=self.neighbours.generation,
             index_problem=" ".join(filter(None, [self.problem, self.neighbours.problem])),
             at=time.time(),
+            swept_at=self.swept_at,
         )
         try:
             workers.report(entry)
@@ -127,8 +130,15 @@ def start(**_: object) -> None:
     if _answers_queries:
         worker.embedder.warm_up(settings.SIMSEARCH_BATCH)
         worker.neighbours.refresh()
-        worker.report()
+        threading.Thread(target=_report_regularly, args=[worker], name="report", daemon=True).start()
         connections.close_all()  # Celery's own start of a child, after ours, would close it less gently
+
+
+def _report_regularly(worker: Worker) -> None:
+    # Not in the sweep alone, which only one of all search processes gets.
+    while True:
+        worker.report()
+        time.sleep(workers.REPORT_EVERY_S)
 
 
 @worker_process_shutdown.connect

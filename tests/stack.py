@@ -57,17 +57,23 @@ class Stack:
 
     def __enter__(self) -> Self:
         self.log = (self.directory / "run.log").open("w+")
-        command = [sys.executable, "-m", "simsearch.local.run", "--photos", str(self.photos)]
-        command += ["--host", "127.0.0.1", "--port", str(self.port)]
-        self.process = subprocess.Popen(
-            command, cwd=ROOT, env=self.environment, stdout=self.log, stderr=subprocess.STDOUT
-        )
         try:
+            self.start()
             self.wait_ready()
         except BaseException:
-            self.stop()
+            Stack.__exit__(self, None, None, None)
             raise
         return self
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            self.command(), cwd=ROOT, env=self.environment, stdout=self.log, stderr=subprocess.STDOUT
+        )
+
+    def command(self) -> list[str]:
+        """What starts it and stays its parent."""
+        command = [sys.executable, "-m", "simsearch.local.run", "--photos", str(self.photos)]
+        return [*command, "--host", "127.0.0.1", "--port", str(self.port)]
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -70,19 +70,31 @@ def only_one(data_dir: Path) -> Iterator[None]:
         yield
 
 
-def free_port(host: str, port: int) -> None:
-    """Raise `StartError` when nobody could listen there."""
+def port(name: str, text: str) -> int:
+    """The port that a variable names."""
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise StartError(f"{name}={text} is no port; choose one from 1 to 65535: {name}=8000")
+    return int(text)
+
+
+def listen(host: str, port: int, choose: str) -> socket.socket:
+    """A socket bound to this address; raises `StartError`, with what to type before another port, when it cannot be."""
     try:
-        with closing(_listen(host, port)):
-            return
+        return _bound(host, port)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            advice = f"Port {port} is in use on {host}; choose another: make run PORT={min(port + 1, 65535)}"
+            advice = f"Port {port} is in use on {host}; choose another: {choose}{min(port + 1, 65535)}"
         elif error.errno == errno.EACCES:
-            advice = f"Port {port} needs more rights than you have; choose another: make run PORT=8000"
+            advice = f"Port {port} needs more rights than you have; choose another: {choose}8000"
         else:
-            advice = f"Cannot listen on {host} ({error.strerror}); choose an address of this machine: HOST=127.0.0.1"
+            advice = f"Cannot listen on {host} ({error.strerror}); choose an address of this machine, say 127.0.0.1."
         raise StartError(advice) from error
+
+
+def authority(host: str, port: int | str) -> str:
+    """`host:port` for whoever connects to a server that listens on `host`."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def spare_port(preferred: int) -> socket.socket:
@@ -101,17 +113,17 @@ def spare_port(preferred: int) -> socket.socket:
     return keeper
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _bound(host: str, port: int) -> socket.socket:
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    listener = socket.socket(family, kind, protocol)
+    bound = socket.socket(family, kind, protocol)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn does: no wait after a restart
-        listener.bind(address)
-        listener.listen(1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn does: no wait after a restart
+        bound.bind(address)
+        bound.listen(1)
     except OSError:
-        listener.close()
+        bound.close()
         raise
-    return listener
+    return bound
 
 
 def reachable_redis(url: str) -> None:

@@ -29,16 +29,19 @@ TAIL_LINES = 15
 MAX_CHILDREN = 16
 
 
-def variables(environ: Mapping[str, str], data_dir: Path, run_dir: Path, flower_port: int) -> dict[str, str]:
-    """What `docker/supervisord.conf` wants to know; `environ` may choose the number of search children."""
+def variables(
+    environ: Mapping[str, str], data_dir: Path, run_dir: Path, flower_port: int, *, own_redis: bool = True
+) -> dict[str, str]:
+    """What `docker/supervisord.conf` wants to know; `environ` may choose how many search workers and children."""
     gpus = pin.visible_gpus(environ)
     on_a_gpu = bool(gpus) or environ.get("SIMSEARCH_DEVICE", "").startswith("cuda")
     return {
         "SIMSEARCH_BIN": str(BIN),
         "SIMSEARCH_DATA_DIR": str(data_dir),
         "SIMSEARCH_RUN_DIR": str(run_dir),
-        "SIMSEARCH_REDIS_SERVER": redis_server(),
-        "SIMSEARCH_SEARCH_WORKERS": str(max(1, len(gpus))),
+        "SIMSEARCH_REDIS_SERVERS": str(int(own_redis)),
+        "SIMSEARCH_REDIS_SERVER": redis_server() if own_redis else "",
+        "SIMSEARCH_SEARCH_WORKERS": environ.get("SIMSEARCH_SEARCH_WORKERS") or str(max(1, len(gpus))),
         "SIMSEARCH_SEARCH_CHILDREN": environ.get("SIMSEARCH_SEARCH_CHILDREN")
         or str(1 if on_a_gpu else min(_cores(), MAX_CHILDREN)),
         "SIMSEARCH_FLOWER_PORT": str(flower_port),

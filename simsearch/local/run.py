@@ -1,8 +1,6 @@
 """`make run`: the parent of every process. `python -m simsearch.local.run --photos DIR --host HOST --port PORT`."""
 
 import argparse
-import http.client
-import json
 import os
 import sys
 import threading
@@ -11,14 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from simsearch.local import preflight, processes, variables
-from simsearch.local.foreground import Stopped, confirmed, manage, on_a_terminal, pause, quietly, say, watch_signals
+from simsearch.local.foreground import Stopped, confirmed, manage, on_a_terminal, pause, say, watch_signals
 from simsearch.local.preflight import StartError
 from simsearch.local.processes import Supervisor
+from simsearch.local.system import System
+from simsearch.local.web_socket import Offer
 
 ROOT = Path(__file__).resolve().parents[2]
 FLOWER_PORT = 5555
 REDIS_S = 30.0
-READY_S = 120.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,40 +39,22 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", default="8000")
     options = parser.parse_args(arguments)
-    if not options.port.isdecimal() or not 0 < int(options.port) < 65536:
-        raise StartError(f"PORT={options.port} is no port; choose one from 1 to 65535: make run PORT=8000")
-    options.port = int(options.port)
+    options.port = preflight.port("PORT", options.port)
     return options
 
 
-class LocalSystem:
-    """One installation on this machine, from the first look at the options to the last process."""
+class LocalSystem(System):
+    """The whole system with a Redis of its own, unless the environment names another one."""
+
+    port_option = "make run PORT="
 
     def __init__(self, options: argparse.Namespace, wish: threading.Event) -> None:
         self.photos = preflight.photos_folder(options.photos)
-        self.host: str = options.host
-        self.port: int = options.port
-        self.data_dir = Path(os.environ.get("SIMSEARCH_DATA_DIR") or ROOT / "media").expanduser().resolve()
+        data_dir = Path(os.environ.get("SIMSEARCH_DATA_DIR") or ROOT / "media").expanduser().resolve()
+        super().__init__(options.host, options.port, data_dir, wish)
         self.external_redis = os.environ.get("REDIS_URL") or None
-        self._wish = wish
-        self.environ: dict[str, str] = {}
-
-    def serve(self) -> None:
-        """Never returns: raises `Stopped` or `StartError`, and by then nothing runs any more."""
-        preflight.writable_directory(self.data_dir)
-        with preflight.only_one(self.data_dir):
-            self._look_before_starting()
-            supervisor = Supervisor(self.data_dir, self.run_dir, self.environ)
-            try:
-                self._start(supervisor)
-                self._watch(supervisor)
-            finally:
-                supervisor.stop()
 
     def _look_before_starting(self) -> None:
-        preflight.free_port(self.host, self.port)
-        self.run_dir = preflight.socket_directory(self.data_dir)
-        preflight.nobody_left(self.run_dir)
         if self.external_redis:
             preflight.reachable_redis(self.external_redis)
         self._kept_port = preflight.spare_port(FLOWER_PORT)
@@ -84,13 +65,16 @@ class LocalSystem:
         # Whatever names the user added: we ask for /readyz by ours.
         shared["ALLOWED_HOSTS"] = f"{written['ALLOWED_HOSTS']},{os.environ.get('ALLOWED_HOSTS', '')}".strip(",")
         shared |= {"SIMSEARCH_HOST": self.host, "SIMSEARCH_PORT": str(self.port)}
-        self.environ = shared | processes.variables(shared, self.data_dir, self.run_dir, self.flower_port)
+        own = processes.variables(shared, self.data_dir, self.run_dir, self.flower_port, own_redis=bool(embedded))
+        self.environ = shared | own
 
-    # --- The start ------------------------------------------------------------------------------------------
+    def _asking(self) -> dict[str, str]:
+        return {}
 
-    def _start(self, supervisor: Supervisor) -> None:
+    def _start(self, supervisor: Supervisor, offer: Offer) -> None:
         known = self._prepare()
         supervisor.launch()
+        offer.start()
         if not self.external_redis:
             supervisor.start_redis()
             self._wait_for_redis(supervisor)
@@ -102,14 +86,6 @@ class LocalSystem:
         supervisor.start_the_rest()
         self._wait_until_ready(supervisor)
         say(self.addresses())
-
-    def _prepare(self) -> dict[str, bool]:
-        say("Preparing the database")
-        code, output, errors = quietly(self._wish, self.environ, sys.executable, "-m", "simsearch.local.prepare")
-        if code:
-            raise StartError(errors.strip().removeprefix("simsearch: ") or f"The preparation ended with {code}.")
-        known: dict[str, bool] = json.loads(output.splitlines()[-1])
-        return known
 
     def _wait_for_redis(self, supervisor: Supervisor) -> None:
         deadline = time.monotonic() + REDIS_S
@@ -135,50 +111,9 @@ class LocalSystem:
         if on_a_terminal() and confirmed(self._wish, "There is no admin account yet. Make one now?"):
             manage(self._wish, self.environ, "createsuperuser")  # giving up there is no reason not to serve
 
-    # --- Ready, and from then on ----------------------------------------------------------------------------
-
-    def _wait_until_ready(self, supervisor: Supervisor) -> None:
-        say("Starting the workers and the site")
-        deadline = time.monotonic() + READY_S
-        answer = ""
-        while time.monotonic() < deadline:
-            self._refuse_failing(supervisor)
-            if supervisor.all_running():  # a worker of an earlier start, stopped just now, may still count as ready
-                status, answer = self._readiness()
-                if status == 200:
-                    return
-            pause(self._wish, 0.5)
-        waiting = [name for name, state in supervisor.states().items() if state in ("STARTING", "BACKOFF")]
-        name = (waiting or ["search-0"])[0]
-        raise StartError(
-            f"Not ready after {READY_S:.0f} s ({answer.strip()[:500]}); "
-            f"{supervisor.logs / name}.log ends with:\n{supervisor.tail(f'{name}.log')}"
-        )
-
-    def _refuse_failing(self, supervisor: Supervisor) -> None:
-        for name in supervisor.failing():
-            log = supervisor.logs / f"{name}.log"
-            raise StartError(f"{name} does not start; {log} ends with:\n{supervisor.tail(log.name)}")
-
-    def _readiness(self) -> tuple[int, str]:
-        """The status and the text of /readyz; 0 when nobody answers yet."""
-        connection = http.client.HTTPConnection(self._reachable_host(), self.port, timeout=5)
-        try:
-            connection.request("GET", "/readyz")
-            response = connection.getresponse()
-            return response.status, response.read().decode(errors="replace")
-        except (OSError, http.client.HTTPException) as error:
-            return 0, str(error)
-        finally:
-            connection.close()
-
-    def _reachable_host(self) -> str:
-        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
-
     def addresses(self) -> str:
         """What to open, and where to look."""
-        host = self._reachable_host()
-        site = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        site = f"http://{preflight.authority(self.host, self.port)}"
         python = _shown(Path(sys.executable))
         return (
             f"\n  Site    {site}/\n"
@@ -188,11 +123,6 @@ class LocalSystem:
             f"  Logs    {_shown(self.data_dir / 'logs')}/\n\n"
             "Press Ctrl-C to stop."
         )
-
-    def _watch(self, supervisor: Supervisor) -> None:
-        while supervisor.alive():
-            pause(self._wish, 0.5)
-        raise StartError(f"supervisord ended by itself; see {supervisor.logs / 'supervisord.log'}")
 
 
 def _shown(path: Path) -> str:

@@ -58,3 +58,11 @@ def test_uploads_survive_a_killed_worker(doomed: Stack, whom: str) -> None:
     doomed.wait_ready(60)
     time.sleep(0.5)
     assert doomed.client.get("/readyz").json()["checks"]["waiting"]["count"] == 0
+
+
+def test_every_search_process_that_lives_is_reported(doomed: Stack) -> None:
+    kill(doomed, children(doomed)[:1])
+    deadline = time.monotonic() + 90
+    while (told := doomed.client.get("/readyz").json()["checks"]["worker"]["count"]) != len(children(doomed)):
+        assert time.monotonic() < deadline, f"{told} are reported:\n{doomed.output()}"
+        time.sleep(0.5)

@@ -58,6 +58,19 @@ def test_every_worker_is_counted_with_its_device(client: Client) -> None:
     assert (checks["worker"]["count"], checks["worker"]["device"]) == (2, ["cuda:0", "cuda:1"])
 
 
+def test_workers_that_live_and_take_nothing_are_not_ready(client: Client) -> None:
+    worker("one", swept_s_ago=60)
+    worker("two", swept_s_ago=60)
+    status, checks = readiness(client)
+    assert (status, failing(checks)) == (503, ["worker"])
+    assert (checks["worker"]["count"], checks["worker"]["problem"]) == (
+        2,
+        "The search workers take nothing off their queue.",
+    )
+    worker("one")  # the next sweep comes to any of them
+    assert readiness(client)[0] == 200
+
+
 def test_a_worker_of_a_later_version_counts(client: Client) -> None:
     worker()
     with workers.connect() as redis:
