@@ -22,7 +22,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 OLDEST_PYTHON = (3, 11)
-PROFILES = {"run": ["local", "postgres", "worker"], "test": ["dev", "local", "postgres", "worker"]}
+PROFILES = {
+    "run": ["flower", "local", "postgres", "worker"],
+    "test": ["dev", "flower", "local", "postgres", "worker"],
+}
 # Annoy's own flags are for the very processor that compiles it (-march=native) and for inexact arithmetic; these are
 # the rest of its defaults. Without the last one it builds its trees in one thread.
 ANNOY_FLAGS = "-O3,-std=c++14,-fpermissive,-D_CRT_SECURE_NO_WARNINGS,-DANNOYLIB_MULTITHREADED_BUILD"
