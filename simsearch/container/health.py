@@ -9,7 +9,8 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
+
+from kombu.exceptions import OperationalError
 
 from simsearch.env import DATA_DIR, env
 
@@ -73,7 +74,7 @@ def _ping(worker: str) -> None:
     node = f"{worker}@{socket.gethostname()}"
     try:
         answers = app.control.inspect(destination=[node], timeout=TIMEOUT_S, limit=1).ping()
-    except OSError as error:
+    except OperationalError as error:
         raise Ill(f"Redis does not answer: {error}") from error
     if not answers:
         raise Ill(f"{node} does not answer.")

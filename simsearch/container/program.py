@@ -1,7 +1,8 @@
 """`python -m simsearch.container.program NAME …`: become one program of `docker/supervisord.conf`.
 
 So a container runs the very command that `make run` and a server run. What follows the name is put behind the
-program's own arguments. Any other command is run as it stands, as in most images.
+program's own arguments. Any other command is run as it stands, as in most images: gunicorn, for one, whose socket
+supervisor's program may get from elsewhere.
 """
 
 import os
@@ -16,27 +17,27 @@ from simsearch.local import pin, processes
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGURATION = ROOT / "docker" / "supervisord.conf"
 BIN = Path(sys.executable).parent
+NAMES = ("beat", "flower", "gallery", "search")
 
 
 def command(arguments: list[str], environ: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
     """What to execute, and in which environment. Raises KeyError for a variable that the program needs and misses."""
     name, *more = arguments
-    section = f"program:{name}"
-    programs = _programs()
-    if section not in programs:
+    if name not in NAMES:
         return arguments, dict(environ)
+    program = _configuration()[f"program:{name}"]
     known = {**environ, "SIMSEARCH_BIN": str(BIN)}
     known["SIMSEARCH_SEARCH_CHILDREN"] = processes.search_children(environ, pin.visible_gpus(environ))
     words = {f"ENV_{key}": value for key, value in known.items()}
     # A container has one process of a program; the GPU it was given is the first that it sees.
     words |= {"here": str(CONFIGURATION.parent), "process_num": 0}
-    own = shlex.split(programs[section]["command"] % words)
-    return [*own, *more], {**known, **_pairs(programs[section].get("environment", ""))}
+    own = shlex.split(program["command"] % words)
+    return [*own, *more], {**known, **_pairs(program.get("environment", ""))}
 
 
-def _programs() -> ConfigParser:
-    """The file as supervisor reads it: `;` begins a comment, and `%` is not configparser's."""
-    parser = ConfigParser(interpolation=None, inline_comment_prefixes=(" ;", "\t;"))
+def _configuration() -> ConfigParser:
+    """The file as supervisor reads it: `;` after a space begins a comment, and `%` is not configparser's."""
+    parser = ConfigParser(interpolation=None, inline_comment_prefixes=(";",))
     parser.read(CONFIGURATION)
     return parser
 
@@ -50,12 +51,11 @@ def _pairs(text: str) -> dict[str, str]:
 
 def main(arguments: list[str]) -> None:
     if not arguments:
-        names = sorted(name.removeprefix("program:") for name in _programs() if name.startswith("program:"))
-        sys.exit(f"simsearch: which program? One of {', '.join(names)}, or any other command.")
+        sys.exit(f"simsearch: which program? One of {', '.join(NAMES)}, or any other command.")
     try:
         words, environ = command(arguments, os.environ)
     except KeyError as missing:
-        sys.exit(f"simsearch: {arguments[0]} needs the variable {str(missing).strip(chr(39)).removeprefix('ENV_')}.")
+        sys.exit(f"simsearch: {arguments[0]} needs the variable {missing.args[0].removeprefix('ENV_')}.")
     os.chdir(ROOT)
     try:
         os.execvpe(words[0], words, environ)  # noqa: S606 (no shell is what we want)
