@@ -28,9 +28,9 @@ def command(arguments: list[str], environ: Mapping[str, str]) -> tuple[list[str]
     program = _configuration()[f"program:{name}"]
     known = {**environ, "SIMSEARCH_BIN": str(BIN)}
     known["SIMSEARCH_SEARCH_CHILDREN"] = processes.search_children(environ, pin.visible_gpus(environ))
-    words = {f"ENV_{key}": value for key, value in known.items()}
     # A container has one process of a program; the GPU it was given is the first that it sees.
-    words |= {"here": str(CONFIGURATION.parent), "process_num": 0}
+    words: dict[str, object] = {"here": str(CONFIGURATION.parent), "process_num": 0}
+    words |= {f"ENV_{key}": value for key, value in known.items()}
     own = shlex.split(program["command"] % words)
     return [*own, *more], {**known, **_pairs(program.get("environment", ""))}
 

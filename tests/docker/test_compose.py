@@ -1,11 +1,11 @@
 """`compose.yaml` and what is laid over it: valid, closed to the outside, and the same programs as elsewhere."""
 
+import importlib
 import inspect
 import re
 import shlex
 from typing import Any
 
-import gunicorn.config
 import pytest
 
 from simsearch.container import health, program
@@ -148,7 +148,8 @@ def test_nothing_of_ours_starts_before_the_tables_are_there_and_the_stores_are_w
 @pytest.mark.parametrize("name", SIMSEARCH)
 def test_every_variable_is_read_by_something(name: str) -> None:
     sources = [*(ROOT / "simsearch").rglob("*.py"), DOCKER / "gunicorn.conf.py", DOCKER / "supervisord.conf"]
-    text = "\n".join(path.read_text() for path in sources) + inspect.getsource(gunicorn.config)
+    texts = [path.read_text() for path in sources] + [inspect.getsource(importlib.import_module("gunicorn.config"))]
+    text = "\n".join(texts)
     for variable in SERVICES[name]["environment"]:
         assert re.search(rf"\b(ENV_)?{variable.removesuffix('_FILE')}\b", text), variable
 
