@@ -13,7 +13,7 @@ from tests.docker import files
 from tests.docker.files import DOCKER, ROOT
 
 SERVICES = files.services()
-OURS = [name for name, service in SERVICES.items() if "build" in service]
+OURS = [name for name, service in SERVICES.items() if service["image"].startswith("simsearch-")]
 SIMSEARCH = [name for name in OURS if name != "nginx"]
 STAYING = [name for name in SERVICES if name != "migrate"]
 
@@ -112,6 +112,18 @@ def test_redis_is_set_as_supervisor_sets_it() -> None:
         value = words[words.index(f"--{key}") + 1]
         assert re.search(rf"^{key} {value or re.escape(chr(34) * 2)}$", settings, re.MULTILINE)
     assert "requirepass" in settings
+
+
+def test_each_image_of_ours_has_one_builder_and_is_never_asked_of_a_registry() -> None:
+    builders = [name for name, service in SERVICES.items() if "build" in service]
+    assert builders == ["nginx", "web", "search"]
+    for name in builders:
+        build = SERVICES[name]["build"]
+        assert SERVICES[name]["image"] == f"simsearch-{build['target']}"
+        assert (DOCKER / build["context"]).resolve() == ROOT
+        assert build["target"] in files.stages()
+    assert {SERVICES[name]["image"] for name in OURS} == {SERVICES[name]["image"] for name in builders}
+    assert {SERVICES[name]["pull_policy"] for name in OURS} == {"never"}
 
 
 def test_what_runs_comes_back_and_what_is_done_does_not() -> None:
