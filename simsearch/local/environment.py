@@ -22,7 +22,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 OLDEST_PYTHON = (3, 11)
-PROFILES = {"run": ["local", "postgres", "worker"], "test": ["dev", "local", "postgres", "worker"]}
+PROFILES = {
+    "run": ["flower", "local", "postgres", "worker"],
+    "test": ["dev", "flower", "local", "postgres", "worker"],
+}
 # Annoy's own flags are for the very processor that compiles it (-march=native) and for inexact arithmetic. These run
 # on every processor of its kind: the rest of Annoy's defaults (without the -D it builds its trees in one thread), and
 # leave to add up numbers in any order, without which the compiler takes them one by one (1.5 times as slow).

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,6 @@ def variables(
 ) -> dict[str, str]:
     """What `docker/supervisord.conf` wants to know; `environ` may choose how many search workers and children."""
     gpus = pin.visible_gpus(environ)
-    on_a_gpu = bool(gpus) or environ.get("SIMSEARCH_DEVICE", "").startswith("cuda")
     return {
         "SIMSEARCH_BIN": str(BIN),
         "SIMSEARCH_DATA_DIR": str(data_dir),
@@ -42,8 +41,7 @@ def variables(
         "SIMSEARCH_REDIS_SERVERS": str(int(own_redis)),
         "SIMSEARCH_REDIS_SERVER": redis_server() if own_redis else "",
         "SIMSEARCH_SEARCH_WORKERS": environ.get("SIMSEARCH_SEARCH_WORKERS") or str(max(1, len(gpus))),
-        "SIMSEARCH_SEARCH_CHILDREN": environ.get("SIMSEARCH_SEARCH_CHILDREN")
-        or str(1 if on_a_gpu else min(_cores(), MAX_CHILDREN)),
+        "SIMSEARCH_SEARCH_CHILDREN": search_children(environ, gpus),
         "SIMSEARCH_FLOWER_PORT": str(flower_port),
         "SIMSEARCH_AUTOSTART": "false",
     }
@@ -60,6 +58,12 @@ def redis_server() -> str:
     if not found:
         raise StartError("There is no redis-server here; install one, or set REDIS_URL to a Redis that runs.")
     return found
+
+
+def search_children(environ: Mapping[str, str], gpus: Sequence[str]) -> str:
+    """How many children a search worker has: as was chosen, else one on a GPU and one per core on the CPU."""
+    on_a_gpu = bool(gpus) or environ.get("SIMSEARCH_DEVICE", "").startswith("cuda")
+    return environ.get("SIMSEARCH_SEARCH_CHILDREN") or str(1 if on_a_gpu else min(_cores(), MAX_CHILDREN))
 
 
 def _cores() -> int:

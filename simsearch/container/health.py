@@ -1,0 +1,96 @@
+"""`python -m simsearch.container.health NAME`: is this container's program well? 0, or 1 with one line that says why.
+
+Each check asks the program itself, not whether its process exists: Docker knows that without being told.
+"""
+
+import http.client
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+
+from kombu.exceptions import OperationalError
+
+from simsearch.env import DATA_DIR, env
+
+TIMEOUT_S = 5
+# Beat writes its schedule every three minutes, when it sends something (celery.beat.Scheduler.sync_every).
+SCHEDULE_AGE_S = 600
+
+
+class Ill(Exception):
+    """One sentence on what is wrong."""
+
+
+def web() -> None:
+    # As nginx asks: by a name that the site answers to, and saying that the visitor came by https.
+    names = [name.lstrip(".") for name in env.list("ALLOWED_HOSTS", default=[]) if name != "*"]
+    headers = {"Host": names[0] if names else "localhost", "X-Forwarded-Proto": "https"}
+    _get(int(os.environ.get("SIMSEARCH_PORT", "8000")), "/healthz", headers)
+
+
+def flower() -> None:
+    _get(int(os.environ["SIMSEARCH_FLOWER_PORT"]), "/flower/healthcheck", {})
+
+
+def search() -> None:
+    _ping("search-0")
+
+
+def gallery() -> None:
+    _ping("gallery")
+
+
+def beat() -> None:
+    written = [path.stat().st_mtime for path in (DATA_DIR / "run").glob("beat*")]
+    if not written:
+        raise Ill(f"There is no schedule in {DATA_DIR / 'run'}.")
+    age_s = time.time() - max(written)
+    if age_s > SCHEDULE_AGE_S:
+        raise Ill(f"The schedule was written {age_s:.0f} s ago; beat stands still.")
+
+
+def _get(port: int, path: str, headers: dict[str, str]) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", path, headers=headers)
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        raise Ill(f"{path} on port {port} does not answer: {error or type(error).__name__}") from error
+    finally:
+        connection.close()
+    if status != http.client.OK:
+        raise Ill(f"{path} on port {port} answers {status}.")
+
+
+def _ping(worker: str) -> None:
+    """Ask the worker over Redis, as Celery's own `inspect ping` does: it answers when its children are warm.
+
+    Its report to `/readyz` would not do: a sweep is taken by one of several workers, and reports only that one.
+    """
+    from simsearch.local.taskless import app  # a second of imports that the other checks need not wait for
+
+    node = f"{worker}@{socket.gethostname()}"
+    try:
+        answers = app.control.inspect(destination=[node], timeout=TIMEOUT_S, limit=1).ping()
+    except OperationalError as error:
+        raise Ill(f"Redis does not answer: {error}") from error
+    if not answers:
+        raise Ill(f"{node} does not answer.")
+
+
+CHECKS: dict[str, Callable[[], None]] = {check.__name__: check for check in (web, flower, search, gallery, beat)}
+
+
+def main(arguments: list[str]) -> None:
+    if len(arguments) != 1 or arguments[0] not in CHECKS:
+        sys.exit(f"simsearch: which program? One of {', '.join(sorted(CHECKS))}.")
+    try:
+        CHECKS[arguments[0]]()
+    except Ill as problem:
+        sys.exit(f"simsearch: {problem}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

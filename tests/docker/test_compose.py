@@ -1,0 +1,207 @@
+"""`compose.yaml` and what is laid over it: valid, closed to the outside, and the same programs as elsewhere."""
+
+import importlib
+import inspect
+import re
+import shlex
+from typing import Any
+
+import pytest
+
+from simsearch.container import health, program
+from tests.docker import files
+from tests.docker.files import DOCKER, ROOT
+
+SERVICES = files.services()
+OURS = [name for name, service in SERVICES.items() if service["image"].startswith("simsearch-")]
+SIMSEARCH = [name for name in OURS if name != "nginx"]
+STAYING = [name for name in SERVICES if name != "migrate"]
+
+
+@pytest.mark.parametrize("file", files.COMPOSE_FILES, ids=lambda file: str(file.name))
+def test_the_files_follow_the_compose_specification(file: Any) -> None:
+    checked = files.tool("check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(file))
+    assert checked.returncode == 0, checked.stdout
+
+
+# --- Who is reachable -----------------------------------------------------------------------------------------
+
+
+def test_nginx_alone_publishes_a_port() -> None:
+    assert [name for name, service in SERVICES.items() if "ports" in service] == ["nginx"]
+    assert not [name for name, service in SERVICES.items() if "network_mode" in service]
+
+
+def test_the_stores_and_the_site_have_no_way_out() -> None:
+    assert files.compose()["networks"]["inside"] == {"internal": True}
+    outside = {name for name, service in SERVICES.items() if service["networks"] != ["inside"]}
+    assert outside == {"nginx", "search", "gallery"}
+
+
+def test_nginx_sees_the_pictures_alone_and_changes_nothing() -> None:
+    assert SERVICES["nginx"]["volumes"] == ["pictures:/data/pictures:ro"]
+    assert "secrets" not in SERVICES["nginx"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_container_is_locked_in(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "cap_add" not in service
+    assert "privileged" not in service
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["init"] is True
+    assert name in OURS or service["user"] not in ("root", "0")
+    assert service["logging"]["options"].keys() == {"max-size", "max-file"}
+
+
+# --- Secrets --------------------------------------------------------------------------------------------------
+
+
+def test_secrets_come_from_files_that_git_and_the_images_never_see() -> None:
+    secrets = files.compose()["secrets"]
+    assert {secret["file"] for secret in secrets.values()} == {f"secrets/{name}" for name in secrets}
+    assert {"/docker/secrets/", "/docker/.env"} <= set((ROOT / ".gitignore").read_text().splitlines())
+    used = {name for service in SERVICES.values() for name in service.get("secrets", [])}
+    assert used == secrets.keys()
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_is_given_the_secrets_that_it_names_and_no_others(name: str) -> None:
+    named = set(re.findall(r"/run/secrets/(\w+)", str(SERVICES[name])))
+    assert named == set(SERVICES[name].get("secrets", []))
+
+
+def test_no_secret_stands_in_a_file() -> None:
+    for name, service in SERVICES.items():
+        for key, value in service.get("environment", {}).items():
+            secret = re.search(r"PASSWORD|SECRET|KEY|_URL", key)
+            assert not secret or (key.endswith("_FILE") and value.startswith("/run/secrets/")), f"{name}: {key}"
+    for path in DOCKER.iterdir():
+        if path.is_file() and path.name not in (".env", "make-secrets.sh"):
+            assert not re.search(r"://[^\s/]*:[^\s/$]+@", path.read_text()), path.name
+
+
+# --- What runs ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", program.NAMES)
+def test_a_container_runs_the_program_of_the_same_name(name: str) -> None:
+    assert SERVICES[name]["command"][0] == name
+    assert [word for word in SERVICES[name]["command"][1:] if not word.startswith("--address=")] == []
+
+
+def test_the_site_is_started_by_the_very_words_that_supervisor_uses() -> None:
+    words = shlex.split(files.supervisor("web")["command"].replace("%(ENV_SIMSEARCH_BIN)s/", ""))
+    command = SERVICES["web"]["command"]
+    assert words[-len(command) :] == command
+    assert f"CMD {command}".replace("'", '"') in files.stages()["web"]
+
+
+@pytest.mark.parametrize("name", ["web", *program.NAMES, "redis"])
+def test_stopping_takes_as_long_as_supervisor_grants(name: str) -> None:
+    seconds = int(SERVICES[name]["stop_grace_period"].removesuffix("s"))
+    assert seconds == int(files.supervisor(name)["stopwaitsecs"])
+
+
+def test_redis_is_set_as_supervisor_sets_it() -> None:
+    settings = SERVICES["redis"]["command"][-1]
+    words = shlex.split(files.supervisor("redis")["command"])
+    for key in ("appendonly", "appendfsync", "save", "maxmemory-policy"):
+        value = words[words.index(f"--{key}") + 1]
+        assert re.search(rf"^{key} {value or re.escape(chr(34) * 2)}$", settings, re.MULTILINE)
+    assert "requirepass" in settings
+
+
+def test_each_image_of_ours_has_one_builder_and_is_never_asked_of_a_registry() -> None:
+    builders = [name for name, service in SERVICES.items() if "build" in service]
+    assert builders == ["nginx", "web", "search"]
+    for name in builders:
+        build = SERVICES[name]["build"]
+        assert SERVICES[name]["image"] == f"simsearch-{build['target']}"
+        assert (DOCKER / build["context"]).resolve() == ROOT
+        assert build["target"] in files.stages()
+    assert {SERVICES[name]["image"] for name in OURS} == {SERVICES[name]["image"] for name in builders}
+    assert {SERVICES[name]["pull_policy"] for name in OURS} == {"never"}
+
+
+def test_what_runs_comes_back_and_what_is_done_does_not() -> None:
+    assert {SERVICES[name]["restart"] for name in STAYING} == {"unless-stopped"}
+    assert SERVICES["migrate"]["restart"] == "no"
+
+
+# --- Start order ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", STAYING)
+def test_everything_that_stays_says_whether_it_is_well(name: str) -> None:
+    assert SERVICES[name]["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
+
+
+@pytest.mark.parametrize("name", health.CHECKS)
+def test_our_containers_are_asked_by_their_own_names(name: str) -> None:
+    expected = ["CMD", "python", "-m", "simsearch.container.health", name]
+    assert SERVICES[name]["healthcheck"]["test"] == expected
+
+
+def test_nothing_of_ours_starts_before_the_tables_are_there_and_the_stores_are_well() -> None:
+    stores = {"postgres": "service_healthy", "redis": "service_healthy", "migrate": "service_completed_successfully"}
+    for name in set(SIMSEARCH) - {"migrate"}:
+        waits = {other: rule["condition"] for other, rule in SERVICES[name]["depends_on"].items()}
+        assert waits == stores, name
+    assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    assert SERVICES["nginx"]["depends_on"]["web"]["condition"] == "service_healthy"
+
+
+# --- Variables and volumes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SIMSEARCH)
+def test_every_variable_is_read_by_something(name: str) -> None:
+    sources = [*(ROOT / "simsearch").rglob("*.py"), DOCKER / "gunicorn.conf.py", DOCKER / "supervisord.conf"]
+    texts = [path.read_text() for path in sources] + [inspect.getsource(importlib.import_module("gunicorn.config"))]
+    text = "\n".join(texts)
+    for variable in SERVICES[name]["environment"]:
+        assert re.search(rf"\b(ENV_)?{variable.removesuffix('_FILE')}\b", text), variable
+
+
+def test_nginx_is_given_every_variable_of_its_template_and_no_other() -> None:
+    template = (DOCKER / "nginx.conf.template").read_text()
+    assert set(re.findall(r"\$\{(\w+)\}", template)) == SERVICES["nginx"]["environment"].keys()
+
+
+def test_what_is_written_is_on_a_volume() -> None:
+    volumes = files.compose()["volumes"]
+    mounted = {mount.split(":")[0] for service in SERVICES.values() for mount in service.get("volumes", [])}
+    assert mounted == volumes.keys()
+    made = " ".join(files.stages()["base"])
+    for name in SIMSEARCH:
+        for mount in SERVICES[name].get("volumes", []):
+            assert mount.split(":")[1] in made.split()  # an empty volume takes over the owner from the image
+
+
+# --- GPUs -----------------------------------------------------------------------------------------------------
+
+
+def test_the_second_worker_is_the_first_with_another_gpu() -> None:
+    second = files.compose("compose.gpus.yaml")["services"]["search-1"]
+    first = dict(SERVICES["search"])
+    first.pop("build")
+    assert {key: value for key, value in second.items() if key != "deploy"} == first
+
+
+@pytest.mark.parametrize("file", ["compose.cuda.yaml", "compose.gpus.yaml"])
+def test_each_search_worker_has_a_gpu_of_its_own(file: str) -> None:
+    services = files.compose(file)["services"]
+    gpus = {name: _gpus(service) for name, service in services.items()}
+    searching = [gpu for name, found in gpus.items() if name.startswith("search") for gpu in found]
+    assert len(searching) == len(set(searching)) == len([name for name in gpus if name.startswith("search")])
+    assert gpus["gallery"] == gpus["search"]
+
+
+def _gpus(service: dict[str, Any]) -> list[str]:
+    (device,) = service["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+    ids: list[str] = device["device_ids"]
+    return ids
