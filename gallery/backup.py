@@ -57,11 +57,11 @@ def write(stream: BinaryIO, *, with_queries: bool = True) -> Outcome:
 @contextmanager
 def into(path: Path) -> Iterator[BinaryIO]:
     """A file that is at `path` only when it is complete, and that only its owner can read. Raises OSError."""
-    path = path.resolve()
     if path.exists() and not path.is_file():  # a pipe or a device: it must stay one
         with path.open("wb") as stream:
             yield stream
         return
+    path = path.resolve()
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(descriptor, "wb") as stream:

@@ -150,8 +150,8 @@ def _refuse_a_small_disk(needs_bytes: int) -> None:
     free = shutil.disk_usage(settings.MEDIA_ROOT).free
     if needs_bytes > free:
         raise Refused(
-            f"The disk of {settings.MEDIA_ROOT} is too small: the backup needs about {needs_bytes / 1e6:.0f} MB, "
-            f"and {free / 1e6:.0f} MB are free."
+            f"The disk of {settings.MEDIA_ROOT} is too small: the backup needs about {needs_bytes / 1e6:.1f} MB, "
+            f"and {free / 1e6:.1f} MB are free."
         )
 
 
@@ -177,7 +177,7 @@ def _fill(reader: Reader, progress: Progress, replace: bool) -> None:
                     progress.advance(_insert(part))
             _set_sequences()
     except BaseException:
-        _remove_pictures(written - here)
+        _remove_pictures(written - _pictures_here())  # asked again: it may have broken after the commit
         raise
     _remove_pictures(here - written)
 

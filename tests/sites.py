@@ -27,9 +27,10 @@ class Site:
 
     def __init__(self, data_dir: Path, database_url: str = "", like: "Site | None" = None) -> None:
         self.data_dir = data_dir
-        self.environment = {"SIMSEARCH_DATA_DIR": str(data_dir)}
-        if database_url:
-            self.environment["DATABASE_URL"] = database_url
+        self.environment = {
+            "SIMSEARCH_DATA_DIR": str(data_dir),
+            "DATABASE_URL": database_url or f"sqlite:///{data_dir}/simsearch.sqlite3",
+        }
         if like:
             shutil.copytree(like.data_dir, data_dir)
         else:

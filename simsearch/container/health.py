@@ -67,7 +67,7 @@ def _get(port: int, path: str, headers: dict[str, str]) -> None:
 def _ping(worker: str) -> None:
     """Ask the worker over Redis, as Celery's own `inspect ping` does: it answers when its children are warm.
 
-    Its report to `/readyz` would not do: a sweep is taken by one of several workers, and reports only that one.
+    Its report to `/readyz` would not do: only search workers report.
     """
     from simsearch.local.taskless import app  # a second of imports that the other checks need not wait for
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, connection, transaction
 
 from gallery import restoring
 from gallery.archive import BadBackup, Manifest, Reader
@@ -98,6 +98,25 @@ def test_ctrl_c_leaves_everything_as_it_was(backup: Path, here: None) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         restoring.restore(Stopped(backup.read_bytes()), replace=True)
+
+
+def test_ctrl_c_after_the_commit_takes_no_picture_away(backup: Path) -> None:
+    class StoppedLate(io.BytesIO):
+        asked = False
+
+        def read(self, size: int | None = -1) -> bytes:
+            if connection.in_atomic_block and not self.asked:
+                self.asked = True
+                transaction.on_commit(interrupt)
+            return super().read(size)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        restoring.restore(StoppedLate(backup.read_bytes()), replace=False)
+    assert Image.objects.count() == 5
+    assert all(image.picture_path.exists() and image.thumbnail_path.exists() for image in Image.objects.all())
 
 
 # --- Forged -------------------------------------------------------------------------------------------------

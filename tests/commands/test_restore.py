@@ -1,5 +1,7 @@
 """manage.py restore."""
 
+import resource
+import subprocess
 import time
 from pathlib import Path
 
@@ -221,3 +223,23 @@ def test_what_is_no_backup_is_one_clear_line(target: Site, file: str) -> None:
 
 def test_nothing_through_a_pipe_is_one_clear_line(target: Site) -> None:
     assert told(target, "restore", "-") == "Nothing was changed. This file is not a backup of simsearch."
+
+
+def test_a_disk_that_takes_no_more_is_one_clear_line_and_nothing_is_left(
+    source: Site, backup: Path, on_postgresql: Site
+) -> None:
+    """Its own limit stands for a full disk: the largest picture is one byte too large."""
+    most = max(map(len, source.files().values())) - 1
+    before = on_postgresql.rows()
+    with on_postgresql.start(
+        "restore",
+        str(backup),
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),
+    ) as process:
+        assert process.stderr
+        told = process.stderr.read().decode().splitlines()[-1]
+    assert process.returncode == 1
+    assert told == "CommandError: Nothing was restored: [Errno 27] File too large."
+    assert on_postgresql.rows() == before
+    assert on_postgresql.files() == {}

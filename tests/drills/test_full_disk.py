@@ -1,5 +1,6 @@
-"""The disk fills up during a build: one clear sentence, and what was there goes on."""
+"""The disk fills up during a build, or is too small for a backup: one clear sentence, and what was there goes on."""
 
+import io
 import os
 import shutil
 import subprocess
@@ -10,11 +11,12 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from gallery import generations
+from gallery import backup, generations, restoring
 from gallery.models import Embedding, Image, IndexGeneration
 from tasks.build import build_generation
 from tasks.neighbours import Neighbours, Wanted
 from tests.engine.galleries import NETWORK, make_vectors
+from tests.gallery.rows import add_image, files_kept
 
 DISK_MB = 40
 ROOM_LEFT = 64 * 1024  # when the disk fills up while nothing is written any more
@@ -110,3 +112,16 @@ def test_a_full_disk_is_one_clear_sentence_and_the_old_generation_serves(
     filler.unlink()
     assert build_generation(NETWORK) == generations.active()
     assert answer(neighbours) == before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_backup_that_does_not_fit_is_refused_before_anything_is_written(disk: Path, settings: Settings) -> None:
+    images = [add_image(number) for number in range(3)]
+    copy = io.BytesIO()
+    backup.write(copy)
+    settings.MEDIA_ROOT = disk / "pictures"
+    fill(disk, but_bytes=ROOM_LEFT // 8)
+    with pytest.raises(restoring.Refused, match=r"too small: the backup needs about 0\.\d MB, and 0\.0 MB are free"):
+        restoring.restore(copy, replace=True)
+    assert files_kept() == []
+    assert list(Image.objects.order_by("created_at")) == images
