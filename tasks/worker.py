@@ -11,6 +11,7 @@ from typing import Any
 import redis
 from celery.signals import celeryd_after_setup, worker_process_init
 from django.conf import settings
+from django.db import DatabaseError
 
 from engine.embedder import Embedder
 from engine.errors import EngineError
@@ -114,14 +115,20 @@ def note_queues(instance: Any, **_: object) -> None:
 def start(**_: object) -> None:
     """Warm this child up before the worker counts it as ready: a cold one would cost its first query seconds.
 
-    A network that cannot be loaded stops the whole worker with one clear line instead of failing query by query.
+    A network that cannot be loaded stops the whole worker with one clear line instead of failing query by query. A
+    database that does not answer is waited for: the first task loads the network then.
     """
     try:
-        worker = current()
+        _load_and_warm_up()
     except EngineError as error:
         logger.critical("simsearch: this worker cannot start: %s", error)
         os.kill(os.getppid(), signal.SIGTERM)  # a child that ended by itself would be replaced, for ever
-        return
+    except DatabaseError as error:
+        logger.error("simsearch: this worker waits for its database: %s", error)  # noqa: TRY400 (one clear line)
+
+
+def _load_and_warm_up() -> None:
+    worker = current()
     if _answers_queries:
         worker.embedder.warm_up(settings.SIMSEARCH_BATCH)
         worker.neighbours.refresh()
