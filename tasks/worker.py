@@ -12,7 +12,7 @@ from typing import Any
 import redis
 from celery.signals import celeryd_after_setup, worker_process_init, worker_process_shutdown
 from django.conf import settings
-from django.db import connections
+from django.db import DatabaseError, connections
 
 from engine.embedder import Embedder
 from engine.errors import EngineError
@@ -118,26 +118,35 @@ def note_queues(instance: Any, **_: object) -> None:
 def start(**_: object) -> None:
     """Warm this child up before the worker counts it as ready: a cold one would cost its first query seconds.
 
-    A network that cannot be loaded stops the whole worker with one clear line instead of failing query by query.
+    A network that cannot be loaded stops the whole worker with one clear line instead of failing query by query. A
+    database that does not answer is waited for: the first task loads the network then.
     """
+    counters.SENDER.start()
     try:
-        worker = current()
+        _load_and_warm_up()
     except EngineError as error:
         logger.critical("simsearch: this worker cannot start: %s", error)
         os.kill(os.getppid(), signal.SIGTERM)  # a child that ended by itself would be replaced, for ever
         return
-    counters.SENDER.start()
+    except DatabaseError as error:
+        logger.error("simsearch: this worker waits for its database: %s", error)  # noqa: TRY400 (one clear line)
+    if _answers_queries:
+        threading.Thread(target=_report_regularly, name="report", daemon=True).start()
+
+
+def _load_and_warm_up() -> None:
+    worker = current()
     if _answers_queries:
         worker.embedder.warm_up(settings.SIMSEARCH_BATCH)
         worker.neighbours.refresh()
-        threading.Thread(target=_report_regularly, args=[worker], name="report", daemon=True).start()
         connections.close_all()  # Celery's own start of a child, after ours, would close it less gently
 
 
-def _report_regularly(worker: Worker) -> None:
+def _report_regularly() -> None:
     # Not in the sweep alone, which only one of all search processes gets.
     while True:
-        worker.report()
+        if _current is not None:
+            _current.report()
         time.sleep(workers.REPORT_EVERY_S)
 
 

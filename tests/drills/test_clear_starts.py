@@ -11,9 +11,18 @@ from tests.environment import DATA_DIR
 from tests.stack import ROOT
 
 
-def start_worker(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One with the tables in it, as every worker finds it."""
+    directory = tmp_path_factory.mktemp("data")
+    own = os.environ | {"SIMSEARCH_DATA_DIR": str(directory)}
+    subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, env=own, check=True)
+    return directory
+
+
+def start_worker(data_dir: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """A search worker as supervisor starts it; it is expected to end by itself."""
-    own = os.environ | {"SIMSEARCH_DATA_DIR": str(tmp_path), "REDIS_URL": f"unix://{DATA_DIR}/redis.sock"} | environment
+    own = os.environ | {"SIMSEARCH_DATA_DIR": str(data_dir), "REDIS_URL": f"unix://{DATA_DIR}/redis.sock"} | environment
     command = [sys.executable, "-m", "celery", "-A", "simsearch", "worker", "-Q", "nothing", "--concurrency", "1"]
     return subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, timeout=90)
 
@@ -27,9 +36,9 @@ def start_worker(tmp_path: Path, **environment: str) -> subprocess.CompletedProc
     ],
 )
 def test_a_worker_that_cannot_load_its_network_ends_with_one_line(
-    tmp_path: Path, variable: str, value: str, told: str
+    data_dir: Path, variable: str, value: str, told: str
 ) -> None:
-    ended = start_worker(tmp_path, **{variable: value})
+    ended = start_worker(data_dir, **{variable: value})
     lines = [line for line in (ended.stdout + ended.stderr).splitlines() if "cannot start" in line]
     assert lines
     assert told in lines[0]

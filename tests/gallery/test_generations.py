@@ -145,6 +145,14 @@ def test_another_network_serves_once_it_has_embedded_every_picture() -> None:
     assert generations.active() == now(beside)
 
 
+def test_one_that_was_deleted_meanwhile_leaves_the_active_one() -> None:
+    first, gone = built(), built(network="alexnet")
+    IndexGeneration.objects.filter(pk=gone.pk).delete()
+    with pytest.raises(IndexGeneration.DoesNotExist):
+        generations.serve(gone)
+    assert generations.active() == first
+
+
 def test_a_picture_that_cannot_be_embedded_holds_no_change_back() -> None:
     embeddings(1)
     built()

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 from django.core.checks import run_checks
+from django.db import connection
 from pytest_django import Settings
 
 from engine.embedder import Embedder
@@ -149,3 +150,15 @@ def test_the_database_check_says_so_too(running: Worker, settings: Settings) -> 
     assert warning.id == "simsearch.W001"
     assert "manage.py switch_model vgg16" in warning.msg
     assert run_checks() == []  # the plain check asks no database
+
+
+@pytest.mark.django_db
+def test_a_worker_waits_for_its_database(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(process, "_current", None)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE gallery_indexgeneration RENAME TO elsewhere")
+    with caplog.at_level(logging.ERROR):
+        process.start()
+    [record] = caplog.records
+    assert "waits for its database" in record.message
+    assert record.exc_info is None
