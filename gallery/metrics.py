@@ -83,7 +83,7 @@ class SystemCollector(Collector):
             metric.add_metric([device, model], sum((e.device, e.model) == (device, model) for e in alive))
         yield metric
         problems = sum(bool(entry.index_problem) for entry in alive)
-        yield _gauge("simsearch_index_problem_workers", "Search workers that have no index to search", problems)
+        yield _gauge("simsearch_index_problem_workers", "Search workers that do not use the active index", problems)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
