@@ -70,7 +70,7 @@ class Server(System):
         preflight.reachable_redis(env.str("REDIS_URL"))
         preflight.listen("127.0.0.1", self.flower_port, "SIMSEARCH_FLOWER_PORT=").close()
         own = processes.variables(os.environ, self.data_dir, self.run_dir, self.flower_port, own_redis=False)
-        chosen = {"SIMSEARCH_HOST": self.host, "SIMSEARCH_PORT": str(self.port), "SIMSEARCH_ACCESS_LOG": "-"}
+        chosen = {"SIMSEARCH_HOST": self.host, "SIMSEARCH_PORT": str(self.port)}
         # Whose word on the visitor's address and scheme gunicorn and Django take.
         trusted = {"FORWARDED_ALLOW_IPS": os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")}
         self.environ = {**os.environ, **chosen, **trusted, **own, "SIMSEARCH_AUTOSTART": "true"}

@@ -24,6 +24,8 @@ from tests.stack import STOP_S, Stack
 # Small, so that a test can come to its end; every test that uploads is another visitor.
 UPLOADS_PER_MINUTE = 30
 FILLED_S = 120
+# A restart of everything, on a machine that is busy with the rest of the tests.
+PATIENCE_S = 240
 READY = "Serving on"
 
 
@@ -135,7 +137,7 @@ class Server(Stack):
         if https:
             headers["X-Forwarded-Proto"] = "https"
         transport = httpx.HTTPTransport(local_address=from_address)
-        client = httpx.Client(base_url=self.url, headers=headers, transport=transport, timeout=60)
+        client = httpx.Client(base_url=self.url, headers=headers, transport=transport, timeout=PATIENCE_S)
         return self._visitors.enter_context(client)
 
     def signed_in(self, *, is_staff: bool) -> httpx.Client:
