@@ -103,6 +103,7 @@ class Nginx(Service):
             "SIMSEARCH_NGINX_USER": getpass.getuser(),  # whose temporary folder nobody else can enter
             "SIMSEARCH_NGINX_ETC": str(directory / "etc"),
             "SIMSEARCH_NGINX_LOGS": str(directory),
+            "SIMSEARCH_NGINX_ACCESS_LOG": str(directory / "access.log"),
             "SIMSEARCH_NGINX_STATE": str(directory),
             "SIMSEARCH_NGINX_PID": str(directory / "nginx.pid"),
         }

@@ -231,6 +231,15 @@ def test_the_password_of_redis_is_in_no_log(server: Server) -> None:
     assert server.postgres.password not in logs
 
 
+def test_the_link_of_a_result_is_in_no_log(server: Server) -> None:
+    visitor = server.visitor("203.0.113.60")
+    asked = visitor.post("/api/queries", files={"image": ("p.jpg", some(1)[0])}).json()
+    assert visitor.get(asked["url"]).status_code == 200
+    access = (server.directory / "nginx" / "access.log").read_text()
+    assert '"GET /api/queries/<id>" 200' in access
+    assert asked["id"] not in access + server.output()
+
+
 # Limits
 
 
