@@ -1,12 +1,13 @@
 """A server as README sets it up: PostgreSQL, Redis and nginx beside it, an environment file, one parent process."""
 
+import random
 import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,9 +18,8 @@ from simsearch.local.processes import BIN, ROOT
 from simsearch.local.web_socket import Offer
 from tests.deployment.outside import Nginx, Redis
 from tests.local.starter import left_running
-from tests.ports import free_port
 from tests.postgres import Cluster
-from tests.stack import STOP_S, Stack
+from tests.stack import Stack
 
 # Small, so that a test can come to its end; every test that uploads is another visitor.
 UPLOADS_PER_MINUTE = 30
@@ -36,7 +36,7 @@ class Server(Stack):
         super().__init__(directory)
         self.web_url = self.url
         self._chosen = environment
-        self.flower_port = free_port()
+        self.flower_port = lasting_port()
         self._number = 0
         del self.environment["FLOWER_UNAUTHENTICATED_API"]
 
@@ -78,7 +78,7 @@ class Server(Stack):
         """As `systemctl restart simsearch`: returns when systemd would have been told that it is ready."""
         starts = self._said().count(READY)
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(STOP_S) == 0, self.output()
+        assert self.process.wait(PATIENCE_S) == 0, self.output()
         self.start()
         while self._said().count(READY) == starts:
             assert self.process.poll() is None, self.output()
@@ -91,7 +91,9 @@ class Server(Stack):
         """What an operator types."""
         control = f"unix://{self.data_dir}/run/supervisor.sock"
         command = [str(BIN / "supervisorctl"), "-s", control, *arguments]
-        return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, timeout=STOP_S).stdout
+        return subprocess.run(
+            command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, timeout=PATIENCE_S
+        ).stdout
 
     def _folder(self, name: str) -> Path:
         folder = self.directory / name
@@ -152,6 +154,15 @@ class Server(Stack):
         visitor = self.visitor()
         visitor.headers["Cookie"] = f"sessionid={made.stdout.strip()}"
         return visitor
+
+
+def lasting_port() -> int:
+    """A port for a program that is restarted: below those that the kernel gives to outgoing connections meanwhile."""
+    for port in random.sample(range(10_000, 30_000), 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("there is no free port")
 
 
 def is_loopback(address: str) -> bool:
