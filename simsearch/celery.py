@@ -2,7 +2,7 @@
 
 import os
 
-from celery import Celery
+from celery import Celery, Task
 from celery.signals import task_prerun
 from django.db import close_old_connections
 
@@ -13,6 +13,7 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 
 
 @task_prerun.connect
-def renew_connections(**_: object) -> None:
+def renew_connections(task: Task, **_: object) -> None:
     """As before a request: a connection that is old, or died with its server, is replaced."""
-    close_old_connections()
+    if not task.request.is_eager:  # called in the middle of something else, perhaps of a transaction
+        close_old_connections()
