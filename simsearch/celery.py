@@ -3,7 +3,7 @@
 import os
 from logging.config import dictConfig
 
-from celery import Celery
+from celery import Celery, Task
 from celery.signals import setup_logging, task_prerun
 from django.conf import settings
 from django.db import close_old_connections
@@ -15,9 +15,10 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 
 
 @task_prerun.connect
-def renew_connections(**_: object) -> None:
+def renew_connections(task: Task, **_: object) -> None:
     """As before a request: a connection that is old, or died with its server, is replaced."""
-    close_old_connections()
+    if not task.request.is_eager:  # called in the middle of something else, perhaps of a transaction
+        close_old_connections()
 
 
 @setup_logging.connect
