@@ -167,5 +167,3 @@ X_FRAME_OPTIONS = "DENY"
 LOGGING = logs.configuration(env.str("LOG_FORMAT", default="line"), env.str("LOG_LEVEL", default="INFO"))
 # Without it /metrics answers this machine alone. From a file it comes with the end of its line.
 SIMSEARCH_METRICS_TOKEN = env.str("SIMSEARCH_METRICS_TOKEN", default="").strip()
-# Prometheus asks on this machine or in its network, past whatever ends https.
-SECURE_REDIRECT_EXEMPT = ["^metrics$"]

@@ -71,12 +71,16 @@ def test_what_is_counted_is_what_exact_search_finds_too(neighbours: Neighbours) 
 
 def test_an_index_that_misses_neighbours_is_found_out(neighbours: Neighbours) -> None:
     """Noise has no structure that the index could have learned: far fewer of the true ten are found."""
-    noise = np.random.default_rng(4).standard_normal((1, 4096), np.float32)
-    noise /= np.linalg.norm(noise)
-    neighbours.search(noise, [Wanted(10)])
-    checked = neighbours.check_recall()
-    assert checked is not None
-    assert checked[0] < checked[1]
+    random = np.random.default_rng(4)
+    found = true = 0
+    for _ in range(5):
+        noise = random.standard_normal((1, 4096), np.float32)
+        neighbours.search(noise / np.linalg.norm(noise), [Wanted(10)])
+        checked = neighbours.check_recall()
+        assert checked is not None
+        found, true = found + checked[0], true + checked[1]
+    assert true == 50
+    assert found < true
 
 
 def test_without_a_search_there_is_nothing_to_check(neighbours: Neighbours) -> None:
