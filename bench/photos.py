@@ -24,7 +24,7 @@ def some(directory: Path, gallery: int, asked: int, photos: Path = PHOTOS) -> Pi
     """Choose (always the same) pictures and put those of the gallery into `directory`."""
     real = sorted(photos.rglob("*.jpg"))
     if len(real) >= gallery + asked:
-        random.Random(SEED).shuffle(real)  # noqa: S311 (a choice of pictures)
+        random.Random(SEED).shuffle(real)
         files = [path.read_bytes() for path in real[: gallery + asked]]
         kind = "photographs"
     else:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
@@ -52,5 +53,5 @@ def peak_mb(pid: int) -> dict[str, float]:
 
 
 def _high_water_mb(pid: int) -> float:
-    with open(f"/proc/{pid}/status") as status:
+    with Path(f"/proc/{pid}/status").open() as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024

@@ -197,7 +197,11 @@ def idle(measured: Measured, model: str) -> Iterator[Row]:
 
 def stages(label: str, rounds: list[Round]) -> Iterator[Row]:
     """Yield where the time of a search goes, from the first byte to what the visitor sees; medians."""
-    told = [(answer["timings_ms"], took * 1e3) for one in rounds for answer, took in zip(one.answers, one.latencies)]
+    told = [
+        (answer["timings_ms"], took * 1e3)
+        for one in rounds
+        for answer, took in zip(one.answers, one.latencies, strict=True)
+    ]
     if not told:
         return
     for stage in STAGES:

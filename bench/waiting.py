@@ -13,13 +13,13 @@ LIMIT_S = 300
 
 
 def answered_per_s(stack: Stack, pictures: list[bytes], count: int) -> float:
-    """Let `count` uploads pile up before workers that are held still; then queries a second, first claim to last done."""
+    """Let `count` uploads pile up before workers that are held still; then queries a second, claim to done."""
     since = stack.rows("select strftime('%Y-%m-%d %H:%M:%f', 'now')")[0][0]
     with stack.paused_search():
         _upload(stack.port, pictures, count)
     deadline = time.monotonic() + LIMIT_S
     sql = f"""select sum(state in ('done', 'failed')), min(claimed_at), max(finished_at)
-              from gallery_query where created_at > '{since}'"""  # noqa: S608 (our own text)
+              from gallery_query where created_at > '{since}'"""
     while (told := stack.rows(sql)[0])[0] != count:
         if time.monotonic() > deadline:
             raise SystemExit(f"{told[0]} of {count} waiting pictures were answered in {LIMIT_S} s.")

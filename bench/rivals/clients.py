@@ -48,9 +48,7 @@ class Pipeline:
 
     def __enter__(self) -> Self:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "env": ONE_THREAD}
-        self._running = [
-            self._block.enter_context(process(self._command, **pipes)) for _ in range(os.cpu_count() or 1)
-        ]
+        self._running = [self._block.enter_context(process(self._command, **pipes)) for _ in range(os.cpu_count() or 1)]
         self.precision = _replies(self._running)[0]["precision"]
         return self
 

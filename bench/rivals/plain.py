@@ -34,4 +34,3 @@ class Plain:
         best = np.argpartition(cosines, -K)[-K:]
         found: list[int] = best[np.argsort(-cosines[best])].tolist()
         return found
-
