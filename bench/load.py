@@ -22,7 +22,7 @@ Asker = Callable[[], Ask]  # made once for each in flight: a connection
 class Round:
     """What one round gave: latencies in seconds, what each `Ask` returned, and how long it counted."""
 
-    seconds: float
+    seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
     answers: list[Any] = field(default_factory=list)
     asked: int = 0  # those before and after the time that counts too
@@ -36,26 +36,35 @@ class Round:
 
 
 def drive(asker: Asker, pictures: list[bytes], in_flight: int, seconds: float) -> Round:
-    """Keep `in_flight` requests going for that long. Raises what a request raised."""
+    """Keep `in_flight` requests going for that long, or until as many were answered. Raises what a request raised."""
     start = time.perf_counter()
     first, last = start + WARM_UP * seconds, start + seconds
-    result, errors = Round(last - first), []
-    lock = threading.Lock()
+    result, errors = Round(), []
+    lock, over = threading.Lock(), threading.Event()
 
     def run(number: int) -> None:
         ask, turn = asker(), number
         try:
-            while (sent := time.perf_counter()) < last and not errors:
+            while not over.is_set():
+                sent = time.perf_counter()
                 answer = ask(pictures[turn % len(pictures)])
-                done = time.perf_counter()
                 turn += in_flight
                 with lock:
                     result.asked += 1
-                    if first <= done < last:
-                        result.latencies.append(done - sent)
-                        result.answers.append(answer)
+                    count(answer, sent)
         except BaseException as error:  # noqa: BLE001 (told by the main thread)
             errors.append(error)
+            over.set()
+
+    def count(answer: Any, sent: float) -> None:
+        done = time.perf_counter()
+        if done < first or over.is_set():
+            return
+        result.latencies.append(done - sent)
+        result.answers.append(answer)
+        result.seconds = done - first
+        if done >= last and len(result.latencies) >= in_flight:
+            over.set()
 
     threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(in_flight)]
     for thread in threads:
@@ -90,7 +99,7 @@ class Visitor:
             if told.get("state") == "failed":
                 raise RuntimeError(f"a query failed: {told}")
             time.sleep(told["poll_after_ms"] / 1000)
-            status, told = self._send("GET", address)
+            status, told = self.get(address)
             if status != 200:
                 raise RuntimeError(f"a poll was answered {status}: {told}")
         return told
@@ -101,10 +110,17 @@ class Visitor:
         body = head.encode() + picture + f"\r\n--{BOUNDARY}--\r\n".encode()
         return self._send("POST", address, body, {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"})
 
+    def get(self, address: str) -> tuple[int, dict[str, Any]]:
+        """Look once."""
+        return self._send("GET", address)
+
     def _send(self, method: str, address: str, *rest: Any) -> tuple[int, dict[str, Any]]:
+        is_used = self._connection.sock is not None
         try:
             return self._exchange(method, address, *rest)
         except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+            if not is_used:
+                raise
             self._connection.close()  # the server let go of it while it was idle; a browser connects anew, too
             return self._exchange(method, address, *rest)
 

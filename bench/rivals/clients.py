@@ -143,7 +143,7 @@ class CeleryTasks:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        celery_tasks.app.conf.broker_url = f"redis+socket://{path}"
+        celery_tasks.app.conf.update(broker_url=f"redis+socket://{path}")
 
     def asker(self) -> Ask:
         client = redis.Redis(unix_socket_path=self._path)

@@ -28,7 +28,7 @@ def main(network: str, weights: str, gallery: str, socket: str) -> None:
     client.set("ready", 1)
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         while True:
-            waiting = client.lpop(QUEUE, BATCH)
+            waiting: list[bytes] = client.lpop(QUEUE, BATCH)  # type: ignore[assignment]
             if not waiting:
                 time.sleep(PAUSE_S)
                 continue
