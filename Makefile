@@ -11,7 +11,7 @@ ARGS =
 DATABASE = sqlite
 BIN = "$(or $(SIMSEARCH_VENV),.venv)/bin"
 
-.PHONY: run test check bench bench-index environment clean
+.PHONY: run test check bench bench-index bench-search environment clean
 
 run:
 	@$(PYTHON) simsearch/local/environment.py run
@@ -23,10 +23,13 @@ test: environment
 check: environment
 	@$(BIN)/python -m simsearch.local.check
 
-bench: bench-index
+bench: bench-index bench-search
 
 bench-index: environment
 	@$(BIN)/python -m bench.index $(ARGS)
+
+bench-search: environment
+	@$(BIN)/python -m bench.search $(ARGS)
 
 environment:
 	@$(PYTHON) simsearch/local/environment.py test

@@ -15,10 +15,10 @@ from ninja.files import UploadedFile
 from pydantic import StringConstraints
 
 from engine.images import Crop
-from gallery import asking, models, results
+from gallery import asking, models, results, waiting
 from gallery.errors import Refusal
 from gallery.pages import database_away, error_json
-from gallery.queries import Question, waiting_ahead
+from gallery.queries import Question
 
 PAGE_SIZE = 100
 
@@ -119,7 +119,7 @@ def query(request: HttpRequest, query_id: UUID) -> dict[str, Any]:
         "id": row.pk,
         "state": row.state,
         "error": {"code": row.error_code, "message": row.error} if row.error_code else None,
-        "waiting_ahead": waiting_ahead(row),
+        "waiting_ahead": waiting.ahead_of(row),
         "poll_after_ms": None if row.is_finished else asking.poll_after_ms(row),
         "timings_ms": row.timings_ms,
         "index": {"generation": row.generation, "model": row.network, "images": row.images},

@@ -1,10 +1,17 @@
 """The only way from the web to the workers: "there is work". The work itself is in the database."""
 
+import functools
 import logging
 
+import redis
 from celery import current_app
+from django.conf import settings
 from django.db import transaction
 from kombu.exceptions import OperationalError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from gallery import workers
 
 logger = logging.getLogger(__name__)
 
@@ -13,6 +20,10 @@ ANSWER = "tasks.answer"
 CURATE = "tasks.curate"
 BUILD = "tasks.build"  # asked for by a person
 REBUILD = "tasks.rebuild"  # only if it pays
+
+PENDING = "simsearch:pending:"
+# The most that a bell which got lost (its worker was killed) keeps others from being rung.
+PENDING_MS = 1000
 
 
 def ring(task: str) -> None:
@@ -23,8 +34,64 @@ def ring(task: str) -> None:
     transaction.on_commit(lambda: _send(task), robust=True)
 
 
+def ring_unless_pending(task: str) -> None:
+    """The same, but for a task that takes all the work there is and calls `heard` before it looks.
+
+    A bell that nobody has heard yet will find this work, too. There may be as many of those as there are search
+    processes, so that a burst wakes all of them, on whichever host they are.
+    """
+    transaction.on_commit(lambda: _send_unless_pending(task), robust=True)
+
+
+def heard(task: str) -> None:
+    """A run begins to look for work: what is committed from now on is rung for. Never raises."""
+    try:
+        _client().delete(PENDING + task)
+    except (redis.RedisError, OSError) as error:
+        logger.warning("bells for %s stay pending a second longer: %s", task, error)
+
+
+def _send_unless_pending(task: str) -> None:
+    try:
+        is_enough = _count(task)
+    except (redis.RedisError, OSError) as error:  # it would not carry the bell either
+        _did_not_get_through(task, error)
+        return
+    if not is_enough:
+        _send(task)
+
+
+def _count(task: str) -> bool:
+    """Count one more pending bell; whether there were enough already."""
+    with _client().pipeline(transaction=True) as pipe:
+        pipe.set(PENDING + task, 0, px=PENDING_MS, nx=True)
+        pipe.incr(PENDING + task)
+        pipe.hlen(workers.KEY)
+        _, pending, processes = pipe.execute()
+    return bool(pending > max(1, processes))
+
+
+def _client() -> redis.Redis:
+    return _connected_to(settings.REDIS_URL)
+
+
+@functools.cache
+def _connected_to(url: str) -> redis.Redis:
+    """Kept open, because to connect takes longer than to ask; tried once more when Redis was started anew meanwhile."""
+    again = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
+    timeout_s = settings.REDIS_TIMEOUT_S
+    client: redis.Redis = redis.Redis.from_url(
+        url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=again
+    )
+    return client
+
+
 def _send(task: str) -> None:
     try:
         current_app.send_task(task, retry=False)
     except (OperationalError, OSError) as error:
-        logger.warning("the doorbell for %s did not get through (%s); the sweeper will ring again", task, error)
+        _did_not_get_through(task, error)
+
+
+def _did_not_get_through(task: str, error: Exception) -> None:
+    logger.warning("the doorbell for %s did not get through (%s); the sweeper will ring again", task, error)

@@ -10,7 +10,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from gallery import generations, queries, workers
+from gallery import generations, waiting, workers
 
 WAITED_TOO_LONG_S = 10.0
 ASK_THE_DATABASE = {"index", "waiting"}  # not asked when it was away a moment ago: each would wait for it again
@@ -92,8 +92,8 @@ def _index() -> Check:
 
 
 def _waiting() -> Check:
-    oldest_s = queries.oldest_waiting_s()
-    return Check(oldest_s < WAITED_TOO_LONG_S, {"count": queries.waiting(), "oldest_s": round(oldest_s, 1)})
+    oldest_s = waiting.oldest_s()
+    return Check(oldest_s < WAITED_TOO_LONG_S, {"count": waiting.count(), "oldest_s": round(oldest_s, 1)})
 
 
 CHECKS: dict[str, Callable[[], Check]] = {

@@ -15,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gallery import counters, generations, queries, recall, workers
+from gallery import counters, generations, recall, waiting, workers
 from gallery.models import Embedding, Image, IndexGeneration, Query
 
 # Whoever sits between us and the client adds one of these.
@@ -28,7 +28,7 @@ class SystemCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         active = generations.active()
         yield self._queries()
-        yield _gauge("simsearch_oldest_waiting_seconds", "Age of the oldest waiting query", queries.oldest_waiting_s())
+        yield _gauge("simsearch_oldest_waiting_seconds", "Age of the oldest waiting query", waiting.oldest_s())
         yield self._images()
         yield _gauge("simsearch_embeddings", "Stored embeddings", Embedding.objects.count())
         if active:

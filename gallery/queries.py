@@ -4,19 +4,21 @@ WAITING -> RUNNING -> DONE | FAILED          RUNNING -> WAITING when its lease i
 """
 
 import uuid
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Case, F, JSONField, Q, QuerySet, Value, When
 from django.utils import timezone
 
-from gallery import counters, doorbell, files, owners
+from gallery import counters, doorbell, files, owners, waiting
+from gallery.answers import Answer, write_matches
 from gallery.errors import Refusal
-from gallery.models import Image, Match, Query
+from gallery.models import Image, Query
 from gallery.persistence import persist
 from gallery.uploads import Upload
 
@@ -42,26 +44,6 @@ class Claim:
 
     token: uuid.UUID
     queries: Sequence[Query]
-
-
-@dataclass(frozen=True)
-class Found:
-    """A gallery picture with its cosine, and those that look the same with theirs."""
-
-    image: uuid.UUID
-    similarity: float
-    duplicates: list[tuple[uuid.UUID, float]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a run found for one query, best first."""
-
-    matches: Sequence[Found]
-    images: int
-    network: str
-    generation: int | None
-    timings_ms: dict[str, float]
 
 
 # --- Asking -------------------------------------------------------------------------------------------------
@@ -92,7 +74,7 @@ def ask_like(image: Image, question: Question, received_at: datetime) -> Query:
 
 
 def _new(question: Question, received_at: datetime, **fields: Any) -> Query:
-    if Query.objects.filter(state=WAITING).count() >= settings.SIMSEARCH_MAX_WAITING:
+    if waiting.count() >= settings.SIMSEARCH_MAX_WAITING:
         raise Refusal("busy", "Too many pictures are waiting; try again in a moment.", retry_after_s=5)
     return Query(
         k=question.k,
@@ -109,7 +91,7 @@ def _save(query: Query) -> None:
     query.timings_ms = {"accept": _ms(query.waiting_since - query.created_at)}
     with transaction.atomic():
         query.save(force_insert=True)
-        doorbell.ring(doorbell.ANSWER)
+        doorbell.ring_unless_pending(doorbell.ANSWER)
 
 
 # --- Answering ----------------------------------------------------------------------------------------------
@@ -136,8 +118,8 @@ def claim(limit: int) -> Claim:
 
 
 def _next_ids(limit: int) -> list[uuid.UUID]:
-    waiting = _unlocked(Query.objects.filter(state=WAITING).order_by("created_at"))
-    rows = list(waiting.values_list("id", "attempts")[:limit])
+    oldest = _unlocked(Query.objects.filter(state=WAITING).order_by("created_at"))
+    rows = list(oldest.values_list("id", "attempts")[:limit])
     if rows and rows[0][1] > 0:
         return [rows[0][0]]
     return [id_ for id_, attempts in rows if attempts == 0]
@@ -158,47 +140,44 @@ def finish(token: uuid.UUID, answers: dict[Query, Answer]) -> int:
 
 def _finish(token: uuid.UUID, answers: dict[Query, Answer]) -> int:
     with transaction.atomic():
-        finished = [query for query, answer in answers.items() if _done(query, token, answer)]
-        _write_matches({query: answers[query].matches for query in finished})
+        finished = _done(token, answers)
+        write_matches({query: answers[query].matches for query in finished})
     counters.ANSWERS.labels("done", "").inc(len(finished))
     return len(finished)
 
 
-def _done(query: Query, token: uuid.UUID, answer: Answer) -> bool:
-    now = timezone.now()
-    timings = query.timings_ms | answer.timings_ms | {"total": _ms(now - query.created_at)}
-    owned = Query.objects.filter(id=query.pk, state=RUNNING, claim=token)
-    done = owned.update(
-        state=DONE,
-        finished_at=now,
-        claim=None,
-        lease_until=None,
-        generation=answer.generation,
-        network=answer.network,
-        images=answer.images,
-        timings_ms=timings,
-    )
-    if done:
-        query.timings_ms = timings
-    return bool(done)
-
-
-def _write_matches(matches: dict[Query, Sequence[Found]]) -> None:
-    wanted = {match.image for found in matches.values() for match in found}
-    # A picture may have been deleted since the search; its row would break the whole batch. One that PostgreSQL loses
-    # between here and the commit breaks it all the same, and `persist` comes here again.
-    still_there = set(Image.objects.filter(id__in=wanted).values_list("id", flat=True))
-    Match.objects.bulk_create(
-        Match(
-            query=query,
-            rank=rank,
-            similarity=match.similarity,
-            image_id=match.image,
-            duplicates=[(str(image), round(similarity, 4)) for image, similarity in match.duplicates],
+def _done(token: uuid.UUID, answers: dict[Query, Answer]) -> list[Query]:
+    """Mark those that this claim still owns; returns them, with their timings."""
+    mine = Query.objects.filter(state=RUNNING, claim=token)
+    asked = mine.filter(id__in=[query.pk for query in answers]).select_for_update()
+    owned = set(asked.order_by().values_list("id", flat=True))
+    finished, now = [query for query in answers if query.pk in owned], timezone.now()
+    for query in finished:
+        query.timings_ms |= answers[query].timings_ms | {"total": _ms(now - query.created_at)}
+    # One statement for all that were answered alike, which is the whole batch, but for the timings.
+    for (generation, network, images), alike in _by_index(finished, answers).items():
+        timings = [When(id=query.pk, then=Value(query.timings_ms, JSONField())) for query in alike]
+        mine.filter(id__in=[query.pk for query in alike]).update(
+            state=DONE,
+            finished_at=now,
+            claim=None,
+            lease_until=None,
+            generation=generation,
+            network=network,
+            images=images,
+            timings_ms=Case(*timings),
         )
-        for query, found in matches.items()
-        for rank, match in enumerate((m for m in found if m.image in still_there), start=1)
-    )
+    return finished
+
+
+def _by_index(
+    finished: Sequence[Query], answers: dict[Query, Answer]
+) -> dict[tuple[int | None, str, int], list[Query]]:
+    alike: dict[tuple[int | None, str, int], list[Query]] = defaultdict(list)
+    for query in finished:
+        answer = answers[query]
+        alike[answer.generation, answer.network, answer.images].append(query)
+    return alike
 
 
 def fail(token: uuid.UUID, query: Query, code: str, reason: str) -> bool:
@@ -232,37 +211,6 @@ def _release(rows: "QuerySet[Query]") -> int:
     )
     released = rows.update(state=WAITING, claim=None, lease_until=None, waiting_since=timezone.now())
     return failed + released
-
-
-def waiting() -> int:
-    return Query.objects.filter(state=WAITING).count()
-
-
-def waiting_ahead(query: Query) -> int:
-    """How many queries will be claimed before this one."""
-    if query.state != WAITING:
-        return 0
-    return Query.objects.filter(state=WAITING, created_at__lt=query.created_at).count()
-
-
-def oldest_waiting_s() -> float:
-    """The age of the oldest waiting query in seconds; 0 when none waits."""
-    oldest = Query.objects.filter(state=WAITING).order_by("created_at").values_list("waiting_since", flat=True).first()
-    return max(0.0, (timezone.now() - oldest).total_seconds()) if oldest else 0.0
-
-
-def expire(older_than: datetime) -> int:
-    """Delete finished queries from before `older_than`, with their pictures."""
-    old = Query.objects.filter(state__in=[DONE, FAILED], created_at__lt=older_than)
-    return delete(old.iterator(chunk_size=500))
-
-
-def delete(queries: Iterable[Query]) -> int:
-    count = 0
-    for query in queries:
-        query.delete()
-        count += 1
-    return count
 
 
 def _fail(rows: "QuerySet[Query]", code: str, reason: str) -> int:

@@ -12,12 +12,12 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.middleware import HtmxDetails
 
-from gallery import asking, results
+from gallery import asking, results, waiting
 from gallery.errors import Refusal
 from gallery.forms import UploadForm
 from gallery.models import Image, Query
 from gallery.pages import refuse, with_upload_form
-from gallery.queries import Question, waiting_ahead
+from gallery.queries import Question
 
 PAGE_SIZE = 48
 YEAR_S = 365 * 24 * 3600
@@ -60,7 +60,7 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
     context = {
         "query": row,
         "matches": results.shown(row),
-        "ahead": waiting_ahead(row),
+        "ahead": waiting.ahead_of(row),
         "poll_after_ms": asking.poll_after_ms(row),
     }
     if request.htmx:

@@ -13,10 +13,11 @@ from django.conf import settings
 from engine import images
 from engine.embedder import Embedder
 from engine.errors import BadImage
-from gallery import doorbell, queries
+from gallery import doorbell, queries, waiting
+from gallery.answers import Answer
 from gallery.models import Embedding, Query
 from gallery.persistence import AWAY
-from gallery.queries import Answer, Claim
+from gallery.queries import Claim
 from tasks import worker as workers
 from tasks.batch import Batch
 from tasks.neighbours import Wanted
@@ -29,6 +30,7 @@ DECODE_THREADS = 2  # Pillow lets go of the interpreter lock while it decodes
 @shared_task(name=doorbell.ANSWER, time_limit=settings.SIMSEARCH_ANSWER_LIMIT_S, throws=AWAY)
 def answer() -> int:
     """The doorbell rang: answer one batch. The result, seen in Flower, is its size."""
+    doorbell.heard(doorbell.ANSWER)
     return answer_waiting(workers.current(), settings.SIMSEARCH_BATCH)
 
 
@@ -37,6 +39,8 @@ def answer_waiting(worker: Worker, batch: int) -> int:
     claim = queries.claim(batch)
     if not claim.queries:
         return 0
+    if len(claim.queries) == batch:  # there may be more: for another process, while this one is busy
+        doorbell.ring_unless_pending(doorbell.ANSWER)
     told = Batch(worker, len(claim.queries))
     try:
         _answer(worker, claim, told)
@@ -46,8 +50,8 @@ def answer_waiting(worker: Worker, batch: int) -> int:
         raise
     finally:
         # The rest must not depend on its own doorbells: Redis may have lost them.
-        if queries.waiting():
-            doorbell.ring(doorbell.ANSWER)
+        if waiting.count():
+            doorbell.ring_unless_pending(doorbell.ANSWER)
     return len(claim.queries)
 
 

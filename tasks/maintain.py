@@ -8,7 +8,7 @@ from celery.signals import worker_ready
 from django.conf import settings
 from django.utils import timezone
 
-from gallery import doorbell, queries
+from gallery import doorbell, queries, waiting
 from gallery.models import Image
 from gallery.persistence import AWAY
 from tasks import worker as workers
@@ -21,7 +21,7 @@ WAITED_S = 2.0
 def sweep() -> int:
     """Release overdue queries, ring for forgotten work, say that the queue moves; returns how many were released."""
     released = queries.release_overdue()
-    if released or queries.oldest_waiting_s() > WAITED_S:
+    if released or waiting.oldest_s() > WAITED_S:
         doorbell.ring(doorbell.ANSWER)
     worker = workers.current()
     worker.neighbours.refresh()
@@ -36,7 +36,7 @@ def sweep() -> int:
 @shared_task(name="tasks.expire", time_limit=300, throws=AWAY)
 def expire() -> int:
     """Delete finished queries and their pictures after SIMSEARCH_QUERY_TTL_S."""
-    return queries.expire(timezone.now() - timedelta(seconds=settings.SIMSEARCH_QUERY_TTL_S))
+    return waiting.expire(timezone.now() - timedelta(seconds=settings.SIMSEARCH_QUERY_TTL_S))
 
 
 @worker_ready.connect

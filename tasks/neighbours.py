@@ -11,8 +11,8 @@ from engine.errors import BadIndex
 from engine.index import Hits, Index
 from engine.models import EMBEDDING_SIZE
 from gallery import generations
+from gallery.answers import Found
 from gallery.models import Embedding, IndexGeneration
-from gallery.queries import Found
 from tasks.newer import Ids, Newer, Vectors
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,9 @@ from django.conf import settings
 from django.utils import timezone
 
 from gallery import curation, owners, queries, uploads
+from gallery.answers import Answer, Found
 from gallery.models import Image, Query
-from gallery.queries import Answer, Claim, Found, Question
+from gallery.queries import Claim, Question
 from tests.engine.pictures import encoded, noise
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gallery import queries
+from gallery import queries, waiting
 from gallery.models import Query
 from tests.gallery.rows import (
     add_image,
@@ -52,9 +52,9 @@ def test_what_a_dead_process_held_need_not_wait_for_its_lease() -> None:
 def test_a_released_query_counts_its_waiting_anew() -> None:
     query = ask(age_s=600)
     set_row(query, waiting_since=ago(600))
-    assert queries.oldest_waiting_s() == pytest.approx(600, abs=5)
+    assert waiting.oldest_s() == pytest.approx(600, abs=5)
     queries.give_back(queries.claim(1).token)
-    assert queries.oldest_waiting_s() == pytest.approx(0, abs=5)
+    assert waiting.oldest_s() == pytest.approx(0, abs=5)
 
 
 @pytest.mark.parametrize("ending", ["given back", "overdue"])
@@ -78,14 +78,14 @@ def test_the_third_attempt_is_the_last(ending: str) -> None:
 
 def test_the_place_in_the_queue_counts_what_waits_before() -> None:
     first, second, third = (ask(age_s=age_s) for age_s in (30, 20, 10))
-    assert [queries.waiting_ahead(query) for query in (first, second, third)] == [0, 1, 2]
+    assert [waiting.ahead_of(query) for query in (first, second, third)] == [0, 1, 2]
     queries.claim(1)
-    assert [queries.waiting_ahead(now(query)) for query in (first, second, third)] == [0, 0, 1]
-    assert queries.waiting() == 2
+    assert [waiting.ahead_of(now(query)) for query in (first, second, third)] == [0, 0, 1]
+    assert waiting.count() == 2
 
 
 def test_nothing_waits_for_no_time() -> None:
-    assert (queries.waiting(), queries.oldest_waiting_s()) == (0, 0.0)
+    assert (waiting.count(), waiting.oldest_s()) == (0, 0.0)
 
 
 @pytest.mark.parametrize("state", Query.State.values)
@@ -95,7 +95,7 @@ def test_old_queries_expire_when_they_are_finished(state: str, django_capture_on
     set_row(old, created_at=ago(100))
     before = files_kept()
     with django_capture_on_commit_callbacks(execute=True):
-        expired = queries.expire(ago(50))
+        expired = waiting.expire(ago(50))
     gone = state in {"done", "failed"}
     assert expired == gone
     assert Query.objects.filter(pk=old.pk).exists() is not gone

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from celery import Celery
 from django.db import transaction
+from pytest_django import Settings
 
 from gallery import doorbell, workers
 from simsearch.celery import app as celery_app
@@ -75,6 +76,64 @@ def test_a_redis_that_is_away_holds_nobody_up(elsewhere: Celery, caplog: pytest.
     assert time.monotonic() - start < 3
     assert "the sweeper will ring again" in caplog.text
     assert waiting_in("search") == 0
+
+
+def report_processes(count: int) -> None:
+    for number in range(count):
+        workers.report(workers.Report(f"host:{number}", "cpu", "fp32", "compact", "compact", None, "", time.time()))
+
+
+@pytest.mark.parametrize(("processes", "bells"), [(0, 1), (1, 1), (3, 3)])
+def test_a_burst_rings_once_for_each_search_process(processes: int, bells: int) -> None:
+    report_processes(processes)
+    for _ in range(10):
+        doorbell.ring_unless_pending(doorbell.ANSWER)
+    assert waiting_in("search") == bells
+
+
+def test_what_comes_after_a_run_has_begun_is_rung_for() -> None:
+    doorbell.ring_unless_pending(doorbell.ANSWER)
+    doorbell.heard(doorbell.ANSWER)
+    doorbell.ring_unless_pending(doorbell.ANSWER)
+    assert waiting_in("search") == 2
+
+
+def test_a_lost_bell_keeps_others_away_for_a_moment_only() -> None:
+    doorbell.ring_unless_pending(doorbell.ANSWER)
+    with workers.connect() as redis:
+        redis.delete("search")  # as when its worker is killed
+    deadline = time.monotonic() + 20
+    while not waiting_in("search"):
+        assert time.monotonic() < deadline
+        doorbell.ring_unless_pending(doorbell.ANSWER)
+        time.sleep(0.05)
+
+
+def test_the_sweeper_rings_whatever_is_pending() -> None:
+    doorbell.ring_unless_pending(doorbell.ANSWER)
+    doorbell.ring(doorbell.ANSWER)
+    assert waiting_in("search") == 2
+
+
+@pytest.mark.parametrize("kind", ["closed", "silent"])
+def test_without_redis_nobody_waits_twice_and_the_sweeper_is_left(
+    kind: str, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:
+        port = listener.getsockname()[1] if kind == "silent" else free_port()
+        settings.REDIS_URL = f"redis://127.0.0.1:{port}/0"
+        doorbell.ring_unless_pending(doorbell.ANSWER)
+        doorbell.heard(doorbell.ANSWER)
+    assert "the sweeper will ring again" in caplog.text
+
+
+def test_pending_bells_are_counted_again_when_redis_is_back() -> None:
+    doorbell.ring_unless_pending(doorbell.ANSWER)
+    doorbell.heard(doorbell.ANSWER)
+    with workers.connect() as redis:
+        redis.client_kill_filter(skipme=True)
+    doorbell.ring_unless_pending(doorbell.ANSWER)
+    assert waiting_in("search") == 2
 
 
 def test_it_rings_again_when_redis_is_back() -> None:

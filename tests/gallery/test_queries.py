@@ -5,7 +5,7 @@ import uuid
 import pytest
 from pytest_django import Settings
 
-from gallery import queries
+from gallery import queries, waiting
 from gallery.errors import Refusal
 from gallery.models import Image, Match, Query
 from gallery.queries import Question
@@ -160,4 +160,4 @@ def test_a_picture_deleted_while_somebody_asks_for_more_like_it_is_told() -> Non
     with pytest.raises(Refusal) as refusal:
         queries.ask_like(image, Question(), ago(0))
     assert refusal.value.code == "not_found"
-    assert queries.waiting() == 0
+    assert waiting.count() == 0

@@ -1,0 +1,57 @@
+"""What processes cost: CPU seconds and memory, by what they are."""
+
+from collections import defaultdict
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+# Parts of a command line -> the name of that kind of process; the first that fits.
+KINDS = {
+    "gunicorn": "web",
+    "--queues search": "search worker",
+    "--queues gallery": "gallery worker",
+    " beat ": "beat",
+    " flower ": "Flower",
+    "redis": "Redis",
+}
+OTHER = "starter and supervisor"
+
+
+def kind(process: psutil.Process) -> str:
+    """Name what a process of the system is."""
+    with suppress(psutil.Error):
+        command = " ".join(process.cmdline())
+        return next((name for part, name in KINDS.items() if part in command), OTHER)
+    return OTHER
+
+
+def tree(pid: int) -> list[psutil.Process]:
+    """Return the process and everything below it."""
+    parent = psutil.Process(pid)
+    return [parent, *parent.children(recursive=True)]
+
+
+def cpu_s(pid: int) -> dict[str, float]:
+    """CPU seconds so far, user and system, by kind, of the process and everything below it."""
+    spent: dict[str, float] = defaultdict(float)
+    for process in tree(pid):
+        with suppress(psutil.Error):
+            times = process.cpu_times()
+            spent[kind(process)] += times.user + times.system
+    return dict(spent)
+
+
+def peak_mb(pid: int) -> dict[str, float]:
+    """The highest resident memory (VmHWM, shared pages included) of the largest process of each kind."""
+    peaks: dict[str, float] = defaultdict(float)
+    for process in tree(pid):
+        with suppress(psutil.Error, OSError, StopIteration):
+            name = kind(process)
+            peaks[name] = max(peaks[name], _high_water_mb(process.pid))
+    return dict(peaks)
+
+
+def _high_water_mb(pid: int) -> float:
+    with Path(f"/proc/{pid}/status").open() as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
