@@ -238,7 +238,7 @@ def test_a_generation_is_not_deleted_by_hand(curator: Client) -> None:
 
 
 def test_a_change_of_the_network_can_be_watched(curator: Client) -> None:
-    done, _waiting = add_image(), add_image()
+    done, _waiting = add_image(1), add_image(2)
     generations.activate(generations.start("compact"), images=2, last_embedding=2, manifest={})
     for image, network in [(done, "compact"), (done, "alexnet")]:
         Embedding.objects.create(image=image, network=network, vector=b"")
