@@ -7,7 +7,7 @@ from pytest_django import Settings
 
 from tests.api.answers import Response
 from tests.gallery.elements import send
-from tests.gallery.rows import STRANGER, add_image, finished
+from tests.gallery.rows import STRANGER, add_image, finished, picture
 
 pytestmark = pytest.mark.django_db
 
@@ -68,7 +68,7 @@ def test_the_policy_lets_nothing_run_that_is_not_a_file_of_ours(client: Client) 
 def test_pictures_are_jpegs_and_nothing_else(client: Client, settings: Settings, prefix: str) -> None:
     settings.SIMSEARCH_ACCEL_PREFIX = prefix
     image = add_image()
-    query = client.post("/", {"image": image.picture_path.open("rb")})["Location"]
+    query = send(client, picture())["Location"]
     for address in (image.picture_url, image.thumbnail_url, f"{query}/picture.jpg"):
         response = client.get(address)
         assert (response.status_code, response["Content-Type"]) == (200, "image/jpeg")
