@@ -12,11 +12,12 @@ MAX_JPEG_SEGMENTS = 1000
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")  # those that stand alone left out
 _JPEG_SCAN, _JPEG_END = b"\xda", b"\xd9"
 
-# With what is made of a picture afterwards, 250 MB. Some codecs hold a picture several times, so their formats get
-# fewer pixels for it. Bytes per pixel are those measured at the worst (4:4:4, alpha, animation, film grain), rounded
-# up; a format that is not here takes the 4 of Pillow's own picture.
+# With everything around it 250 MB. Some codecs hold a picture several times, so their formats get fewer pixels for it:
+# bytes per pixel, measured at the worst (4:4:4, animation, film grain). Other formats take the 4 of Pillow's own
+# picture; what is made of it, upright and in RGB, may take these 4 once more.
 MAX_DECODING_BYTES = 220_000_000
-_BYTES_PER_PIXEL = {"WEBP": 17.0, "AVIF": 18.0, "HEIF": 8.8}
+_WEBP, _AVIF = 17.0, 18.0
+_HEIF = {(8, "RGB"): 8.9, (8, "RGBA"): 12.4, (16, "RGB"): 15.6, (16, "RGBA"): 20.4}  # by bits (16: more than 8), mode
 _PIXEL_BYTES = 4.0
 
 
@@ -32,31 +33,36 @@ def is_plain(data: bytes) -> bool:
     return True
 
 
-def most_pixels(picture: Image.Image, data: bytes) -> int:
+def most_pixels(picture: Image.Image, data: bytes, at_least_px: int | None) -> int:
     """How many pixels a picture with such a header may have, so that decoding takes at most MAX_DECODING_BYTES.
 
-    `picture` is opened and not loaded, `data` is its file. Raises whatever a senseless header makes it raise.
+    `picture` is opened and not loaded, `data` is its file; `at_least_px` is what it will be reduced to, as in
+    `images.decode`. Raises whatever a senseless header makes it raise.
     """
-    return int(MAX_DECODING_BYTES / _bytes_per_pixel(picture, data))
-
-
-def _bytes_per_pixel(picture: Image.Image, data: bytes) -> float:
+    factor = max(1, min(picture.size) // at_least_px) if at_least_px else 1
     if isinstance(picture, JpegImagePlugin.JpegImageFile):
-        return _jpeg_bytes_per_pixel(picture, data)
+        return int(MAX_DECODING_BYTES / _jpeg_bytes_per_pixel(picture, data, factor))
+    loaded, made = _bytes_per_pixel(picture), _PIXEL_BYTES + _PIXEL_BYTES / factor**2
+    return int(MAX_DECODING_BYTES / max(loaded, made))
+
+
+def _bytes_per_pixel(picture: Image.Image) -> float:
     if isinstance(picture, TiffImagePlugin.TiffImageFile):
         return _tiff_bytes_per_pixel(picture)
-    return _BYTES_PER_PIXEL.get(picture.format or "", _PIXEL_BYTES)
+    if picture.format == "HEIF":
+        return _HEIF[8 if picture.info.get("bit_depth") == 8 else 16, "RGBA" if "A" in picture.mode else "RGB"]
+    return {"WEBP": _WEBP, "AVIF": _AVIF}.get(picture.format or "", _PIXEL_BYTES)
 
 
-def _jpeg_bytes_per_pixel(picture: JpegImagePlugin.JpegImageFile, data: bytes) -> float:
+def _jpeg_bytes_per_pixel(picture: JpegImagePlugin.JpegImageFile, data: bytes, factor: int) -> float:
     """libjpeg keeps the coefficients of the whole picture, two bytes each, unless the first scan has all of it."""
+    drafted = next(scale for scale in (8, 4, 2, 1) if factor >= scale)  # what Pillow's `draft` makes of it
+    made = 2 * _PIXEL_BYTES / drafted**2
     scan = next(at for kind, at in _jpeg_segments(data) if kind == _JPEG_SCAN)
-    components = data[scan + 2]
-    if components == len(picture.layer) and "progressive" not in picture.info:
-        return _PIXEL_BYTES
+    if data[scan + 2] == len(picture.layer) and "progressive" not in picture.info:
+        return made
     whole = max(h for _, h, _, _ in picture.layer) * max(v for _, _, v, _ in picture.layer)
-    coefficients = sum(h * v for _, h, v, _ in picture.layer) / whole
-    return 2 * coefficients + 0.5 * len(picture.layer)  # and the picture, which `draft` makes smaller
+    return made + 2 * sum(h * v for _, h, v, _ in picture.layer) / whole
 
 
 def _tiff_bytes_per_pixel(picture: TiffImagePlugin.TiffImageFile) -> float:

@@ -54,9 +54,10 @@ _TURNS = {
 class Limits:
     """What is accepted: bytes of the file, pixels of the picture, pixels of its longer side.
 
-    Formats whose codecs need much memory get fewer pixels, so that none takes more than 250 MB (see
-    `image_headers`): WebP 12.9 million, AVIF 12.2, HEIC 25, a progressive JPEG with colours at full resolution 29
-    (22 in CMYK), a TIFF compressed in one strip 27 (18 at 16 bits a channel).
+    What needs much memory gets fewer pixels, so that none takes more than 250 MB (see `image_headers`): WebP 12.9
+    million, AVIF 12.2, HEIC 24.7 (deep colours 14.1), a progressive JPEG with colours at full resolution 33 (CMYK
+    25), a TIFF compressed in one strip 27.5 (16 bits a channel 18), and what is not reduced, because its shorter side
+    is short or because nobody asked for it, 27.5.
 
     Above 178 million pixels Pillow's own limit (twice `Image.MAX_IMAGE_PIXELS`) holds as well. Frames need no
     limit: only the first is ever read, and files of a thousand open in milliseconds.
@@ -104,7 +105,7 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, *, at_least_px: int | N
         most = f"{limits.max_bytes / 2**20:g} MB"
         raise BadImage("too_large", f"The file is larger than {most}; send a smaller one.")
     try:
-        return _upright_rgb(_open(data, limits), at_least_px)
+        return _upright_rgb(_open(data, limits, at_least_px), at_least_px)
     except BadImage:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -134,7 +135,7 @@ def to_jpeg(picture: Image.Image, max_side_px: int, quality: int = 90) -> bytes:
     return file.getvalue()
 
 
-def _open(data: bytes, limits: Limits) -> Image.Image:
+def _open(data: bytes, limits: Limits, at_least_px: int | None) -> Image.Image:
     """The picture with its header read and judged, and no pixel decoded."""
     if not image_headers.is_plain(data):
         raise _corrupt()
@@ -142,7 +143,7 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
         picture = Image.open(io.BytesIO(data), formats=tuple(ALLOWED))
     except UnidentifiedImageError as error:
         raise (_corrupt() if _starts_like_a_picture(data) else _unsupported()) from error
-    most = min(limits.max_pixels, image_headers.most_pixels(picture, data))
+    most = min(limits.max_pixels, image_headers.most_pixels(picture, data, at_least_px))
     if picture.width * picture.height > most or max(picture.size) > limits.max_side_px:
         raise _too_many_pixels(replace(limits, max_pixels=most))
     return picture
@@ -161,6 +162,7 @@ def _upright_rgb(picture: Image.Image, at_least_px: int | None) -> Image.Image:
     factor = max(1, min(picture.size) // at_least_px) if at_least_px else 1
     turn = _turn(picture)
     rgb = _to_rgb(picture, factor)
+    del picture  # turning makes a copy, which shall be the second and not the third
     return rgb if turn is None else rgb.transpose(turn)
 
 

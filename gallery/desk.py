@@ -16,8 +16,8 @@ class LoginForm(AdminAuthenticationForm):
     refusal: Refusal | None = None
 
     def clean(self) -> dict[str, Any]:
-        assert self.request is not None  # the login view gives it
-        who = (str(self.request.META.get("REMOTE_ADDR", "")), self.cleaned_data.get("username", ""))
+        client = self.request.META.get("REMOTE_ADDR", "") if self.request else ""
+        who = (str(client), self.cleaned_data.get("username", ""))
         try:
             throttle.check_login(*who)
         except Refusal as refusal:

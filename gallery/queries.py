@@ -257,6 +257,17 @@ def expire(older_than: datetime) -> int:
     return delete(old.iterator(chunk_size=500))
 
 
+def withdraw(query_id: uuid.UUID) -> bool:
+    """Delete a query at once, whatever its state, with its picture and matches. Returns False if there is none.
+
+    A run that is looking at it finishes nothing: its UPDATE finds no row.
+    """
+    with transaction.atomic():
+        # The row is ours alone first: matches that PostgreSQL wrote between ours and it would name it.
+        mine = Query.objects.filter(pk=query_id).select_for_update(of=("self",)).first()
+        return mine is not None and bool(mine.delete())
+
+
 def delete(queries: Iterable[Query]) -> int:
     count = 0
     for query in queries:

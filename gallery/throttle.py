@@ -43,7 +43,8 @@ def check_login(client: str, username: str) -> None:
     Raises Refusal `throttled` from the sixth in a minute on, of one client or for one account, also for the right
     password: else the limit would tell which one is right. Lets all pass while Redis is away.
     """
-    if not all([_count(BAD_LOGINS, key) for key in _login_keys(client, username)]):  # both are counted, in any case
+    within = [_count(BAD_LOGINS, key) for key in _login_keys(client, username)]  # both are counted, in any case
+    if not all(within):
         raise Refusal("throttled", "Too many wrong passwords; wait a minute.", retry_after_s=60)
 
 

@@ -68,7 +68,10 @@ def test_uploads_are_counted_by_ipv6_network_too(settings: Settings) -> None:
     throttle.check("2001:db8:0:1::1")
 
 
-@pytest.mark.parametrize("name", ["", "\0", "a" * 10_000, "‮ada", "ada\r\nX-Injected: 1", "<script>alert(1)</script>"])
+STRANGE = ["", "\0", "a" * 10_000, "\u202eada", "ada\r\nX-Injected: 1", "<script>alert(1)</script>"]
+
+
+@pytest.mark.parametrize("name", STRANGE)
 def test_a_strange_name_is_a_wrong_one(name: str) -> None:
     answer = log_in(name, "wrong")
     assert answer.status_code == 200
