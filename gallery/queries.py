@@ -253,8 +253,11 @@ def oldest_waiting_s() -> float:
 
 def expire(older_than: datetime) -> int:
     """Delete finished queries from before `older_than`, with their pictures."""
-    old = Query.objects.filter(state__in=[DONE, FAILED], created_at__lt=older_than)
-    return delete(old.iterator(chunk_size=500))
+    return delete(expired(older_than).iterator(chunk_size=500))
+
+
+def expired(older_than: datetime) -> "QuerySet[Query]":
+    return Query.objects.filter(state__in=[DONE, FAILED], created_at__lt=older_than)
 
 
 def withdraw(query_id: uuid.UUID) -> bool:
