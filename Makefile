@@ -2,6 +2,7 @@
 # make test [ARGS="tests/local -k port"]                    every test
 # make test DATABASE=postgres                               those that touch rows, on a PostgreSQL of their own
 # make check                                                format, lint, types, imports, migrations, deployment
+# make audit                                                known vulnerabilities in the pinned packages
 # make bench [ARGS=--quick]                                 how fast
 PYTHON ?= python3
 PHOTOS =
@@ -11,7 +12,7 @@ ARGS =
 DATABASE = sqlite
 BIN = "$(or $(SIMSEARCH_VENV),.venv)/bin"
 
-.PHONY: run test check bench bench-index bench-search environment clean
+.PHONY: run test check audit bench bench-index bench-search environment clean
 
 run:
 	@$(PYTHON) simsearch/local/environment.py run
@@ -22,6 +23,9 @@ test: environment
 
 check: environment
 	@$(BIN)/python -m simsearch.local.check
+
+audit: environment
+	@$(BIN)/python -m simsearch.local.audit
 
 bench: bench-index bench-search
 

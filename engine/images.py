@@ -5,14 +5,14 @@ Only Pillow and its HEIF plugin are imported here, because the web process impor
 
 import io
 import math
-import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import pillow_heif
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
+from engine import image_headers
 from engine.errors import BadImage
 
 # What is read: Pillow's name for it, and what people call it. JPEG includes MPO, which phones write. AVIF is
@@ -37,13 +37,6 @@ pillow_heif.register_heif_opener(thumbnails=False)
 # process-wide because `warnings.catch_warnings` is not thread-safe.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-# A progressive JPEG that repeats a 70-byte scan up to 16 MB would keep a core busy for two hours, and Pillow
-# joins Exif segments in the square of their number. Real files have ten scans and few hundred segments.
-_MAX_JPEG_SCANS = 100
-_MAX_JPEG_SEGMENTS = 1000
-_JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")  # those that stand alone left out
-_JPEG_SCAN, _JPEG_END = b"\xda", b"\xd9"
-
 _BAND_PIXELS = 2**20
 _WHITES = (1.0, 255.0, 65535.0)
 _TURNS = {
@@ -60,6 +53,11 @@ _TURNS = {
 @dataclass(frozen=True)
 class Limits:
     """What is accepted: bytes of the file, pixels of the picture, pixels of its longer side.
+
+    What needs much memory gets fewer pixels, so that none takes more than 250 MB (see `image_headers`): WebP 12.9
+    million, AVIF 12.2, HEIC 24.7 (deep colours 14.1), a progressive JPEG with colours at full resolution 33 (CMYK
+    25), a TIFF compressed in one strip 27.5 (16 bits a channel 18), and what is not reduced, because its shorter side
+    is short or because nobody asked for it, 27.5.
 
     Above 178 million pixels Pillow's own limit (twice `Image.MAX_IMAGE_PIXELS`) holds as well. Frames need no
     limit: only the first is ever read, and files of a thousand open in milliseconds.
@@ -107,7 +105,7 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, *, at_least_px: int | N
         most = f"{limits.max_bytes / 2**20:g} MB"
         raise BadImage("too_large", f"The file is larger than {most}; send a smaller one.")
     try:
-        return _upright_rgb(_open(data, limits), at_least_px)
+        return _upright_rgb(_open(data, limits, at_least_px), at_least_px)
     except BadImage:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -137,31 +135,18 @@ def to_jpeg(picture: Image.Image, max_side_px: int, quality: int = 90) -> bytes:
     return file.getvalue()
 
 
-def _open(data: bytes, limits: Limits) -> Image.Image:
+def _open(data: bytes, limits: Limits, at_least_px: int | None) -> Image.Image:
     """The picture with its header read and judged, and no pixel decoded."""
-    if not _is_plain(data):
+    if not image_headers.is_plain(data):
         raise _corrupt()
     try:
         picture = Image.open(io.BytesIO(data), formats=tuple(ALLOWED))
     except UnidentifiedImageError as error:
         raise (_corrupt() if _starts_like_a_picture(data) else _unsupported()) from error
-    if picture.width * picture.height > limits.max_pixels or max(picture.size) > limits.max_side_px:
-        raise _too_many_pixels(limits)
+    most = min(limits.max_pixels, image_headers.most_pixels(picture, data, at_least_px))
+    if picture.width * picture.height > most or max(picture.size) > limits.max_side_px:
+        raise _too_many_pixels(replace(limits, max_pixels=most))
     return picture
-
-
-def _is_plain(data: bytes) -> bool:
-    """Whether the file is free of the repetitions that make a small JPEG take hours."""
-    if not data.startswith(b"\xff\xd8"):
-        return True
-    scans = segments = at = 0
-    while (marker := _JPEG_MARKER.search(data, at)) and marker[1] != _JPEG_END:
-        scans += marker[1] == _JPEG_SCAN
-        segments += 1
-        if scans > _MAX_JPEG_SCANS or segments > _MAX_JPEG_SEGMENTS:
-            return False
-        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
-    return True
 
 
 def _starts_like_a_picture(data: bytes) -> bool:
@@ -177,6 +162,7 @@ def _upright_rgb(picture: Image.Image, at_least_px: int | None) -> Image.Image:
     factor = max(1, min(picture.size) // at_least_px) if at_least_px else 1
     turn = _turn(picture)
     rgb = _to_rgb(picture, factor)
+    del picture  # turning makes a copy, which shall be the second and not the third
     return rgb if turn is None else rgb.transpose(turn)
 
 
@@ -261,7 +247,7 @@ def _unsupported() -> BadImage:
 
 
 def _too_many_pixels(limits: Limits) -> BadImage:
-    most = f"{limits.max_pixels / 1e6:g} megapixels and {limits.max_side_px} pixels a side"
+    most = f"{limits.max_pixels / 1e6:.3g} megapixels and {limits.max_side_px} pixels a side"
     return BadImage("too_many_pixels", f"The picture is too big; send one of at most {most}.")
 
 

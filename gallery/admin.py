@@ -17,9 +17,6 @@ from gallery.errors import Refusal
 from gallery.forms import NewImageForm
 from gallery.models import Embedding, Image, IndexGeneration, Match, Query
 
-admin.site.site_header = admin.site.site_title = "simsearch"
-admin.site.index_title = "Curating the gallery"
-
 
 def _thumbnail(image: Image | None) -> SafeString | str:
     if image is None:

@@ -15,7 +15,7 @@ from ninja.files import UploadedFile
 from pydantic import StringConstraints
 
 from engine.images import Crop
-from gallery import asking, models, results, waiting
+from gallery import asking, models, queries, results, waiting
 from gallery.errors import Refusal
 from gallery.pages import database_away, error_json
 from gallery.queries import Question
@@ -125,6 +125,14 @@ def query(request: HttpRequest, query_id: UUID) -> dict[str, Any]:
         "index": {"generation": row.generation, "model": row.network, "images": row.images},
         "matches": _matches(row),
     }
+
+
+@api.delete("/queries/{uuid:query_id}", response={204: None, 404: Problem})
+def withdraw(request: HttpRequest, query_id: UUID) -> Status[None]:
+    """Delete a query at once, with its picture and its matches: whoever knows its address owns it."""
+    if not queries.withdraw(query_id):
+        raise Refusal("not_found", "There is no such query; it may be deleted already.")
+    return Status(204, None)
 
 
 @api.get("/images", response={200: ImagePage, 422: Problem})

@@ -5,11 +5,13 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+UNFINISHED = ".new-"  # what the name of a file begins with until it is whole
+
 
 def write(path: Path, data: bytes) -> None:
     """Put `data` at `path` in one step: a crash leaves the whole file or none. Raises OSError (a full disk)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

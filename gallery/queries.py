@@ -213,6 +213,17 @@ def _release(rows: "QuerySet[Query]") -> int:
     return failed + released
 
 
+def withdraw(query_id: uuid.UUID) -> bool:
+    """Delete a query at once, whatever its state, with its picture and matches. Returns False if there is none.
+
+    A run that is looking at it finishes nothing: its UPDATE finds no row.
+    """
+    with transaction.atomic():
+        # The row is ours alone first: matches that PostgreSQL wrote between ours and it would name it.
+        mine = Query.objects.filter(pk=query_id).select_for_update(of=("self",)).first()
+        return mine is not None and bool(mine.delete())
+
+
 def _fail(rows: "QuerySet[Query]", code: str, reason: str) -> int:
     failed = rows.update(
         state=FAILED, error_code=code, error=reason, finished_at=timezone.now(), claim=None, lease_until=None

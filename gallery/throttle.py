@@ -1,11 +1,13 @@
-"""Uploads per client and minute, counted in Redis."""
+"""Uploads and wrong passwords, counted per minute in Redis."""
 
 import functools
+import hashlib
 import logging
+from ipaddress import ip_address
 
 import redis
 from django.conf import settings
-from limits import RateLimitItemPerMinute
+from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.storage import RedisStorage
 from limits.strategies import FixedWindowRateLimiter
 
@@ -14,13 +16,14 @@ from gallery.errors import Refusal
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 0.5  # a silent Redis must not cost an upload more than the doorbell does
+BAD_LOGINS = RateLimitItemPerMinute(5, namespace="logins")
 
 
 @functools.cache
 def _limiter() -> FixedWindowRateLimiter:
     storage = RedisStorage(
         settings.REDIS_URL.replace("unix://", "redis+unix://", 1),
-        key_prefix="simsearch:uploads",
+        key_prefix="simsearch:limits",
         socket_timeout=TIMEOUT_S,
         socket_connect_timeout=TIMEOUT_S,
     )
@@ -29,11 +32,49 @@ def _limiter() -> FixedWindowRateLimiter:
 
 def check(client: str) -> None:
     """Count one upload of `client` (an address). Raises Refusal `throttled`; lets all pass while Redis is away."""
-    allowed = settings.SIMSEARCH_UPLOADS_PER_MINUTE
-    try:
-        within = _limiter().hit(RateLimitItemPerMinute(allowed), client)
-    except (redis.RedisError, OSError) as error:
-        logger.warning("uploads are not counted: %s", error)
-        return
-    if not within:
+    allowed = RateLimitItemPerMinute(settings.SIMSEARCH_UPLOADS_PER_MINUTE, namespace="uploads")
+    if not _count(allowed, _network(client)):
         raise Refusal("throttled", "Too many pictures in a minute; wait a little.", retry_after_s=60)
+
+
+def check_login(client: str, username: str) -> None:
+    """Count one attempt to sign in, before its password is looked at: attempts side by side count as well.
+
+    Raises Refusal `throttled` from the sixth in a minute on, of one client or for one account, also for the right
+    password: else the limit would tell which one is right. Lets all pass while Redis is away.
+    """
+    within = [_count(BAD_LOGINS, key) for key in _login_keys(client, username)]  # both are counted, in any case
+    if not all(within):
+        raise Refusal("throttled", "Too many wrong passwords; wait a minute.", retry_after_s=60)
+
+
+def forgive_login(client: str, username: str) -> None:
+    """The password was right: what was counted before was a person's mistyping."""
+    try:
+        for key in _login_keys(client, username):
+            _limiter().clear(BAD_LOGINS, key)
+    except (redis.RedisError, OSError) as error:
+        logger.warning("logins are not counted: %s", error)
+
+
+def _login_keys(client: str, username: str) -> tuple[str, str]:
+    # A hash, because a stranger chooses the name, and its length.
+    return f"client/{_network(client)}", f"name/{hashlib.sha256(username.casefold().encode()).hexdigest()}"
+
+
+def _count(limit: RateLimitItem, key: str) -> bool:
+    """Whether one more is within the limit."""
+    try:
+        return _limiter().hit(limit, key)
+    except (redis.RedisError, OSError) as error:
+        logger.warning("%s are not counted: %s", limit.namespace, error)
+        return True
+
+
+def _network(client: str) -> str:
+    """What one subscriber has: an IPv4 address, or the 64 bits of IPv6 in which he may choose any number of them."""
+    try:
+        address = ip_address(client)
+    except ValueError:  # a socket has no address
+        return client
+    return client if address.version == 4 else address.exploded[:19]

@@ -9,6 +9,7 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("q/<uuid:query_id>", views.query, name="query"),
     path("q/<uuid:query_id>/picture.jpg", views.query_picture, name="query_picture"),
+    path("q/<uuid:query_id>/delete", views.withdraw, name="withdraw"),
     path("gallery/", views.browse, name="browse"),
     path("gallery/<uuid:image_id>", views.image, name="image"),
     path("gallery/<uuid:image_id>/picture.jpg", views.image_picture, name="image_picture"),

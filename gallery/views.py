@@ -4,15 +4,17 @@ from pathlib import Path
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib import messages
 from django.core.paginator import Page, Paginator
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.middleware import HtmxDetails
 
-from gallery import asking, results, waiting
+from gallery import asking, queries, results, waiting
 from gallery.errors import Refusal
 from gallery.forms import UploadForm
 from gallery.models import Image, Query
@@ -40,7 +42,7 @@ def home(request: HttpRequest) -> HttpResponse:
         query = asking.ask_with_file(request, form.cleaned_data["image"], Question())
     except Refusal as refusal:
         return refuse(request, refusal)
-    return _see(query)
+    return _to(query.get_absolute_url())
 
 
 @require_POST
@@ -49,7 +51,7 @@ def more_like(request: HttpRequest, image_id: UUID) -> HttpResponse:
         query = asking.ask_like(request, _image(request, image_id), Question())
     except Refusal as refusal:
         return refuse(request, refusal)
-    return _see(query)
+    return _to(query.get_absolute_url())
 
 
 @require_safe
@@ -66,6 +68,15 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
     if request.htmx:
         return render(request, "gallery/_query.html", context)
     return render(request, "gallery/query.html", with_upload_form(context))
+
+
+@require_POST
+def withdraw(request: HttpRequest, query_id: UUID) -> HttpResponse:
+    """Delete a query at once: whoever knows its link owns it."""
+    if not queries.withdraw(query_id):
+        raise Http404
+    messages.success(request, "Your search is deleted, with its picture and its results.")
+    return _to(reverse("home"))
 
 
 @require_safe
@@ -136,7 +147,7 @@ def _sent(path: Path) -> HttpResponseBase:
     return FileResponse(path.open("rb"), content_type="image/jpeg")
 
 
-def _see(query: Query) -> HttpResponse:
-    response = redirect(query)
+def _to(address: str) -> HttpResponse:
+    response = redirect(address)
     response.status_code = 303  # the browser shall GET the page, whatever it did here
     return response

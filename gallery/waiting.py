@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from gallery.models import Query
@@ -27,11 +28,15 @@ def oldest_s() -> float:
     return max(0.0, (timezone.now() - oldest).total_seconds()) if oldest else 0.0
 
 
+def expired(older_than: datetime) -> QuerySet[Query]:
+    """The finished queries from before `older_than`."""
+    return Query.objects.filter(state__in=[DONE, FAILED], created_at__lt=older_than)
+
+
 def expire(older_than: datetime) -> int:
     """Delete finished queries from before `older_than`, with their pictures."""
-    old = Query.objects.filter(state__in=[DONE, FAILED], created_at__lt=older_than)
-    expired = 0
-    for query in old.iterator(chunk_size=500):
+    count = 0
+    for query in expired(older_than).iterator(chunk_size=500):
         query.delete()
-        expired += 1
-    return expired
+        count += 1
+    return count

@@ -1,6 +1,7 @@
 """Django's settings. Production is the default and fails closed: without a secret or hosts nothing starts."""
 
 import django_stubs_ext
+from csp.constants import NONE, SELF
 
 from simsearch import __version__, logs
 from simsearch.databases import configured
@@ -19,7 +20,7 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 INSTALLED_APPS = [
     "gallery",
     "tasks",
-    "django.contrib.admin",
+    "simsearch.apps.DeskConfig",  # django.contrib.admin, with our login
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -33,6 +34,9 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "gallery.middleware.ClientAddressMiddleware",
     "gallery.middleware.RequestLogMiddleware",
+    # These three only add headers, so they are where nothing is answered without them.
+    "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "gallery.middleware.UploadLimitMiddleware",  # before CSRF, whose check reads the whole body
@@ -41,7 +45,6 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "gallery.middleware.DatabaseAwayMiddleware",
 ]
@@ -155,12 +158,27 @@ HTTPS = env.bool("SIMSEARCH_HTTPS", default=not DEBUG)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
-# Asked by machines, on this host or beside it; nginx asks `staff` for a visitor who may have come by plain HTTP.
+# Asked by machines, on this host or beside it, past whatever ends https (Prometheus, say); nginx asks `staff` for a
+# visitor who may have come by plain HTTP.
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$", r"^staff$"]
 # Addresses and networks of the proxies whose X-Forwarded-For is believed; gunicorn's variable, for the scheme too.
 TRUSTED_PROXIES = env.list("FORWARDED_ALLOW_IPS", default=[])
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# Everything is ours. `blob:` is the picture that somebody chose, shown while it is sent; `data:` the icons in the style
+# sheets of the API's documentation.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "blob:", "data:"],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
 
 # --- Watching over it ---------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ def test_every_call_is_described(client: Client) -> None:
     assert calls == {
         ("post", "/api/queries"),
         ("get", "/api/queries/{query_id}"),
+        ("delete", "/api/queries/{query_id}"),
         ("get", "/api/images"),
         ("get", "/api/images/{image_id}"),
     }

@@ -1,0 +1,44 @@
+"""manage.py prune --dry-run | --apply"""
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from gallery import pruning, waiting
+
+
+class Command(BaseCommand):
+    help = (
+        "Find what nobody owns: expired queries, picture files without a row, rows without their picture file, "
+        "leftovers of killed writes. Can be said while simsearch serves."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        choice = parser.add_mutually_exclusive_group(required=True)
+        choice.add_argument("--dry-run", action="store_true", help="only say what there is")
+        choice.add_argument("--apply", action="store_true", help="remove it")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        too_old = timezone.now() - timedelta(seconds=settings.SIMSEARCH_QUERY_TTL_S)
+        try:
+            orphans = pruning.find()
+        except pruning.TooMany as error:
+            raise CommandError(str(error)) from error
+        self._tell(waiting.expired(too_old).count(), "expired queries")
+        self._tell(len(orphans.files), f"files without a row ({orphans.bytes / 1e6:.1f} MB)")
+        self._tell(len(orphans.queries), "queries without their picture")
+        self._tell(len(orphans.images), "gallery pictures without their file")
+        for image_id in orphans.images:
+            self.stdout.write(f"  {image_id}")
+        if options["dry_run"]:
+            self.stdout.write("Nothing was removed; --apply removes it.")
+            return
+        waiting.expire(too_old)
+        pruning.remove(orphans)
+        self.stdout.write("Removed.")
+
+    def _tell(self, count: int, what: str) -> None:
+        self.stdout.write(f"{count:>6} {what}")

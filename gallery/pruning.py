@@ -1,0 +1,102 @@
+"""Orphans: picture files without a row and rows without their picture file, which only an accident leaves behind."""
+
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from django.conf import settings
+from django.db.models import QuerySet
+
+from gallery import curation, files, queries
+from gallery.models import Image, Query
+
+# A file is written before its row is committed, and a row's files go after it: what is younger may be on its way.
+SETTLED_S = 3600
+BATCH = 500
+Item = TypeVar("Item")
+OWNERS: dict[str, type[Image] | type[Query]] = {"gallery": Image, "thumbnails": Image, "queries": Query}
+
+
+class TooMany(Exception):
+    """Most gallery pictures have no file: that is no accident of one, but a folder that is missing."""
+
+
+@dataclass(frozen=True)
+class Orphans:
+    files: list[Path]
+    images: list[uuid.UUID]
+    queries: list[uuid.UUID]
+
+    @property
+    def bytes(self) -> int:
+        return sum(path.stat().st_size for path in self.files if path.exists())
+
+
+def find() -> Orphans:
+    """Changes nothing. Raises TooMany."""
+    orphans = Orphans(
+        files=sorted(_files_without_rows()),
+        images=[image.pk for image in Image.objects.iterator(BATCH) if not image.picture_path.exists()],
+        queries=[query.pk for query in _finished_uploads().iterator(BATCH) if not query.picture_path.exists()],
+    )
+    gallery = Image.objects.count()
+    if len(orphans.images) > max(10, gallery // 2):
+        raise TooMany(
+            f"{len(orphans.images)} of {gallery} gallery pictures have no file in {settings.MEDIA_ROOT}: nothing was "
+            "removed; mount the right data directory, or restore a backup."
+        )
+    return orphans
+
+
+def remove(orphans: Orphans) -> None:
+    """Can be stopped at any moment, and said again."""
+    files.remove(*orphans.files)
+    for ids in _batches(orphans.images):
+        curation.remove(Image.objects.filter(pk__in=ids))
+    for query_id in orphans.queries:
+        queries.withdraw(query_id)
+
+
+def _finished_uploads() -> "QuerySet[Query]":
+    """One that is waiting ends by itself, with a reason that its visitor can read."""
+    return Query.objects.filter(has_picture=True, state__in=[Query.State.DONE, Query.State.FAILED])
+
+
+def _files_without_rows() -> Iterator[Path]:
+    for folder, model in OWNERS.items():
+        # Only what has a name of ours is ours to delete.
+        settled = (path for path in (settings.MEDIA_ROOT / folder).glob("??/*") if _is_settled(path))
+        for paths in _batches(settled):
+            named = {path: _owner(path) for path in paths}
+            wanted = [row for row in named.values() if row]
+            there = set(model.objects.filter(pk__in=wanted).values_list("pk", flat=True))
+            yield from (path for path, row in named.items() if row not in there and (row or _is_leftover(path)))
+
+
+def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while batch := list(islice(rest, BATCH)):
+        yield batch
+
+
+def _is_settled(path: Path) -> bool:
+    try:
+        return path.is_file() and path.stat().st_mtime < time.time() - SETTLED_S
+    except FileNotFoundError:  # deleted at this moment
+        return False
+
+
+def _owner(path: Path) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(path.stem) if path.suffix == ".jpg" else None
+    except ValueError:
+        return None
+
+
+def _is_leftover(path: Path) -> bool:
+    """Of a write that was killed."""
+    return path.name.startswith(files.UNFINISHED)

@@ -1,0 +1,7 @@
+"""Which admin the site has."""
+
+from django.contrib.admin.apps import AdminConfig
+
+
+class DeskConfig(AdminConfig):
+    default_site = "gallery.desk.Desk"

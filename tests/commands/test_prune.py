@@ -1,0 +1,128 @@
+"""manage.py prune."""
+
+import io
+import os
+import uuid
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+
+from gallery import files, pruning
+from gallery.models import Image, Query
+from tests.gallery.rows import add_image, ago, ask, files_kept, in_state, set_row
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HOURS_AGO = 3 * 3600
+
+
+def prune(option: str) -> str:
+    out = io.StringIO()
+    call_command("prune", option, stdout=out)
+    return out.getvalue()
+
+
+def old(path: Path, data: bytes = b"\xff\xd8") -> Path:
+    """A file that was written some hours ago."""
+    files.write(path, data)
+    return make_old(path)
+
+
+def make_old(path: Path) -> Path:
+    then = path.stat().st_mtime - HOURS_AGO
+    os.utime(path, (then, then))
+    return path
+
+
+def stray(folder: str, name: str = "") -> Path:
+    return settings.MEDIA_ROOT / folder / "ab" / (name or f"{uuid.uuid4()}.jpg")
+
+
+def test_what_has_an_owner_stays() -> None:
+    add_image()
+    query, _ = in_state("done")
+    kept = files_kept()
+    for path in kept:
+        make_old(path)
+    assert "     0 files" in prune("--apply")
+    assert files_kept() == kept
+    assert (Image.objects.count(), list(Query.objects.all())) == (1, [query])
+
+
+@pytest.mark.parametrize("folder", ["gallery", "thumbnails", "queries"])
+def test_a_file_without_a_row_is_removed(folder: str) -> None:
+    path = old(stray(folder))
+    assert "     1 files without a row" in prune("--dry-run")
+    assert path.exists()
+    prune("--apply")
+    assert not path.exists()
+
+
+def test_what_a_killed_write_left_is_removed_after_an_hour() -> None:
+    leftover, fresh = old(stray("queries", ".new-abc")), stray("queries", ".new-def")
+    files.write(fresh, b"")
+    prune("--apply")
+    assert (leftover.exists(), fresh.exists()) == (False, True)
+
+
+def test_a_file_whose_row_may_be_on_its_way_stays() -> None:
+    path = stray("queries")
+    files.write(path, b"\xff\xd8")
+    prune("--apply")
+    assert path.exists()
+
+
+def test_what_is_not_ours_stays() -> None:
+    notes = [old(stray("gallery", "notes.txt")), old(stray("elsewhere")), old(settings.MEDIA_ROOT / "README")]
+    prune("--apply")
+    assert all(path.exists() for path in notes)
+
+
+def test_a_gallery_picture_without_its_file_is_named_and_removed() -> None:
+    kept, lost = add_image(1), add_image(2)
+    files.remove(lost.picture_path)
+    assert str(lost.pk) in prune("--dry-run")
+    assert Image.objects.count() == 2
+    prune("--apply")
+    assert list(Image.objects.all()) == [kept]
+    assert files_kept() == sorted([kept.picture_path, kept.thumbnail_path])
+
+
+def test_a_missing_folder_costs_no_gallery() -> None:
+    for seed in range(12):
+        files.remove(add_image(seed).picture_path)
+    with pytest.raises(CommandError, match=r"^12 of 12 gallery pictures have no file in .+ restore a backup\.$"):
+        prune("--apply")
+    assert Image.objects.count() == 12
+
+
+def test_a_finished_query_without_its_picture_is_removed_and_a_waiting_one_is_left_to_its_end() -> None:
+    done, _ = in_state("done")
+    waiting = ask()
+    files.remove(done.picture_path, waiting.picture_path)
+    assert "     1 queries without their picture" in prune("--dry-run")
+    prune("--apply")
+    assert list(Query.objects.all()) == [waiting]
+
+
+def test_expired_queries_are_removed_with_their_pictures() -> None:
+    (expired, _), (young, _) = in_state("done"), in_state("failed")
+    set_row(expired, created_at=ago(8 * 24 * 3600))
+    assert "     1 expired queries" in prune("--dry-run")
+    assert Query.objects.count() == 2
+    prune("--apply")
+    assert list(Query.objects.all()) == [young]
+    assert files_kept() == [young.picture_path]
+
+
+def test_saying_it_twice_finds_nothing_more() -> None:
+    old(stray("queries"))
+    prune("--apply")
+    assert pruning.find() == pruning.Orphans([], [], [])
+
+
+def test_one_has_to_choose() -> None:
+    with pytest.raises(CommandError, match=r"--dry-run --apply"):
+        call_command("prune")

@@ -1,0 +1,58 @@
+"""`make audit`: what pip-audit says becomes one line for each finding, and silence is not taken for good news."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+from simsearch.local import audit
+
+
+def answer(*packages: dict[str, Any]) -> str:
+    return json.dumps({"dependencies": packages, "fixes": []})
+
+
+GOOD = {"name": "django", "version": "5.2.19", "vulns": []}
+BAD = {
+    "name": "pillow",
+    "version": "8.0.0",
+    "vulns": [{"id": "PYSEC-2021-1", "fix_versions": ["8.1.0"], "aliases": [], "description": "…"}],
+}
+UNKNOWN = {"name": "ours", "skip_reason": "Dependency not found on PyPI"}
+
+
+def test_no_known_vulnerability_is_good_news() -> None:
+    assert audit.judge(answer(GOOD)) == (0, ["no known vulnerability in 1 packages."])
+
+
+def test_a_vulnerability_is_named_with_its_cure() -> None:
+    status, lines = audit.judge(answer(GOOD, BAD))
+    assert (status, lines[0]) == (1, "pillow 8.0.0: PYSEC-2021-1, fixed in 8.1.0")
+    assert "docs/upgrading.md" in lines[-1]
+
+
+def test_what_could_not_be_asked_for_is_named() -> None:
+    status, lines = audit.judge(answer(GOOD, UNKNOWN))
+    assert (status, lines[0]) == (0, "not audited: ours, which the service does not know")
+
+
+def test_a_service_that_knows_nothing_or_does_not_answer_is_no_good_news() -> None:
+    for said in ("", "Traceback", "[]", answer(UNKNOWN, UNKNOWN), answer()):
+        status, lines = audit.judge(said)
+        assert (status, len(lines)) == (2, 1)
+        assert lines[0].startswith("not audited: ")
+
+
+def test_without_a_network_it_says_so_in_one_line() -> None:
+    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "NO_PROXY": "", "no_proxy": ""}
+    asked = subprocess.run(
+        [sys.executable, "-m", "simsearch.local.audit"],
+        cwd=audit.ROOT,
+        env=os.environ | nowhere,
+        capture_output=True,
+        text=True,
+    )
+    assert (asked.returncode, asked.stdout) == (2, "")
+    assert asked.stderr.count("\n") == 1
+    assert asked.stderr.startswith("simsearch: not audited: ")
