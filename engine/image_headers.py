@@ -71,11 +71,11 @@ def _tiff_bytes_per_pixel(picture: TiffImagePlugin.TiffImageFile) -> float:
     if picture.info.get("compression") == "raw":
         return _PIXEL_BYTES
     if TiffImagePlugin.TILEWIDTH in tags:
-        strip = tags[TiffImagePlugin.TILEWIDTH] * tags[TiffImagePlugin.TILELENGTH]
+        strip: int = tags[TiffImagePlugin.TILEWIDTH] * tags[TiffImagePlugin.TILELENGTH]
     else:
         rows = tags.get(TiffImagePlugin.ROWSPERSTRIP, picture.height)
         strip = min(rows, picture.height) * picture.width
-    bits = max(tags.get(TiffImagePlugin.BITSPERSAMPLE, (8,))) * tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)
+    bits: int = max(tags.get(TiffImagePlugin.BITSPERSAMPLE, (8,))) * tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)
     return _PIXEL_BYTES + strip * max(bits, 32) / 8 / max(1, picture.width * picture.height)
 
 

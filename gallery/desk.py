@@ -36,7 +36,7 @@ class Desk(AdminSite):
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """429 from the sixth wrong password in a minute on."""
         response = super().login(request, extra_context)
-        form = response.context_data["form"] if isinstance(response, TemplateResponse) else None
+        form = (response.context_data or {}).get("form") if isinstance(response, TemplateResponse) else None
         if isinstance(form, LoginForm) and form.refusal:
             response.status_code = form.refusal.status
             for name, value in form.refusal.headers.items():

@@ -111,6 +111,7 @@ SIMSEARCH_QUERY_TTL_S = env.int("SIMSEARCH_QUERY_TTL_S", default=7 * 24 * 3600)
 # Uploads stay in memory (they are bounded), so that a refused one leaves no file behind.
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 FILE_UPLOAD_MAX_MEMORY_SIZE = SIMSEARCH_MAX_UPLOAD_BYTES + 2**20
+DATA_UPLOAD_MAX_NUMBER_FILES = 10  # no form has more than one
 
 # --- Redis and Celery ---------------------------------------------------------------------------------------
 

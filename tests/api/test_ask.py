@@ -174,6 +174,14 @@ def test_a_flood_of_fields_is_refused(client: Client, labels: list[str]) -> None
     assert (response.status_code, error_code(response)) == (422, "invalid")
 
 
+@pytest.mark.usefixtures("nothing_is_left")
+def test_a_flood_of_files_is_refused(client: Client) -> None:
+    files = {f"file{number}": SimpleUploadedFile("picture.jpg", picture()) for number in range(11)}
+    response = client.post("/api/queries", files)
+    assert (response.status_code, error_code(response)) == (422, "invalid")
+    assert client.post("/", files).status_code == 400
+
+
 def test_only_post_asks(client: Client) -> None:
     response = client.get("/api/queries")
     assert (response.status_code, response["Allow"]) == (405, "POST")

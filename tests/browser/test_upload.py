@@ -79,6 +79,18 @@ def test_the_link_of_a_result_can_be_shared(stack: Stack, page: Page) -> None:
     expect_ten_results(page)
 
 
+def test_a_search_can_be_deleted_by_whoever_has_its_link(stack: Stack, page: Page) -> None:
+    page.goto(stack.url)
+    drop(page, drawn("fruit", 50))
+    expect_ten_results(page)
+    link = page.url
+    page.get_by_text("Delete this search").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    expect(page.get_by_role("status").first).to_contain_text("Your search is deleted")
+    page.goto(link)
+    expect(page.get_by_role("heading", name="There is nothing here")).to_be_visible()
+
+
 def test_without_scripts_the_page_gets_there_as_well(stack: Stack, page_without_scripts: Page) -> None:
     page = page_without_scripts
     page.goto(stack.url)

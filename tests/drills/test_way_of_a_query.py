@@ -9,6 +9,7 @@ import httpx
 from PIL import Image
 
 from gallery import demonstration
+from tests.engine.pictures import oriented
 from tests.stack import Stack
 
 
@@ -36,6 +37,14 @@ def test_a_picture_in_the_ten_most_like_it_out(stack: Stack) -> None:
     assert first["similarity"] > 0.99
     picture = stack.client.get(first["image"]["thumbnail_url"])
     assert Image.open(io.BytesIO(picture.content)).format == "JPEG"
+
+
+def test_the_eight_orientations_of_a_picture_have_the_same_matches(stack: Stack) -> None:
+    picture = demonstration.draw(next(iter(demonstration.KINDS)), 100)
+    answers = [stack.answer(stack.ask(oriented(picture, "PNG", number)).json()["id"]) for number in range(1, 9)]
+    found = {tuple((match["image"]["id"], match["similarity"]) for match in answer["matches"]) for answer in answers}
+    assert len(found) == 1
+    assert len(found.pop()) == 10
 
 
 def test_readiness_says_which_device_is_used(stack: Stack) -> None:
