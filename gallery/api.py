@@ -123,7 +123,7 @@ def query(request: HttpRequest, query_id: UUID) -> dict[str, Any]:
         "poll_after_ms": None if row.is_finished else asking.poll_after_ms(row),
         "timings_ms": row.timings_ms,
         "index": {"generation": row.generation, "model": row.network, "images": row.images},
-        "matches": _matches(row),
+        "matches": _matches(row) if row.is_finished else [],
     }
 
 

@@ -61,7 +61,7 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
     row = get_object_or_404(Query.objects.select_related("like"), pk=query_id)
     context = {
         "query": row,
-        "matches": results.shown(row),
+        "matches": results.shown(row) if row.is_finished else [],
         "ahead": waiting.ahead_of(row),
         "poll_after_ms": asking.poll_after_ms(row),
     }
