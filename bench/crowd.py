@@ -36,9 +36,9 @@ class Crowd:
     def accepted_p95_s(self) -> float:
         return float(np.percentile(self.accepted_s, 95)) if self.accepted_s else float("nan")
 
-    def upload(self, number: int) -> None:
+    def upload(self, visitor: Visitor, number: int) -> None:
         """Upload once and follow it to its end."""
-        visitor, sent = Visitor(self.port), time.perf_counter()
+        sent = time.perf_counter()
         status, told = visitor.post("/api/queries", self.pictures[number % len(self.pictures)])
         with self._lock:
             self.uploads[status] += 1
@@ -49,9 +49,8 @@ class Crowd:
         with self._lock:
             self.ended[state] += 1
 
-    def look(self, query: str) -> None:
+    def look(self, visitor: Visitor, query: str) -> None:
         """Look at a result again and again, until all uploads have ended."""
-        visitor = Visitor(self.port)
         while not self._over.wait(GLANCE_S):
             status, _ = visitor.get(f"/api/queries/{query}")
             with self._lock:
@@ -59,7 +58,8 @@ class Crowd:
 
     def gather(self, uploaders: int, lookers: int) -> None:
         """Everybody at the same moment."""
-        query = Visitor(self.port).search(self.pictures[0])["id"]
+        with Visitor(self.port) as visitor:
+            query = visitor.search(self.pictures[0])["id"]
         looking = self._start(self.look, [query] * lookers)
         uploading = self._start(self.upload, range(uploaders))
         for thread in uploading:
@@ -68,10 +68,11 @@ class Crowd:
         for thread in looking:
             thread.join()
 
-    def _start(self, run: Callable[[Any], None], each: Iterable[Any]) -> list[threading.Thread]:
+    def _start(self, run: Callable[[Visitor, Any], None], each: Iterable[Any]) -> list[threading.Thread]:
         def told(argument: Any) -> None:
             try:
-                run(argument)
+                with Visitor(self.port) as visitor:
+                    run(visitor, argument)
             except (OSError, RuntimeError, http.client.HTTPException) as error:
                 with self._lock:
                     self.errors.append(f"{run.__name__}: {type(error).__name__}: {error}")
