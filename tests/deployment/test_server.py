@@ -261,7 +261,7 @@ def test_a_visitor_over_the_rate_is_refused_by_django_and_then_by_nginx_and_nobo
     assert {answer.status_code for answer in answers} == {202, 429}
     assert all(json.loads(answer.text)["error"]["code"] == "throttled" for answer in refused)
     assert all(answer.headers["Retry-After"] == "60" for answer in refused)
-    by_django = ["Referrer-Policy" in answer.headers for answer in refused]
+    by_django = ["Cross-Origin-Opener-Policy" in answer.headers for answer in refused]
     assert True in by_django
     assert False in by_django
 
