@@ -10,12 +10,15 @@ from contextlib import closing, contextmanager
 from functools import partial
 
 import httpx
+import pytest
 
 from tests.deployment.server import Server
 from tests.drills.test_way_of_a_query import some
 
 PERIOD_S = 1 / 20
 ANSWERED_S = 180
+
+pytestmark = pytest.mark.timeout(900)  # real restarts, on a machine that may be busy
 
 
 def test_nothing_is_lost_when_gunicorn_is_reloaded_restarted_and_told_to_end(server: Server) -> None:

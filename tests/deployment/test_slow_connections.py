@@ -21,6 +21,8 @@ from tests.drills.test_way_of_a_query import some
 HALF_OPEN, SLOW = 2000, 500
 DRILL_S = float(os.environ.get("SIMSEARCH_DRILL_S", "15"))
 
+pytestmark = pytest.mark.timeout(900)  # real restarts, on a machine that may be busy
+
 
 def test_slow_connections_leave_searches_within_twice_their_idle_time(
     server: Server, capsys: pytest.CaptureFixture[str]
