@@ -174,7 +174,9 @@ def test_flower_still_keeps_what_changes_something_from_a_session_alone(server: 
 def test_the_metrics_are_for_this_machine_alone(server: Server) -> None:
     assert server.visitor().get("/metrics").status_code == 403
     assert server.visitor(from_address="127.0.0.2").get("/metrics").status_code == 403
-    told = httpx.get(f"{server.url}/metrics")
+    assert server.signed_in(is_staff=False).get("/metrics").status_code == 403
+    assert server.signed_in(is_staff=True).get("/metrics").status_code == 200
+    told = httpx.get(f"{server.web_url}/metrics", headers={"Host": "127.0.0.1"})
     assert told.status_code == 200
     assert "simsearch_queries" in told.text
 
