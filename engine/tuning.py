@@ -34,8 +34,8 @@ PRODUCT_US = 0.3  # for each dimension
 COARSE_NUMBER_US = 0.0002
 SHORTLISTED_US = 0.3
 CANDIDATE_US = 2.0
-NODE_US = 0.07  # each of search_k, at 10,000 pictures;
-NODE_GROWTH_US = 0.1  # more for every tenfold, as caches miss
+NODE_US = 0.05  # each of search_k, at 10,000 pictures;
+NODE_GROWTH_US = 0.05  # more for every tenfold, as caches miss
 
 METHODS = ("exact", "scan", "annoy")
 
