@@ -15,14 +15,13 @@ from tests.environment import CLUSTER, DATA_DIR
 from tests.stack import Stack
 
 # What is not about rows is not tested once more on PostgreSQL: pictures and vectors, how a network is made, the
-# environment and the processes of `make run`, images, dashboards, damaged files, a full disk, workers that cannot start.
+# environment, the processes of `make run`, images, dashboards, damaged files, a full disk, workers that cannot start.
 NO_ROWS = ["docker", "engine", "local", "monitoring", "training"]
-NO_ROWS += [
-    f"drills/test_{name}.py" for name in ("clear_starts", "damaged_index", "full_disk", "hostile_weights", "make_run")
-]
+DRILLS_WITHOUT_ROWS = ["clear_starts", "damaged_index", "full_disk", "hostile_weights", "make_run"]
 # These start a PostgreSQL of their own in either run.
-NO_ROWS += ["deployment", "drills/test_postgres.py", "drills/test_restored_searches.py"]
-collect_ignore = NO_ROWS if CLUSTER else []
+OWN_CLUSTER = ["deployment", "drills/test_postgres.py", "drills/test_restored_searches.py"]
+NOT_TWICE = [*NO_ROWS, *(f"drills/test_{name}.py" for name in DRILLS_WITHOUT_ROWS), *OWN_CLUSTER]
+collect_ignore = NOT_TWICE if CLUSTER else []
 
 
 @pytest.fixture(scope="session", autouse=True)
