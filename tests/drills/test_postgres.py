@@ -16,11 +16,8 @@ import psycopg
 import pytest
 
 from tests.drills.test_way_of_a_query import some
-from tests.environment import CLUSTER
-from tests.postgres import Cluster
+from tests.postgres import Cluster, unavailable
 from tests.stack import Stack
-
-pytestmark = pytest.mark.skipif(CLUSTER is None, reason="this is about PostgreSQL: make test DATABASE=postgres")
 
 SHARED, RESTARTED = 500, 200
 ASKERS = 16
@@ -33,6 +30,8 @@ PATIENCE_S = 120
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """One that may be restarted: nobody else is on it."""
+    if reason := unavailable():
+        pytest.skip(reason)
     with Cluster() as cluster:
         yield cluster
 
@@ -56,9 +55,9 @@ def rows(cluster: Cluster, question: LiteralString) -> list[tuple[Any, ...]]:
 
 
 def answered_by_log(stack: Stack) -> list[int]:
-    """How many queries each search worker says it has answered."""
+    """How many queries each search worker says that it has finished, by the line of each batch."""
     logs = sorted((stack.data_dir / "logs").glob("search-*.log"))
-    batches = [re.findall(r"answered (\d+) of \d+ claimed", log.read_text()) for log in logs]
+    batches = [re.findall(r"batch of \d+: (\d+) done", log.read_text()) for log in logs]
     return [sum(map(int, batch)) for batch in batches]
 
 
