@@ -15,9 +15,10 @@ from tests.environment import CLUSTER, DATA_DIR
 from tests.stack import Stack
 
 # What is not about rows is not tested once more on PostgreSQL: pictures and vectors, how a network is made, the
-# environment, the processes of `make run`, images, dashboards, damaged files, a full disk, workers that cannot start.
-NO_ROWS = ["docker", "engine", "local", "monitoring", "training"]
-DRILLS_WITHOUT_ROWS = ["clear_starts", "damaged_index", "full_disk", "hostile_weights", "make_run"]
+# environment, the processes of `make run`, images, dashboards, pages in a browser, damaged files, a full disk, crowds.
+NO_ROWS = ["browser", "docker", "engine", "local", "monitoring", "training"]
+DRILLS_WITHOUT_ROWS = ["clear_starts", "crowd", "damaged_index", "full_disk", "hostile_weights", "make_run"]
+DRILLS_WITHOUT_ROWS += ["monitoring", "web_process"]
 # These start a PostgreSQL of their own in either run.
 OWN_CLUSTER = ["deployment", "drills/test_postgres.py", "drills/test_restored_searches.py"]
 NOT_TWICE = [*NO_ROWS, *(f"drills/test_{name}.py" for name in DRILLS_WITHOUT_ROWS), *OWN_CLUSTER]
