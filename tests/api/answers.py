@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 from django.http import HttpResponseBase, StreamingHttpResponse
 
+from tests.responses import end
+
 if TYPE_CHECKING:  # what Django's test client answers has a name in the stubs alone
     from django.test.client import _MonkeyPatchedWSGIResponse as Response
 else:
@@ -28,5 +30,5 @@ def file(response: HttpResponseBase) -> bytes:
     """The whole file that an answer carries."""
     assert isinstance(response, StreamingHttpResponse)
     data: bytes = response.getvalue()
-    response.close()
+    end(response)
     return data

@@ -14,6 +14,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from gallery import generations
 from gallery.models import Embedding, Image, IndexGeneration, Match, Query
 from tests.gallery.rows import add_image, files_kept, finished, in_state
+from tests.responses import end
 
 pytestmark = pytest.mark.django_db
 
@@ -67,7 +68,7 @@ def visit(client: Client, method: str, address: str) -> tuple[HttpResponseBase, 
     response = getattr(client, method)(f"/{address}")
     streaming = getattr(response, "streaming", False)
     body = b"".join(response.streaming_content) if streaming else response.content
-    response.close()
+    end(response)
     return response, body
 
 

@@ -14,6 +14,7 @@ from gallery import generations, workers
 from gallery.models import Embedding, Image, IndexGeneration, Query
 from tests.api.answers import Response
 from tests.gallery.rows import add_image, files_kept, finished, picture
+from tests.responses import end
 
 pytestmark = pytest.mark.django_db
 
@@ -105,7 +106,7 @@ def test_a_picture_has_a_page(curator: Client) -> None:
 def test_a_curator_sees_hidden_pictures(curator: Client) -> None:
     image = add_image(is_hidden=True)
     response = curator.get(image.thumbnail_url)
-    response.close()
+    end(response)
     assert response.status_code == 200
 
 

@@ -8,6 +8,7 @@ from pytest_django import Settings
 from tests.api.answers import Response
 from tests.gallery.elements import send
 from tests.gallery.rows import STRANGER, add_image, finished, picture
+from tests.responses import end
 
 pytestmark = pytest.mark.django_db
 
@@ -74,7 +75,7 @@ def test_pictures_are_jpegs_and_nothing_else(client: Client, settings: Settings,
         assert (response.status_code, response["Content-Type"]) == (200, "image/jpeg")
         assert response["X-Content-Type-Options"] == "nosniff"
         assert policy(response) == {"default-src": ["'none'"], "sandbox": []}
-        response.close()
+        end(response)
 
 
 def test_machines_are_answered_by_plain_http_where_people_are_sent_to_https(client: Client, settings: Settings) -> None:

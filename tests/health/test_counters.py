@@ -13,6 +13,7 @@ from gallery.models import Query
 from tests.engine.pictures import encoded, scene
 from tests.gallery.rows import add_image, answer, ask
 from tests.health.test_metrics import scrape
+from tests.responses import end
 
 pytestmark = pytest.mark.django_db
 
@@ -111,7 +112,7 @@ def test_requests_are_counted_by_view_and_never_by_path(client: Client) -> None:
         client.get(f"/q/{uuid.uuid4()}")
         client.get(f"/nowhere/{uuid.uuid4()}")
         client.generic("BREW", "/")
-        client.get("/static/gallery/style.css").close()
+        end(client.get("/static/gallery/style.css"))
 
     changes = counted(client, act)
     requests = {name.split(" ", 1)[1]: value for name, value in changes.items() if "http_requests" in name}
