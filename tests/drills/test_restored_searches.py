@@ -13,10 +13,10 @@ SEARCH = """
 from django.conf import settings
 from PIL import Image as Pillow
 from gallery.models import Image
-from tasks import worker as workers
+from tasks import network
 from tasks.neighbours import Neighbours, Wanted
 from tests.tasks.conftest import drawn
-embedder = workers.load_embedder()
+embedder = network.load_served()
 images = Image.objects.order_by("content_hash")
 some = list(images)[:: len(images) // 50][:50]
 asked = [Pillow.open(image.picture_path).convert("RGB") for image in some]
