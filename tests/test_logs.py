@@ -21,7 +21,7 @@ made = visitor.post("/api/queries", files={"image": ("my-holiday.jpg", picture["
 for path in (f"/q/{made['id']}?secret=1", f"/q/{uuid.uuid4()}", "/nowhere/else", "/healthz"):
     visitor.get(path, headers={"User-Agent": "the-agent", "Cookie": "sessionid=the-session"})
 visitor.post("/", files=picture)  # without the token of the form
-staticfiles_storage.hashed_files.pop("gallery/favicon.svg")  # the page of a query asks for it, the page of an error does not
+staticfiles_storage.hashed_files.pop("gallery/favicon.svg")  # which the page of an error does without
 visitor.get(f"/q/{made['id']}")
 print(made["id"])
 """
