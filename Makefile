@@ -1,6 +1,7 @@
 # make run [PHOTOS=folder] [PORT=8000] [HOST=127.0.0.1]     everything, on this machine
 # make test [ARGS="tests/local -k port"]                    every test
 # make test DATABASE=postgres                               those that touch rows, on a PostgreSQL of their own
+# make test JOBS=0                                          in one process (2: what two cores carry)
 # make check                                                format, lint, types, imports, migrations, deployment
 # make audit                                                known vulnerabilities in the pinned packages
 # make bench [ARGS=--quick]                                 how fast
@@ -10,16 +11,17 @@ PORT = 8000
 HOST = 127.0.0.1
 ARGS =
 DATABASE = sqlite
+JOBS = 2
 BIN = "$(or $(SIMSEARCH_VENV),.venv)/bin"
 
-.PHONY: run test check audit bench bench-index bench-search environment clean
+.PHONY: run test check audit bench bench-index bench-building bench-search environment clean
 
 run:
 	@$(PYTHON) simsearch/local/environment.py run
 	@exec $(BIN)/python -m simsearch.local.run --photos "$(PHOTOS)" --port "$(PORT)" --host "$(HOST)"
 
 test: environment
-	@SIMSEARCH_TEST_DATABASE="$(DATABASE)" $(BIN)/python -m pytest $(ARGS)
+	@SIMSEARCH_TEST_DATABASE="$(DATABASE)" $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: environment
 	@$(BIN)/python -m simsearch.local.check
@@ -27,10 +29,13 @@ check: environment
 audit: environment
 	@$(BIN)/python -m simsearch.local.audit
 
-bench: bench-index bench-search
+bench: bench-index bench-building bench-search
 
 bench-index: environment
 	@$(BIN)/python -m bench.index $(ARGS)
+
+bench-building: environment
+	@$(BIN)/python -m bench.building $(ARGS)
 
 bench-search: environment
 	@$(BIN)/python -m bench.search $(ARGS)

@@ -4,7 +4,6 @@ One thread. Queries are crops of photographs of which the gallery holds nothing.
 that what else the machine does is fair to all.
 """
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -19,7 +18,7 @@ import hnswlib
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import gallery, report
+from bench import gallery, options, report
 from bench.gallery import Data
 from bench.report import Row
 from engine.index import Index
@@ -28,7 +27,6 @@ from engine.manifest import Manifest
 from engine.ranking import Vectors
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "photos"
 K = 10
 BATCH = 32
 TURNS = 5
@@ -57,10 +55,7 @@ def main() -> None:
     if any(os.environ.get(name) != value for name, value in ONE_THREAD.items()):
         # The libraries read these when they are loaded, which has happened by now.
         os.execve(sys.executable, [sys.executable, "-m", "bench.index", *sys.argv[1:]], os.environ | ONE_THREAD)
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--photos", type=Path, default=PHOTOS)
-    arguments.add_argument("--quick", action="store_true", help="a gallery of 2,000 only; one minute")
-    asked = arguments.parse_args()
+    asked = options.of_all(__doc__).parse_args()
     sizes = QUICK if asked.quick else SIZES
     real = gallery.real(asked.photos, min(sizes))
     rows = [row for count, goals in sizes.items() for row in measure(grow(real, count), goals)]
@@ -201,8 +196,13 @@ def memory_mb(directory: Path) -> float:
 def describe(manifest: Manifest) -> str:
     """Return how a generation is searched, in short."""
     asked = manifest.parameters
-    trees = f", search_k {asked.search_k}" if asked.trees else ""
-    return f"{manifest.method} {asked.coarse_dimension}d{trees}, {asked.shortlist} -> {asked.candidates}"
+    how = {
+        "exact": "",
+        "scan": f" {asked.coarse_dimension}d, {asked.shortlist} -> {asked.candidates}",
+        "annoy": f" {asked.coarse_dimension}d, search_k {asked.search_k}, {asked.probes} of {asked.cells} cells"
+        f" -> {asked.candidates}",
+    }
+    return manifest.method + how[manifest.method]
 
 
 def say(text: str) -> None:

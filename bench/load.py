@@ -4,7 +4,7 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -82,8 +82,10 @@ def drive(asker: Asker, pictures: list[bytes], in_flight: int, seconds: float) -
 class Visitor:
     """A browser: one connection that is kept, uploads as a form does, polls when it is told to."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, headers: Mapping[str, str] | None = None) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_S)
+        self._headers = headers or {}
+        self.retry_after_s: int | None = None  # what the last answer said
 
     def __enter__(self) -> Self:
         return self
@@ -99,14 +101,14 @@ class Visitor:
         return self.wait(told)
 
     def wait(self, told: dict[str, Any]) -> dict[str, Any]:
-        """Poll as the page does. Raises RuntimeError when the query fails."""
+        """Poll as the page does, and come again where it is told to. Raises RuntimeError when the query fails."""
         address = f"/api/queries/{told['id']}"
         while told.get("state") != "done":
             if told.get("state") == "failed":
                 raise RuntimeError(f"a query failed: {told}")
-            time.sleep(told["poll_after_ms"] / 1000)
+            time.sleep(told["poll_after_ms"] / 1000 if "poll_after_ms" in told else self.retry_after_s or 0)
             status, told = self.get(address)
-            if status != 200:
+            if status != 200 and (status != 503 or self.retry_after_s is None):
                 raise RuntimeError(f"a poll was answered {status}: {told}")
         return told
 
@@ -120,17 +122,24 @@ class Visitor:
         """Look once."""
         return self._send("GET", address)
 
-    def _send(self, method: str, address: str, *rest: Any) -> tuple[int, dict[str, Any]]:
+    def _send(
+        self, method: str, address: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, dict[str, Any]]:
         is_used = self._connection.sock is not None
+        all_headers = {**self._headers, **(headers or {})}
         try:
-            return self._exchange(method, address, *rest)
+            return self._exchange(method, address, body, all_headers)
         except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
             if not is_used:
                 raise
             self._connection.close()  # the server let go of it while it was idle; a browser connects anew, too
-            return self._exchange(method, address, *rest)
+            return self._exchange(method, address, body, all_headers)
 
-    def _exchange(self, method: str, address: str, *rest: Any) -> tuple[int, dict[str, Any]]:
-        self._connection.request(method, address, *rest)
+    def _exchange(
+        self, method: str, address: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[int, dict[str, Any]]:
+        self._connection.request(method, address, body, headers)
         response = self._connection.getresponse()
+        retry_after = response.headers["Retry-After"]
+        self.retry_after_s = None if retry_after is None else int(retry_after)
         return response.status, json.loads(response.read())

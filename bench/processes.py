@@ -1,6 +1,7 @@
 """What processes cost: CPU seconds and memory, by what they are."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -43,15 +44,24 @@ def cpu_s(pid: int) -> dict[str, float]:
 
 
 def peak_mb(pid: int) -> dict[str, float]:
-    """The highest resident memory (VmHWM, shared pages included) of the largest process of each kind."""
-    peaks: dict[str, float] = defaultdict(float)
+    """The highest resident memory (VmHWM, pages shared with other processes included) of the largest of each kind."""
+    return _largest(pid, _high_water_mb)
+
+
+def share_mb(pid: int) -> dict[str, float]:
+    """The memory (PSS: shared pages count in parts) of the largest process of each kind now."""
+    return _largest(pid, lambda process: float(process.memory_full_info().pss) / 2**20)
+
+
+def _largest(pid: int, memory_mb: Callable[[psutil.Process], float]) -> dict[str, float]:
+    largest: dict[str, float] = defaultdict(float)
     for process in tree(pid):
         with suppress(psutil.Error, OSError, StopIteration):
             name = kind(process)
-            peaks[name] = max(peaks[name], _high_water_mb(process.pid))
-    return dict(peaks)
+            largest[name] = max(largest[name], memory_mb(process))
+    return dict(largest)
 
 
-def _high_water_mb(pid: int) -> float:
-    with Path(f"/proc/{pid}/status").open() as status:
+def _high_water_mb(process: psutil.Process) -> float:
+    with Path(f"/proc/{process.pid}/status").open() as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024

@@ -1,6 +1,7 @@
 """A system to measure: started as `make run` starts it, in a directory of its own, and stopped at the end."""
 
 import json
+import math
 import os
 import re
 import signal
@@ -19,8 +20,18 @@ from bench import processes
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S, STOP_S = 600, 60
-FOREIGN = {"SECRET_KEY", "ALLOWED_HOSTS", "SIMSEARCH_HTTPS", "REDIS_URL", "DATABASE_URL"}
+FOREIGN = {
+    "SECRET_KEY",
+    "ALLOWED_HOSTS",
+    "SIMSEARCH_HTTPS",
+    "REDIS_URL",
+    "DATABASE_URL",
+    "SIMSEARCH_METRICS_TOKEN",
+    "SIMSEARCH_METRICS_TOKEN_FILE",
+}
 UNLIMITED = str(10**9)  # everything comes from one address
+AT_REST, REST_S = 0.1, 2.0  # of a core, for so long; heartbeats, beat and the sweeps take 0.03
+COUNTED_S = 1.2  # processes tell once a second what they counted
 
 
 class Stack:
@@ -43,6 +54,7 @@ class Stack:
         self.pid = self._process.pid
         try:
             self._wait_ready()
+            self._wait_at_rest()
         except BaseException:
             self.__exit__()
             raise
@@ -60,12 +72,29 @@ class Stack:
                 raise SystemExit(f"The system did not start:\n{said}")
             time.sleep(0.2)
 
+    def _wait_at_rest(self) -> None:
+        """The gallery's worker still loads its network when the site is ready: that is no part of a search."""
+        deadline, spent_s = time.monotonic() + START_S, -math.inf
+        while (now_s := sum(processes.cpu_s(self.pid).values())) - spent_s > AT_REST * REST_S:
+            if time.monotonic() > deadline:
+                raise SystemExit("The system does not come to rest.")
+            spent_s = now_s
+            time.sleep(REST_S)
+
     def worker(self) -> dict[str, Any]:
         """What /readyz says of the search workers."""
         with suppress(urllib.error.HTTPError), urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz") as told:
             worker: dict[str, Any] = json.load(told)["checks"]["worker"]
             return worker
         return {}
+
+    def counted(self) -> dict[str, float]:
+        """What /metrics says by now: each sample as it is written there, and its value."""
+        time.sleep(COUNTED_S)
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics") as told:
+            lines = told.read().decode().splitlines()
+        samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, _, value in samples}
 
     @contextmanager
     def paused_search(self) -> Iterator[None]:
@@ -84,19 +113,18 @@ class Stack:
         with sqlite3.connect(f"file:{self.data_dir}/simsearch.sqlite3?mode=ro", uri=True, timeout=20) as database:
             return database.execute(sql).fetchall()
 
-    def log_bytes(self) -> int:
-        """How long the log of the search worker is, for `batches`."""
-        return self._log.stat().st_size
+    def log_bytes(self) -> dict[Path, int]:
+        """How long the log of each search worker is, for `batches`."""
+        return {log: log.stat().st_size for log in (self.data_dir / "logs").glob("search-*.log")}
 
-    def batches(self, since_bytes: int) -> list[int]:
+    def batches(self, since_bytes: dict[Path, int]) -> list[int]:
         """The sizes of the batches that were logged since then."""
-        with self._log.open("rb") as log:
-            log.seek(since_bytes)
-            return [int(size) for size in re.findall(rb"batch of (\d+):", log.read())]
-
-    @property
-    def _log(self) -> Path:
-        return self.data_dir / "logs" / "search-0.log"
+        sizes: list[int] = []
+        for path, seen in since_bytes.items():
+            with path.open("rb") as log:
+                log.seek(seen)
+                sizes += map(int, re.findall(rb"batch of (\d+):", log.read()))
+        return sizes
 
 
 def free_port() -> int:

@@ -31,3 +31,7 @@ class BadDevice(EngineError):
 
 class BadIndex(EngineError):
     """An index generation that is missing, damaged, or made by another network; it was not opened."""
+
+
+class OldIndex(BadIndex):
+    """An index generation that is whole, and written by a version with another format."""

@@ -9,10 +9,10 @@ from annoy import AnnoyIndex
 from numpy.typing import NDArray
 
 from engine import manifest as manifests
-from engine.candidates import Finder, Narrowing, Scan, Trees
+from engine.candidates import Finder, Narrowing, Probes, Scan
+from engine.cells import Cells, open_annoy
 from engine.errors import BadIndex
-from engine.forest import Forest, open_annoy
-from engine.manifest import FORMAT, METRIC, Manifest, refuse
+from engine.manifest import METRIC, Manifest, refuse
 from engine.models import EMBEDDING_SIZE
 from engine.ranking import Hits, Vectors, rank, scan
 from engine.reduction import Reduction
@@ -50,7 +50,7 @@ class Index:
 
         `network`: the identity of the network whose vectors will be asked for (None: any). `trees` opens the
         file of Annoy, which believes every byte, and is called last. Reads all of it: about 1 s per 1.5 GB.
-        Raises BadIndex.
+        Raises BadIndex; OldIndex where only the format is another one.
         """
         if not directory.is_dir():
             refuse(directory, "there is no such directory")
@@ -116,8 +116,6 @@ class Index:
 
 
 def _check_fit(directory: Path, manifest: Manifest, network: str | None) -> None:
-    if manifest.format != FORMAT:
-        refuse(directory, f"it has format {manifest.format}, this version reads {FORMAT}")
     if manifest.metric != METRIC:
         refuse(directory, f"its metric is {manifest.metric} instead of {METRIC}")
     if manifest.dimension != EMBEDDING_SIZE:
@@ -146,21 +144,16 @@ def _open_narrowing(directory: Path, manifest: Manifest, trees: Callable[[Path, 
         reduction = Reduction(stored["basis"])
     if reduction.basis.shape != (asked.reduced_dimension, manifest.dimension):
         refuse(directory, f"reduce.npz does not reduce to {asked.reduced_dimension} numbers")
-    reduced = _open_reduced(directory / "reduced.npy", manifest.count, asked.reduced_dimension)
-    return Narrowing(reduction, _open_finder(directory, manifest, trees), reduced, asked)
+    return Narrowing(reduction, _open_finder(directory, manifest, trees), asked.candidates)
 
 
 def _open_finder(directory: Path, manifest: Manifest, trees: Callable[[Path, int], AnnoyIndex]) -> Finder:
     asked = manifest.parameters
+    reduced = _open_reduced(directory / "reduced.npy", manifest.count, asked.reduced_dimension)
     if manifest.method == "scan":
-        return Scan(_open_reduced(directory / "coarse.npy", manifest.count, asked.coarse_dimension))
-    order = _map(directory / "order.npy")
-    if order.dtype != np.int64 or not np.array_equal(np.sort(order), np.arange(manifest.count)):
-        refuse(directory, f"order.npy does not hold {manifest.count} rows, each once")
-    annoy = trees(directory / "index.ann", asked.coarse_dimension)
-    if annoy.get_n_items() != manifest.count:
-        refuse(directory, f"index.ann does not hold {manifest.count} pictures")
-    return Trees(Forest(annoy, order), asked.search_k, asked.shortlist)
+        coarse = _open_reduced(directory / "coarse.npy", manifest.count, asked.coarse_dimension)
+        return Scan(coarse, reduced, asked.shortlist)
+    return Probes(_open_cells(directory, manifest, trees), reduced, asked.probes, asked.search_k)
 
 
 def _open_reduced(path: Path, count: int, dimension: int) -> Vectors:
@@ -168,6 +161,23 @@ def _open_reduced(path: Path, count: int, dimension: int) -> Vectors:
     if reduced.dtype != np.float32 or reduced.shape != (count, dimension):
         refuse(path.parent, f"{path.name} does not hold {count} vectors of {dimension} numbers")
     return reduced
+
+
+def _open_cells(directory: Path, manifest: Manifest, trees: Callable[[Path, int], AnnoyIndex]) -> Cells:
+    asked = manifest.parameters
+    order, bounds = _map(directory / "order.npy"), _map(directory / "cells.npy")
+    if order.dtype != np.int64 or not np.array_equal(np.sort(order), np.arange(manifest.count)):
+        refuse(directory, f"order.npy does not hold {manifest.count} rows, each once")
+    if bounds.dtype != np.int64 or bounds.shape != (asked.cells + 1,) or not _parts(bounds, manifest.count):
+        refuse(directory, f"cells.npy does not part {manifest.count} pictures into {asked.cells} cells")
+    annoy = trees(directory / "index.ann", asked.coarse_dimension)
+    if annoy.get_n_items() != asked.cells:
+        refuse(directory, f"index.ann does not hold {asked.cells} cells")
+    return Cells(annoy, order, bounds.tolist())
+
+
+def _parts(bounds: NDArray[np.int64], count: int) -> bool:
+    return bool(bounds[0] == 0 and bounds[-1] == count and np.all(bounds[1:] > bounds[:-1]))
 
 
 def _map(path: Path) -> NDArray[Any]:

@@ -161,18 +161,19 @@ def _write_search(directory: Path, vectors: Vectors, target: float, method: str 
     if method == "exact" or len(vectors) < FEWEST_PICTURES:
         return exact_way(len(vectors))
     reduction = Reduction.learn(vectors, REDUCED, seed)
-    products = _products(vectors, reduction)
-    way = choose(vectors, reduction, products, target=target, method=method, seed=seed)
+    reduced = unit(_products(vectors, reduction))
+    way = choose(vectors, reduction, reduced, target=target, method=method, seed=seed)
     if way.method == "exact":
         return way
     np.savez(directory / "reduce.npz", basis=reduction.basis)
-    _store(directory / "reduced.npy", unit(products))
-    if way.forest is None:
-        coarse = unit(products[:, : way.parameters.coarse_dimension])
-        _store(directory / "coarse.npy", coarse)
+    if way.cells is None:
+        _store(directory / "reduced.npy", reduced)
+        _store(directory / "coarse.npy", unit(reduced[:, : way.parameters.coarse_dimension]))
     else:
-        _store(directory / "order.npy", way.forest.order)
-        way.forest.annoy.save(str(directory / "index.ann"))
+        _store(directory / "reduced.npy", reduced[way.cells.order])
+        _store(directory / "order.npy", way.cells.order)
+        _store(directory / "cells.npy", np.array(way.cells.bounds))
+        way.cells.annoy.save(str(directory / "index.ann"))
     return way
 
 

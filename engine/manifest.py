@@ -7,16 +7,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from engine.errors import BadIndex
+from engine.errors import BadIndex, OldIndex
 
-FORMAT = 1
+FORMAT = 2  # 1 had no cells
 METRIC = "cosine"
 NAME = "manifest.json"
 LARGEST_BYTES = 1 << 20  # a real one has about 1,500: whatever is longer was never written by us
 FILES = {
     "exact": frozenset({"ids.npy", "vectors.npy"}),
     "scan": frozenset({"ids.npy", "vectors.npy", "reduce.npz", "reduced.npy", "coarse.npy"}),
-    "annoy": frozenset({"ids.npy", "vectors.npy", "reduce.npz", "reduced.npy", "order.npy", "index.ann"}),
+    "annoy": frozenset({"ids.npy", "vectors.npy", "reduce.npz", "reduced.npy", "order.npy", "cells.npy", "index.ann"}),
 }
 
 
@@ -33,15 +33,18 @@ class Parameters:
     """How candidates are found for ten results; all 0 in a generation that is scanned exactly.
 
     `reduced_dimension`: numbers left of the 4096 by `reduce.npz`, kept in `reduced.npy`; `coarse_dimension`:
-    how many of them a shortlist is found by; `trees` and `search_k`: Annoy's (0 without Annoy); `shortlist`:
-    how many pictures it has; `candidates`: how many of these are then compared exactly.
+    how many of them a shortlist or the nearest cells are found by; `shortlist`: how many pictures a scan finds by
+    these; `cells`: how many there are; `trees` and `search_k`: Annoy's, for the `probes` cells that are looked
+    into; `candidates`: how many pictures are then compared exactly.
     """
 
     reduced_dimension: int = 0
     coarse_dimension: int = 0
+    shortlist: int = 0
+    cells: int = 0
     trees: int = 0
     search_k: int = 0
-    shortlist: int = 0
+    probes: int = 0
     candidates: int = 0
 
 
@@ -50,10 +53,10 @@ class Manifest:
     """A generation in words and numbers.
 
     `method`: "exact" (every vector is compared), "scan" (a shortlist by comparing the coarse vectors of
-    `coarse.npy`) or "annoy" (by Annoy's trees over them, `index.ann`, whose items are the rows named in
-    `order.npy`). `recall`: the share of the true ten that were found for `recall_sample` pictures when it
-    was built (1.0 of 0 where nothing is approximate);
-    `recall_target`: what was asked for. `created_at`: ISO 8601, UTC.
+    `coarse.npy`) or "annoy" (what is in the cells whose centres Annoy's trees, `index.ann`, find near;
+    `order.npy` and `reduced.npy` hold rows and vectors cell by cell, `cells.npy` where each begins, and n).
+    `recall`: the share of the true ten that were found for `recall_sample` pictures when it was built (1.0 of
+    0 where nothing is approximate); `recall_target`: what was asked for. `created_at`: ISO 8601, UTC.
     """
 
     network: str
@@ -75,19 +78,21 @@ class Manifest:
         return self.recall >= self.recall_target
 
 
-def refuse(directory: Path, reason: str) -> NoReturn:
+def refuse(directory: Path, reason: str, kind: type[BadIndex] = BadIndex) -> NoReturn:
     """Raise BadIndex: one sentence with what is wrong and what to do."""
-    raise BadIndex(f"The index {directory} cannot be used: {reason}; run manage.py build_index.")
+    raise kind(f"The index {directory} cannot be used: {reason}; run manage.py build_index.")
 
 
 def encode(manifest: Manifest) -> bytes:
     """Return the one byte sequence that stands for `manifest`; it carries a checksum of itself."""
-    fields = asdict(manifest)
-    return _canonical(fields | {"checksum": hashlib.sha256(_canonical(fields)).hexdigest()})
+    return _sealed(asdict(manifest))
 
 
 def read(directory: Path) -> Manifest:
-    """Read the manifest of the generation in `directory`. Raises BadIndex if a single byte is not as written."""
+    """Read the manifest of the generation in `directory`.
+
+    Raises BadIndex if a single byte is not as written, and OldIndex if all are, by a version with another format.
+    """
     path = directory / NAME
     try:
         with path.open("rb") as file:
@@ -95,7 +100,10 @@ def read(directory: Path) -> Manifest:
     except OSError as error:
         refuse(directory, f"{NAME} cannot be read ({error.strerror})")
     try:
-        manifest = _decode(raw)
+        fields = _unsealed(raw)
+        if fields["format"] != FORMAT:
+            refuse(directory, f"it has format {fields['format']}, this version reads {FORMAT}", OldIndex)
+        manifest = _decode(fields)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         refuse(directory, f"{NAME} is damaged")
     if encode(manifest) != raw:
@@ -132,8 +140,19 @@ def _canonical(fields: dict[str, Any]) -> bytes:
     return (json.dumps(fields, indent=1, sort_keys=True) + "\n").encode()
 
 
-def _decode(raw: bytes) -> Manifest:
-    fields = json.loads(raw)
-    del fields["checksum"]  # `read` compares it with all the rest
+def _sealed(fields: dict[str, Any]) -> bytes:
+    return _canonical(fields | {"checksum": hashlib.sha256(_canonical(fields)).hexdigest()})
+
+
+def _unsealed(raw: bytes) -> dict[str, Any]:
+    """Return the fields of a manifest of any format; raises all that JSON does, and ValueError for a wrong checksum."""
+    fields: dict[str, Any] = json.loads(raw)
+    del fields["checksum"]
+    if _sealed(fields) != raw:
+        raise ValueError("The checksum is of something else.")
+    return fields
+
+
+def _decode(fields: dict[str, Any]) -> Manifest:
     files = {name: StoredFile(**stored) for name, stored in fields.pop("files").items()}
     return Manifest(parameters=Parameters(**fields.pop("parameters")), files=files, **fields)

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import urlsplit
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
-from torchvision.models import get_model, get_model_weights  # type: ignore[import-untyped]
 
 from engine import compact
 from engine.errors import BadWeights
@@ -57,7 +57,7 @@ def cut(module: nn.Module) -> nn.Module:
 def skeleton(name: str) -> nn.Module:
     """Return torchvision's whole network of that name without numbers (on the meta device)."""
     with torch.device("meta"):
-        module: nn.Module = get_model(name, weights=None)
+        module: nn.Module = _torchvision_models().get_model(name, weights=None)
     return module
 
 
@@ -130,9 +130,17 @@ def _named_tensors(state: dict[object, object]) -> bool:
     return all(isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items())
 
 
+def _torchvision_models() -> ModuleType:
+    # Two seconds of a worker's start, which compact does without: when one was killed, queries wait for the next.
+    import torchvision.models  # type: ignore[import-untyped]
+
+    models: ModuleType = torchvision.models
+    return models
+
+
 def _torchvision_file(name: str) -> Path:
     """Return torchvision's ImageNet weights in torch's cache, downloaded if need be, checked either way."""
-    url = get_model_weights(name).DEFAULT.url
+    url = _torchvision_models().get_model_weights(name).DEFAULT.url
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
     prefix = path.stem.rpartition("-")[2]  # torchvision's naming: <network>-<start of the sha256>.pth
     if not path.is_file():

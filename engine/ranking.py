@@ -10,7 +10,7 @@ Vectors = NDArray[np.float32]
 Rows = NDArray[np.intp]
 
 SCAN_ROWS = 8192  # rows compared at a time: 1 MB of cosines for 32 queries
-GATHER_ROWS = 1024  # rows copied at a time: 16 MB of 4096 numbers
+GATHER_ROWS = 32  # rows copied at a time: what was copied is still in the cache when it is compared
 GROUP = 32  # scores that stand for each other while a threshold is looked for
 ROUNDING = np.float32(1e-5)  # matrix products and single products of the same vectors differ by about 1e-6
 

@@ -1,41 +1,43 @@
 """How a gallery is best searched: ways are tried on its own pictures; the cheapest that finds enough is taken."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.candidates import QUERIES_AT_ONCE
-from engine.forest import Forest
+from engine.cells import COARSE as CENTRES
+from engine.cells import TREES, Cells
 from engine.manifest import Parameters
 from engine.ranking import Rows, Vectors, scan
 from engine.reduction import Reduction, unit
 
 NEIGHBOURS = 10
 SAMPLE = 500  # pictures: 5,000 neighbours to find, so that a recall of 0.9975 is known to about 0.001
-AIM = 0.75  # of the misses that the target allows: photographs kept out miss up to 0.003 more than the sample
-SHARES = (0.1, 0.25, 0.5)  # of these, for the choice from the shortlist; the shortlist may have the rest
+AIM = 0.5  # of the misses that the target allows: photographs kept out miss up to twice as much as the sample
+SHARES = (0.1, 0.25, 0.5)  # of these, for the choice of candidates; what that is from may have the rest
 BLEND = (0.3, 0.5)  # see Sample
 REDUCED = 192  # dimension; with 128 twice the candidates are needed at 100,000 pictures, 256 save few
 COARSE = (48, 64, 96)
-TREES = 40  # at 100,000 pictures and 96 numbers 0.981 of the true ten for a search_k of 6,000; 20 trees 0.976
-SEARCH_K = (1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 10000, 12000, 16000, 24000, 32000)
 CANDIDATES = (20, 500)  # fewest and most
 SHORTLIST = (40, 5000)
+FEWEST_PROBES = 4
+FEWEST_SEARCH_K = 100
 FEWEST_PICTURES = 800  # under this an exact scan takes 0.2 ms (they stay in the cache): nothing pays
+FEWEST_PICTURES_ANNOY = 25_000  # under this the scan of coarse vectors is the quicker
 MOST_PICTURES_EXACT = 10_000  # over this an exact scan (7 ms) is no way out even where all else misses
-FEWEST_PICTURES_ANNOY = 100_000  # under this the scan of coarse vectors is the quicker at any recall that counts
 
-# Microseconds on one core of an AMD EPYC (Zen 4); only how they compare matters.
+# Microseconds on one core of an AMD EPYC (Zen 3); only how they compare matters.
 EXACT_ROW_US = 0.7
 PRODUCT_US = 0.3  # for each dimension
 COARSE_NUMBER_US = 0.0002
 SHORTLISTED_US = 0.3
-CANDIDATE_US = 2.0
-NODE_US = 0.05  # each of search_k, at 10,000 pictures;
-NODE_GROWTH_US = 0.05  # more for every tenfold, as caches miss
+NODE_US = 0.06  # each of search_k
+CELL_US = 4.5  # each that is looked into
+ROW_US = 0.075  # each in these
+CANDIDATE_US = 2.5
 
 METHODS = ("exact", "scan", "annoy")
 
@@ -47,10 +49,9 @@ class Sample:
     """Stand-ins for uploads: queries [s, 4096], hidden [s, 2] and true [s, 10] rows.
 
     An upload is not in the gallery, nor mostly is anything of its series. The gallery's own pictures come
-    with their copies and series, and sit in Annoy's trees: they are far too easy. (100,000 vectors, each with
-    nine near copies, `search_k` 2,000: 0.997 of the true ten for the gallery's own, 0.90 for photographs
-    kept out of it.) So a query is a blend of two pictures, which are both left out of the answer; the second
-    has BLEND (from, to) of the weight. That is a little harder than photographs kept out.
+    with their copies and series, and the cells were drawn around them: they are far too easy. So a query is
+    a blend of two pictures, which are both left out of the answer; the second has BLEND (from, to) of the
+    weight. That is about as hard as photographs kept out.
     """
 
     queries: Vectors
@@ -71,84 +72,64 @@ class Sample:
 
 @dataclass(frozen=True)
 class Way:
-    """One way to search: its measured recall, what a query costs, and the trees where it has some."""
+    """One way to search: its measured recall, what a query costs, and the cells where it has some."""
 
     method: str
     parameters: Parameters
     recall: float
     sample: int
     cost_us: float
-    forest: Forest | None = None
+    cells: Cells | None = None
 
 
 class Trial:
-    """What all ways have in common: the sample, all pictures and the sample reduced, and the target."""
+    """What all ways have in common: the sample, all pictures reduced, and the recall that is aimed at."""
 
-    def __init__(self, vectors: Vectors, reduction: Reduction, products: Vectors, target: float, seed: int) -> None:
-        self.sample = Sample.draw(vectors, seed)
-        self.products = products
-        self.target = target
-        self.seed = seed
-        self._queries = reduction.products(self.sample.queries)
-        self._fine = places_in_scan(self.sample, *self.coarse(REDUCED))
+    def __init__(self, sample: Sample, queries: Vectors, reduced: Vectors, aim: float) -> None:
+        self.sample = sample
+        self.queries = queries
+        self.reduced = reduced
+        self.aim = aim
+        self._places = places_in_scan(sample, queries, reduced)
 
-    def coarse(self, dimension: int) -> tuple[Vectors, Vectors]:
-        """Return the queries and all pictures by their first `dimension` numbers, of unit length."""
-        return unit(self._queries[:, :dimension]), unit(self.products[:, :dimension])
+    def candidates(self, share: float) -> tuple[int, NDArray[np.bool_]]:
+        """Return how many to compare exactly if that may miss this share, and which true ones are among them."""
+        candidates = enough(self._places, 1 - (1 - self.aim) * share, CANDIDATES)
+        return candidates, self._places < candidates
 
-    def way(self, method: str, asked: Parameters, coarse: Places, us: float, forest: Forest | None) -> Way:
-        """Return the way of this kind that is long enough; `us`: what the shortlist costs, whatever its length."""
-        ways = (self._split(method, asked, coarse, us, forest, share) for share in SHARES)
-        return preferred(ways, self.target)
-
-    def _split(
-        self, method: str, asked: Parameters, coarse: Places, us: float, forest: Forest | None, share: float
-    ) -> Way:
-        candidates = enough(self._fine, 1 - (1 - self.target) * share, CANDIDATES)
-        chosen = self._fine < candidates
-        shortlist = max(enough(np.where(chosen, coarse, np.inf), self.target, SHORTLIST), candidates)
-        recall = float(((coarse < shortlist) & chosen).mean())
-        parameters = replace(asked, reduced_dimension=REDUCED, shortlist=shortlist, candidates=candidates)
-        cost_us = us + REDUCED * PRODUCT_US + shortlist * SHORTLISTED_US + candidates * CANDIDATE_US
-        return Way(method, parameters, recall, len(self.sample.queries), cost_us, forest)
+    def way(self, asked: Parameters, found: NDArray[np.bool_], us: float, cells: Cells | None = None) -> Way:
+        """Return the way that finds these of the true ones; `us`: what it takes up to the candidates."""
+        cost_us = us + REDUCED * PRODUCT_US + asked.candidates * CANDIDATE_US
+        return Way("annoy" if cells else "scan", asked, float(found.mean()), len(found), cost_us, cells)
 
 
 def choose(
-    vectors: Vectors,
-    reduction: Reduction,
-    products: Vectors,
-    *,
-    target: float,
-    method: str | None,
-    seed: int,
+    vectors: Vectors, reduction: Reduction, reduced: Vectors, *, target: float, method: str | None, seed: int
 ) -> Way:
     """Return the cheapest way that reaches `target` with some to spare, or the one that finds most where none does.
 
-    `vectors` [n, 4096], n at least FEWEST_PICTURES; `products` [n, REDUCED]: by `reduction`;
+    `vectors` [n, 4096], n at least FEWEST_PICTURES; `reduced` [n, REDUCED]: by `reduction`, unit length;
     `method` ("scan", "annoy"): only that one.
     """
-    aim = 1 - (1 - target) * AIM
-    trial, best = Trial(vectors, reduction, products, aim, seed), None
+    sample = Sample.draw(vectors, seed)
+    trial = Trial(sample, reduction.products(sample.queries), reduced, 1 - (1 - target) * AIM)
+    ways: list[Way] = []
     if method is None and len(vectors) <= MOST_PICTURES_EXACT:
-        best = exact_way(len(vectors))
-    if method != "annoy":
-        best = better(best, _scan_ways(trial), aim)
-    if method == "annoy" or (method is None and len(vectors) >= FEWEST_PICTURES_ANNOY):
-        best = _try_annoy(best, trial)
-    if best is None:
-        raise ValueError(f"There is no method {method}.")
-    return best
+        ways.append(exact_way(len(vectors)))
+    if (method or _usual(len(vectors))) == "scan":
+        ways += _scan_ways(trial)
+    else:
+        ways += _cell_ways(trial, Cells.draw(reduced, seed))
+    return preferred(ways, trial.aim)
+
+
+def _usual(count: int) -> str:
+    return "scan" if count < FEWEST_PICTURES_ANNOY else "annoy"
 
 
 def exact_way(count: int) -> Way:
     """Return the way that compares every one of `count` vectors."""
     return Way("exact", Parameters(), 1.0, 0, count * EXACT_ROW_US)
-
-
-def better(best: Way | None, ways: Iterable[Way], target: float) -> Way | None:
-    """Return what is preferred of `best` and the others; None of none."""
-    known = [way for way in (best, *ways) if way is not None]
-    return preferred(known, target) if known else None
 
 
 def preferred(ways: Iterable[Way], target: float) -> Way:
@@ -184,43 +165,40 @@ def places_in_scan(sample: Sample, queries: Vectors, reduced: Vectors) -> Places
 
 def _scan_ways(trial: Trial) -> Iterator[Way]:
     for dimension in COARSE:
-        places = places_in_scan(trial.sample, *trial.coarse(dimension))
-        us = len(trial.products) * dimension * COARSE_NUMBER_US
-        yield trial.way("scan", Parameters(coarse_dimension=dimension), places, us, None)
+        places = places_in_scan(trial.sample, trial.queries[:, :dimension], unit(trial.reduced[:, :dimension]))
+        us = len(trial.reduced) * dimension * COARSE_NUMBER_US
+        for share in SHARES:
+            candidates, chosen = trial.candidates(share)
+            shortlist = max(enough(np.where(chosen, places, np.inf), trial.aim, SHORTLIST), candidates)
+            asked = Parameters(REDUCED, dimension, shortlist=shortlist, candidates=candidates)
+            yield trial.way(asked, chosen & (places < shortlist), us + shortlist * SHORTLISTED_US)
 
 
-def _try_annoy(best: Way | None, trial: Trial) -> Way | None:
-    for dimension in COARSE:
-        known = best.cost_us if best is not None and best.recall >= trial.target else math.inf
-        affordable = [search_k for search_k in SEARCH_K if _nodes_us(trial, search_k) < known]
-        if affordable:
-            best = better(best, _annoy_ways(trial, dimension, affordable), trial.target)
-    return best
+def _cell_ways(trial: Trial, cells: Cells) -> Iterator[Way]:
+    rows = len(cells.order) / cells.count
+    for search_k in _search_ks(cells.count):
+        places = _places_of_cells(trial, cells, search_k)
+        for share in SHARES:
+            candidates, chosen = trial.candidates(share)
+            probes = enough(np.where(chosen, places, np.inf), trial.aim, (FEWEST_PROBES, cells.count))
+            asked = Parameters(REDUCED, CENTRES, 0, cells.count, TREES, search_k, probes, candidates)
+            us = search_k * NODE_US + probes * (CELL_US + rows * ROW_US)
+            yield trial.way(asked, chosen & (places < probes), us, cells)
 
 
-def _annoy_ways(trial: Trial, dimension: int, search_ks: Sequence[int]) -> Iterator[Way]:
-    """Yield what is met on the way to the smallest of `search_ks` that reaches the target, halving them."""
-    queries, coarse = trial.coarse(dimension)
-    forest = Forest.grow(coarse, TREES, trial.seed)
-    while search_ks:
-        middle = len(search_ks) // 2
-        asked = Parameters(coarse_dimension=dimension, trees=TREES, search_k=search_ks[middle])
-        places = _places_in_trees(trial.sample, queries, forest, asked.search_k)
-        way = trial.way("annoy", asked, places, _nodes_us(trial, asked.search_k), forest)
-        yield way
-        search_ks = search_ks[:middle] if way.recall >= trial.target else search_ks[middle + 1 :]
+def _search_ks(cells: int) -> Iterator[int]:
+    """Yield what grows by half until all leaves of all trees are looked at."""
+    search_k = FEWEST_SEARCH_K
+    while search_k < TREES * cells:
+        yield search_k
+        search_k += search_k // 2
+    yield TREES * cells
 
 
-def _nodes_us(trial: Trial, search_k: int) -> float:
-    return search_k * (NODE_US + NODE_GROWTH_US * max(0.0, math.log10(len(trial.products) / 10_000)))
-
-
-def _places_in_trees(sample: Sample, queries: Vectors, forest: Forest, search_k: int) -> Places:
-    places = np.full(sample.true.shape, np.inf)
-    asked = zip(queries.tolist(), sample.hidden, sample.true, strict=True)
-    for number, (query, hidden, true) in enumerate(asked):
-        found = forest.nearest(query, SHORTLIST[1] + hidden.size, search_k)
-        left = np.setdiff1d(found, hidden, assume_unique=True)  # in the order found
-        which, place = np.nonzero(true[:, None] == left)
-        places[number, which] = place
-    return places
+def _places_of_cells(trial: Trial, cells: Cells, search_k: int) -> Places:
+    """Return [s, 10]: how many cells Annoy finds nearer to the queries than that of each true neighbour."""
+    places = np.full((len(trial.queries), cells.count), np.inf)
+    for number, query in enumerate(trial.queries):
+        found = cells.nearest(query, cells.count, search_k)
+        places[number, found] = np.arange(len(found))
+    return np.take_along_axis(places, cells.of_rows()[trial.sample.true], axis=1)

@@ -60,7 +60,7 @@ BROKEN_BATCHES = Counter(
 )
 STAGE_SECONDS = Histogram(
     "simsearch_stage_seconds",
-    "accept, queue and total: of each query; decode, embed, search and finish: of each batch",
+    "accept, commit, doorbell, queue and total: of each query; claim, decode, embed, search and finish: of each batch",
     ["stage"],
     buckets=_SECONDS,
     registry=_REGISTRY,
@@ -78,14 +78,15 @@ HTTP_SECONDS = Histogram(
     buckets=_SECONDS,
     registry=_REGISTRY,
 )
-STAGES_OF_QUERY, STAGES_OF_BATCH = ("accept", "queue", "total"), ("decode", "embed", "search", "finish")
+STAGES_OF_QUERY, STAGES_OF_BATCH = ("accept", "queue", "total"), ("claim", "decode", "embed", "search", "finish")
+STAGES_OF_ASKING = ("commit", "doorbell")  # both are over only when the row is written, so they are told here alone
 
 # Known from the start, so that the first increase of each is seen as one.
 for _outcome in ("accepted", "error", *STATUS_OF_CODE):
     UPLOADS.labels(_outcome)
 for _code in ("gave_up", "gone", "corrupt", "unsupported_format"):
     ANSWERS.labels("failed", _code)
-for _stage in (*STAGES_OF_QUERY, *STAGES_OF_BATCH):
+for _stage in (*STAGES_OF_QUERY, *STAGES_OF_ASKING, *STAGES_OF_BATCH):
     STAGE_SECONDS.labels(_stage)
 ANSWERS.labels("done", "")
 

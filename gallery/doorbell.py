@@ -24,6 +24,9 @@ REBUILD = "tasks.rebuild"  # only if it pays
 PENDING = "simsearch:pending:"
 # The most that a bell which got lost (its worker was killed) keeps others from being rung.
 PENDING_MS = 1000
+# Every run lets new bells through. Under a steady load they would pile up by the thousand, and the sweep behind them.
+QUEUED_PER_PROCESS = 2
+TIMEOUT_S = 1.0  # a silent Redis must not cost an upload its patience; the throttle has had its half second before
 
 
 def ring(task: str) -> None:
@@ -38,7 +41,7 @@ def ring_unless_pending(task: str) -> None:
     """The same, but for a task that takes all the work there is and calls `heard` before it looks.
 
     A bell that nobody has heard yet will find this work, too. There may be as many of those as there are search
-    processes, so that a burst wakes all of them, on whichever host they are.
+    processes, so that a burst wakes all of them, on whichever host they are; and a few more in their queue.
     """
     transaction.on_commit(lambda: _send_unless_pending(task), robust=True)
 
@@ -67,8 +70,9 @@ def _count(task: str) -> bool:
         pipe.set(PENDING + task, 0, px=PENDING_MS, nx=True)
         pipe.incr(PENDING + task)
         pipe.hlen(workers.KEY)
-        _, pending, processes = pipe.execute()
-    return bool(pending > max(1, processes))
+        pipe.llen(SEARCH)
+        _, pending, processes, queued = pipe.execute()
+    return bool(pending > max(1, processes) or queued >= QUEUED_PER_PROCESS * max(1, processes))
 
 
 def _client() -> redis.Redis:
@@ -79,9 +83,8 @@ def _client() -> redis.Redis:
 def _connected_to(url: str) -> redis.Redis:
     """Kept open, because to connect takes longer than to ask; tried once more when Redis was started anew meanwhile."""
     again = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
-    timeout_s = settings.REDIS_TIMEOUT_S
     client: redis.Redis = redis.Redis.from_url(
-        url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=again
+        url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=again
     )
     return client
 

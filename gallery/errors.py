@@ -9,6 +9,7 @@ STATUS_OF_CODE = {
     "corrupt": 422,
     "too_many_pixels": 422,
     "invalid": 422,
+    "unauthorized": 401,
     "not_found": 404,
     "throttled": 429,
     "busy": 503,
@@ -28,4 +29,6 @@ class Refusal(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
+        if self.code == "unauthorized":
+            return {"WWW-Authenticate": 'Bearer realm="gallery"'}
         return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}

@@ -46,6 +46,11 @@ def served() -> str | None:
     return generation.network if generation else None
 
 
+def described(generation: IndexGeneration | None) -> str:
+    """A generation in words, for people at a terminal."""
+    return f"{generation} with {generation.images} pictures by {generation.network}" if generation else "none"
+
+
 def newer_than(generation: IndexGeneration | None, network: str) -> int:
     """How many embeddings of this network the generation does not contain."""
     rows = Embedding.objects.filter(network=network)

@@ -79,7 +79,7 @@ def _worker() -> Check:
 
 def _index() -> Check:
     active = generations.active()
-    problems = sorted({entry.index_problem for entry in workers.alive()} - {""})
+    problems = sorted(set(workers.index_problems(workers.alive(), active.number if active else None)))
     return Check(
         True,  # without an index a search looks at every picture: slower, not wrong
         {

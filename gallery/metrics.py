@@ -36,7 +36,7 @@ class SystemCollector(Collector):
         try:
             if active:
                 yield from self._live_recall(active)
-            yield from self._workers()
+            yield from self._workers(active)
             yield from counters.totals()
         except (redis.RedisError, OSError):
             yield _gauge("simsearch_redis_up", "Whether Redis answers", 0)
@@ -76,13 +76,15 @@ class SystemCollector(Collector):
         if live is not None:
             yield _gauge("simsearch_live_recall", "Recall@10 of a sample of real searches", live)
 
-    def _workers(self) -> Iterator[Metric]:
+    def _workers(self, active: IndexGeneration | None) -> Iterator[Metric]:
         alive = workers.alive()
         metric = GaugeMetricFamily("simsearch_workers", "Search workers alive", labels=["device", "model"])
         for device, model in sorted({(entry.device, entry.model) for entry in alive}):
             metric.add_metric([device, model], sum((e.device, e.model) == (device, model) for e in alive))
         yield metric
-        problems = sum(bool(entry.index_problem) for entry in alive)
+        moving = float(workers.is_moving(alive))
+        yield _gauge("simsearch_queue_moving", "1 when a search worker took a sweep off its queue lately", moving)
+        problems = len(workers.index_problems(alive, active.number if active else None))
         yield _gauge("simsearch_index_problem_workers", "Search workers that do not use the active index", problems)
 
 

@@ -11,16 +11,16 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.utils import timezone
 
 from gallery import counters
 from gallery.errors import OUTCOME, Refusal
 from gallery.pages import database_away, refuse
 from gallery.persistence import AWAY
+from gallery.spans import Stopwatch
 
 logger = logging.getLogger(__name__)
 
-RECEIVED_AT = "simsearch.received_at"  # a key of request.META
+RECEIVED = "simsearch.received"  # a key of request.META: a Stopwatch
 METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 ASKING_VIEWS = {"home", "more_like", "api-1:ask"}  # what is posted there is a question
 
@@ -102,7 +102,7 @@ class UploadLimitMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        request.META[RECEIVED_AT] = timezone.now()
+        request.META[RECEIVED] = Stopwatch()
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, *view: Any) -> HttpResponse | None:
@@ -112,12 +112,17 @@ class UploadLimitMiddleware:
         return self._refuse(request) if too_large else None
 
     def _refuse(self, request: HttpRequest) -> HttpResponse:
-        left = min(_body_bytes(request), DRAIN_BYTES)
-        while left > 0 and (chunk := request.read(min(left, CHUNK_BYTES))):
-            left -= len(chunk)
+        drain(request)
         limit_mb = settings.SIMSEARCH_MAX_UPLOAD_BYTES // 2**20
         message = f"The file is larger than {limit_mb} MB; send a smaller one."
         return refuse(request, Refusal("too_large", message))
+
+
+def drain(request: HttpRequest) -> None:
+    """Read the body of a request that is refused."""
+    left = min(_body_bytes(request), DRAIN_BYTES)
+    while left > 0 and (chunk := request.read(min(left, CHUNK_BYTES))):
+        left -= len(chunk)
 
 
 def _body_bytes(request: HttpRequest) -> int:

@@ -7,8 +7,10 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
-from django.urls import reverse
 from django.utils import timezone
+
+from gallery.addresses import OfPicture, address
+from gallery.spans import in_ms
 
 
 class ImageQuerySet(models.QuerySet["Image"]):
@@ -21,7 +23,7 @@ class ImageQuerySet(models.QuerySet["Image"]):
         )
 
 
-class Image(models.Model):
+class Image(OfPicture, models.Model):
     """A gallery picture. Its two files are re-encoded JPEGs, named after its id."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -45,17 +47,6 @@ class Image(models.Model):
 
     def __str__(self) -> str:
         return self.title or str(self.id)
-
-    def get_absolute_url(self) -> str:
-        return reverse("image", args=[self.pk])
-
-    @property
-    def picture_url(self) -> str:
-        return reverse("image_picture", args=[self.pk])
-
-    @property
-    def thumbnail_url(self) -> str:
-        return reverse("image_thumbnail", args=[self.pk])
 
     @property
     def picture_path(self) -> Path:
@@ -163,7 +154,13 @@ class Query(models.Model):
     generation = models.PositiveIntegerField(null=True)
     network = models.CharField(max_length=64, blank=True)
     images = models.PositiveIntegerField(null=True, help_text="how many gallery pictures were compared")
-    timings_ms: "models.JSONField[Any, dict[str, float]]" = models.JSONField(default=dict)
+    accept_ms = models.FloatField(null=True, help_text="from the first byte to a waiting query")
+    accept_stages_ms: "models.JSONField[Any, dict[str, float] | None]" = models.JSONField(
+        null=True, help_text="the stages of that"
+    )
+    stages_ms: "models.JSONField[Any, dict[str, float]]" = models.JSONField(
+        default=dict, db_column="timings_ms", help_text="the stages of the batch that answered it"
+    )
 
     created_at = models.DateTimeField(default=timezone.now, help_text="when the upload was received")
     waiting_since = models.DateTimeField(default=timezone.now)
@@ -188,18 +185,34 @@ class Query(models.Model):
         return str(self.id)
 
     def get_absolute_url(self) -> str:
-        return reverse("query", args=[self.pk])
+        return address("query", self.pk)
 
     @property
     def picture_url(self) -> str | None:
         """Where the browser finds the picture that was asked about; None when it is gone."""
         if self.has_picture:
-            return reverse("query_picture", args=[self.pk])
+            return address("query_picture", self.pk)
         return self.like.picture_url if self.like else None
 
     @property
     def picture_path(self) -> Path:
         return settings.MEDIA_ROOT / "queries" / self.pk.hex[:2] / f"{self.pk}.jpg"
+
+    @property
+    def timings_ms(self) -> dict[str, float]:
+        """Where its time went so far, as the API describes it."""
+        timings = {} if self.accept_ms is None else {"accept": self.accept_ms}
+        timings |= self.accept_stages_ms or {}
+        if self.claimed_at and self.state != self.State.WAITING:
+            # A run notes its time before the database lets it look: what came in between has not waited.
+            timings["queue"] = max(0.0, in_ms(self.claimed_at - self.waiting_since))
+        timings |= self.stages_ms
+        if self.state == self.State.DONE and self.claimed_at and self.finished_at:
+            # The last stage of the run, so it cannot be among those that were written in it.
+            left_ms = in_ms(self.finished_at - self.claimed_at) - sum(self.stages_ms.values())
+            timings["finish"] = max(0.0, round(left_ms, 1))
+            timings["total"] = in_ms(self.finished_at - self.created_at)
+        return timings
 
     @property
     def is_finished(self) -> bool:

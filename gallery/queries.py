@@ -4,22 +4,22 @@ WAITING -> RUNNING -> DONE | FAILED          RUNNING -> WAITING when its lease i
 """
 
 import uuid
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Case, F, JSONField, Q, QuerySet, Value, When
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from gallery import counters, doorbell, files, owners, waiting
-from gallery.answers import Answer, write_matches
+from gallery.answers import Answers, Searched, write_matches
 from gallery.errors import Refusal
 from gallery.models import Image, Query
 from gallery.persistence import persist
+from gallery.spans import Stopwatch, in_ms
 from gallery.uploads import Upload
 
 MAX_ATTEMPTS = 3
@@ -40,57 +40,65 @@ class Question:
 
 @dataclass(frozen=True)
 class Claim:
-    """Queries that one run owns until the lease is over."""
+    """Queries that one run owns until the lease is over. `is_alone`: there is one, and no other run is going on."""
 
     token: uuid.UUID
     queries: Sequence[Query]
+    is_alone: bool = False
 
 
 # --- Asking -------------------------------------------------------------------------------------------------
 
 
-def ask(upload: Upload, question: Question, received_at: datetime) -> Query:
+def ask(upload: Upload, question: Question, received: Stopwatch) -> Query:
     """Keep an accepted upload as a waiting query. Raises Refusal `busy` or `no_space`."""
-    query = _new(question, received_at, has_picture=True)
+    query = _new(question, received, has_picture=True)
     try:
         files.write(query.picture_path, upload.picture)
-        _save(query)
+        _save(query, received)
     except BaseException as error:
         files.remove(query.picture_path)
         if isinstance(error, OSError):
             raise Refusal("no_space", "The server has no room for another picture right now.") from error
         raise
+    _ring()
     return query
 
 
-def ask_like(image: Image, question: Question, received_at: datetime) -> Query:
+def ask_like(image: Image, question: Question, received: Stopwatch) -> Query:
     """Keep "more like this gallery picture" as a waiting query. Raises Refusal `busy` or `not_found`."""
-    query = _new(question, received_at, has_picture=False, like=image)
+    query = _new(question, received, has_picture=False, like=image)
     try:
-        _save(query)
+        _save(query, received)
     except IntegrityError as error:  # deleted since it was looked up
         raise Refusal("not_found", "That gallery picture has been removed; choose another one.") from error
+    _ring()
     return query
 
 
-def _new(question: Question, received_at: datetime, **fields: Any) -> Query:
-    if waiting.count() >= settings.SIMSEARCH_MAX_WAITING:
+def _new(question: Question, received: Stopwatch, **fields: Any) -> Query:
+    if len(waiting.noted().received) >= settings.SIMSEARCH_MAX_WAITING:
         raise Refusal("busy", "Too many pictures are waiting; try again in a moment.", retry_after_s=5)
     return Query(
         k=question.k,
         labels=list(question.labels),
         crop=list(question.crop) if question.crop else None,
         collapse=question.collapse,
-        created_at=received_at,
+        created_at=received.started_at,
         **fields,
     )
 
 
-def _save(query: Query) -> None:
+def _save(query: Query, received: Stopwatch) -> None:
+    received.end("keep")
     query.waiting_since = timezone.now()
-    query.timings_ms = {"accept": _ms(query.waiting_since - query.created_at)}
-    with transaction.atomic():
+    query.accept_ms, query.accept_stages_ms = in_ms(query.waiting_since - query.created_at), received.ms
+    with counters.STAGE_SECONDS.labels("commit").time():
         query.save(force_insert=True)
+
+
+def _ring() -> None:
+    with counters.STAGE_SECONDS.labels("doorbell").time():
         doorbell.ring_unless_pending(doorbell.ANSWER)
 
 
@@ -113,8 +121,14 @@ def claim(limit: int) -> Claim:
             claimed_at=now,
             lease_until=now + timedelta(seconds=settings.SIMSEARCH_ANSWER_LIMIT_S + LEASE_MARGIN_S),
         )
-    mine = Query.objects.filter(id__in=ids, claim=token).select_related("like").order_by("created_at")
-    return Claim(token, list(mine) if ids else [])
+    if not ids:
+        return Claim(token, [])
+    mine = list(Query.objects.filter(id__in=ids, claim=token).select_related("like").order_by("created_at"))
+    return Claim(token, mine, is_alone=len(mine) == 1 and not _others_run(token))
+
+
+def _others_run(token: uuid.UUID) -> bool:
+    return Query.objects.filter(state=RUNNING).exclude(claim=token).exists()
 
 
 def _next_ids(limit: int) -> list[uuid.UUID]:
@@ -130,54 +144,41 @@ def _unlocked(rows: "QuerySet[Query]") -> "QuerySet[Query]":
     return rows.select_for_update(skip_locked=True) if connection.features.has_select_for_update_skip_locked else rows
 
 
-def finish(token: uuid.UUID, answers: dict[Query, Answer]) -> int:
+def finish(token: uuid.UUID, answers: Answers, searched: Searched) -> int:
     """Write the matches and DONE in one transaction; a query that this claim no longer owns is left alone.
 
-    Returns how many queries were finished.
+    Returns how many queries were finished; these have their timings.
     """
-    return persist(lambda: _finish(token, answers))
+    return persist(lambda: _finish(token, answers, searched))
 
 
-def _finish(token: uuid.UUID, answers: dict[Query, Answer]) -> int:
+def _finish(token: uuid.UUID, answers: Answers, searched: Searched) -> int:
     with transaction.atomic():
-        finished = _done(token, answers)
-        write_matches({query: answers[query].matches for query in finished})
+        mine = Query.objects.filter(state=RUNNING, claim=token, id__in=[query.pk for query in answers])
+        owned = set(mine.select_for_update().order_by().values_list("id", flat=True))
+        finished = [query for query in answers if query.pk in owned]
+        if finished:
+            write_matches({query: answers[query] for query in finished})
+            _mark_done(mine, finished, searched)
     counters.ANSWERS.labels("done", "").inc(len(finished))
     return len(finished)
 
 
-def _done(token: uuid.UUID, answers: dict[Query, Answer]) -> list[Query]:
-    """Mark those that this claim still owns; returns them, with their timings."""
-    mine = Query.objects.filter(state=RUNNING, claim=token)
-    asked = mine.filter(id__in=[query.pk for query in answers]).select_for_update()
-    owned = set(asked.order_by().values_list("id", flat=True))
-    finished, now = [query for query in answers if query.pk in owned], timezone.now()
-    for query in finished:
-        query.timings_ms |= answers[query].timings_ms | {"total": _ms(now - query.created_at)}
-    # One statement for all that were answered alike, which is the whole batch, but for the timings.
-    for (generation, network, images), alike in _by_index(finished, answers).items():
-        timings = [When(id=query.pk, then=Value(query.timings_ms, JSONField())) for query in alike]
-        mine.filter(id__in=[query.pk for query in alike]).update(
-            state=DONE,
-            finished_at=now,
-            claim=None,
-            lease_until=None,
-            generation=generation,
-            network=network,
-            images=images,
-            timings_ms=Case(*timings),
-        )
-    return finished
-
-
-def _by_index(
-    finished: Sequence[Query], answers: dict[Query, Answer]
-) -> dict[tuple[int | None, str, int], list[Query]]:
-    alike: dict[tuple[int | None, str, int], list[Query]] = defaultdict(list)
-    for query in finished:
-        answer = answers[query]
-        alike[answer.generation, answer.network, answer.images].append(query)
-    return alike
+def _mark_done(rows: "QuerySet[Query]", queries: Sequence[Query], searched: Searched) -> None:
+    """One statement for all."""
+    now = timezone.now()
+    rows.update(
+        state=DONE,
+        finished_at=now,
+        claim=None,
+        lease_until=None,
+        generation=searched.generation,
+        network=searched.network,
+        images=searched.images,
+        stages_ms=searched.stages_ms,
+    )
+    for query in queries:
+        query.state, query.finished_at, query.stages_ms = DONE, now, searched.stages_ms
 
 
 def fail(token: uuid.UUID, query: Query, code: str, reason: str) -> bool:
@@ -230,7 +231,3 @@ def _fail(rows: "QuerySet[Query]", code: str, reason: str) -> int:
     )
     counters.ANSWERS.labels("failed", code).inc(failed)
     return failed
-
-
-def _ms(span: timedelta) -> float:
-    return round(span.total_seconds() * 1000, 1)

@@ -6,6 +6,7 @@ from gallery import health, metrics, views
 from gallery.api import api
 
 urlpatterns = [
+    path("api/", api.urls),  # asked most: whatever comes before it is tried for each of its requests
     path("", views.home, name="home"),
     path("q/<uuid:query_id>", views.query, name="query"),
     path("q/<uuid:query_id>/picture.jpg", views.query_picture, name="query_picture"),
@@ -15,7 +16,6 @@ urlpatterns = [
     path("gallery/<uuid:image_id>/picture.jpg", views.image_picture, name="image_picture"),
     path("gallery/<uuid:image_id>/thumbnail.jpg", views.image_thumbnail, name="image_thumbnail"),
     path("gallery/<uuid:image_id>/like", views.more_like, name="more_like"),
-    path("api/", api.urls),
     path("staff", views.staff, name="staff"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),

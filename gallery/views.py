@@ -14,7 +14,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.middleware import HtmxDetails
 
-from gallery import asking, queries, results, waiting
+from gallery import asking, queries, results
 from gallery.errors import Refusal
 from gallery.forms import UploadForm
 from gallery.models import Image, Query
@@ -62,8 +62,8 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
     context = {
         "query": row,
         "matches": results.shown(row) if row.is_finished else [],
-        "ahead": waiting.ahead_of(row),
-        "poll_after_ms": asking.poll_after_ms(row),
+        "prospect": asking.prospect(row),
+        "is_late": asking.is_late(row),
     }
     if request.htmx:
         return render(request, "gallery/_query.html", context)

@@ -10,12 +10,14 @@ from django.conf import settings
 
 KEY = "simsearch:workers"
 REPORT_EVERY_S = 3
-ALIVE_S = 15  # five reports
+ALIVE_S = 12  # four reports; a fault shows within 15 s
 
 
 @dataclass(frozen=True)
 class Report:
     """One search worker process as of `at` (seconds since the epoch); its last sweep was at `swept_at`.
+
+    `tried`: the generation that was active when it last looked, before a task; `index_problem` is about that one.
 
     During an upgrade workers and web are of two versions: a field that comes later has a default.
     """
@@ -29,6 +31,7 @@ class Report:
     index_problem: str
     at: float
     swept_at: float = 0.0
+    tried: int | None = None
 
     @classmethod
     def read(cls, text: str | bytes) -> Self:
@@ -46,6 +49,14 @@ def connect() -> redis.Redis:
         retry=None,
     )
     return client
+
+
+def index_problems(entries: list[Report], active: int | None) -> list[str]:
+    """What keeps workers from using this generation, once for each of them.
+
+    One that has had nothing to do since another was active speaks of that one: it looks again before its next task.
+    """
+    return [entry.index_problem for entry in entries if entry.index_problem and entry.tried == active]
 
 
 def is_moving(entries: list[Report]) -> bool:

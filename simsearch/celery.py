@@ -9,9 +9,11 @@ from celery.signals import setup_logging, task_prerun
 from django.conf import settings
 from django.db import close_old_connections
 
+from simsearch.broker import Amqp
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "simsearch.settings")
 
-app = Celery("simsearch")
+app = Celery("simsearch", amqp=Amqp)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 
 

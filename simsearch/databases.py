@@ -9,7 +9,8 @@ SQLITE = {
     # A writer waits for its turn at BEGIN instead of failing half-way; readers never wait (WAL).
     "transaction_mode": "IMMEDIATE",
     "timeout": 20,
-    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    # Its own temporary files would make every answer depend on room in the temporary folder.
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;",
 }
 # libpq waits for ever for a server that no longer answers, and the kernel for two hours.
 POSTGRESQL = {

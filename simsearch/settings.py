@@ -40,6 +40,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "gallery.middleware.UploadLimitMiddleware",  # before CSRF, whose check reads the whole body
+    "gallery.crowding.CrowdMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -99,7 +100,7 @@ SIMSEARCH_MODEL = env.str("SIMSEARCH_MODEL", default="")
 SIMSEARCH_WEIGHTS = env.str("SIMSEARCH_WEIGHTS", default="")
 SIMSEARCH_DEVICE = env.str("SIMSEARCH_DEVICE", default="auto")
 SIMSEARCH_THREADS = env.int("SIMSEARCH_THREADS", default=1)
-SIMSEARCH_BATCH = env.int("SIMSEARCH_BATCH", default=32)
+SIMSEARCH_BATCH = env.int("SIMSEARCH_BATCH", default=0)  # 0: what suits the device
 SIMSEARCH_DUPLICATE_SIMILARITY = env.float("SIMSEARCH_DUPLICATE_SIMILARITY", default=0.98)
 SIMSEARCH_ANSWER_LIMIT_S = env.int("SIMSEARCH_ANSWER_LIMIT_S", default=30)
 SIMSEARCH_MAX_UPLOAD_BYTES = env.int("SIMSEARCH_MAX_UPLOAD_BYTES", default=16 * 2**20)
@@ -113,6 +114,9 @@ FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler
 FILE_UPLOAD_MAX_MEMORY_SIZE = SIMSEARCH_MAX_UPLOAD_BYTES + 2**20
 DATA_UPLOAD_MAX_NUMBER_FILES = 10  # no form has more than one
 
+# Each process's own: how the queue stood a moment ago (gallery/waiting.py).
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
 # --- Redis and Celery ---------------------------------------------------------------------------------------
 
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
@@ -125,6 +129,9 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": REDIS_TIMEOUT_S,
     "retry_on_timeout": False,
     "max_retries": 0,
+    # A worker whose connection a firewall has forgotten waits for a reply that never comes; kombu notices after twice
+    # this, and a second. Its own 25 s would be 51.
+    "health_check_interval": 3,
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
@@ -132,9 +139,9 @@ CELERY_IMPORTS = ["tasks.answer", "tasks.curate", "tasks.maintain"]
 CELERY_TASK_DEFAULT_QUEUE = "gallery"
 CELERY_TASK_ROUTES = {"tasks.answer": {"queue": "search"}, "tasks.sweep": {"queue": "search"}}
 CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_SEND_SENT_EVENT = True
 CELERY_WORKER_SEND_TASK_EVENTS = True
-CELERY_WORKER_PREFETCH_MULTIPLIER = 16
+# A bell finds all the work there is: many at hand would only keep the sweep, which comes behind them, waiting.
+CELERY_WORKER_PREFETCH_MULTIPLIER = 2
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # Celery would connect anew for every task, which to PostgreSQL takes as long as a forward pass; simsearch/celery.py
 # looks after the connection instead.
@@ -149,6 +156,8 @@ CELERY_BEAT_SCHEDULE = {
 
 # --- Safety -------------------------------------------------------------------------------------------------
 
+# Who may write to the gallery by the API; several, so that one can be replaced without a pause.
+SIMSEARCH_API_KEYS = env.str("SIMSEARCH_API_KEYS", default="").replace(",", " ").split()
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},

@@ -1,7 +1,7 @@
 """claim -> decode -> embed -> search -> finish, for all waiting queries that fit into one batch."""
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from uuid import UUID
 
@@ -10,38 +10,40 @@ import torch
 from celery import shared_task
 from django.conf import settings
 
-from engine import images
+from engine import images, threads
 from engine.embedder import Embedder
 from engine.errors import BadImage
 from gallery import doorbell, queries, waiting
-from gallery.answers import Answer
+from gallery.answers import Searched
 from gallery.models import Embedding, Query
 from gallery.persistence import AWAY
 from gallery.queries import Claim
+from gallery.spans import Stopwatch
 from tasks import worker as workers
 from tasks.batch import Batch
 from tasks.neighbours import Wanted
 from tasks.newer import Vectors, to_vectors
 from tasks.worker import Worker
 
-DECODE_THREADS = 2  # Pillow lets go of the interpreter lock while it decodes
-
 
 @shared_task(name=doorbell.ANSWER, time_limit=settings.SIMSEARCH_ANSWER_LIMIT_S, throws=AWAY)
 def answer() -> int:
     """The doorbell rang: answer one batch. The result, seen in Flower, is its size."""
     doorbell.heard(doorbell.ANSWER)
-    return answer_waiting(workers.current(), settings.SIMSEARCH_BATCH)
+    worker = workers.current()
+    return answer_waiting(worker, worker.embedder.batch)
 
 
 def answer_waiting(worker: Worker, batch: int) -> int:
     """Answer up to `batch` waiting queries in one forward pass; returns how many it took on."""
+    stages = Stopwatch()
     claim = queries.claim(batch)
     if not claim.queries:
         return 0
     if len(claim.queries) == batch:  # there may be more: for another process, while this one is busy
         doorbell.ring_unless_pending(doorbell.ANSWER)
-    told = Batch(worker, len(claim.queries))
+    stages.end("claim")
+    told = Batch(worker, len(claim.queries), stages)
     try:
         _answer(worker, claim, told)
     except Exception as error:
@@ -56,26 +58,23 @@ def answer_waiting(worker: Worker, batch: int) -> int:
 
 
 def _answer(worker: Worker, claim: Claim, told: Batch) -> None:
-    prepared = _prepare(worker.embedder, claim, told)
-    told.end("decode")
-    vectors = _embed(worker.embedder, prepared)
-    told.end("embed")
+    prepared = _prepare(worker, claim, told)
+    told.stages.end("decode")
+    with threads.alone() if claim.is_alone else nullcontext():
+        vectors = _embed(worker.embedder, prepared)
+    told.stages.end("embed")
     asked = list(prepared)
     worker.neighbours.refresh()
     found = worker.neighbours.search(vectors, [_wanted(query) for query in asked])
-    told.end("search")
-    answers = {
-        query: Answer(
-            matches=matches,
-            images=worker.neighbours.images,
-            network=worker.embedder.network,
-            generation=worker.neighbours.generation,
-            timings_ms=_waited(query) | told.ms,
-        )
-        for query, matches in zip(asked, found, strict=True)
-    }
-    done = queries.finish(claim.token, answers)
-    told.end("finish")
+    told.stages.end("search")
+    searched = Searched(
+        images=worker.neighbours.images,
+        network=worker.embedder.network,
+        generation=worker.neighbours.generation,
+        stages_ms=dict(told.stages.ms),
+    )
+    done = queries.finish(claim.token, dict(zip(asked, found, strict=True)), searched)
+    told.stages.end("finish")
     told.answered(done, asked)
 
 
@@ -86,21 +85,15 @@ def _wanted(query: Query) -> Wanted:
     return Wanted(query.k, tuple(query.labels), without=asked, duplicates_from=same)
 
 
-def _waited(query: Query) -> dict[str, float]:
-    claimed_at = query.claimed_at or query.waiting_since
-    return {"queue": round((claimed_at - query.waiting_since).total_seconds() * 1000, 1)}
-
-
 # --- From a query to what the network takes -----------------------------------------------------------------
 
 Prepared = torch.Tensor | Vectors  # a picture for the network, or an embedding that is there already
 
 
-def _prepare(embedder: Embedder, claim: Claim, told: Batch) -> dict[Query, Prepared]:
+def _prepare(worker: Worker, claim: Claim, told: Batch) -> dict[Query, Prepared]:
     """Decode every picture of the batch; a bad one fails alone and is left out."""
-    known = _known(embedder.network, claim.queries)
     prepared: dict[Query, Prepared] = {}
-    for query, result in zip(claim.queries, _decode_all(embedder, claim.queries, known), strict=True):
+    for query, result in zip(claim.queries, _decode_all(worker, claim.queries), strict=True):
         if isinstance(result, BadImage):
             told.failed[result.code] += queries.fail(claim.token, query, result.code, str(result))
         else:
@@ -111,24 +104,25 @@ def _prepare(embedder: Embedder, claim: Claim, told: Batch) -> dict[Query, Prepa
 def _known(network: str, asked: Sequence[Query]) -> dict[UUID | None, Vectors]:
     """The embeddings of the gallery pictures that "more like this" asks about, by their ids."""
     like = {query.like_id for query in asked if query.like_id and not query.crop}
+    if not like:
+        return {}
     rows = list(Embedding.objects.filter(network=network, image__id__in=like).values_list("image__id", "vector"))
     vectors = to_vectors([blob for _, blob in rows])
     return {image: vectors[n] for n, (image, _) in enumerate(rows)}
 
 
-def _decode_all(
-    embedder: Embedder, asked: Sequence[Query], known: dict[UUID | None, Vectors]
-) -> list[Prepared | BadImage]:
+def _decode_all(worker: Worker, asked: Sequence[Query]) -> Iterator[Prepared | BadImage]:
+    known = _known(worker.embedder.network, asked)
+
     def decode(query: Query) -> Prepared | BadImage:
         if query.like_id in known and not query.crop:
             return known[query.like_id]
         try:
-            return _decode(embedder, query)
+            return _decode(worker.embedder, query)
         except BadImage as error:
             return error
 
-    with ThreadPoolExecutor(DECODE_THREADS) as threads:
-        return list(threads.map(decode, asked))
+    return worker.decoders.map(decode, asked)
 
 
 def _decode(embedder: Embedder, query: Query) -> torch.Tensor:

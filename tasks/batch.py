@@ -1,13 +1,13 @@
 """What is told of one batch: counts for `/metrics` and one line in the log."""
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from gallery import counters
 from gallery.models import Query
+from gallery.spans import Stopwatch
 from tasks.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -15,23 +15,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Batch:
-    """One run: how many queries it claimed, how long each of its stages took (in ms), what became of them."""
+    """One run: how many queries it claimed, how long each of its stages took, what became of them."""
 
     worker: Worker
     size: int
-    ms: dict[str, float] = field(default_factory=dict)
+    stages: Stopwatch
     failed: Counter[str] = field(default_factory=Counter)  # by code
-    _last: float = field(default_factory=time.perf_counter)
-
-    def end(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.ms[stage] = round((now - self._last) * 1000, 1)
-        self._last = now
 
     def answered(self, done: int, asked: Iterable[Query]) -> None:
         """The run came to its end with `done` answers; those of `asked` that it still owned know their total time."""
         counters.BATCH_SIZE.observe(self.size)
-        for stage, ms in self.ms.items():
+        for stage, ms in self.stages.ms.items():
             counters.STAGE_SECONDS.labels(stage).observe(ms / 1000)
         timings_ms = [query.timings_ms for query in asked if "total" in query.timings_ms]
         for stage in counters.STAGES_OF_QUERY:
@@ -49,8 +43,8 @@ class Batch:
     def _log(self, done: int, exception: str = "") -> None:
         device, generation = self.worker.embedder.device, self.worker.neighbours.generation
         ended = exception or f"{done} done" + "".join(f", {count} {code}" for code, count in self.failed.items())
-        stages = " ".join(f"{stage} {ms} ms" for stage, ms in self.ms.items())
-        fields = {"size": self.size, "done": done, "failed": dict(self.failed), "ms": self.ms}
+        stages = " ".join(f"{stage} {ms} ms" for stage, ms in self.stages.ms.items())
+        fields = {"size": self.size, "done": done, "failed": dict(self.failed), "ms": self.stages.ms}
         fields |= {"event": "batch", "device": device, "generation": generation}
         logger.log(
             logging.ERROR if exception else logging.INFO,

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from django.conf import settings
 
-from engine.errors import BadIndex
+from engine import manifest as manifests
+from engine.errors import BadIndex, OldIndex
 from engine.index_build import build, clean_leftovers
 from engine.manifest import Manifest
 from gallery import generations
@@ -52,6 +53,18 @@ def build_generation(network: str, tell: Tell = logger.info, method: str | None 
         persist(lambda: generations.fail(generation, reason))
         raise
     return generation
+
+
+def is_outdated(network: str) -> bool:
+    """Whether this network serves from a generation that a version with another format wrote."""
+    active = generations.active()
+    if active is None or active.network != network:
+        return False
+    try:
+        manifests.read(active.directory)
+    except BadIndex as error:
+        return isinstance(error, OldIndex)
+    return False
 
 
 def _ids(network: str) -> Ids:

@@ -30,6 +30,8 @@ def sweep() -> int:
     worker.count_recall()
     if Image.objects.not_embedded(worker.embedder.network).exists():
         doorbell.ring(doorbell.CURATE)
+    if worker.neighbours.is_outdated:
+        doorbell.ring(doorbell.REBUILD)
     return released
 
 

@@ -1,5 +1,6 @@
 """The searchable gallery as one worker process sees it: the active generation, and what is newer than it."""
 
+import itertools
 import logging
 import uuid
 from collections.abc import Sequence
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.errors import BadIndex
+from engine.errors import BadIndex, OldIndex
 from engine.index import Hits, Index
 from engine.models import EMBEDDING_SIZE
 from gallery import generations
@@ -53,8 +54,9 @@ class Neighbours:
         self.network = network
         self.generation: int | None = None
         self.problem = ""
+        self.is_outdated = False  # the active generation is whole, but of a version with another format
         self.index: Index | None = None
-        self._tried: int | None = None
+        self.tried: int | None = None  # the generation that was active when we last looked
         self._newer = Newer(network)
         self._sample: Vectors | None = None
 
@@ -72,9 +74,9 @@ class Neighbours:
         number = active.number if active else None
         if active is None:
             self.problem = "There is no index yet; every search looks at every picture."
-        elif number != self._tried and active.network == self.network:
+        elif number != self.tried and active.network == self.network:
             self._switch_to(active)
-        self._tried = number
+        self.tried = number
         self._newer.top_up()
 
     def _switch_to(self, active: IndexGeneration) -> None:
@@ -82,10 +84,10 @@ class Neighbours:
         try:
             index = Index.open(active.directory, self.network)
         except BadIndex as error:
-            self.problem = str(error)
+            self.problem, self.is_outdated = str(error), isinstance(error, OldIndex)
             logger.error("generation %s is not used: %s", active.number, error)  # noqa: TRY400 (one clear line)
             return
-        self.index, self.generation, self.problem = index, active.number, ""
+        self.index, self.generation, self.problem, self.is_outdated = index, active.number, "", False
         self._newer = Newer(self.network, active.last_embedding, index.ids)
         logger.info("opened generation %s with %s pictures", active.number, len(index.ids))
 
@@ -107,7 +109,8 @@ class Neighbours:
     def _matches(
         self, vector: Vectors, want: Wanted, hits: Hits, shown: dict[int, tuple[uuid.UUID, str]]
     ) -> list[Found]:
-        allowed = {id_: image for id_, (image, label) in shown.items() if not want.labels or label in want.labels}
+        mine = [(id_, *shown[id_]) for id_ in hits.ids.tolist() if id_ in shown]
+        allowed = {id_: image for id_, image, label in mine if not want.labels or label in want.labels}
         found = self._grouped(_candidates(hits, allowed, want), want)
         if len(found) == want.k or len(hits.ids) == self.images:
             return found
@@ -155,20 +158,24 @@ class Neighbours:
         """The first k, each with those that look the same as it does and come after it."""
         if want.duplicates_from is None:
             return [Found(candidate.image, candidate.similarity) for candidate in candidates[: want.k]]
-        leaders: Vectors = np.empty((want.k, EMBEDDING_SIZE), np.float32)
+        leaders: Vectors | None = None
         found: list[Found] = []
         for start in range(0, len(candidates), want.k + SPARE):
             part = candidates[start : start + want.k + SPARE]
             vectors = self._vectors_of(np.array([candidate.embedding for candidate in part], np.int64))
-            for candidate, vector in zip(part, vectors, strict=True):
-                same = np.flatnonzero(leaders[: len(found)] @ vector >= want.duplicates_from)
-                if len(same):
-                    found[same[0]].duplicates.append((candidate.image, candidate.similarity))
+            compared = vectors if leaders is None else np.concatenate((leaders, vectors))
+            alike = (vectors @ compared.T >= want.duplicates_from).tolist()  # of each, to which of those compared
+            leading = list(range(len(found)))  # the rows of those that lead
+            for row, candidate, same in zip(itertools.count(len(found)), part, alike, strict=False):
+                first = next((place for place, leader in enumerate(leading) if same[leader]), None)
+                if first is not None:
+                    found[first].duplicates.append((candidate.image, candidate.similarity))
                 elif len(found) < want.k:
-                    leaders[len(found)] = vector
+                    leading.append(row)
                     found.append(Found(candidate.image, candidate.similarity))
             if len(found) == want.k:
                 break
+            leaders = compared[leading]
         return found
 
     def _vectors_of(self, ids: Ids) -> Vectors:

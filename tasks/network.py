@@ -19,13 +19,10 @@ from tasks import asked
 logger = logging.getLogger(__name__)
 
 
-def load_served(threads: int | None = None) -> Embedder:
-    """The network that serves, or the one that the environment asks for; on that many CPU threads.
-
-    Raises UnknownModel, BadDevice, BadWeights.
-    """
+def load_served() -> Embedder:
+    """The network that serves, or the one that the environment asks for. Raises UnknownModel, BadDevice, BadWeights."""
     served = generations.served()
-    embedder = load(served, threads) if served else load_named(asked.name(), asked.weights(), threads)
+    embedder = load(served) if served else load_named(asked.name(), asked.weights())
     try:
         keep_weights(embedder)
     except OSError as error:
@@ -33,10 +30,10 @@ def load_served(threads: int | None = None) -> Embedder:
     return embedder
 
 
-def load(network: str, threads: int | None = None) -> Embedder:
+def load(network: str) -> Embedder:
     """The network of this identity. Raises as load_named, and BadWeights when its weights are not here."""
     name = models.identified(network).name
-    embedder = load_named(name, _find_weights(network, name), threads)
+    embedder = load_named(name, _find_weights(network, name))
     if embedder.network != network:
         raise BadWeights(
             f"The weights of {network} are not here (there are those of {embedder.network}); "
@@ -45,10 +42,14 @@ def load(network: str, threads: int | None = None) -> Embedder:
     return embedder
 
 
-def load_named(name: str, weights: Path | None = None, threads: int | None = None) -> Embedder:
+def load_named(name: str, weights: Path | None = None) -> Embedder:
     """A network with the weights of that file, or its own. Raises UnknownModel, BadDevice, BadWeights."""
     return Embedder.load(
-        name, device=settings.SIMSEARCH_DEVICE, weights=weights, threads=threads or settings.SIMSEARCH_THREADS
+        name,
+        device=settings.SIMSEARCH_DEVICE,
+        weights=weights,
+        threads=settings.SIMSEARCH_THREADS,
+        batch=settings.SIMSEARCH_BATCH,
     )
 
 

@@ -16,7 +16,7 @@ from engine.index import Index
 from gallery import doorbell, generations, networks, workers
 from gallery.models import IndexGeneration
 from tasks.build import build_generation
-from tasks.curate import embed_step
+from tasks.embedding import embed_step
 from tasks.network import kept_weights
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def switch(embedder: Embedder, tell: Tell) -> IndexGeneration:
     """
     generation = _ready(embedder.network) or _build(embedder.network, tell)
     while not generations.serve(generation):
-        embed_step(embedder, settings.SIMSEARCH_BATCH)  # what was added meanwhile
+        embed_step(embedder, embedder.batch)  # what was added meanwhile
     doorbell.ring(doorbell.ANSWER)  # nobody has to wait for the first query to load it
     doorbell.ring(doorbell.CURATE)
     return generation

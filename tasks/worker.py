@@ -1,19 +1,22 @@
 """What lives once per worker process: the network and the searchable gallery."""
 
+import gc
 import logging
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 
 import redis
+from billiard import pool
 from celery.signals import celeryd_after_setup, worker_process_init, worker_process_shutdown
-from django.conf import settings
 from django.db import DatabaseError, connections
 
+from engine import threads
 from engine.embedder import Embedder
 from engine.errors import EngineError
 from gallery import counters, doorbell, generations, owners, recall, workers
@@ -21,6 +24,14 @@ from tasks import asked, network
 from tasks.neighbours import Neighbours
 
 logger = logging.getLogger(__name__)
+
+# A child that ends waits until its parent has read what it said about its last task. A parent that stops does not read
+# when it had not yet heard that the task began: a stop in that moment took 30 s. Nobody waits for what it says, because
+# results are ignored and tasks are acknowledged when they begin.
+LAST_WORDS_S = 1.0
+# Pillow lets go of the interpreter lock while it decodes. On the CPU there is a process per core; a GPU has one
+# process, and takes more than a core can decode.
+DECODE_THREADS = 2
 
 
 @dataclass
@@ -36,7 +47,12 @@ class Worker:
     load: Callable[[str], Embedder] = network.load
     problem: str = ""
     swept_at: float = 0.0
+    decoders: ThreadPoolExecutor = field(init=False)
     _followed: str | None = None
+
+    def __post_init__(self) -> None:
+        threads = DECODE_THREADS if self.embedder.device == "cpu" else os.cpu_count()
+        self.decoders = ThreadPoolExecutor(threads)
 
     def follow(self) -> None:
         """Change to the network that serves if it is another one; for a moment between two batches.
@@ -74,6 +90,7 @@ class Worker:
             index_problem=" ".join(filter(None, [self.problem, self.neighbours.problem])),
             at=time.time(),
             swept_at=self.swept_at,
+            tried=self.neighbours.tried,
         )
         try:
             workers.report(entry)
@@ -122,6 +139,9 @@ def start(**_: object) -> None:
     database that does not answer is waited for: the first task loads the network then.
     """
     counters.SENDER.start()
+    pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = round(
+        LAST_WORDS_S / pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_INTERVAL
+    )
     try:
         _load_and_warm_up()
     except EngineError as error:
@@ -137,9 +157,15 @@ def start(**_: object) -> None:
 def _load_and_warm_up() -> None:
     worker = current()
     if _answers_queries:
-        worker.embedder.warm_up(settings.SIMSEARCH_BATCH)
+        worker.embedder.warm_up()
+        with threads.alone():
+            worker.embedder.warm_up(1)
         worker.neighbours.refresh()
         connections.close_all()  # Celery's own start of a child, after ours, would close it less gently
+    # What is there now stays. The collector would look through all of torch, for a tenth of a second or two, in the
+    # middle of every seventieth batch or so.
+    gc.collect()
+    gc.freeze()
 
 
 def _report_regularly() -> None:

@@ -18,7 +18,7 @@ from tests.stack import Stack
 # environment, the processes of `make run`, images, dashboards, pages in a browser, damaged files, a full disk, crowds.
 NO_ROWS = ["browser", "docker", "engine", "local", "monitoring", "training"]
 DRILLS_WITHOUT_ROWS = ["clear_starts", "crowd", "damaged_index", "full_disk", "hostile_weights", "make_run"]
-DRILLS_WITHOUT_ROWS += ["monitoring", "switched_network", "web_process"]  # the second looks into the file of SQLite
+DRILLS_WITHOUT_ROWS += ["full_disks_while_serving", "many_queries", "monitoring", "told_in_time", "web_process"]
 # These start a PostgreSQL of their own in either run.
 OWN_CLUSTER = ["deployment", "drills/test_postgres.py", "drills/test_restored_searches.py"]
 NOT_TWICE = [*NO_ROWS, *(f"drills/test_{name}.py" for name in DRILLS_WITHOUT_ROWS), *OWN_CLUSTER]
@@ -45,6 +45,8 @@ def _settings(settings: Settings, tmp_path: Path) -> None:
     settings.MEDIA_ROOT = tmp_path / "pictures"
     settings.INDEX_ROOT = tmp_path / "index"
     settings.WEIGHTS_ROOT = tmp_path / "weights"
+    # Every look at the queue is a new one: tests count exactly.
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
     # Tests do not run collectstatic: no manifest of hashed names, and WhiteNoise looks where the assets are.
     settings.WHITENOISE_USE_FINDERS = settings.WHITENOISE_AUTOREFRESH = True
     settings.STORAGES = settings.STORAGES | {

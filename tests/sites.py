@@ -66,6 +66,10 @@ class Site:
         rows = json.loads(self.told("dumpdata", "--all", *left_out))
         return sorted(rows, key=lambda row: (row["model"], str(row["pk"])))
 
+    def count_files(self) -> int:
+        """How many picture files there are while somebody writes them."""
+        return sum(1 for _ in (self.data_dir / "pictures").rglob("*.jpg"))
+
     def files(self) -> dict[str, bytes]:
         """Every picture file, by its path."""
         pictures = self.data_dir / "pictures"

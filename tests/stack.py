@@ -1,16 +1,22 @@
 """A running system for tests: started as `make run` starts it, talked to over HTTP, killed for real."""
 
+import functools
 import os
 import re
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, LiteralString, Self
 
 import httpx
+import psycopg
 
 from gallery import demonstration
 from tests.environment import DATA_DIR, own_database
@@ -30,8 +36,28 @@ def draw_gallery(directory: Path, per_kind: int = 3) -> Path:
     return directory
 
 
+@functools.cache
+def template() -> Path:
+    """A folder with photos/ and data/, a data directory that has them with an index; made once per test process."""
+    directory = Path(tempfile.mkdtemp(prefix="template-", dir=DATA_DIR))
+    draw_gallery(directory / "photos")
+    data_dir = directory / "data"
+    data_dir.mkdir()
+    environment = os.environ | {"SIMSEARCH_DATA_DIR": str(data_dir)}
+    for command in (
+        ["-m", "simsearch.local.prepare"],
+        ["manage.py", "import_images", str(directory / "photos")],
+        ["manage.py", "build_index"],
+    ):
+        subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
+    return directory
+
+
 class Stack:
-    """A system of its own: data directory, database, Redis, workers, gunicorn."""
+    """A system of its own: data directory, database, Redis, workers, gunicorn.
+
+    On SQLite and without `photos` of its own its gallery is there when it starts, which takes half the time.
+    """
 
     def __init__(
         self,
@@ -42,18 +68,28 @@ class Stack:
     ) -> None:
         self.directory = directory
         self.data_dir = directory / "data"
-        self.photos = photos or draw_gallery(directory / "photos")
+        self.database = database or own_database()
+        self.photos = photos or directory / "photos"
+        if not self.photos.exists():
+            self._fill()
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.client = httpx.Client(base_url=self.url, timeout=30)
         inherited = {k: v for k, v in os.environ.items() if v and DATA_DIR not in v and k not in OWN}
-        self.database = database or own_database()
         self.environment = inherited | {
             "SIMSEARCH_DATA_DIR": str(self.data_dir),
             "FLOWER_UNAUTHENTICATED_API": "true",
+            "SIMSEARCH_SEARCH_WORKERS": "1",  # a second one takes as long to start as the rest
             **self.database,
             **environment,
         }
+
+    def _fill(self) -> None:
+        if self.database:
+            draw_gallery(self.photos)
+            return
+        shutil.copytree(template() / "photos", self.photos)
+        shutil.copytree(template() / "data", self.data_dir, dirs_exist_ok=True)
 
     def __enter__(self) -> Self:
         self.log = (self.directory / "run.log").open("w+")
@@ -121,6 +157,14 @@ class Stack:
         while not (told := re.search(r"Flower +(http://\S+)/", (self.directory / "run.log").read_text())):
             time.sleep(0.1)
         return told[1]
+
+    def rows(self, question: LiteralString, *values: str) -> list[tuple[Any, ...]]:
+        """What its database answers to a question with `%s` for each value, past all our code."""
+        if url := self.database.get("DATABASE_URL"):
+            with psycopg.connect(url) as connection:
+                return connection.execute(question, values).fetchall()
+        with closing(sqlite3.connect(self.data_dir / "simsearch.sqlite3", timeout=20)) as database:
+            return database.execute(question.replace("%s", "?"), values).fetchall()
 
     # --- Asking ---------------------------------------------------------------------------------------------
 

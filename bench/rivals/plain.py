@@ -18,8 +18,7 @@ class Plain:
     def __init__(self, network: str, weights: str, gallery: Path | None = None, threads: int | None = 1) -> None:
         self.embedder = Embedder.load(network, "auto", Path(weights) if weights else None, threads)
         self._gallery: Vectors = np.load(gallery) if gallery else np.zeros((K, 4096), np.float32)
-        self.embedder.warm_up(1)
-        self.embedder.warm_up(32)
+        self.embedder.warm_up()
 
     def decode(self, picture: bytes) -> Tensor:
         """Return what the network sees."""

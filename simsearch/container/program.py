@@ -13,6 +13,7 @@ from configparser import ConfigParser
 from pathlib import Path
 
 from simsearch.local import pin, processes
+from simsearch.local.preflight import StartError
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGURATION = ROOT / "docker" / "supervisord.conf"
@@ -21,7 +22,9 @@ NAMES = ("beat", "flower", "gallery", "search")
 
 
 def command(arguments: list[str], environ: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
-    """What to execute, and in which environment. Raises KeyError for a variable that the program needs and misses."""
+    """What to execute, and in which environment. Raises KeyError for a variable that the program needs and
+    misses, StartError for a number of children that is none.
+    """
     name, *more = arguments
     if name not in NAMES:
         return arguments, dict(environ)
@@ -56,6 +59,8 @@ def main(arguments: list[str]) -> None:
         words, environ = command(arguments, os.environ)
     except KeyError as missing:
         sys.exit(f"simsearch: {arguments[0]} needs the variable {missing.args[0].removeprefix('ENV_')}.")
+    except StartError as refusal:
+        sys.exit(f"simsearch: {refusal}")
     os.chdir(ROOT)
     try:
         os.execvpe(words[0], words, environ)  # noqa: S606 (no shell is what we want)

@@ -1,6 +1,7 @@
 """The programs of `docker/supervisord.conf`, started and watched through supervisor."""
 
 import http.client
+import math
 import os
 import shutil
 import signal
@@ -22,8 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 GROUP = "simsearch"
 LAUNCH_S = 20.0
-# A little more than supervisor itself grants: the group side by side (40 s), then Redis (20 s).
-STOP_S = 70.0
+# A little more than supervisor itself grants: the group side by side (18 s), then Redis (5 s).
+STOP_S = 30.0
 FAILED_STARTS = 3
 TAIL_LINES = 15
 MAX_CHILDREN = 16
@@ -34,14 +35,16 @@ def variables(
 ) -> dict[str, str]:
     """What `docker/supervisord.conf` wants to know; `environ` may choose how many search workers and children."""
     gpus = pin.visible_gpus(environ)
+    # Without a GPU two: one goes on while the other, which may have been killed, takes seconds to start.
+    workers = _chosen(environ, "SIMSEARCH_SEARCH_WORKERS") or len(gpus) or (1 if _is_on_a_gpu(environ, gpus) else 2)
     return {
         "SIMSEARCH_BIN": str(BIN),
         "SIMSEARCH_DATA_DIR": str(data_dir),
         "SIMSEARCH_RUN_DIR": str(run_dir),
         "SIMSEARCH_REDIS_SERVERS": str(int(own_redis)),
         "SIMSEARCH_REDIS_SERVER": redis_server() if own_redis else "",
-        "SIMSEARCH_SEARCH_WORKERS": environ.get("SIMSEARCH_SEARCH_WORKERS") or str(max(1, len(gpus))),
-        "SIMSEARCH_SEARCH_CHILDREN": search_children(environ, gpus),
+        "SIMSEARCH_SEARCH_WORKERS": str(workers),
+        "SIMSEARCH_SEARCH_CHILDREN": search_children(environ, gpus, workers),
         "SIMSEARCH_FLOWER_PORT": str(flower_port),
         "SIMSEARCH_AUTOSTART": "false",
     }
@@ -60,10 +63,24 @@ def redis_server() -> str:
     return found
 
 
-def search_children(environ: Mapping[str, str], gpus: Sequence[str]) -> str:
-    """How many children a search worker has: as was chosen, else one on a GPU and one per core on the CPU."""
-    on_a_gpu = bool(gpus) or environ.get("SIMSEARCH_DEVICE", "").startswith("cuda")
-    return environ.get("SIMSEARCH_SEARCH_CHILDREN") or str(1 if on_a_gpu else min(_cores(), MAX_CHILDREN))
+def search_children(environ: Mapping[str, str], gpus: Sequence[str], workers: int = 1) -> str:
+    """How many children each search worker has: as was chosen, else one on a GPU, and one per core of the CPU in all.
+
+    Raises StartError when what was chosen is no number.
+    """
+    of_each = 1 if _is_on_a_gpu(environ, gpus) else math.ceil(min(_cores(), MAX_CHILDREN) / workers)
+    return str(_chosen(environ, "SIMSEARCH_SEARCH_CHILDREN") or of_each)
+
+
+def _chosen(environ: Mapping[str, str], name: str) -> int | None:
+    text = environ.get(name)
+    if text and not (text.isdecimal() and int(text)):
+        raise StartError(f"{name}={text} is no number of processes.")
+    return int(text) if text else None
+
+
+def _is_on_a_gpu(environ: Mapping[str, str], gpus: Sequence[str]) -> bool:
+    return bool(gpus) or environ.get("SIMSEARCH_DEVICE", "").startswith("cuda")
 
 
 def _cores() -> int:

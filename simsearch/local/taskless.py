@@ -7,8 +7,10 @@ import os
 
 from celery import Celery
 
+from simsearch.broker import Amqp
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "simsearch.settings")
 
-app = Celery("simsearch")
+app = Celery("simsearch", amqp=Amqp)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.imports = ()

@@ -24,7 +24,10 @@ def test_every_call_is_described(client: Client) -> None:
         ("get", "/api/queries/{query_id}"),
         ("delete", "/api/queries/{query_id}"),
         ("get", "/api/images"),
+        ("post", "/api/images"),
         ("get", "/api/images/{image_id}"),
+        ("patch", "/api/images/{image_id}"),
+        ("delete", "/api/images/{image_id}"),
     }
 
 

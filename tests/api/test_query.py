@@ -1,14 +1,20 @@
 """GET /api/queries/<uuid>."""
 
+import io
+import math
+from datetime import datetime
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from gallery import queries
+from gallery.api import MatchOut, QueryOut
 from gallery.models import Image, Query
+from gallery.spans import Stopwatch, in_ms
 from tests.api.answers import error_code
-from tests.gallery.rows import STRANGER, add_image, answer, ask, finished
+from tests.gallery.rows import STRANGER, add_image, ago, answer, ask, finish, finished, in_state, picture, set_row
 
 pytestmark = pytest.mark.django_db
 
@@ -20,9 +26,16 @@ def look_at(client: Client, query: Query) -> dict[str, Any]:
     return told
 
 
+def look_between(client: Client, query: Query, began: datetime) -> tuple[int, int, int]:
+    """When to poll again, between how long ago it began before that was asked, and after; all in ms."""
+    before = in_ms(timezone.now() - began)
+    told: int = look_at(client, query)["poll_after_ms"]
+    return math.floor(before), told, math.ceil(in_ms(timezone.now() - began)) + 1  # they are rounded
+
+
 def test_a_finished_query_shows_its_matches(client: Client) -> None:
     images = [add_image(seed, title=f"picture {seed}", label="noise") for seed in (1, 2)]
-    query = finished(*images, images=7, generation=3, network="compact-1234", timings_ms={"embed": 12.5})
+    query = finished(*images, images=7, generation=3, network="compact-1234", stages_ms={"embed": 12.5})
     told = look_at(client, query)
     timings = told.pop("timings_ms")
     assert told == {
@@ -52,6 +65,16 @@ def test_a_finished_query_shows_its_matches(client: Client) -> None:
     assert 0 <= timings["accept"] <= timings["total"]
 
 
+def test_the_timings_name_the_parts_of_an_upload(client: Client) -> None:
+    accepted = client.post("/api/queries", {"image": io.BytesIO(picture())})
+    query = Query.objects.get(pk=accepted.json()["id"])
+    timings = look_at(client, query)["timings_ms"]
+    assert set(timings) == {"accept", "parse", "throttle", "reencode", "keep"}
+    assert timings["reencode"] > 0
+    accept = timings.pop("accept")
+    assert sum(timings.values()) == pytest.approx(accept, abs=1)  # all tenths
+
+
 def test_a_waiting_query_knows_how_many_are_ahead(client: Client) -> None:
     third, first, second = (ask(age_s=age_s) for age_s in (0, 20, 10))
     told = [look_at(client, query) for query in (first, second, third)]
@@ -63,6 +86,48 @@ def test_polls_become_rarer_with_age(client: Client) -> None:
     ages_s = (0, 5, 3600)
     told = [look_at(client, ask(age_s=age_s))["poll_after_ms"] for age_s in ages_s]
     assert told == [150, pytest.approx(1000, rel=0.2), 2000]
+
+
+def test_a_poll_comes_when_the_answer_is_due(client: Client) -> None:
+    done = finished()
+    set_row(done, created_at=ago(1.5), claimed_at=ago(1), finished_at=ago(0.4))  # one picture in 600 ms
+    alone = ask()
+    assert look_at(client, alone)["poll_after_ms"] == pytest.approx(700, abs=2)
+    behind = ask()
+    assert look_at(client, behind)["poll_after_ms"] == pytest.approx(1045, abs=2)  # a run of two
+    queries.claim(2)
+    began = ago(0.2)
+    set_row(behind, claimed_at=began)  # a run of one, which takes 690 ms
+    least, told, most = look_between(client, behind, began)
+    assert 690 - most <= told <= max(50, 690 - least)
+    began = ago(2)
+    set_row(behind, claimed_at=began)  # overdue: after a quarter of what it has taken
+    least, told, most = look_between(client, behind, began)
+    assert least / 4 <= told <= most / 4
+
+
+def test_who_comes_during_a_run_waits_for_its_end(client: Client) -> None:
+    done = finished()
+    set_row(done, created_at=ago(1.5), claimed_at=ago(1), finished_at=ago(0.4))
+    ask()
+    queries.claim(1)
+    behind, began = ask(), Query.objects.get(state=Query.State.RUNNING).claimed_at
+    assert began is not None
+    least, told, most = look_between(client, behind, began)
+    assert max(690, 2 * 690 - most) <= told <= 2 * 690 - least  # an idle process would take 700
+
+
+def test_a_quick_answer_is_looked_for_soon(client: Client) -> None:
+    done = finished()
+    set_row(done, created_at=ago(1), claimed_at=ago(0.9), finished_at=ago(0.88))
+    assert look_at(client, ask())["poll_after_ms"] == 50
+
+
+def test_answers_of_long_ago_say_nothing_of_now(client: Client) -> None:
+    done = finished()
+    set_row(done, created_at=ago(61), claimed_at=ago(61), finished_at=ago(60))
+    ask()
+    assert look_at(client, ask())["poll_after_ms"] == 150
 
 
 def test_a_running_query_says_so(client: Client) -> None:
@@ -93,14 +158,14 @@ def test_a_picture_that_left_the_gallery_leaves_the_matches(client: Client, way:
 
 def test_a_gallery_picture_asked_about_may_be_deleted_meanwhile(client: Client) -> None:
     image = add_image()
-    query = queries.ask_like(image, queries.Question(), image.created_at)
+    query = queries.ask_like(image, queries.Question(), Stopwatch(image.created_at))
     image.delete()
     assert look_at(client, query)["state"] == "waiting"
 
 
 def test_an_answer_without_matches_is_an_answer(client: Client) -> None:
     query = ask()
-    queries.finish(queries.claim(1).token, {query: answer()})
+    finish(queries.claim(1).token, {query: answer()})
     told = look_at(client, query)
     assert (told["state"], told["matches"]) == ("done", [])
 
@@ -109,3 +174,14 @@ def test_an_answer_without_matches_is_an_answer(client: Client) -> None:
 def test_a_query_that_never_was_is_not_found(client: Client, name: str) -> None:
     response = client.get(f"/api/queries/{name}")
     assert (response.status_code, error_code(response)) == (404, "not_found")
+
+
+@pytest.mark.parametrize("state", ["waiting", "running", "done", "failed"])
+def test_what_is_told_is_what_is_documented(client: Client, state: str) -> None:
+    told = look_at(client, in_state(state)[0])
+    assert QueryOut.model_validate(told).model_dump(mode="json") == told
+
+
+def test_matches_are_told_as_documented(client: Client) -> None:
+    told = look_at(client, finished(add_image(1), add_image(2)))["matches"]
+    assert [MatchOut.model_validate(match).model_dump(mode="json") for match in told] == told

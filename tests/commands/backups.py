@@ -13,6 +13,7 @@ from django.contrib.contenttypes.models import ContentType
 from gallery import queries
 from gallery.models import Embedding, Image
 from gallery.queries import Question
+from gallery.spans import Stopwatch
 from tests.engine.galleries import NETWORK, make_vectors
 from tests.gallery.rows import add_image, ago, ask, finished, in_state
 
@@ -29,10 +30,10 @@ def fill() -> None:
     gone = add_image(5)
     Embedding.objects.create(image_id=gone.content_hash, network="other", vector=bytes(range(256)) * 32)
     gone.delete()  # its embedding stays, and the ids have a gap
-    finished(*images[:3], generation=7, timings_ms={"embed": 12.5})
+    finished(*images[:3], generation=7, stages_ms={"embed": 12.5})
     for state in ("done", "failed", "running"):
         in_state(state)
-    queries.ask_like(images[0], Question(k=3, labels=("odd",), crop=(0.1, 0.2, 0.3, 1 / 3)), ago(1))
+    queries.ask_like(images[0], Question(k=3, labels=("odd",), crop=(0.1, 0.2, 0.3, 1 / 3)), Stopwatch(ago(1)))
     ask(6)
     curator = User.objects.create_superuser("curator", password=PASSWORD)
     group = Group.objects.create(name="curators")

@@ -102,7 +102,7 @@ def test_a_killed_restore_changed_no_row_and_can_be_run_again(any_target: Site, 
     source.told("backup", str(tmp_path / "backup.tar"))
     before = any_target.rows()
     with any_target.start("restore", str(tmp_path / "backup.tar")) as process:
-        while len(any_target.files()) < PICTURES // 10:
+        while any_target.count_files() < PICTURES // 10:
             assert process.poll() is None, "it was done before it could be killed"
             time.sleep(0.001)
         process.send_signal(signal.SIGKILL)

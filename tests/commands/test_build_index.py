@@ -10,6 +10,7 @@ from pytest_django import Settings
 
 from gallery import generations
 from gallery.models import Embedding, IndexGeneration
+from tests.engine.galleries import write_as_another_version
 from tests.tasks.conftest import add
 
 pytestmark = pytest.mark.django_db
@@ -49,6 +50,16 @@ def test_if_stale_builds_only_when_something_is_missing() -> None:
     assert "Active" in build_index("--if-stale")
 
 
+def test_if_stale_builds_an_index_of_another_version_anew() -> None:
+    add(1)
+    build_index()
+    active = generations.active()
+    assert active is not None
+    write_as_another_version(active.directory)
+    assert "Active" in build_index("--if-stale")
+    assert "up to date" in build_index("--if-stale")
+
+
 def test_a_dry_run_changes_nothing() -> None:
     add(1)
     assert "1 of 1 pictures would be embedded by compact-" in build_index("--dry-run")
@@ -78,3 +89,10 @@ def test_a_build_under_way_is_one_clear_line() -> None:
     generations.start("compact")
     with pytest.raises(CommandError, match="Another build"):
         build_index()
+
+
+def test_without_a_worker_nothing_is_distributed() -> None:
+    add(1)
+    with pytest.raises(CommandError, match="No worker takes from the gallery queue"):
+        build_index("--distributed")
+    assert not Embedding.objects.exists()

@@ -13,7 +13,7 @@ from engine import models
 from engine.embedder import Embedder
 from gallery import generations, networks
 from gallery.models import Embedding, Image, IndexGeneration
-from tasks.curate import embed_step
+from tasks.embedding import embed_step
 from tasks.network import kept_weights, load_served
 from tasks.switching import LOCK
 from tests.health.reports import worker as report

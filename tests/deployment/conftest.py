@@ -24,3 +24,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     must_be_possible()
     with Server(tmp_path_factory.mktemp("server")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def answer(server: Server) -> dict[str, object]:
+    accepted = server.visitor().post("/api/queries", files={"image": ("own.jpg", gallery_picture(server))})
+    assert accepted.status_code == 202
+    return server.answer(accepted.json()["id"])
+
+
+def gallery_picture(server: Server) -> bytes:
+    return next(server.photos.rglob("*.jpg")).read_bytes()

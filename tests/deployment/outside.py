@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -32,20 +33,27 @@ def unavailable() -> str | None:
     return "nginx is not installed (Debian and Ubuntu: apt install nginx)"
 
 
-class Service:
+class Service(ABC):
     """A process of its own that ends with the block, or with the tests."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.port = free_port()
 
+    @abstractmethod
     def command(self) -> list[str]:
-        raise NotImplementedError
+        """What to run, in the foreground."""
 
+    @abstractmethod
     def answers(self) -> bool:
-        raise NotImplementedError
+        """Whether it can be used by now."""
 
     def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Returns when it answers; to be said again after it was killed."""
         with (self.directory / "service.log").open("ab") as log:
             self.process = subprocess.Popen(
                 self.command(),
@@ -61,7 +69,6 @@ class Service:
             assert self.process.poll() is None, (self.directory / "service.log").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -19,7 +19,7 @@ from simsearch.local.web_socket import Offer
 from tests.deployment.outside import Nginx, Redis
 from tests.local.starter import left_running
 from tests.postgres import Cluster
-from tests.stack import Stack
+from tests.stack import Stack, draw_gallery
 
 # Small, so that a test can come to its end; every test that uploads is another visitor.
 UPLOADS_PER_MINUTE = 30
@@ -33,12 +33,13 @@ class Server(Stack):
     """`client` and `visitor` go through nginx as if a proxy on this host had ended https; `url` is nginx's address."""
 
     def __init__(self, directory: Path, **environment: str) -> None:
-        super().__init__(directory)
+        super().__init__(directory, draw_gallery(directory / "photos"))
         self.web_url = self.url
         self._chosen = environment
         self.flower_port = lasting_port()
         self._number = 0
-        del self.environment["FLOWER_UNAUTHENTICATED_API"]
+        # Set in the file, as an operator does.
+        del self.environment["FLOWER_UNAUTHENTICATED_API"], self.environment["SIMSEARCH_SEARCH_WORKERS"]
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:

@@ -13,13 +13,13 @@ import pytest
 from annoy import AnnoyIndex
 
 from engine import manifest as manifests
-from engine.errors import BadIndex
-from engine.forest import open_annoy
+from engine.cells import open_annoy
+from engine.errors import BadIndex, OldIndex
 from engine.index import Index
 from engine.index_build import build
-from tests.engine.galleries import NETWORK, make_vectors
+from tests.engine.galleries import NETWORK, make_vectors, write_as_another_version
 
-FILES = ("index.ann", "order.npy", "reduce.npz", "reduced.npy", "ids.npy", "vectors.npy", "manifest.json")
+FILES = ("index.ann", "cells.npy", "order.npy", "reduce.npz", "reduced.npy", "ids.npy", "vectors.npy", "manifest.json")
 
 
 class Door:
@@ -147,13 +147,13 @@ def test_a_manifest_with_one_key_too_many_is_refused(generation: Path) -> None:
     [
         (lambda made: replace(made, metric="euclidean"), "its metric is euclidean instead of cosine"),
         (lambda made: replace(made, dimension=512), "its vectors have 512 numbers instead of 4096"),
-        (lambda made: replace(made, format=2), "it has format 2, this version reads 1"),
         (lambda made: replace(made, network="alexnet-00-p1"), "made by another network"),
         (lambda made: replace(made, method="scan"), "names other files"),
         (lambda made: replace(made, method="faiss"), "names other files"),
         (lambda made: replace(made, files={}), "names other files"),
         (lambda made: replace(made, count=899), "ids.npy does not hold 899"),
         (lambda made: replace(made, parameters=replace(made.parameters, reduced_dimension=64)), "reduce.npz"),
+        (lambda made: replace(made, parameters=replace(made.parameters, cells=7)), "cells.npy does not part 900"),
     ],
 )
 def test_a_manifest_that_does_not_fit_is_refused(
@@ -162,6 +162,17 @@ def test_a_manifest_that_does_not_fit_is_refused(
     changed = change(manifests.read(generation))
     (generation / manifests.NAME).write_bytes(manifests.encode(changed))
     assert_refused(generation, reason)
+
+
+@pytest.mark.parametrize("more", [{}, {"of_another_version": 1}], ids=["the same fields", "other fields"])
+def test_a_generation_of_another_version_is_told_from_a_damaged_one(generation: Path, more: dict[str, int]) -> None:
+    write_as_another_version(generation, **more)
+    assert_refused(generation, f"it has format {manifests.FORMAT + 1}, this version reads {manifests.FORMAT}")
+    with pytest.raises(OldIndex):
+        Index.open(generation, NETWORK)
+    path = generation / manifests.NAME
+    path.write_bytes(path.read_bytes().replace(b'"checksum": "', b'"checksum": "0'))
+    assert_refused(generation, "manifest.json is damaged")
 
 
 @pytest.mark.parametrize(
@@ -174,8 +185,39 @@ def test_a_manifest_that_does_not_fit_is_refused(
     ],
 )
 def test_ids_of_another_kind_are_refused(generation: Path, array: np.ndarray) -> None:
-    np.save(generation / "ids.npy", array, allow_pickle=True)
-    made = manifests.read(generation)
-    files = made.files | {"ids.npy": manifests.describe_file(generation / "ids.npy")}
-    (generation / manifests.NAME).write_bytes(manifests.encode(replace(made, files=files)))
+    put_in_place(generation, "ids.npy", array)
     assert_refused(generation)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda bounds: bounds.astype(np.int32),
+        lambda bounds: bounds[:-1],
+        lambda bounds: np.append(bounds, 900),
+        lambda bounds: bounds + 1,
+        lambda bounds: np.where(bounds == bounds[3], -5, bounds),
+        lambda bounds: np.where(bounds == bounds[3], bounds[4], bounds),
+        lambda bounds: bounds.astype(object),
+    ],
+)
+def test_cells_that_do_not_part_the_pictures_are_refused(
+    generation: Path, change: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    put_in_place(generation, "cells.npy", change(np.load(generation / "cells.npy")))
+    assert_refused(generation)
+
+
+def test_a_row_that_is_in_two_cells_is_refused(generation: Path) -> None:
+    order = np.load(generation / "order.npy")
+    order[0] = order[-1]
+    put_in_place(generation, "order.npy", order)
+    assert_refused(generation, "order.npy does not hold 900 rows, each once")
+
+
+def put_in_place(generation: Path, name: str, array: np.ndarray) -> None:
+    """Write it there with a right checksum in the manifest."""
+    np.save(generation / name, array, allow_pickle=True)
+    made = manifests.read(generation)
+    files = made.files | {name: manifests.describe_file(generation / name)}
+    (generation / manifests.NAME).write_bytes(manifests.encode(replace(made, files=files)))

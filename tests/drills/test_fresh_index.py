@@ -3,10 +3,9 @@
 import itertools
 import json
 import re
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Self
 
 import httpx
@@ -14,6 +13,7 @@ import pytest
 
 from gallery import demonstration
 from gallery.generations import REBUILD_AT_LEAST
+from tests.drills.searching import InBackground, wait_until
 from tests.drills.test_way_of_a_query import drawn
 from tests.stack import Stack
 
@@ -93,39 +93,23 @@ class Asked:
         return {entry["image"]["id"] for match in matches for entry in [match, *match["duplicates"]]}
 
 
-@dataclass
-class Searches:
+class Searches(InBackground):
     """Steady searches by copies of pictures, of which there may be more from one to the next."""
 
-    stack: Stack
-    pictures: dict[str, bytes]
-    asked: list[Asked] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
+    def __init__(self, stack: Stack, pictures: dict[str, bytes]) -> None:
+        super().__init__(self._search, SEARCHERS, PACE_S)
+        self.stack = stack
+        self.pictures = pictures
+        self.asked: list[Asked] = []
+        self.failures: list[str] = []
 
-    def __post_init__(self) -> None:
-        self._over = threading.Event()
-        self._turns = itertools.count()
-        self._threads = [threading.Thread(target=self._run) for _ in range(SEARCHERS)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self) -> None:
-        while not self._over.is_set():
-            began, turn, found = time.time(), next(self._turns), self.found()
-            # Mostly one of the oldest that were not found yet, now and then any other.
-            unknown = [title for title in list(self.pictures) if title not in found][:8]
-            titles = unknown if unknown and turn % 4 else list(self.pictures)
-            if titles:
-                self._ask(titles[turn % len(titles)])
-            self._over.wait(max(0.0, began + PACE_S - time.time()))
+    def _search(self, turn: int) -> None:
+        """Mostly by one of the oldest that were not found yet, now and then by any other."""
+        found = self.found()
+        unknown = [title for title in list(self.pictures) if title not in found][:8]
+        titles = unknown if unknown and turn % 4 else list(self.pictures)
+        if titles:
+            self._ask(titles[turn % len(titles)])
 
     def _ask(self, title: str) -> None:
         at, response = time.time(), self.stack.ask(self.pictures[title])
@@ -165,13 +149,6 @@ def pictures(count: int, start: int) -> dict[str, bytes]:
     return {f"New {kind} {n}": drawn(kind, n) for n, kind in zip(range(start, start + count), kinds, strict=False)}
 
 
-def wait_until(done: Callable[[], bool], stack: Stack) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not done():
-        assert time.monotonic() < deadline, stack.output()
-        time.sleep(0.2)
-
-
 def embedded_at(stack: Stack) -> dict[str, float]:
     told = re.search(r"^embedded (.*)$", stack.manage("shell", "-c", EMBEDDED_AT).stdout, re.MULTILINE)
     assert told
@@ -192,8 +169,8 @@ def test_a_hundred_added_pictures_are_found_and_the_index_follows(own: Stack, cu
             curator.add(title, picture)
             searches.pictures[title] = picture
             time.sleep(ADD_PACE_S)
-        wait_until(lambda: len(searches.found()) == ADDED, own)
-        wait_until(lambda: index(own)["images"] >= there + REBUILD_AT_LEAST, own)
+        wait_until(lambda: len(searches.found()) == ADDED, own, PATIENCE_S)
+        wait_until(lambda: index(own)["images"] >= there + REBUILD_AT_LEAST, own, PATIENCE_S)
     assert searches.failures == []
 
     embedded, found = embedded_at(own), searches.found()
@@ -216,10 +193,10 @@ def test_a_picture_that_is_taken_away_is_gone_from_the_next_query_on(own: Stack,
     image = own.client.get("/api/images").json()["images"][0]
     gone, copy = image["id"], own.client.get(image["url"]).content
     with Searches(own, {image["title"]: copy}) as searches:
-        wait_until(lambda: sum(gone in asked.shown for asked in searches.asked) >= 3, own)
+        wait_until(lambda: sum(gone in asked.shown for asked in searches.asked) >= 3, own, PATIENCE_S)
         getattr(curator, way)(gone)
         taken_at = time.time()
-        wait_until(lambda: sum(asked.at > taken_at for asked in searches.asked) >= 20, own)
+        wait_until(lambda: sum(asked.at > taken_at for asked in searches.asked) >= 20, own, PATIENCE_S)
     assert searches.failures == []
     later = [asked for asked in searches.asked if asked.at > taken_at]
     assert [asked.at - taken_at for asked in later if gone in asked.shown] == []

@@ -1,9 +1,7 @@
 """The disk fills up during a build, or is too small for a backup: one clear sentence, and what was there goes on."""
 
 import io
-import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +13,7 @@ from gallery import backup, generations, restoring
 from gallery.models import Embedding, Image, IndexGeneration
 from tasks.build import build_generation
 from tasks.neighbours import Neighbours, Wanted
+from tests.drills.disks import fill, small_disk
 from tests.engine.galleries import NETWORK, make_vectors
 from tests.gallery.rows import add_image, files_kept
 
@@ -25,21 +24,14 @@ ROOM_LEFT = 64 * 1024  # when the disk fills up while nothing is written any mor
 @pytest.fixture
 def disk(settings: Settings) -> Iterator[Path]:
     """A small disk of its own with the index on it."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small disk")
     # Not in pytest's own folder: one that is still mounted would break its cleaning up.
-    mount = Path(tempfile.mkdtemp(prefix="simsearch-small-disk-"))
-    options = ["-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs"]
-    mounted = subprocess.run(["mount", *options, str(mount)], capture_output=True, text=True)
+    directory = Path(tempfile.mkdtemp(prefix="simsearch-small-disk-"))
     try:
-        if mounted.returncode:
-            pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
-        settings.INDEX_ROOT = mount / "index"
-        yield mount
+        with small_disk(directory, DISK_MB) as mount:
+            settings.INDEX_ROOT = mount / "index"
+            yield mount
     finally:
-        if not mounted.returncode:
-            subprocess.run(["umount", "--lazy", str(mount)], check=True)
-        shutil.rmtree(mount)
+        shutil.rmtree(directory)
 
 
 def add(count: int) -> None:
@@ -52,14 +44,6 @@ def add(count: int) -> None:
         Embedding(image_id=name, network=NETWORK, vector=vector.tobytes())
         for name, vector in zip(names, vectors, strict=True)
     )
-
-
-def fill(disk: Path, but_bytes: int) -> Path:
-    """Take all room but that much."""
-    filler = disk / "filler"
-    with filler.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free - but_bytes)
-    return filler
 
 
 def answer(neighbours: Neighbours) -> list[str]:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.local.starter import left_running, one_clear_line, start
-from tests.stack import Stack, free_port
+from tests.stack import Stack, draw_gallery, free_port
 
 PROMISED_S = 60
 
@@ -22,15 +22,23 @@ def system(tmp_path: Path) -> Iterator[Stack]:
         yield running
 
 
-def test_it_serves_and_ctrl_c_leaves_nothing_running(system: Stack) -> None:
-    _wait_for_the_addresses(system)
-    said = (system.directory / "run.log").read_text()
-    assert f"http://127.0.0.1:{system.port}/" in said
-    assert "createsuperuser" in said
-    assert "<title>" in system.client.get("/").text
+@pytest.fixture
+def first(tmp_path: Path) -> Iterator[Stack]:
+    """With nothing there but photographs, and as many workers as there are by default."""
+    photos = draw_gallery(tmp_path / "photos")
+    with Stack(tmp_path, photos, SIMSEARCH_SEARCH_WORKERS="") as running:
+        yield running
 
-    picture = next(system.photos.rglob("*.jpg")).read_bytes()
-    answer = system.answer(system.ask(picture).json()["id"])
+
+def test_it_serves_and_ctrl_c_leaves_nothing_running(first: Stack) -> None:
+    _wait_for_the_addresses(first)
+    said = (first.directory / "run.log").read_text()
+    assert f"http://127.0.0.1:{first.port}/" in said
+    assert "createsuperuser" in said
+    assert "<title>" in first.client.get("/").text
+
+    picture = next(first.photos.rglob("*.jpg")).read_bytes()
+    answer = first.answer(first.ask(picture).json()["id"])
     assert answer["state"] == "done"
     assert len(answer["matches"]) == 10
     assert answer["matches"][0]["similarity"] > 0.99
@@ -38,14 +46,14 @@ def test_it_serves_and_ctrl_c_leaves_nothing_running(system: Stack) -> None:
     flower = re.search(r"http://127\.0\.0\.1:\d+/flower/", said)
     assert flower
     assert httpx.get(flower[0]).status_code == 200
-    assert "already running" in one_clear_line(start(system.data_dir, "--port", str(free_port())))
+    assert "already running" in one_clear_line(start(first.data_dir, "--port", str(free_port())))
 
-    system.process.send_signal(signal.SIGINT)
+    first.process.send_signal(signal.SIGINT)
     time.sleep(0.3)
-    system.process.send_signal(signal.SIGINT)  # impatience is harmless
-    assert system.process.wait(PROMISED_S) == 0
-    assert left_running(system.data_dir) == []
-    assert (system.directory / "run.log").read_text().endswith("Stopped.\n")
+    first.process.send_signal(signal.SIGINT)  # impatience is harmless
+    assert first.process.wait(PROMISED_S) == 0
+    assert left_running(first.data_dir) == []
+    assert (first.directory / "run.log").read_text().endswith("Stopped.\n")
 
 
 def test_a_second_start_keeps_everything_and_takes_seconds(system: Stack) -> None:

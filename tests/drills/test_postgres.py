@@ -9,10 +9,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, LiteralString
 
 import httpx
-import psycopg
 import pytest
 
 from tests.drills.test_way_of_a_query import some
@@ -43,15 +41,11 @@ def two_workers(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> I
         tmp_path_factory.mktemp("shared"),
         database={"DATABASE_URL": cluster.url},
         CUDA_VISIBLE_DEVICES="0,1",
+        SIMSEARCH_SEARCH_WORKERS="",  # as many as that
         SIMSEARCH_BATCH="8",
         SIMSEARCH_UPLOADS_PER_MINUTE="1000000",
     ) as running:
         yield running
-
-
-def rows(cluster: Cluster, question: LiteralString) -> list[tuple[Any, ...]]:
-    with psycopg.connect(cluster.url) as connection:
-        return connection.execute(question).fetchall()
 
 
 def answered_by_log(stack: Stack) -> list[int]:
@@ -61,7 +55,7 @@ def answered_by_log(stack: Stack) -> list[int]:
     return [sum(map(int, batch)) for batch in batches]
 
 
-def test_two_workers_share_five_hundred_queries(two_workers: Stack, cluster: Cluster) -> None:
+def test_two_workers_share_five_hundred_queries(two_workers: Stack) -> None:
     pictures = some(50)
     before = sum(answered_by_log(two_workers))
     with ThreadPoolExecutor(ASKERS) as askers:
@@ -70,10 +64,10 @@ def test_two_workers_share_five_hundred_queries(two_workers: Stack, cluster: Clu
     answers = [two_workers.answer(response.json()["id"], PATIENCE_S) for response in accepted]
     assert Counter(answer["state"] for answer in answers) == {"done": SHARED}
 
-    assert rows(cluster, "SELECT count(*), count(DISTINCT id), max(attempts) FROM gallery_query") == [
+    assert two_workers.rows("SELECT count(*), count(DISTINCT id), max(attempts) FROM gallery_query") == [
         (SHARED, SHARED, 1)
     ]
-    assert rows(cluster, "SELECT DISTINCT count(*) FROM gallery_match GROUP BY query_id") == [(10,)]
+    assert two_workers.rows("SELECT DISTINCT count(*) FROM gallery_match GROUP BY query_id") == [(10,)]
     by_worker = answered_by_log(two_workers)
     print(f"the two workers answered {by_worker}")
     assert sum(by_worker) - before == SHARED  # none was answered twice
@@ -164,6 +158,6 @@ def test_no_query_is_lost_when_the_server_restarts(two_workers: Stack, cluster: 
     deadline = time.monotonic() + PATIENCE_S
     assert Counter(state(two_workers, id_, deadline) for id_ in askers.ids) == {"done": RESTARTED}
     two_workers.wait_ready(PATIENCE_S)
-    assert rows(cluster, "SELECT count(*) FROM gallery_query WHERE state <> 'done'") == [(0,)]
-    assert rows(cluster, "SELECT DISTINCT count(*) FROM gallery_match GROUP BY query_id") == [(10,)]
-    print(f"attempts: {rows(cluster, 'SELECT attempts, count(*) FROM gallery_query GROUP BY 1 ORDER BY 1')}")
+    assert two_workers.rows("SELECT count(*) FROM gallery_query WHERE state <> 'done'") == [(0,)]
+    assert two_workers.rows("SELECT DISTINCT count(*) FROM gallery_match GROUP BY query_id") == [(10,)]
+    print(f"attempts: {two_workers.rows('SELECT attempts, count(*) FROM gallery_query GROUP BY 1 ORDER BY 1')}")

@@ -1,5 +1,6 @@
 """A gallery moves to another machine: its searches find there what they found here."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from tests import postgres
 from tests.sites import Site
 from tests.stack import draw_gallery
 
+PHOTOS = 300
 # The ten most similar of 100 pictures: of 50 that are in the gallery, and of 50 drawn ones that are not.
 SEARCH = """
 from django.conf import settings
@@ -32,8 +34,13 @@ print(json.dumps([neighbours.problem, matches]))
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Real photographs where there are some beside the checkout, else drawn pictures."""
-    shared = Path(__file__).resolve().parents[3] / "shared" / "photos"
-    return shared if shared.is_dir() else draw_gallery(tmp_path / "photos", per_kind=20)
+    real = sorted((Path(__file__).resolve().parents[3] / "shared" / "photos").rglob("*.jpg"))
+    if not real:
+        return draw_gallery(tmp_path / "photos", per_kind=20)
+    (folder := tmp_path / "photos").mkdir()
+    for number, photo in enumerate(real[:: max(1, len(real) // PHOTOS)]):
+        shutil.copy(photo, folder / f"{number}.jpg")
+    return folder
 
 
 @pytest.mark.timeout(900)

@@ -1,17 +1,13 @@
 """Another network takes over while everybody goes on searching: no query fails, none is answered by two networks."""
 
-import itertools
 import signal
-import sqlite3
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +16,7 @@ from torchvision.models import get_model  # type: ignore[import-untyped]
 
 from engine import models
 from gallery import demonstration
+from tests.drills.searching import InBackground, wait_until
 from tests.drills.test_way_of_a_query import drawn
 from tests.stack import ROOT, Stack, draw_gallery
 
@@ -46,34 +43,22 @@ class Asked:
         return [match["image"]["id"] for match in self.answer["matches"]]
 
 
-@dataclass
-class Searches:
-    """Steady searches by copies of the gallery's pictures, until the block ends."""
+class Searches(InBackground):
+    """Steady searches by copies of the gallery's pictures."""
 
-    stack: Stack
-    copies: dict[str, bytes]
-    asked: list[Asked] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
+    def __init__(self, stack: Stack, copies: dict[str, bytes]) -> None:
+        super().__init__(self._search, SEARCHERS, PACE_S)
+        self.stack = stack
+        self.copies = copies
+        self.asked: list[Asked] = []
+        self.failures: list[str] = []
 
-    def __enter__(self) -> Self:
-        self._over, self._turns = threading.Event(), itertools.count()
-        self._threads = [threading.Thread(target=self._run) for _ in range(SEARCHERS)]
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self) -> None:
+    def _search(self, turn: int) -> None:
         images = list(self.copies)
-        while not self._over.wait(PACE_S):
-            try:
-                self.asked.append(self.ask(images[next(self._turns) % len(images)]))
-            except AssertionError as failure:
-                self.failures.append(str(failure))
+        try:
+            self.asked.append(self.ask(images[turn % len(images)]))
+        except AssertionError as failure:
+            self.failures.append(str(failure))
 
     def ask(self, image: str) -> Asked:
         at, response = time.time(), self.stack.ask(self.copies[image], collapse="0")
@@ -120,15 +105,7 @@ def finish(command: "subprocess.Popen[str]") -> str:
 
 
 def embeddings(stack: Stack, network: str) -> set[int]:
-    with closing(sqlite3.connect(stack.data_dir / "simsearch.sqlite3", timeout=20)) as database:
-        return {row[0] for row in database.execute("SELECT id FROM gallery_embedding WHERE network = ?", [network])}
-
-
-def wait_until(done: Callable[[], bool], stack: Stack) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not done():
-        assert time.monotonic() < deadline, stack.output()
-        time.sleep(0.05)
+    return {row[0] for row in stack.rows("SELECT id FROM gallery_embedding WHERE network = %s", network)}
 
 
 def copies(stack: Stack) -> dict[str, bytes]:
@@ -152,7 +129,7 @@ def test_a_switch_is_not_noticed(own: Stack, alexnet: Path, tmp_path: Path) -> N
     with Searches(own, copies(own)) as searches:
         # Killed in the middle: the embeddings so far stay, and what serves is unchanged.
         killed = start(own, *asked_for)
-        wait_until(lambda: len(embeddings(own, new)) >= PER_KIND, own)
+        wait_until(lambda: len(embeddings(own, new)) >= PER_KIND, own, PATIENCE_S)
         killed.send_signal(signal.SIGKILL)
         killed.communicate()
         half = embeddings(own, new)
@@ -161,7 +138,7 @@ def test_a_switch_is_not_noticed(own: Stack, alexnet: Path, tmp_path: Path) -> N
         # Again; meanwhile a picture comes.
         began = time.time()
         command = start(own, *asked_for)
-        wait_until(lambda: len(embeddings(own, new)) > len(half), own)
+        wait_until(lambda: len(embeddings(own, new)) > len(half), own, PATIENCE_S)
         own.manage("import_images", str(added.parent)).check_returncode()
         assert command.poll() is None, "it was over before the picture came"
         told = finish(command)
@@ -170,14 +147,14 @@ def test_a_switch_is_not_noticed(own: Stack, alexnet: Path, tmp_path: Path) -> N
         assert half < embeddings(own, new)
         late = next(iter(own.client.get("/api/images", params={"label": "late"}).json()["images"]))
         searches.copies[late["id"]] = (added / "late.jpg").read_bytes()
-        wait_until(lambda: sum(asked.at > switched for asked in searches.asked) >= 20, own)
+        wait_until(lambda: sum(asked.at > switched for asked in searches.asked) >= 20, own, PATIENCE_S)
         assert searches.ask(late["id"]).found[0] == late["id"]
 
         # And back: nothing is embedded again.
         there, again = embeddings(own, bundled), time.time()
         finish(start(own, "compact"))
         back = time.time()
-        wait_until(lambda: sum(asked.at > back for asked in searches.asked) >= 20, own)
+        wait_until(lambda: sum(asked.at > back for asked in searches.asked) >= 20, own, PATIENCE_S)
         assert embeddings(own, bundled) == there
         assert searches.ask(late["id"]).found[0] == late["id"]
 

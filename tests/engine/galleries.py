@@ -1,8 +1,14 @@
 """Vectors like those of a network: unit length, not negative, in clusters, far fewer directions than numbers."""
 
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from engine import manifest as manifests
 from engine.models import EMBEDDING_SIZE
 
 NETWORK = "compact-81dc946c96cf-p1"
@@ -20,6 +26,18 @@ def make_vectors(count: int, seed: int = 7) -> NDArray[np.float32]:
 def make_noise(count: int) -> NDArray[np.float32]:
     """Return vectors without any structure that a reduction could use."""
     return unit(np.random.default_rng(3).standard_normal((count, EMBEDDING_SIZE), np.float32))
+
+
+def write_as_another_version(directory: Path, **more: int) -> None:
+    """Give a generation the manifest of a version with another format (and with more fields), checksum and all."""
+    path = directory / manifests.NAME
+    fields = json.loads(path.read_bytes()) | {"format": manifests.FORMAT + 1} | more
+    del fields["checksum"]
+    path.write_text(_lines(fields | {"checksum": hashlib.sha256(_lines(fields).encode()).hexdigest()}))
+
+
+def _lines(fields: dict[str, Any]) -> str:
+    return json.dumps(fields, indent=1, sort_keys=True) + "\n"
 
 
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,5 +1,8 @@
 """Pictures in, embeddings out."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,11 +37,10 @@ def cosines(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float3
     return np.asarray((a * b).sum(1), np.float32)
 
 
-def made_of(module: nn.Module) -> Embedder:
+def made_of(module: nn.Module, batch: int = 0) -> Embedder:
     """Return an embedder of 80 px around a module of the test's own."""
-    return Embedder(
-        "mine", networks.Network(module, models.get("compact").preprocessing, "0" * 64, Path()), CPU, "fp32"
-    )
+    network = networks.Network(module, models.get("compact").preprocessing, "0" * 64, Path())
+    return Embedder("mine", network, CPU, "fp32", batch)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -167,8 +169,25 @@ def test_a_picture_too_large_for_the_memory_is_told() -> None:
 
 def test_warming_up_runs_one_picture_and_a_whole_batch() -> None:
     narrow = Narrow(room=8)
-    made_of(narrow).warm_up(8)
+    made_of(narrow, batch=8).warm_up()
     assert narrow.seen == [1, 8]
+
+
+def test_the_processor_takes_32_at_once_and_a_gpu_what_fits_its_memory(compact: Embedder) -> None:
+    assert compact.batch == 32
+    assert Embedder.load("compact", "cpu", batch=5).batch == 5
+    memory_gib = {0.5: 8, 4: 32, 8: 64, 11: 64, 24: 128, 80: 256, 141: 256}
+    assert {gib: embedder.gpu_batch(int(gib * 2**30)) for gib in memory_gib} == memory_gib
+
+
+def test_a_busy_machine_chooses_the_same_precision_every_time() -> None:
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
+    try:
+        assert len({Embedder.load("compact", "cpu", threads=1).precision for _ in range(5)}) == 1
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
 
 
 def test_the_identity_names_network_weights_and_preprocessing(compact: Embedder) -> None:
@@ -226,6 +245,6 @@ def test_compact_finds_photographs_of_the_same_kind(compact: Embedder) -> None:
 def test_the_gpu_agrees_with_the_cpu(compact: Embedder) -> None:
     pictures = [noise(seed) for seed in range(33)]
     on_gpu = Embedder.load("compact", "cuda:0")
-    on_gpu.warm_up(8)
+    on_gpu.warm_up()
     assert (on_gpu.device, on_gpu.network) == ("cuda:0", compact.network)
     assert cosines(on_gpu.embed(pictures), compact.embed(pictures)).min() > 0.999

@@ -166,16 +166,18 @@ def test_a_tiny_gallery_is_searchable(tmp_path: Path, count: int) -> None:
     self_test(tmp_path / "1", NETWORK)
 
 
-def test_trees_that_find_too_few_cost_time_but_no_results(
+def test_cells_that_hold_too_few_cost_time_but_no_results(
     tmp_path: Path, vectors: NDArray[np.float32], queries: NDArray[np.float32]
 ) -> None:
-    def find_three(_path: Path, _dimension: int) -> Any:
-        return SimpleNamespace(get_n_items=lambda: COUNT, get_nns_by_vector=lambda *_: [3, 1, 2])
+    made = build(tmp_path / "1", IDS, vectors, NETWORK, method="annoy")
 
-    build(tmp_path / "1", IDS, vectors, NETWORK, method="annoy")
-    index = Index.open(tmp_path / "1", trees=find_three)
+    def find_one(_path: Path, dimension: int) -> Any:
+        return SimpleNamespace(f=dimension, get_n_items=lambda: made.parameters.cells, get_nns_by_vector=lambda *_: [3])
+
+    index = Index.open(tmp_path / "1", trees=find_one)
     assert all(
-        same(one, other) for one, other in zip(index.search(queries[:4], 10), index.exact(queries[:4], 10), strict=True)
+        same(one, other)
+        for one, other in zip(index.search(queries[:4], 200), index.exact(queries[:4], 200), strict=True)
     )
 
 
@@ -194,10 +196,12 @@ def test_the_self_test_says_in_one_line_what_is_wrong(directory: Path) -> None:
 def test_the_self_test_notices_an_index_that_answers_wrongly(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
     build(tmp_path / "1", IDS, vectors, NETWORK, method="annoy")
     other = build(tmp_path / "2", IDS, make_vectors(COUNT, seed=9), NETWORK, method="annoy")
-    # The trees of one gallery under the vectors of another, with every checksum right.
-    shutil.copy(tmp_path / "2" / "index.ann", tmp_path / "1" / "index.ann")
+    # The trees and cells of one gallery over the vectors of another, with every checksum right.
+    names = ("index.ann", "order.npy", "cells.npy")
+    for name in names:
+        shutil.copy(tmp_path / "2" / name, tmp_path / "1" / name)
     manifest = manifests.read(tmp_path / "1")
-    files = manifest.files | {"index.ann": other.files["index.ann"]}
+    files = manifest.files | {name: other.files[name] for name in names}
     fixed = manifests.Manifest(**{**vars(manifest), "files": files, "parameters": other.parameters})
     (tmp_path / "1" / manifests.NAME).write_bytes(manifests.encode(fixed))
     with pytest.raises(BadIndex, match="does not find itself"):

@@ -217,3 +217,12 @@ def test_a_damaged_file_in_torchs_cache_is_refused(tmp_path: Path, monkeypatch: 
     cached.write_bytes(b"half a download")
     with pytest.raises(BadWeights, match=re.escape(f"{cached} is damaged")):
         networks.load(models.get("alexnet"))
+
+
+def test_compact_does_without_torchvision() -> None:  # which would take two seconds of every worker's start
+    script = "import sys; from engine.embedder import Embedder; Embedder.load('compact', 'cpu'); print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], cwd=Path(__file__).parents[2], capture_output=True, text=True
+    ).stdout
+    assert "torch" in loaded.split()
+    assert "torchvision" not in loaded.split()

@@ -11,9 +11,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from gallery import curation, owners, queries, uploads
-from gallery.answers import Answer, Found
+from gallery.answers import Answers, Found, Searched
 from gallery.models import Image, Query
 from gallery.queries import Claim, Question
+from gallery.spans import Stopwatch
 from tests.engine.pictures import encoded, noise
 
 
@@ -33,21 +34,25 @@ def add_image(seed: int = 1, *, is_hidden: bool = False, **fields: str) -> Image
 def ask(seed: int = 1, *, age_s: float = 0, **question: Any) -> Query:
     """A waiting query that was received `age_s` seconds ago."""
     upload = uploads.accept(io.BytesIO(picture(seed)))
-    return queries.ask(upload, Question(**question), ago(age_s))
+    return queries.ask(upload, Question(**question), Stopwatch(ago(age_s)))
 
 
-def answer(*images: Image, **fields: Any) -> Answer:
+def answer(*images: Image) -> list[Found]:
     """These pictures as the matches, the best first."""
-    found = [Found(image.pk, 1 - place / 10) for place, image in enumerate(images)]
-    known: dict[str, Any] = {"images": len(images), "network": "compact", "generation": None, "timings_ms": {}}
-    return Answer(matches=found, **(known | fields))
+    return [Found(image.pk, 1 - place / 10) for place, image in enumerate(images)]
+
+
+def finish(token: uuid.UUID, answers: Answers, **fields: Any) -> int:
+    """The end of a run: how many queries it still owned."""
+    known: dict[str, Any] = {"images": 0, "network": "compact", "generation": None, "stages_ms": {}}
+    return queries.finish(token, answers, Searched(**(known | fields)))
 
 
 def finished(*images: Image, **fields: Any) -> Query:
     """A query that was answered with these pictures."""
     query = ask()
     claim = queries.claim(1)
-    assert queries.finish(claim.token, {query: answer(*images, **fields)}) == 1
+    assert finish(claim.token, {query: answer(*images)}, **({"images": len(images)} | fields)) == 1
     return query
 
 
@@ -67,7 +72,7 @@ def in_state(state: str) -> tuple[Query, uuid.UUID]:
         return query, uuid.uuid4()
     token = queries.claim(1).token
     if state == "done":
-        queries.finish(token, {query: answer()})
+        finish(token, {query: answer()})
     if state == "failed":
         queries.fail(token, query, "corrupt", "The picture is damaged.")
     return query, token

@@ -13,6 +13,7 @@ from tests.gallery.rows import (
     ask,
     claimed,
     files_kept,
+    finish,
     finished,
     gone_process,
     in_state,
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.django_db
 def test_what_a_broken_run_had_left_waits_again() -> None:
     done, left = ask(age_s=2), ask(age_s=1)
     claim = queries.claim(2)
-    queries.finish(claim.token, {done: answer()})
+    finish(claim.token, {done: answer()})
     assert queries.give_back(claim.token) == 1
     assert (now(done).state, now(left).state) == ("done", "waiting")
     assert (now(left).claim, now(left).lease_until, now(left).attempts) == (None, None, 1)
@@ -78,9 +79,9 @@ def test_the_third_attempt_is_the_last(ending: str) -> None:
 
 def test_the_place_in_the_queue_counts_what_waits_before() -> None:
     first, second, third = (ask(age_s=age_s) for age_s in (30, 20, 10))
-    assert [waiting.ahead_of(query) for query in (first, second, third)] == [0, 1, 2]
+    assert [waiting.noted().ahead_of(query) for query in (first, second, third)] == [0, 1, 2]
     queries.claim(1)
-    assert [waiting.ahead_of(now(query)) for query in (first, second, third)] == [0, 0, 1]
+    assert [waiting.noted().ahead_of(now(query)) for query in (first, second, third)] == [0, 0, 1]
     assert waiting.count() == 2
 
 

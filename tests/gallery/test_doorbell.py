@@ -98,6 +98,15 @@ def test_what_comes_after_a_run_has_begun_is_rung_for() -> None:
     assert waiting_in("search") == 2
 
 
+@pytest.mark.parametrize(("processes", "bells"), [(1, 2), (3, 6)])
+def test_bells_of_a_steady_load_do_not_pile_up(processes: int, bells: int) -> None:
+    report_processes(processes)
+    for _ in range(20):
+        doorbell.ring_unless_pending(doorbell.ANSWER)
+        doorbell.heard(doorbell.ANSWER)
+    assert waiting_in("search") == bells
+
+
 def test_a_lost_bell_keeps_others_away_for_a_moment_only() -> None:
     doorbell.ring_unless_pending(doorbell.ANSWER)
     with workers.connect() as redis:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -25,6 +26,24 @@ def test_a_killed_process_is_gone() -> None:
     assert owners.is_gone(gone_process())
 
 
-@pytest.mark.parametrize("owner", ["", "another-host:1", f"another-host:{os.getpid()}", "nonsense", "host:pid"])
+def test_a_process_is_gone_though_nobody_has_asked_for_its_end() -> None:
+    zombie = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
+    assert zombie.stdout is not None
+    with zombie.stdout:
+        zombie.stdout.read()  # until it ends
+    owner = owners.me().replace(str(os.getpid()), str(zombie.pid))
+    deadline = time.monotonic() + 20
+    while not owners.is_gone(owner):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert zombie.wait() == 0
+
+
+@pytest.mark.parametrize("owner", ["", "another-host:1", "nonsense", "host:pid"])
 def test_of_strangers_nothing_is_known(owner: str) -> None:
     assert not owners.is_gone(owner)
+
+
+def test_a_process_of_another_host_may_have_the_number_of_one_that_is_gone_here() -> None:
+    number = gone_process().rpartition(":")[2]
+    assert not owners.is_gone(f"another-host:{number}")

@@ -9,7 +9,20 @@ from gallery import queries, waiting
 from gallery.errors import Refusal
 from gallery.models import Image, Match, Query
 from gallery.queries import Question
-from tests.gallery.rows import add_image, ago, answer, ask, claimed, files_kept, finished, in_state, now, set_row
+from gallery.spans import Stopwatch
+from tests.gallery.rows import (
+    add_image,
+    ago,
+    answer,
+    ask,
+    claimed,
+    files_kept,
+    finish,
+    finished,
+    in_state,
+    now,
+    set_row,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -54,6 +67,18 @@ def test_a_claim_is_written_down(settings: Settings) -> None:
     assert (row.lease_until - row.claimed_at).total_seconds() > settings.SIMSEARCH_ANSWER_LIMIT_S
 
 
+def test_a_claim_knows_whether_it_is_the_only_work_there_is() -> None:
+    ask()
+    assert queries.claim(10).is_alone
+    ask()
+    assert not queries.claim(10).is_alone  # the first one is still being answered
+
+
+def test_two_that_are_claimed_together_are_not_alone() -> None:
+    ask(), ask()
+    assert not queries.claim(10).is_alone
+
+
 @pytest.mark.parametrize("state", ["running", "done", "failed"])
 def test_only_what_waits_is_claimed(state: str) -> None:
     in_state(state)
@@ -79,11 +104,11 @@ def test_one_that_was_tried_before_joins_no_batch() -> None:
 
 def test_an_answer_is_written_with_its_matches() -> None:
     images = [add_image(seed) for seed in (1, 2)]
-    query = finished(*images, images=5, network="compact-1234", generation=4, timings_ms={"embed": 7.5})
+    query = finished(*images, images=5, network="compact-1234", generation=4, stages_ms={"embed": 7.5})
     row = now(query)
     assert (row.state, row.claim, row.lease_until) == ("done", None, None)
     assert (row.images, row.network, row.generation) == (5, "compact-1234", 4)
-    assert row.timings_ms.keys() == {"accept", "embed", "total"}
+    assert row.timings_ms.keys() == {"accept", "keep", "queue", "embed", "finish", "total"}
     assert list(row.matches.values_list("rank", "similarity", "image")) == [
         (1, 1.0, images[0].pk),
         (2, 0.9, images[1].pk),
@@ -94,8 +119,8 @@ def test_a_second_answer_changes_nothing() -> None:
     first, second = add_image(1), add_image(2)
     query = ask()
     token = queries.claim(1).token
-    assert queries.finish(token, {query: answer(first)}) == 1
-    assert queries.finish(token, {query: answer(second)}) == 0
+    assert finish(token, {query: answer(first)}) == 1
+    assert finish(token, {query: answer(second)}) == 0
     assert [match.image for match in query.matches.all()] == [first]
 
 
@@ -106,10 +131,10 @@ def test_a_run_that_lost_its_claim_answers_nothing() -> None:
     set_row(query, lease_until=ago(1))
     queries.release_overdue()
     punctual = queries.claim(1).token
-    assert queries.finish(late, {query: answer()}) == 0
+    assert finish(late, {query: answer()}) == 0
     assert not queries.fail(late, query, "corrupt", "Too late.")
     assert queries.give_back(late) == 0
-    assert queries.finish(punctual, {query: answer(image)}) == 1
+    assert finish(punctual, {query: answer(image)}) == 1
     assert [match.image for match in query.matches.all()] == [image]
 
 
@@ -118,7 +143,7 @@ def test_one_lost_query_does_not_cost_the_others_their_answers() -> None:
     lost, kept = ask(age_s=2), ask(age_s=1)
     token = queries.claim(2).token
     set_row(lost, claim=uuid.uuid4())
-    assert queries.finish(token, {lost: answer(image), kept: answer(image)}) == 1
+    assert finish(token, {lost: answer(image), kept: answer(image)}) == 1
     assert (now(lost).state, now(kept).state) == ("running", "done")
     assert [match.query for match in Match.objects.all()] == [kept]
 
@@ -129,7 +154,7 @@ def test_a_picture_deleted_during_the_search_is_left_out() -> None:
     token = queries.claim(1).token
     found = answer(first, gone, last)
     Image.objects.get(pk=gone.pk).delete()
-    assert queries.finish(token, {query: found}) == 1
+    assert finish(token, {query: found}) == 1
     assert list(query.matches.values_list("rank", "similarity", "image")) == [(1, 1.0, first.pk), (2, 0.8, last.pk)]
 
 
@@ -137,7 +162,7 @@ def test_a_picture_deleted_during_the_search_is_left_out() -> None:
 def test_only_what_runs_can_end(state: str) -> None:
     query, token = in_state(state)
     before = Query.objects.filter(pk=query.pk).values().get()
-    assert queries.finish(token, {query: answer(add_image())}) == 0
+    assert finish(token, {query: answer(add_image())}) == 0
     assert not queries.fail(token, query, "corrupt", "The picture is damaged.")
     assert queries.give_back(token) == 0
     assert queries.release_overdue() == 0
@@ -158,6 +183,6 @@ def test_a_picture_deleted_while_somebody_asks_for_more_like_it_is_told() -> Non
     image = add_image()
     Image.objects.filter(pk=image.pk).delete()
     with pytest.raises(Refusal) as refusal:
-        queries.ask_like(image, Question(), ago(0))
+        queries.ask_like(image, Question(), Stopwatch())
     assert refusal.value.code == "not_found"
     assert waiting.count() == 0

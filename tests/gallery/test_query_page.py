@@ -44,7 +44,7 @@ def test_a_waiting_query_knows_its_place(client: Client) -> None:
 
 def test_the_matches_come_in_order_with_their_similarities(client: Client) -> None:
     images = [add_image(seed, label=f"kind {seed}", title=f"picture {seed}") for seed in range(3)]
-    query = finished(*images, images=1234, timings_ms={"embed": 9.0})
+    query = finished(*images, images=1234, stages_ms={"embed": 9.0})
     text = client.get(f"/q/{query.pk}").content.decode()
     assert re.findall(r"similarity</span> ([\d.]+)", text) == ["1.00", "0.90", "0.80"]
     assert re.findall(r'src="/gallery/(.+)/thumbnail.jpg"', text) == [str(image.pk) for image in images]

@@ -17,7 +17,7 @@ from pytest_django import DjangoDbBlocker
 from gallery import curation, generations, queries
 from gallery.models import Image, IndexGeneration, Match, Query
 from tests.environment import own_database
-from tests.gallery.rows import add_image, answer, ask
+from tests.gallery.rows import add_image, answer, ask, finish
 
 RACERS = 4
 SWITCHES, PICTURES, ANSWERED = 10, 20, 60
@@ -69,7 +69,7 @@ def test_no_query_is_answered_twice(threads: ThreadPoolExecutor) -> None:
     image = threads.submit(add_image).result()
     query = threads.submit(ask).result()
     token = threads.submit(queries.claim, 1).result().token
-    assert sorted(race(threads, lambda: queries.finish(token, {query: answer(image)}))) == [0, 0, 0, 1]
+    assert sorted(race(threads, lambda: finish(token, {query: answer(image)}))) == [0, 0, 0, 1]
     assert threads.submit(Match.objects.count).result() == 1
 
 
@@ -111,16 +111,16 @@ def test_pictures_can_be_deleted_while_answers_name_them(threads: ThreadPoolExec
     asked = threads.submit(lambda: [ask(seed) for seed in range(ANSWERED)]).result()
     claims = threads.submit(lambda: [queries.claim(1) for _ in asked]).result()
 
-    def finish() -> None:
+    def end() -> None:
         while claims:
             claim = claims.pop()
-            queries.finish(claim.token, {query: answer(*images) for query in claim.queries})
+            finish(claim.token, {query: answer(*images) for query in claim.queries})
 
     def delete() -> None:
         for image in images:
             curation.remove(Image.objects.filter(pk=image.pk))
 
-    racers = [threads.submit(finish) for _ in range(RACERS - 1)] + [threads.submit(delete)]
+    racers = [threads.submit(end) for _ in range(RACERS - 1)] + [threads.submit(delete)]
     for racer in racers:
         racer.result()
     assert threads.submit(lambda: set(Query.objects.values_list("state", flat=True))).result() == {"done"}

@@ -9,7 +9,7 @@ from gallery import queries
 from gallery.models import Image, Match, Query
 from tests.api.answers import Response, error_code
 from tests.gallery.elements import Elements, heading
-from tests.gallery.rows import STRANGER, add_image, answer, ask, files_kept, finished, in_state
+from tests.gallery.rows import STRANGER, add_image, answer, ask, files_kept, finish, finished, in_state
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,7 +50,7 @@ def test_one_that_is_being_answered_gets_no_answer(client: Client) -> None:
     image, query = add_image(), ask()
     claim = queries.claim(1)
     by_api(client, query.pk)
-    assert queries.finish(claim.token, {query: answer(image)}) == 0
+    assert finish(claim.token, {query: answer(image)}) == 0
     assert not queries.fail(claim.token, query, "corrupt", "The picture is damaged.")
     assert not Match.objects.exists()
 

@@ -11,7 +11,7 @@ from pytest_django import Settings
 from gallery import queries
 from gallery.models import Query
 from tests.engine.pictures import encoded, scene
-from tests.gallery.rows import add_image, answer, ask
+from tests.gallery.rows import add_image, answer, ask, finish
 from tests.health.test_metrics import scrape
 from tests.responses import end
 
@@ -87,8 +87,8 @@ def test_queries_are_counted_when_they_come_to_their_end(client: Client) -> None
     def act() -> None:
         done, bad, _broken = ask(1), ask(2), ask(3)
         claim = queries.claim(3)
-        queries.finish(claim.token, {done: answer()})
-        queries.finish(claim.token, {done: answer()})  # too late: it has ended
+        finish(claim.token, {done: answer()})
+        finish(claim.token, {done: answer()})  # too late: it has ended
         queries.fail(claim.token, bad, "corrupt", "The picture is damaged.")
         queries.fail(claim.token, bad, "corrupt", "The picture is damaged.")
         for _ in range(queries.MAX_ATTEMPTS):

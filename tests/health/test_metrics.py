@@ -44,6 +44,7 @@ def test_an_empty_system_has_its_zeros(client: Client) -> None:
         "simsearch_images hidden": 0,
         "simsearch_embeddings": 0,
         "simsearch_index_problem_workers": 0,
+        "simsearch_queue_moving": 0,
         "simsearch_redis_up": 1,
     }
 
@@ -89,6 +90,13 @@ def test_workers_are_counted_by_device(client: Client) -> None:
     worker("gone", heard_s_ago=60)
     told = scrape(client)
     assert (told["simsearch_workers cpu compact"], told["simsearch_workers cuda:0 compact"]) == (2, 1)
+
+
+def test_a_queue_that_nobody_empties_is_told(client: Client) -> None:
+    worker("one", swept_s_ago=60)
+    assert (scrape(client)["simsearch_queue_moving"], scrape(client)["simsearch_workers cpu compact"]) == (0, 1)
+    worker("two")
+    assert scrape(client)["simsearch_queue_moving"] == 1
 
 
 def test_workers_that_cannot_use_the_index_are_counted(client: Client) -> None:

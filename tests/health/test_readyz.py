@@ -99,6 +99,15 @@ def test_an_index_that_workers_cannot_open_is_told_and_does_not_stop_searches(cl
     assert (status, checks["index"]["problem"]) == (200, "The index was made by another network.")
 
 
+def test_a_problem_with_an_earlier_index_is_history(client: Client) -> None:
+    generation = generations.start("compact-1234")
+    worker(index_problem="vectors.npy is damaged.", tried=generation.number - 1)  # and has had nothing to do since
+    generations.activate(generation, images=7, last_embedding=7, manifest={})
+    assert "problem" not in readiness(client)[1]["index"]
+    worker("two", index_problem="ids.npy is damaged.", tried=generation.number)
+    assert readiness(client)[1]["index"]["problem"] == "ids.npy is damaged."
+
+
 def test_without_a_worker_it_is_not_ready(client: Client) -> None:
     status, checks = readiness(client)
     assert (status, failing(checks)) == (503, ["worker"])

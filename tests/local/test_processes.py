@@ -1,6 +1,7 @@
 """`docker/supervisord.conf` under a real supervisord."""
 
 import json
+import math
 import os
 import socket
 import sys
@@ -39,7 +40,7 @@ def test_every_program_is_known_and_redis_starts_and_stops(tmp_path: Path, name:
     run = python(tmp_path / name, "-c", ONLY_REDIS, SIMSEARCH_DEVICE="cpu")
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout.splitlines()[-1])
-    assert found["states"].keys() == {"redis", "search-0", "gallery", "beat", "web", "flower"}
+    assert found["states"].keys() == {"redis", "search-0", "search-1", "gallery", "beat", "web", "flower"}
     assert found["states"].pop("redis") in {"STARTING", "RUNNING"}
     assert set(found["states"].values()) == {"STOPPED"}
     assert found["redis"] == "0o700"
@@ -64,10 +65,14 @@ def test_there_is_one_search_worker_per_gpu(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("hidden", ["", "-1"])
-def test_without_a_gpu_one_worker_has_a_child_per_core(tmp_path: Path, hidden: str) -> None:
-    known = _variables(tmp_path, CUDA_VISIBLE_DEVICES=hidden)
+@pytest.mark.parametrize(("chosen", "workers"), [({}, 2), ({"SIMSEARCH_SEARCH_WORKERS": "1"}, 1)])
+def test_without_a_gpu_the_workers_share_a_child_per_core(
+    tmp_path: Path, hidden: str, chosen: dict[str, str], workers: int
+) -> None:
+    known = _variables(tmp_path, CUDA_VISIBLE_DEVICES=hidden, **chosen)
     cores = min(len(os.sched_getaffinity(0)), processes.MAX_CHILDREN)
-    assert (known["SIMSEARCH_SEARCH_WORKERS"], known["SIMSEARCH_SEARCH_CHILDREN"]) == ("1", str(cores))
+    each = math.ceil(cores / workers)
+    assert (known["SIMSEARCH_SEARCH_WORKERS"], known["SIMSEARCH_SEARCH_CHILDREN"]) == (str(workers), str(each))
 
 
 def test_a_device_chosen_by_name_is_one_worker_that_sees_all(tmp_path: Path) -> None:
@@ -77,6 +82,13 @@ def test_a_device_chosen_by_name_is_one_worker_that_sees_all(tmp_path: Path) -> 
 
 def test_the_number_of_children_can_be_chosen(tmp_path: Path) -> None:
     assert _variables(tmp_path, SIMSEARCH_SEARCH_CHILDREN="7")["SIMSEARCH_SEARCH_CHILDREN"] == "7"
+
+
+@pytest.mark.parametrize("number", ["two", "0", "-1"])
+@pytest.mark.parametrize("name", ["SIMSEARCH_SEARCH_WORKERS", "SIMSEARCH_SEARCH_CHILDREN"])
+def test_what_is_no_number_of_processes_is_refused(tmp_path: Path, name: str, number: str) -> None:
+    with pytest.raises(preflight.StartError, match=f"{name}={number} is no number of processes"):
+        _variables(tmp_path, **{name: number})
 
 
 def _variables(data_dir: Path, **environ: str) -> dict[str, str]:

@@ -4,14 +4,14 @@ import io
 from collections.abc import Callable
 
 import pytest
-from django.utils import timezone
 from PIL import Image as Pillow
 
 from engine.embedder import Embedder
 from gallery import curation, demonstration, queries, uploads
 from gallery.models import Image, Query
 from gallery.queries import Question
-from tasks.curate import embed_step
+from gallery.spans import Stopwatch
+from tasks.embedding import embed_step
 from tasks.neighbours import Neighbours
 from tasks.worker import Worker
 
@@ -59,6 +59,6 @@ def ask(db: None) -> Ask:
 
     def ask(number: int, **question: object) -> Query:
         upload = uploads.accept(io.BytesIO(picture(number)))
-        return queries.ask(upload, Question(**question), timezone.now())  # type: ignore[arg-type]
+        return queries.ask(upload, Question(**question), Stopwatch())  # type: ignore[arg-type]
 
     return ask

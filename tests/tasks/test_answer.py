@@ -1,9 +1,11 @@
 """claim -> decode -> embed -> search -> finish, in this process with the real network."""
 
 import io
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 from PIL import Image as Pillow
 
@@ -11,6 +13,7 @@ from engine.embedder import Embedder
 from gallery import queries, uploads
 from gallery.models import Image, Query
 from gallery.queries import Question
+from gallery.spans import Stopwatch
 from tasks.answer import answer_waiting
 from tasks.neighbours import Neighbours
 from tasks.worker import Worker
@@ -53,8 +56,37 @@ def test_the_timings_name_every_stage(worker: Worker, gallery: list[Image], ask:
     query = ask(1)
     answer_waiting(worker, 32)
     query.refresh_from_db()
-    assert set(query.timings_ms) == {"accept", "queue", "decode", "embed", "search", "total"}
-    assert query.timings_ms["total"] >= query.timings_ms["decode"] + query.timings_ms["embed"]
+    told = query.timings_ms
+    run = {"claim", "decode", "embed", "search", "finish"}
+    assert set(told) == {"accept", "keep", "queue", "total"} | run
+    assert told["embed"] > 0
+    assert told["total"] == pytest.approx(sum(told[stage] for stage in run | {"accept", "queue"}), abs=1)  # all tenths
+
+
+def test_an_earlier_run_that_broke_is_no_stage(worker: Worker, gallery: list[Image], ask: Ask) -> None:
+    query = ask(1)
+    queries.claim(1)
+    hours = timedelta(hours=1)
+    Query.objects.filter(pk=query.pk).update(created_at=F("created_at") - hours, lease_until=timezone.now() - hours)
+    queries.release_overdue()
+    answer_waiting(worker, 32)
+    query.refresh_from_db()
+    assert query.timings_ms["total"] > 3_600_000
+    assert sum(ms for stage, ms in query.timings_ms.items() if stage != "total") < 600_000
+
+
+def test_the_run_of_a_version_before_is_told(worker: Worker, gallery: list[Image], ask: Ask) -> None:
+    query = ask(1)
+    answer_waiting(worker, 32)
+    Query.objects.update(accept_ms=None, accept_stages_ms=None, stages_ms={"embed": 1.5})
+    query.refresh_from_db()
+    assert query.timings_ms.keys() == {"queue", "embed", "finish", "total"}
+
+
+def test_what_the_answer_says_of_the_network(worker: Worker, gallery: list[Image], ask: Ask) -> None:
+    query = ask(1)
+    answer_waiting(worker, 32)
+    query.refresh_from_db()
     assert query.network == worker.embedder.network
     assert query.images == 16
 
@@ -85,14 +117,14 @@ def test_only_the_wanted_labels(worker: Worker, gallery: list[Image], ask: Ask) 
 
 
 def test_more_like_this_leaves_the_asked_one_out(worker: Worker, gallery: list[Image]) -> None:
-    query = queries.ask_like(gallery[5], Question(), timezone.now())
+    query = queries.ask_like(gallery[5], Question(), Stopwatch())
     answer_waiting(worker, 32)
     assert query.matches.count() == 10
     assert "5" not in shown(query)
 
 
 def test_more_like_a_removed_picture_fails_with_a_reason(worker: Worker, gallery: list[Image]) -> None:
-    query = queries.ask_like(gallery[5], Question(), timezone.now())
+    query = queries.ask_like(gallery[5], Question(), Stopwatch())
     gallery[5].delete()
     answer_waiting(worker, 32)
     query.refresh_from_db()
@@ -107,8 +139,8 @@ def test_a_crop_asks_about_a_part(worker: Worker, gallery: list[Image]) -> None:
     file = io.BytesIO()
     both.save(file, "PNG")
     upload = uploads.accept(io.BytesIO(file.getvalue()))
-    left = queries.ask(upload, Question(crop=(0, 0, 0.5, 1)), timezone.now())
-    right = queries.ask(upload, Question(crop=(0.5, 0, 0.5, 1)), timezone.now())
+    left = queries.ask(upload, Question(crop=(0, 0, 0.5, 1)), Stopwatch())
+    right = queries.ask(upload, Question(crop=(0.5, 0, 0.5, 1)), Stopwatch())
     answer_waiting(worker, 32)
     assert shown(left)[0] == "7"
     assert shown(right)[0] == "9"
@@ -118,7 +150,7 @@ def test_the_eight_orientations_give_the_same_ten(worker: Worker, gallery: list[
     asked = []
     for orientation in range(1, 9):
         file = io.BytesIO(oriented(drawn(6), "PNG", orientation))
-        asked.append(queries.ask(uploads.accept(file), Question(), timezone.now()))
+        asked.append(queries.ask(uploads.accept(file), Question(), Stopwatch()))
     answer_waiting(worker, 32)
     answers = [shown(query) for query in asked]
     assert answers[0][0] == "6"

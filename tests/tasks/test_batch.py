@@ -14,7 +14,7 @@ from tasks.worker import Worker
 from tests.tasks.conftest import Ask
 from tests.tasks.test_answer import BrokenEmbedder
 
-STAGES = {"decode", "embed", "search", "finish"}
+STAGES = {"claim", "decode", "embed", "search", "finish"}
 
 
 def counted() -> dict[tuple[str, str], float]:
@@ -76,7 +76,7 @@ def test_a_broken_batch_says_so(
         answer_waiting(broken, 32)
     told = line(caplog)
     assert (told.levelno, told.__dict__["exception"], told.__dict__["done"]) == (logging.ERROR, "RuntimeError", 0)
-    assert told.__dict__["ms"].keys() == {"decode"}  # it came as far as that
+    assert told.__dict__["ms"].keys() == {"claim", "decode"}  # it came as far as that
     after = counted()
     assert after["simsearch_broken_batches_total", ""] - before["simsearch_broken_batches_total", ""] == 1
 

@@ -6,7 +6,7 @@ from engine.embedder import Embedder
 from gallery import generations, workers
 from gallery.models import Embedding, Image
 from tasks.build import build_generation
-from tasks.curate import embed_step
+from tasks.embedding import embed_all, embed_step
 from tasks.worker import Worker
 from tests.tasks.conftest import add
 
@@ -26,6 +26,17 @@ def test_an_unreadable_picture_is_marked_and_not_tried_again(embedder: Embedder,
     bad.refresh_from_db()
     assert bad.problem
     assert Embedding.objects.get().image == good
+
+
+def test_lanes_side_by_side_look_at_every_picture_once(embedder: Embedder, db: None) -> None:
+    bad, *good = [add(number) for number in range(8)]
+    bad.picture_path.unlink()
+    looked_at: list[int] = []
+    embed_all(embedder, 2, looked_at.append, lanes=3)
+    assert sorted(looked_at) == [2, 2, 2, 2]
+    bad.refresh_from_db()
+    assert bad.problem
+    assert set(Embedding.objects.values_list("image_id", flat=True)) == {image.content_hash for image in good}
 
 
 def test_embeddings_are_unit_float16(embedder: Embedder, gallery: list[Image]) -> None:

@@ -3,16 +3,16 @@
 import io
 
 import pytest
-from django.utils import timezone
 from PIL import Image as Pillow
 
 from engine.embedder import Embedder
 from gallery import curation, queries, results, uploads
 from gallery.models import Image, Query
 from gallery.queries import Question
+from gallery.spans import Stopwatch
 from tasks.answer import answer_waiting
 from tasks.build import build_generation
-from tasks.curate import embed_step
+from tasks.embedding import embed_step
 from tasks.neighbours import Neighbours, Wanted
 from tasks.worker import Worker
 from tests.tasks.conftest import Ask, drawn, picture
@@ -49,18 +49,18 @@ def test_copies_are_one_match_and_the_others_still_make_ten(
     answer_waiting(worker, 32)
     shown = results.shown(query)
     assert len(shown) == 10
-    assert shown[0].match.image.title.startswith("5")
+    assert shown[0].image.title.startswith("5")
     assert len(shown[0].duplicates) == COPIES
-    assert not any(found.match.image.title.startswith("5 copy") for found in shown[1:])
-    assert [found.match.rank for found in shown] == list(range(1, 11))
+    assert not any(found.image.title.startswith("5 copy") for found in shown[1:])
+    assert [found.rank for found in shown] == list(range(1, 11))
 
 
 def test_each_is_a_match_of_its_own_when_asked_for(worker: Worker, copies: list[Image]) -> None:
     upload = uploads.accept(io.BytesIO(picture(5)))
-    query = queries.ask(upload, Question(collapse=False), timezone.now())
+    query = queries.ask(upload, Question(collapse=False), Stopwatch())
     answer_waiting(worker, 32)
     shown = results.shown(query)
-    assert all(found.match.image.title.startswith("5") for found in shown)
+    assert all(found.image.title.startswith("5") for found in shown)
     assert not any(found.duplicates for found in shown)
 
 
@@ -69,7 +69,7 @@ def test_a_hidden_copy_is_not_counted(worker: Worker, copies: list[Image], ask: 
     answer_waiting(worker, 32)
     found = results.shown(query)[0]
     hidden, _ = found.duplicates[0]
-    Image.objects.filter(pk=hidden.pk).update(is_hidden=True)
+    Image.objects.filter(pk=hidden.id).update(is_hidden=True)
     assert hidden not in [image for image, _ in results.shown(query)[0].duplicates]
 
 

@@ -9,7 +9,7 @@ from engine.embedder import Embedder
 from gallery import generations
 from gallery.models import Embedding, Image
 from tasks.build import build_generation
-from tasks.curate import embed_step
+from tasks.embedding import embed_step
 from tasks.neighbours import Neighbours, Wanted
 from tests.tasks.conftest import add, drawn
 

@@ -11,10 +11,12 @@ from engine.embedder import Embedder
 from engine.errors import BadWeights
 from gallery import generations, queries, workers
 from gallery.models import Embedding, Image, Query
+from gallery.spans import Stopwatch
 from tasks import worker as process
 from tasks.answer import answer, answer_waiting
 from tasks.build import build_generation
-from tasks.curate import curate, embed_step
+from tasks.curate import curate
+from tasks.embedding import embed_step
 from tasks.maintain import sweep
 from tasks.worker import Worker
 from tests.tasks.conftest import Ask, add
@@ -90,7 +92,7 @@ def test_back_and_forth(running: Worker, embedder: Embedder, other: Embedder, as
 def test_more_like_this_is_asked_by_the_network_that_serves(running: Worker, other: Embedder, ask: Ask) -> None:
     change_to(other)
     image = Image.objects.get(title="4")
-    query = queries.ask_like(image, queries.Question(), image.created_at)
+    query = queries.ask_like(image, queries.Question(), Stopwatch(image.created_at))
     answer()
     assert "4" not in titles(query)
     assert query.network == other.network

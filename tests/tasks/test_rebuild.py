@@ -7,8 +7,14 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from gallery import doorbell, generations, workers
 from gallery.models import Image, IndexGeneration
+from tasks import worker as process
 from tasks.curate import build, curate, rebuild
+from tasks.maintain import sweep
+from tasks.worker import Worker
+from tests.engine.galleries import write_as_another_version
 from tests.tasks.conftest import add
+
+NOTHING_NEW = "There is too little new to rebuild."
 
 
 def rung() -> list[str]:
@@ -38,7 +44,37 @@ def test_what_is_left_to_embed_comes_first(
 def test_many_rings_make_one_rebuild(gallery: list[Image]) -> None:
     told = [rebuild() for _ in range(3)]
     made = IndexGeneration.objects.get()
-    assert told == [f"{made} with 16 pictures is active", *["There is too little new to rebuild."] * 2]
+    assert told == [f"{made} with 16 pictures is active", *[NOTHING_NEW] * 2]
+
+
+def test_an_index_of_another_version_is_built_anew_by_itself(
+    worker: Worker,
+    gallery: list[Image],
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    monkeypatch.setattr(process, "_current", worker)
+    assert rebuild().endswith("is active")
+    old = generations.active()
+    assert old is not None
+    write_as_another_version(old.directory)
+    with django_capture_on_commit_callbacks(execute=True):
+        sweep()
+    assert "this version reads" in worker.neighbours.problem
+    assert rung() == [doorbell.REBUILD]
+    assert [rebuild(), rebuild()] == [f"generation {old.number + 1} with 16 pictures is active", NOTHING_NEW]
+    sweep()
+    assert (worker.neighbours.problem, worker.neighbours.generation) == ("", old.number + 1)
+
+
+def test_a_damaged_index_waits_for_somebody_to_look(worker: Worker, gallery: list[Image]) -> None:
+    rebuild()
+    active = generations.active()
+    assert active is not None
+    (active.directory / "manifest.json").write_text("{}")
+    worker.neighbours.refresh()
+    assert "is damaged" in worker.neighbours.problem
+    assert rebuild() == NOTHING_NEW
 
 
 def test_who_asks_for_a_build_gets_one(gallery: list[Image]) -> None:

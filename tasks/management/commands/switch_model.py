@@ -5,7 +5,6 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from engine import models
@@ -15,7 +14,7 @@ from gallery import generations, networks
 from gallery.models import Image
 from gallery.progress import Progress
 from tasks import network
-from tasks.curate import embed_all
+from tasks.embedding import embed_all
 from tasks.switching import SwitchError, only_one, prune, switch
 
 NICE = 10  # as the gallery's worker: searches go first
@@ -72,7 +71,7 @@ class Command(BaseCommand):
             return
         if missing := Image.objects.not_embedded(embedder.network).count():
             with Progress(missing, "Embedding", "picture") as progress:
-                embed_all(embedder, settings.SIMSEARCH_BATCH, progress.advance)
+                embed_all(embedder, embedder.batch, progress.advance, lanes=os.cpu_count() or 1)
         generation = switch(embedder, self.stdout.write)
         self.stdout.write(
             f"{embedder.network} serves {networks.embedded()[embedder.network]} pictures ({generation}); "

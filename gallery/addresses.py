@@ -1,0 +1,39 @@
+"""Addresses of rows. An answer has twenty of them, and `reverse` takes 13 µs for each: a tenth of a poll."""
+
+import functools
+import uuid
+from typing import Protocol
+
+from django.urls import reverse
+
+_NOBODY = uuid.UUID(int=0)
+
+
+def address(view: str, pk: uuid.UUID) -> str:
+    """The same as `reverse(view, args=[pk])`."""
+    return _of_nobody(view).replace(str(_NOBODY), str(pk))
+
+
+@functools.cache
+def _of_nobody(view: str) -> str:
+    return reverse(view, args=[_NOBODY])
+
+
+class Identified(Protocol):
+    @property
+    def id(self) -> uuid.UUID: ...
+
+
+class OfPicture:
+    """The addresses of a gallery picture, whether it is a row or what is shown of one."""
+
+    def get_absolute_url(self: Identified) -> str:
+        return address("image", self.id)
+
+    @property
+    def picture_url(self: Identified) -> str:
+        return address("image_picture", self.id)
+
+    @property
+    def thumbnail_url(self: Identified) -> str:
+        return address("image_thumbnail", self.id)

@@ -1,0 +1,24 @@
+"""How workers and beat find their way back to Redis."""
+
+from typing import Any
+
+import kombu
+from celery.app.amqp import AMQP
+
+
+class Connection(kombu.Connection):
+    """Looks for a Redis that went away every second or two.
+
+    kombu by itself lets two more seconds pass after each failure, up to half a minute: after an outage of minutes
+    nobody would be answered for as long as that.
+    """
+
+    def ensure_connection(self, *args: Any, **kwargs: Any) -> kombu.Connection:  # type: ignore[override]
+        """As kombu's, which says what may be passed."""
+        return super().ensure_connection(*args, **{"interval_start": 1, "interval_step": 1, "interval_max": 2} | kwargs)
+
+
+class Amqp(AMQP):
+    """For `Celery(amqp=…)`."""
+
+    Connection = Connection

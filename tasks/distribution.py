@@ -1,0 +1,45 @@
+"""Embedding by all workers of the gallery queue, on whichever hosts they are."""
+
+import time
+from collections.abc import Callable
+
+from celery import current_app
+
+from gallery import doorbell
+from gallery.models import Image
+
+ANSWER_S = 3
+LOOK_EVERY_S = 1
+STILL_S = 120  # a step takes seconds; a worker that just starts loads its network first
+
+
+class Stalled(Exception):
+    """Nobody embeds."""
+
+
+def workers() -> int:
+    """How many Celery workers answer that they take from the gallery queue."""
+    queues = current_app.control.inspect(timeout=ANSWER_S).active_queues() or {}
+    return sum(any(queue["name"] == current_app.conf.task_default_queue for queue in of) for of in queues.values())
+
+
+def embed_elsewhere(network: str, advance: Callable[[int], object]) -> None:
+    """Have every picture embedded that has no embedding by `network`; returns when none is left.
+
+    Each worker goes on by itself while there is something to do, and steps are drawn so that workers side by side
+    seldom take the same picture. Raises Stalled when there is no worker, or none has done anything for two minutes.
+    """
+    count = workers()
+    if not count:
+        raise Stalled("No worker takes from the gallery queue; start one, or embed here: without --distributed.")
+    for _ in range(count):
+        doorbell.ring(doorbell.CURATE)
+    left, moved_at = Image.objects.not_embedded(network).count(), time.monotonic()
+    while left:
+        time.sleep(LOOK_EVERY_S)
+        before, left = left, Image.objects.not_embedded(network).count()
+        advance(before - left)
+        if left < before:
+            moved_at = time.monotonic()
+        elif time.monotonic() - moved_at > STILL_S:
+            raise Stalled(f"{left} pictures are left, and no worker has embedded one for {STILL_S} s; see its log.")

@@ -1,0 +1,111 @@
+"""Gallery pictures without an embedding -> embeddings."""
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from uuid import UUID
+
+import numpy as np
+import torch
+
+from engine import images
+from engine.embedder import Embedder
+from engine.errors import BadImage
+from gallery.models import Embedding, Image
+from tasks.newer import Vectors
+
+logger = logging.getLogger(__name__)
+
+# So many steps of the oldest pictures are shuffled: workers side by side then seldom take the same ones.
+WINDOW = 16
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What came of some pictures: an embedding of each that can be read, in order, and what ails the others."""
+
+    images: Sequence[Image]
+    vectors: Vectors
+    unreadable: dict[Image, BadImage]
+
+
+def embed_step(embedder: Embedder, limit: int) -> int:
+    """Embed up to `limit` pictures that have no embedding by this network; returns how many were looked at.
+
+    A picture that cannot be read is marked with its problem and not tried again.
+    """
+    step = _oldest(embedder.network, limit * WINDOW, set())[:limit]
+    return _keep(embedder.network, _look(embedder, step, nullcontext()))
+
+
+def embed_all(embedder: Embedder, batch: int, advance: Callable[[int], object], lanes: int) -> None:
+    """Embed every picture that has no embedding by this network; those that come meanwhile too.
+
+    Each lane decodes and embeds a batch of its own, so that one of them always calculates: on the CPU that is quicker
+    than one batch at a time in as many torch threads, and a GPU is fed by all of them in turns.
+    """
+    forward = nullcontext() if embedder.device == "cpu" else threading.Lock()
+    network, at_hand, under_way = embedder.network, list[Image](), dict[Future[Looked], Sequence[Image]]()
+    with ThreadPoolExecutor(lanes) as pool:
+        while True:
+            if not at_hand:
+                at_hand = _oldest(network, batch * WINDOW, {image.pk for step in under_way.values() for image in step})
+            step, at_hand = at_hand[:batch], at_hand[batch:]
+            if step:
+                under_way[pool.submit(_look, embedder, step, forward)] = step
+            elif not under_way:
+                return
+            if not step or len(under_way) == 2 * lanes:  # so that no lane waits for its next one
+                for looked in wait(under_way, return_when=FIRST_COMPLETED).done:
+                    del under_way[looked]
+                    advance(_keep(network, looked.result()))
+
+
+def _oldest(network: str, count: int, besides: set[UUID]) -> list[Image]:
+    """Up to `count` of the oldest pictures without an embedding, in no order."""
+    rows = list(Image.objects.not_embedded(network).exclude(pk__in=besides).order_by("created_at")[:count])
+    random.shuffle(rows)
+    return rows
+
+
+def _look(embedder: Embedder, step: Sequence[Image], forward: AbstractContextManager[object]) -> Looked:
+    """Decode and embed; `forward` is entered for the pass. Asks the database nothing: it runs in other threads."""
+    readable: list[Image] = []
+    prepared: list[torch.Tensor] = []
+    unreadable: dict[Image, BadImage] = {}
+    for image in step:
+        try:
+            prepared.append(_decode(embedder, image))
+            readable.append(image)
+        except BadImage as error:
+            unreadable[image] = error
+    with forward:
+        return Looked(readable, embedder.embed_prepared(prepared), unreadable)
+
+
+def _decode(embedder: Embedder, image: Image) -> torch.Tensor:
+    try:
+        data = image.picture_path.read_bytes()
+    except OSError:
+        raise BadImage("gone", "Its file is missing.") from None
+    return embedder.prepare(images.decode(data, at_least_px=embedder.at_least_px))
+
+
+def _keep(network: str, looked: Looked) -> int:
+    """Write it down; returns how many pictures were looked at."""
+    for image, problem in looked.unreadable.items():
+        logger.warning("gallery picture %s cannot be embedded: %s", image.pk, problem)
+        Image.objects.filter(pk=image.pk).update(problem=str(problem)[:200])
+    # Two processes may embed the same picture; the second changes nothing.
+    Embedding.objects.bulk_create(
+        (
+            Embedding(image_id=image.content_hash, network=network, vector=vector.tobytes())
+            for image, vector in zip(looked.images, looked.vectors.astype(np.dtype("<f2")), strict=True)
+        ),
+        ignore_conflicts=True,
+    )
+    return len(looked.images) + len(looked.unreadable)

@@ -1,0 +1,50 @@
+"""From pictures to an active index, in one process that does nothing else: what manage.py build_index does."""
+
+import os
+from collections.abc import Callable
+
+from engine.errors import EngineError
+from gallery import generations
+from gallery.models import Image
+from gallery.progress import Progress
+from tasks.build import build_generation
+from tasks.distribution import Stalled, embed_elsewhere
+from tasks.embedding import embed_all
+from tasks.network import load_served
+
+
+class NotIndexed(Exception):
+    """One sentence on why there is no new index; the active one is unchanged."""
+
+
+def index(tell: Callable[[str], object], method: str | None, *, distributed: bool) -> str:
+    """Embed what has no embedding and build a generation of everything; returns a sentence about it.
+
+    `distributed`: have it embedded by the workers of the gallery queue. Raises NotIndexed.
+    """
+    try:
+        embedder = load_served()
+        if missing := Image.objects.not_embedded(embedder.network).count():
+            with Progress(missing, "Embedding", "picture") as progress:
+                if distributed:
+                    embed_elsewhere(embedder.network, progress.advance)
+                else:
+                    embed_all(embedder, embedder.batch, progress.advance, lanes=os.cpu_count() or 1)
+        generation = build_generation(embedder.network, tell, method)
+    except (EngineError, generations.Busy, generations.BuildFailed, Stalled) as error:
+        raise NotIndexed(str(error)) from error
+    state = "Active" if generation.is_active else "Kept, for another network serves by now"
+    return f"{state}: {generations.described(generation)}."
+
+
+def plan() -> str:
+    """What `index` would do, in a sentence. Raises NotIndexed."""
+    try:
+        embedder = load_served()
+    except EngineError as error:
+        raise NotIndexed(str(error)) from error
+    missing, active = Image.objects.not_embedded(embedder.network).count(), generations.active()
+    return (
+        f"{missing} of {Image.objects.count()} pictures would be embedded by {embedder.network} on "
+        f"{embedder.device}, then a new generation built (active: {generations.described(active)})."
+    )

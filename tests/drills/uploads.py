@@ -1,0 +1,49 @@
+"""Many uploads side by side, and what became of them."""
+
+import threading
+import time
+from collections import Counter
+
+import httpx
+
+from tests.drills.test_way_of_a_query import some
+from tests.stack import Stack
+
+
+class Uploads:
+    """Notes what each upload was told, by status; `ids` are the accepted ones. `ask` may be called by many threads."""
+
+    def __init__(self, stack: Stack, pictures: list[bytes] | None = None) -> None:
+        self.stack = stack
+        self.pictures = pictures or some(16)
+        self.told: Counter[int | str] = Counter()
+        self.ids: list[str] = []
+        self._lock = threading.Lock()
+
+    def ask(self, turn: int) -> None:
+        """One upload; nobody may be there to take it."""
+        try:
+            response = self.stack.ask(self.pictures[turn % len(self.pictures)])
+        except httpx.TransportError as error:
+            self._note(type(error).__name__)
+            return
+        self._note(response.status_code)
+        if response.status_code == 202:
+            with self._lock:
+                self.ids.append(response.json()["id"])
+
+    def _note(self, told: int | str) -> None:
+        with self._lock:
+            self.told[told] += 1
+
+
+def assert_all_are_answered(stack: Stack, ids: list[str], patience_s: float) -> None:
+    """Every query that there is gets done, with one set of matches; those of `ids` are all there."""
+    deadline = time.monotonic() + patience_s
+    while left := stack.rows("SELECT state, count(*) FROM gallery_query WHERE state <> 'done' GROUP BY state"):
+        assert time.monotonic() < deadline, f"{left}\n{stack.output()}"
+        time.sleep(0.2)
+    kept = {str(id_).replace("-", "") for (id_,) in stack.rows("SELECT id FROM gallery_query")}
+    assert {id_.replace("-", "") for id_ in ids} <= kept
+    assert stack.rows("SELECT DISTINCT count(*) FROM gallery_match GROUP BY query_id") == [(10,)]
+    assert stack.rows("SELECT count(DISTINCT query_id) FROM gallery_match") == [(len(kept),)]
