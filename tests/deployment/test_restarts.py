@@ -1,4 +1,7 @@
-"""Twenty uploads a second while everything is stopped, reloaded and started again: each is accepted and answered."""
+"""Twenty uploads a second while everything is stopped, reloaded and started again: each is accepted and answered.
+
+No connection breaks, and nobody hears of an error but "busy, come again": who does is accepted.
+"""
 
 import os
 import signal
@@ -16,6 +19,7 @@ from tests.deployment.server import Server
 from tests.drills.test_way_of_a_query import some
 
 PERIOD_S = 1 / 20
+ACCEPTED_S = 120
 ANSWERED_S = 180
 
 pytestmark = pytest.mark.timeout(900)  # real restarts, on a machine that may be busy
@@ -65,7 +69,7 @@ def uploads(server: Server) -> Iterator[list[Future[httpx.Response]]]:
 
     def send(number: int) -> httpx.Response:
         with closing(server.visitor()) as visitor:
-            return visitor.post("/api/queries", files={"image": ("picture.jpg", pictures[number % len(pictures)])})
+            return accepted(visitor, pictures[number % len(pictures)])
 
     def keep_sending() -> None:
         while not enough.wait(PERIOD_S):
@@ -79,6 +83,17 @@ def uploads(server: Server) -> Iterator[list[Future[httpx.Response]]]:
         finally:
             enough.set()
             sender.join()
+
+
+def accepted(visitor: httpx.Client, picture: bytes) -> httpx.Response:
+    """Come again when told to: two cores that start all programs at once may have more uploads than they can take."""
+    end = time.monotonic() + ACCEPTED_S
+    while True:
+        response = visitor.post("/api/queries", files={"image": ("picture.jpg", picture)})
+        if response.status_code != 503 or time.monotonic() > end:
+            return response
+        assert response.json()["error"]["code"] == "busy"
+        time.sleep(int(response.headers["Retry-After"]))
 
 
 def all_are_answered(server: Server, sent: list[Future[httpx.Response]]) -> None:
