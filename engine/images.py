@@ -1,41 +1,18 @@
 """Untrusted bytes into a clean, upright RGB picture, and such a picture into a new JPEG file.
 
-Only Pillow and its HEIF plugin are imported here, because the web process imports this module.
+Only Pillow is imported here, because the web process imports this module.
 """
 
 import io
 import math
-import warnings
 from dataclasses import dataclass, replace
 from typing import cast
 
-import pillow_heif
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
 from engine import image_headers
 from engine.errors import BadImage
-
-# What is read: Pillow's name for it, and what people call it. JPEG includes MPO, which phones write. AVIF is
-# before HEIF: both readers claim files branded `mif1`, and only AVIF's leaves them to the other.
-ALLOWED = {
-    "JPEG": "JPEG",
-    "PNG": "PNG",
-    "WEBP": "WebP",
-    "GIF": "GIF",
-    "BMP": "BMP",
-    "TIFF": "TIFF",
-    "AVIF": "AVIF",
-    "HEIF": "HEIC",
-}
-
-# Once at import: threads would otherwise race to register the readers. No thumbnails, because `draft` would take
-# the one in a HEIC file for its picture.
-Image.init()
-pillow_heif.register_heif_opener(thumbnails=False)
-
-# Pillow warns of odd metadata in good pictures, and of pictures that `Limits` has yet to judge. The filter is
-# process-wide because `warnings.catch_warnings` is not thread-safe.
-warnings.filterwarnings("ignore", module=r"PIL\.")
+from engine.image_formats import ALLOWED, is_known_start
 
 _BAND_PIXELS = 2**20
 _WHITES = (1.0, 255.0, 65535.0)
@@ -142,17 +119,11 @@ def _open(data: bytes, limits: Limits, at_least_px: int | None) -> Image.Image:
     try:
         picture = Image.open(io.BytesIO(data), formats=tuple(ALLOWED))
     except UnidentifiedImageError as error:
-        raise (_corrupt() if _starts_like_a_picture(data) else _unsupported()) from error
+        raise (_corrupt() if is_known_start(data) else _unsupported()) from error
     most = min(limits.max_pixels, image_headers.most_pixels(picture, data, at_least_px))
     if picture.width * picture.height > most or max(picture.size) > limits.max_side_px:
         raise _too_many_pixels(replace(limits, max_pixels=most))
     return picture
-
-
-def _starts_like_a_picture(data: bytes) -> bool:
-    """Whether a reader knows the first bytes: then an unreadable file is damaged, and not of another kind."""
-    accepts = (Image.OPEN[name][1] for name in ALLOWED)
-    return any(accept is not None and accept(data[:16]) for accept in accepts)
 
 
 def _upright_rgb(picture: Image.Image, at_least_px: int | None) -> Image.Image:

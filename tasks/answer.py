@@ -10,7 +10,7 @@ import torch
 from celery import shared_task
 from django.conf import settings
 
-from engine import images, threads
+from engine import images
 from engine.embedder import Embedder
 from engine.errors import BadImage
 from gallery import doorbell, queries, waiting
@@ -60,7 +60,7 @@ def answer_waiting(worker: Worker, batch: int) -> int:
 def _answer(worker: Worker, claim: Claim, told: Batch) -> None:
     prepared = _prepare(worker, claim, told)
     told.stages.end("decode")
-    with threads.alone() if claim.is_alone else nullcontext():
+    with worker.alone() if claim.is_alone else nullcontext():
         vectors = _embed(worker.embedder, prepared)
     told.stages.end("embed")
     asked = list(prepared)

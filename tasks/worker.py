@@ -16,9 +16,9 @@ from billiard import pool
 from celery.signals import celeryd_after_setup, worker_process_init, worker_process_shutdown
 from django.db import DatabaseError, connections
 
-from engine import threads
 from engine.embedder import Embedder
 from engine.errors import EngineError
+from engine.threads import Alone
 from gallery import counters, doorbell, generations, owners, recall, workers
 from tasks import asked, network
 from tasks.neighbours import Neighbours
@@ -48,6 +48,7 @@ class Worker:
     problem: str = ""
     swept_at: float = 0.0
     decoders: ThreadPoolExecutor = field(init=False)
+    alone: Alone = field(default_factory=Alone)
     _followed: str | None = None
 
     def __post_init__(self) -> None:
@@ -68,7 +69,7 @@ class Worker:
         try:
             if served != self.embedder.network:
                 self.embedder = self.load(served)
-                self.neighbours = Neighbours(served)
+                self.neighbours, self.alone = Neighbours(served), Alone()
                 logger.info("changed to the network %s", served)
         except EngineError as error:
             self.problem = str(error)
@@ -158,8 +159,9 @@ def _load_and_warm_up() -> None:
     worker = current()
     if _answers_queries:
         worker.embedder.warm_up()
-        with threads.alone():
-            worker.embedder.warm_up(1)
+        for _ in worker.alone.choices:
+            with worker.alone():
+                worker.embedder.warm_up(1)
         worker.neighbours.refresh()
         connections.close_all()  # Celery's own start of a child, after ours, would close it less gently
     # What is there now stays. The collector would look through all of torch, for a tenth of a second or two, in the

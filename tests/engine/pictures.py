@@ -11,7 +11,12 @@ from typing import Any
 import pillow_heif
 from PIL import ExifTags, Image, ImageCms, ImageDraw
 
+import engine.image_formats  # noqa: F401 (registers the readers)
+
+# So that Pillow writes HEIC files; they are read as the engine does it.
+READER = Image.OPEN["HEIF"]
 pillow_heif.register_heif_opener()
+Image.register_open("HEIF", *READER)
 
 WHITE, RED, GREEN, BLUE = (255, 255, 255), (255, 0, 0), (0, 255, 0), (0, 0, 255)
 

@@ -238,13 +238,3 @@ def test_compact_finds_photographs_of_the_same_kind(compact: Embedder) -> None:
     kinds = sorted({path.parent.name for path in paths})
     labels = np.array([kinds.index(path.parent.name) for path in paths])
     assert precision_at(embeddings(compact, paths), labels) >= 0.73
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
-def test_the_gpu_agrees_with_the_cpu(compact: Embedder) -> None:
-    pictures = [noise(seed) for seed in range(33)]
-    on_gpu = Embedder.load("compact", "cuda:0")
-    on_gpu.warm_up()
-    assert (on_gpu.device, on_gpu.network) == ("cuda:0", compact.network)
-    assert cosines(on_gpu.embed(pictures), compact.embed(pictures)).min() > 0.999

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from PIL import ImageFile
 
-from engine.images import ALLOWED, decode
+from engine.image_formats import ALLOWED
+from engine.images import decode
 from tests.engine.looks import LOSSLESS, colour_at, difference, every_format
 from tests.engine.pictures import (
     FORMATS,
