@@ -16,7 +16,7 @@ from gallery.spans import Stopwatch
 from gallery.uploads import Readable
 
 # How long a poll should wait, whatever is expected; the first one where nothing is.
-SOONEST_POLL_MS, FIRST_POLL_MS, LAST_POLL_MS = 50, 150, 2000
+SOONEST_POLL_MS, FIRST_POLL_MS, LAST_POLL_MS = 25, 150, 2000
 LATE_S = 10
 
 

@@ -1,9 +1,9 @@
 """From pictures to an active index, in one process that does nothing else: what manage.py build_index does."""
 
-import os
 from collections.abc import Callable
 
 from engine.errors import EngineError
+from engine.threads import feeding
 from gallery import generations
 from gallery.models import Image
 from gallery.progress import Progress
@@ -29,7 +29,7 @@ def index(tell: Callable[[str], object], method: str | None, *, distributed: boo
                 if distributed:
                     embed_elsewhere(embedder.network, progress.advance)
                 else:
-                    embed_all(embedder, embedder.batch, progress.advance, lanes=os.cpu_count() or 1)
+                    embed_all(embedder, embedder.batch, progress.advance, feeding(embedder.device))
         generation = build_generation(embedder.network, tell, method)
     except (EngineError, generations.Busy, generations.BuildFailed, Stalled) as error:
         raise NotIndexed(str(error)) from error

@@ -18,7 +18,7 @@ from django.db import DatabaseError, connections
 
 from engine.embedder import Embedder
 from engine.errors import EngineError
-from engine.threads import Alone
+from engine.threads import Alone, feeding
 from gallery import counters, doorbell, generations, owners, recall, workers
 from tasks import asked, network
 from tasks.neighbours import Neighbours
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 # results are ignored and tasks are acknowledged when they begin.
 LAST_WORDS_S = 1.0
 # Pillow lets go of the interpreter lock while it decodes. On the CPU there is a process per core; a GPU has one
-# process, and takes more than a core can decode.
+# process, and takes more than that can decode.
 DECODE_THREADS = 2
 
 
@@ -52,8 +52,8 @@ class Worker:
     _followed: str | None = None
 
     def __post_init__(self) -> None:
-        threads = DECODE_THREADS if self.embedder.device == "cpu" else os.cpu_count()
-        self.decoders = ThreadPoolExecutor(threads)
+        device = self.embedder.device
+        self.decoders = ThreadPoolExecutor(DECODE_THREADS if device == "cpu" else feeding(device))
 
     def follow(self) -> None:
         """Change to the network that serves if it is another one; for a moment between two batches.

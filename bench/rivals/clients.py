@@ -24,6 +24,7 @@ from bench.stack import ROOT, free_port
 
 START_S = 300
 ANSWER_S = 120
+PROCESSES = min(os.cpu_count() or 1, 8)  # each has the network; on a GPU they all share its memory
 Command = Sequence[str]
 
 
@@ -40,7 +41,7 @@ def process(command: Command, **options: Any) -> Iterator[subprocess.Popen[str]]
 
 
 class Pipeline:
-    """The bare pipeline, a process per core; they rest between orders."""
+    """The bare pipeline, PROCESSES of it; they rest between orders."""
 
     def __init__(self, network: str, weights: str, pictures: Path) -> None:
         self._command = [sys.executable, "-m", "bench.rivals.pipeline", network, weights, str(pictures)]
@@ -48,7 +49,7 @@ class Pipeline:
 
     def __enter__(self) -> Self:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "env": ONE_THREAD}
-        self._running = [self._block.enter_context(process(self._command, **pipes)) for _ in range(os.cpu_count() or 1)]
+        self._running = [self._block.enter_context(process(self._command, **pipes)) for _ in range(PROCESSES)]
         self.precision = _replies(self._running)[0]["precision"]
         return self
 
@@ -132,7 +133,7 @@ def celery(network: str, weights: str, gallery: Path, directory: Path) -> Iterat
         told = {"NETWORK": network, "WEIGHTS": weights, "GALLERY": str(gallery), "SOCKET": path}
         environment = ONE_THREAD | {celery_tasks.PREFIX + name: value for name, value in told.items()}
         command = [sys.executable, "-m", "celery", "-A", "bench.rivals.celery_tasks", "worker", "--loglevel", "ERROR"]
-        flags = ["--concurrency", str(os.cpu_count()), "--without-gossip", "--without-mingle", "--without-heartbeat"]
+        flags = ["--concurrency", str(PROCESSES), "--without-gossip", "--without-mingle", "--without-heartbeat"]
         with process([*command, *flags], env=environment, stdout=subprocess.DEVNULL):
             _wait(lambda: redis.Redis(unix_socket_path=path).get("ready") is not None)
             yield CeleryTasks(path)

@@ -120,7 +120,7 @@ def test_who_comes_during_a_run_waits_for_its_end(client: Client) -> None:
 def test_a_quick_answer_is_looked_for_soon(client: Client) -> None:
     done = finished()
     set_row(done, created_at=ago(1), claimed_at=ago(0.9), finished_at=ago(0.88))
-    assert look_at(client, ask())["poll_after_ms"] == 50
+    assert look_at(client, ask())["poll_after_ms"] == 25
 
 
 def test_answers_of_long_ago_say_nothing_of_now(client: Client) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.threads import AGAIN, TRIES, Alone
+from engine.threads import AGAIN, MOST_DECODING, TRIES, Alone, feeding
 from tests import fresh
 
 SCRIPT = """
@@ -62,3 +62,10 @@ def test_a_pass_that_broke_says_nothing() -> None:
         raise ValueError("broken")
     assert torch.get_num_threads() == before
     assert not any(alone._took_s.values())
+
+
+@pytest.mark.parametrize("cores", [2, 64])
+def test_a_gpu_is_fed_by_no_more_threads_than_decode_side_by_side(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert feeding("cpu") == cores
+    assert feeding("cuda:0") == min(cores, MOST_DECODING)

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from engine import models
 from engine.embedder import Embedder
 from engine.errors import EngineError
+from engine.threads import feeding
 from gallery import generations, networks
 from gallery.models import Image
 from gallery.progress import Progress
@@ -71,7 +72,7 @@ class Command(BaseCommand):
             return
         if missing := Image.objects.not_embedded(embedder.network).count():
             with Progress(missing, "Embedding", "picture") as progress:
-                embed_all(embedder, embedder.batch, progress.advance, lanes=os.cpu_count() or 1)
+                embed_all(embedder, embedder.batch, progress.advance, feeding(embedder.device))
         generation = switch(embedder, self.stdout.write)
         self.stdout.write(
             f"{embedder.network} serves {networks.embedded()[embedder.network]} pictures ({generation}); "
