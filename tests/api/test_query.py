@@ -119,7 +119,7 @@ def test_who_comes_during_a_run_waits_for_its_end(client: Client) -> None:
 
 def test_a_quick_answer_is_looked_for_soon(client: Client) -> None:
     done = finished()
-    set_row(done, created_at=ago(1), claimed_at=ago(0.9), finished_at=ago(0.88))
+    set_row(done, created_at=ago(1), claimed_at=ago(0.9), finished_at=ago(0.895))
     assert look_at(client, ask())["poll_after_ms"] == 25
 
 
