@@ -18,7 +18,7 @@ AGAIN = 40  # every so many pictures another number of threads is tried once mor
 
 
 def feeding(device: str) -> int:
-    """How many threads prepare batches for a network on that device; on the CPU they calculate as well, one per core."""
+    """How many threads prepare batches for a network on that device; on the CPU they also calculate, one per core."""
     cores = os.cpu_count() or 1
     return cores if device == "cpu" else min(MOST_DECODING, cores)
 

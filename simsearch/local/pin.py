@@ -1,4 +1,4 @@
-"""`pin.py N command …`: run the command with only the Nth GPU visible, before anything in it can touch CUDA.
+"""`pin.py N command …`: run the command with one GPU visible, the Nth, before anything in it can touch CUDA.
 
 Standard library only, and run as a script: it replaces itself by the command.
 """
@@ -41,8 +41,8 @@ def _nvidia_smi() -> str:
 
 def main(number: int, command: list[str]) -> None:
     gpus = visible_gpus(os.environ)
-    if number < len(gpus):
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[number]
+    if gpus:  # more workers than GPUs share them
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
     os.execv(command[0], command)  # noqa: S606 (no shell is what we want)
 
 
