@@ -60,8 +60,7 @@ def answer_waiting(worker: Worker, batch: int) -> int:
 def _answer(worker: Worker, claim: Claim, told: Batch) -> None:
     prepared = _prepare(worker, claim, told)
     told.stages.end("decode")
-    with worker.alone() if claim.is_alone else nullcontext():
-        vectors = _embed(worker.embedder, prepared)
+    vectors = _embed(worker, prepared, is_alone=claim.is_alone)
     told.stages.end("embed")
     asked = list(prepared)
     worker.neighbours.refresh()
@@ -147,8 +146,9 @@ def _path(query: Query) -> Path:
     return query.like.picture_path
 
 
-def _embed(embedder: Embedder, prepared: dict[Query, Prepared]) -> Vectors:
+def _embed(worker: Worker, prepared: dict[Query, Prepared], *, is_alone: bool) -> Vectors:
     pictures = [item for item in prepared.values() if isinstance(item, torch.Tensor)]
-    fresh = iter(embedder.embed_prepared(pictures))
+    with worker.alone() if is_alone and pictures else nullcontext():
+        fresh = iter(worker.embedder.embed_prepared(pictures))
     vectors = [next(fresh) if isinstance(item, torch.Tensor) else item for item in prepared.values()]
-    return np.stack(vectors) if vectors else embedder.embed_prepared([])
+    return np.stack(vectors) if vectors else worker.embedder.embed_prepared([])
