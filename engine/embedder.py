@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from engine import models, networks
+from engine import images, models, networks
 from engine.errors import BadDevice
 from engine.models import EMBEDDING_SIZE, Preprocessing
 
@@ -77,6 +77,12 @@ class Embedder:
         embedder = cls(known.name, network, where, _pick_precision(network, where), batch)
         _keep_memory()  # from now on: what was needed to load it is given back
         return embedder
+
+    def read(self, data: bytes, part: images.Crop | None = None) -> Tensor:
+        """Decode an untrusted file and return what the network sees of it, or of a part of it. Raises BadImage."""
+        if part is None:
+            return self.prepare(images.decode(data, at_least_px=self.at_least_px))
+        return self.prepare(images.crop(images.decode(data), part))
 
     def prepare(self, picture: Image.Image) -> Tensor:
         """Return what the network sees of an upright picture: uint8 [3, input_px, input_px]."""

@@ -14,13 +14,13 @@ from ninja.security import HttpBearer
 from pydantic import Field, StringConstraints
 
 from gallery import curation, doorbell, models
+from gallery.models import LONGEST_LABEL, LONGEST_TITLE
 from gallery.results import Picture
 
 PAGE_SIZE = 100
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps none; SQLite would, so both are spared it
 
 Text = Annotated[str, StringConstraints(pattern=NO_NUL)]
-LONGEST_LABEL, LONGEST_TITLE = 100, 200
 
 
 class Error(Schema):

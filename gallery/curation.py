@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 
 from gallery import files
 from gallery.errors import Refusal
-from gallery.models import Image
+from gallery.models import LONGEST_LABEL, LONGEST_TITLE, Image
 from gallery.uploads import Readable, Upload, accept
 
 
@@ -53,7 +53,7 @@ def add(file: Readable, *, label: str = "", title: str = "") -> Image:
     Raises Refusal (an unusable picture, no room) and AlreadyThere.
     """
     upload = accept_new(file)
-    image = Image(label=label[:100], title=title[:200])
+    image = Image(label=label[:LONGEST_LABEL], title=title[:LONGEST_TITLE])
     keep(image, upload)
     return image
 

@@ -7,9 +7,7 @@ from typing import Self
 
 from django.conf import settings
 
-BATCH = (
-    32  # what a run takes at most, unless somebody says so or a larger one was seen: on a GPU it depends on its memory
-)
+BATCH = 32  # what a run takes at most, unless somebody says so or a larger one was seen, as on a GPU
 FIXED_PICTURES = 1  # what a run takes for whatever it has: as long as about one picture more
 BELL_S = 0.01  # until a process that has nothing to do has heard of a query
 LONGER = 1.15  # than lately: most then have their answer

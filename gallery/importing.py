@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gallery import curation
 from gallery.errors import Refusal
-from gallery.models import Image
+from gallery.models import LONGEST_LABEL, LONGEST_TITLE, Image
 from gallery.uploads import Upload, accept
 
 WINDOW = 64  # files under way at once: bounds the memory
@@ -64,7 +64,7 @@ def _take(path: Path, result: Upload | Refusal | OSError | None, label: str, out
 
 def _keep(path: Path, upload: Upload, label: str, outcome: Outcome) -> None:
     try:
-        curation.keep(Image(label=label[:100], title=path.stem[:200]), upload)
+        curation.keep(Image(label=label[:LONGEST_LABEL], title=path.stem[:LONGEST_TITLE]), upload)
     except curation.AlreadyThere:
         outcome.known += 1
     else:

@@ -12,6 +12,8 @@ from django.utils import timezone
 from gallery.addresses import OfPicture, address
 from gallery.spans import in_ms
 
+LONGEST_LABEL, LONGEST_TITLE = 100, 200
+
 
 class ImageQuerySet(models.QuerySet["Image"]):
     def visible(self) -> "ImageQuerySet":
@@ -30,8 +32,8 @@ class Image(OfPicture, models.Model):
     content_hash = models.CharField(
         max_length=64, unique=True, editable=False, help_text="sha256 of the file as it came"
     )
-    title = models.CharField(max_length=200, blank=True)
-    label = models.CharField(max_length=100, blank=True, db_index=True)
+    title = models.CharField(max_length=LONGEST_TITLE, blank=True)
+    label = models.CharField(max_length=LONGEST_LABEL, blank=True, db_index=True)
     width_px = models.PositiveIntegerField(editable=False)
     height_px = models.PositiveIntegerField(editable=False)
     is_hidden = models.BooleanField("hidden", default=False, db_index=True)

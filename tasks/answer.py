@@ -10,9 +10,9 @@ import torch
 from celery import shared_task
 from django.conf import settings
 
-from engine import images
 from engine.embedder import Embedder
 from engine.errors import BadImage
+from engine.images import Crop
 from gallery import doorbell, queries, waiting
 from gallery.answers import Searched
 from gallery.models import Embedding, Query
@@ -125,10 +125,7 @@ def _decode_all(worker: Worker, asked: Sequence[Query]) -> Iterator[Prepared | B
 
 
 def _decode(embedder: Embedder, query: Query) -> torch.Tensor:
-    data = _read(query)
-    if query.crop is None:
-        return embedder.prepare(images.decode(data, at_least_px=embedder.at_least_px))
-    return embedder.prepare(images.crop(images.decode(data), images.Crop(*query.crop)))
+    return embedder.read(_read(query), None if query.crop is None else Crop(*query.crop))
 
 
 def _read(query: Query) -> bytes:

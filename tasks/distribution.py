@@ -7,6 +7,8 @@ from celery import current_app
 
 from gallery import doorbell
 from gallery.models import Image
+from gallery.progress import Progress
+from tasks.embedding import EMBEDDING
 
 ANSWER_S = 3
 LOOK_EVERY_S = 1
@@ -23,18 +25,26 @@ def workers() -> int:
     return sum(any(queue["name"] == current_app.conf.task_default_queue for queue in of) for of in queues.values())
 
 
-def embed_elsewhere(network: str, advance: Callable[[int], object]) -> None:
-    """Have every picture embedded that has no embedding by `network`; returns when none is left.
+def embed_elsewhere(network: str) -> None:
+    """Have every picture embedded that has no embedding by `network`, with a progress bar; returns when none is left.
 
     Each worker goes on by itself while there is something to do, and steps are drawn so that workers side by side
     seldom take the same picture. Raises Stalled when there is no worker, or none has done anything for two minutes.
     """
+    missing = Image.objects.not_embedded(network).count()
+    if not missing:
+        return
     count = workers()
     if not count:
         raise Stalled("No worker takes from the gallery queue; start one, or embed here: without --distributed.")
     for _ in range(count):
         doorbell.ring(doorbell.CURATE)
-    left, moved_at = Image.objects.not_embedded(network).count(), time.monotonic()
+    with Progress(missing, EMBEDDING, "picture") as progress:
+        _watch(network, missing, progress.advance)
+
+
+def _watch(network: str, left: int, advance: Callable[[int], object]) -> None:
+    moved_at = time.monotonic()
     while left:
         time.sleep(LOOK_EVERY_S)
         before, left = left, Image.objects.not_embedded(network).count()

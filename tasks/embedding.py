@@ -12,16 +12,18 @@ from uuid import UUID
 import numpy as np
 import torch
 
-from engine import images
 from engine.embedder import Embedder
 from engine.errors import BadImage
+from engine.threads import feeding
 from gallery.models import Embedding, Image
+from gallery.progress import Progress
 from tasks.newer import Vectors
 
 logger = logging.getLogger(__name__)
 
 # So many steps of the oldest pictures are shuffled: workers side by side then seldom take the same ones.
 WINDOW = 16
+EMBEDDING = "Embedding"  # what the progress bar says
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,15 @@ def embed_step(embedder: Embedder, limit: int) -> int:
     return _keep(embedder.network, _look(embedder, step, nullcontext()))
 
 
+def embed_missing(embedder: Embedder) -> None:
+    """Embed every picture that has no embedding by this network, in this process and with a progress bar."""
+    if missing := Image.objects.not_embedded(embedder.network).count():
+        with Progress(missing, EMBEDDING, "picture") as progress:
+            embed_all(embedder, embedder.batch, progress.advance, feeding(embedder.device))
+
+
 def embed_all(embedder: Embedder, batch: int, advance: Callable[[int], object], lanes: int) -> None:
-    """Embed every picture that has no embedding by this network; those that come meanwhile too.
+    """The same, in steps of `batch` pictures; those that come meanwhile too.
 
     Each lane decodes and embeds a batch of its own, so that one of them always calculates: on the CPU that is quicker
     than one batch at a time in as many torch threads, and a GPU is fed by all of them in turns.
@@ -92,7 +101,7 @@ def _decode(embedder: Embedder, image: Image) -> torch.Tensor:
         data = image.picture_path.read_bytes()
     except OSError:
         raise BadImage("gone", "Its file is missing.") from None
-    return embedder.prepare(images.decode(data, at_least_px=embedder.at_least_px))
+    return embedder.read(data)
 
 
 def _keep(network: str, looked: Looked) -> int:

@@ -3,13 +3,11 @@
 from collections.abc import Callable
 
 from engine.errors import EngineError
-from engine.threads import feeding
 from gallery import generations
 from gallery.models import Image
-from gallery.progress import Progress
 from tasks.build import build_generation
 from tasks.distribution import Stalled, embed_elsewhere
-from tasks.embedding import embed_all
+from tasks.embedding import embed_missing
 from tasks.network import load_served
 
 
@@ -24,12 +22,10 @@ def index(tell: Callable[[str], object], method: str | None, *, distributed: boo
     """
     try:
         embedder = load_served()
-        if missing := Image.objects.not_embedded(embedder.network).count():
-            with Progress(missing, "Embedding", "picture") as progress:
-                if distributed:
-                    embed_elsewhere(embedder.network, progress.advance)
-                else:
-                    embed_all(embedder, embedder.batch, progress.advance, feeding(embedder.device))
+        if distributed:
+            embed_elsewhere(embedder.network)
+        else:
+            embed_missing(embedder)
         generation = build_generation(embedder.network, tell, method)
     except (EngineError, generations.Busy, generations.BuildFailed, Stalled) as error:
         raise NotIndexed(str(error)) from error

@@ -83,7 +83,7 @@ def embeddings(embedder: Embedder, paths: Sequence[Path], batch: int = 64) -> ND
     rows = np.empty((len(paths), EMBEDDING_SIZE), np.float16)
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         for start in range(0, len(paths), batch):
-            prepared = list(threads.map(lambda p: _prepared(embedder, p), paths[start : start + batch]))
+            prepared = list(threads.map(lambda p: embedder.read(p.read_bytes()), paths[start : start + batch]))
             rows[start : start + batch] = embedder.embed_prepared(prepared)
     return rows
 
@@ -94,7 +94,3 @@ def _read_one(path: Path, square: Preprocessing) -> Tensor | str:
     except (BadImage, OSError) as error:
         return f"{path}: {error}"
     return prepare(picture, square)
-
-
-def _prepared(embedder: Embedder, path: Path) -> Tensor:
-    return embedder.prepare(images.decode(path.read_bytes(), at_least_px=embedder.at_least_px))

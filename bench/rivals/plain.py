@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from engine import images
 from engine.embedder import Embedder
 from engine.ranking import Vectors
 
@@ -22,7 +21,7 @@ class Plain:
 
     def decode(self, picture: bytes) -> Tensor:
         """Return what the network sees."""
-        return self.embedder.prepare(images.decode(picture, at_least_px=self.embedder.at_least_px))
+        return self.embedder.read(picture)
 
     def answer(self, prepared: list[Tensor]) -> list[list[int]]:
         """Return the rows of the ten nearest for each."""

@@ -4,8 +4,9 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
 from tests.stack import Stack
 
@@ -39,6 +40,58 @@ class InBackground:
             began = time.monotonic()
             self._step(next(self._turns))
             self._over.wait(max(0.0, began + self._pace_s - time.monotonic()))
+
+
+@dataclass
+class Asked:
+    """One search by the copy of a picture, which has this name: when (seconds since the epoch), and what came."""
+
+    name: str
+    at: float
+    done_at: float
+    answer: dict[str, Any]
+
+
+class Searches(InBackground):
+    """Steady searches by copies of pictures; `asked`: those that were answered, `failures`: what became of others.
+
+    `pictures` may grow meanwhile; `question`: what is asked besides.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        pictures: Mapping[str, bytes],
+        threads: int,
+        pace_s: float,
+        patience_s: float,
+        **question: str,
+    ) -> None:
+        super().__init__(self._search, threads, pace_s)
+        self.stack, self.pictures = stack, dict(pictures)
+        self.asked: list[Asked] = []
+        self.failures: list[str] = []
+        self._patience_s, self._question = patience_s, question
+
+    def choose(self, turn: int) -> str | None:
+        """By which picture to search; None: by none now."""
+        names = list(self.pictures)
+        return names[turn % len(names)] if names else None
+
+    def _search(self, turn: int) -> None:
+        try:
+            if name := self.choose(turn):
+                self.asked.append(self.ask(name))
+        except AssertionError as failure:
+            self.failures.append(str(failure))
+
+    def ask(self, name: str) -> Asked:
+        """Search by this picture; it has to be answered."""
+        at, response = time.time(), self.stack.ask(self.pictures[name], **self._question)
+        assert response.status_code == 202, response.text
+        answer = self.stack.answer(response.json()["id"], self._patience_s)
+        assert answer["state"] == "done", answer
+        return Asked(name, at, time.time(), answer)
 
 
 def wait_until(done: Callable[[], bool], stack: Stack, patience_s: float) -> None:

@@ -5,7 +5,6 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Self
 
 import httpx
@@ -13,13 +12,13 @@ import pytest
 
 from gallery import demonstration
 from gallery.generations import REBUILD_AT_LEAST
-from tests.drills.searching import InBackground, wait_until
+from tests.drills.searching import Asked, Searches, wait_until
 from tests.drills.test_way_of_a_query import drawn
 from tests.stack import Stack
 
 ADDED = 100
 PROMISED_S = 5  # from the embedding of a picture to the last search that does not know it
-PATIENCE_S = 120
+PATIENCE_S, ANSWER_S = 120, 60
 SEARCHERS, PACE_S = 3, 0.3  # ten searches a second
 ADD_PACE_S = 0.2
 NAME, PASSWORD = "curator", "drawn-by-hand"
@@ -72,62 +71,35 @@ class Curator:
         assert "was deleted successfully" in told
 
 
-@dataclass
-class Asked:
-    """One search by a picture's own copy: when (seconds since the epoch), and what came."""
-
-    title: str
-    at: float
-    done_at: float
-    answer: dict[str, Any]
-
-    @property
-    def found(self) -> bool:
-        first = self.answer["matches"][0]
-        return bool(first["image"]["title"] == self.title and first["similarity"] > 0.99)
-
-    @property
-    def shown(self) -> set[str]:
-        """Every picture on the page of results."""
-        matches = self.answer["matches"]
-        return {entry["image"]["id"] for match in matches for entry in [match, *match["duplicates"]]}
+def is_found(asked: Asked) -> bool:
+    first = asked.answer["matches"][0]
+    return bool(first["image"]["title"] == asked.name and first["similarity"] > 0.99)
 
 
-class Searches(InBackground):
-    """Steady searches by copies of pictures, of which there may be more from one to the next."""
+def shown(asked: Asked) -> set[str]:
+    """Every picture on the page of results."""
+    matches = asked.answer["matches"]
+    return {entry["image"]["id"] for match in matches for entry in [match, *match["duplicates"]]}
+
+
+class UntilFound(Searches):
+    """Mostly by one of the oldest that were not found yet, now and then by any other."""
 
     def __init__(self, stack: Stack, pictures: dict[str, bytes]) -> None:
-        super().__init__(self._search, SEARCHERS, PACE_S)
-        self.stack = stack
-        self.pictures = pictures
-        self.asked: list[Asked] = []
-        self.failures: list[str] = []
+        super().__init__(stack, pictures, SEARCHERS, PACE_S, ANSWER_S)
 
-    def _search(self, turn: int) -> None:
-        """Mostly by one of the oldest that were not found yet, now and then by any other."""
+    def choose(self, turn: int) -> str | None:
         found = self.found()
         unknown = [title for title in list(self.pictures) if title not in found][:8]
         titles = unknown if unknown and turn % 4 else list(self.pictures)
-        if titles:
-            self._ask(titles[turn % len(titles)])
-
-    def _ask(self, title: str) -> None:
-        at, response = time.time(), self.stack.ask(self.pictures[title])
-        if response.status_code != 202:
-            self.failures.append(response.text)
-            return
-        answer = self.stack.answer(response.json()["id"])
-        if answer["state"] != "done":
-            self.failures.append(str(answer["error"]))
-            return
-        self.asked.append(Asked(title, at, time.time(), answer))
+        return titles[turn % len(titles)] if titles else None
 
     def found(self) -> dict[str, Asked]:
         """For each picture that was found the first search that found it."""
         first: dict[str, Asked] = {}
         for asked in list(self.asked):
-            if asked.found:
-                first.setdefault(asked.title, asked)
+            if is_found(asked):
+                first.setdefault(asked.name, asked)
         return first
 
 
@@ -164,7 +136,7 @@ def index(stack: Stack) -> dict[str, Any]:
 def test_a_hundred_added_pictures_are_found_and_the_index_follows(own: Stack, curator: Curator) -> None:
     new, before = pictures(ADDED, 1000), index(own)
     there = own.client.get("/api/images").json()["count"]
-    with Searches(own, {}) as searches:
+    with UntilFound(own, {}) as searches:
         for title, picture in new.items():
             curator.add(title, picture)
             searches.pictures[title] = picture
@@ -174,7 +146,7 @@ def test_a_hundred_added_pictures_are_found_and_the_index_follows(own: Stack, cu
     assert searches.failures == []
 
     embedded, found = embedded_at(own), searches.found()
-    missed_s = [asked.at - embedded[asked.title] for asked in searches.asked if not asked.found]
+    missed_s = [asked.at - embedded[asked.name] for asked in searches.asked if not is_found(asked)]
     took_s = sorted(asked.done_at - max(embedded[title], asked.at) for title, asked in found.items())
     since_s = sorted(asked.done_at - embedded[title] for title, asked in found.items())
     after = index(own)
@@ -192,13 +164,13 @@ def test_a_hundred_added_pictures_are_found_and_the_index_follows(own: Stack, cu
 def test_a_picture_that_is_taken_away_is_gone_from_the_next_query_on(own: Stack, curator: Curator, way: str) -> None:
     image = own.client.get("/api/images").json()["images"][0]
     gone, copy = image["id"], own.client.get(image["url"]).content
-    with Searches(own, {image["title"]: copy}) as searches:
-        wait_until(lambda: sum(gone in asked.shown for asked in searches.asked) >= 3, own, PATIENCE_S)
+    with UntilFound(own, {image["title"]: copy}) as searches:
+        wait_until(lambda: sum(gone in shown(asked) for asked in searches.asked) >= 3, own, PATIENCE_S)
         getattr(curator, way)(gone)
         taken_at = time.time()
         wait_until(lambda: sum(asked.at > taken_at for asked in searches.asked) >= 20, own, PATIENCE_S)
     assert searches.failures == []
     later = [asked for asked in searches.asked if asked.at > taken_at]
-    assert [asked.at - taken_at for asked in later if gone in asked.shown] == []
+    assert [asked.at - taken_at for asked in later if gone in shown(asked)] == []
     assert {len(asked.answer["matches"]) for asked in later} == {10}
     assert own.client.post("/api/queries", data={"like": gone}).status_code == 404

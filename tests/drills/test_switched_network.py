@@ -5,9 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -16,7 +14,7 @@ from torchvision.models import get_model  # type: ignore[import-untyped]
 
 from engine import models
 from gallery import demonstration
-from tests.drills.searching import InBackground, wait_until
+from tests.drills.searching import Asked, Searches, wait_until
 from tests.drills.test_way_of_a_query import drawn
 from tests.stack import ROOT, Stack, draw_gallery
 
@@ -25,47 +23,12 @@ SEARCHERS, PACE_S = 2, 0.2
 PATIENCE_S = 240
 
 
-@dataclass
-class Asked:
-    """One search by the copy of a gallery picture."""
-
-    image: str
-    at: float
-    done_at: float
-    answer: dict[str, Any]
-
-    @property
-    def network(self) -> str:
-        return str(self.answer["index"]["model"])
-
-    @property
-    def found(self) -> list[str]:
-        return [match["image"]["id"] for match in self.answer["matches"]]
+def network_of(asked: Asked) -> str:
+    return str(asked.answer["index"]["model"])
 
 
-class Searches(InBackground):
-    """Steady searches by copies of the gallery's pictures."""
-
-    def __init__(self, stack: Stack, copies: dict[str, bytes]) -> None:
-        super().__init__(self._search, SEARCHERS, PACE_S)
-        self.stack = stack
-        self.copies = copies
-        self.asked: list[Asked] = []
-        self.failures: list[str] = []
-
-    def _search(self, turn: int) -> None:
-        images = list(self.copies)
-        try:
-            self.asked.append(self.ask(images[turn % len(images)]))
-        except AssertionError as failure:
-            self.failures.append(str(failure))
-
-    def ask(self, image: str) -> Asked:
-        at, response = time.time(), self.stack.ask(self.copies[image], collapse="0")
-        assert response.status_code == 202, response.text
-        answer = self.stack.answer(response.json()["id"], timeout_s=PATIENCE_S)
-        assert answer["state"] == "done", answer
-        return Asked(image, at, time.time(), answer)
+def found(asked: Asked) -> list[str]:
+    return [match["image"]["id"] for match in asked.answer["matches"]]
 
 
 @pytest.fixture(scope="module")
@@ -126,14 +89,14 @@ def test_a_switch_is_not_noticed(own: Stack, alexnet: Path, tmp_path: Path) -> N
     added.mkdir(parents=True)
     (added / "late.jpg").write_bytes(drawn(next(iter(demonstration.KINDS)), 4711))
 
-    with Searches(own, copies(own)) as searches:
+    with Searches(own, copies(own), SEARCHERS, PACE_S, PATIENCE_S, collapse="0") as searches:
         # Killed in the middle: the embeddings so far stay, and what serves is unchanged.
         killed = start(own, *asked_for)
         wait_until(lambda: len(embeddings(own, new)) >= PER_KIND, own, PATIENCE_S)
         killed.send_signal(signal.SIGKILL)
         killed.communicate()
         half = embeddings(own, new)
-        assert searches.ask(next(iter(searches.copies))).network == bundled
+        assert network_of(searches.ask(next(iter(searches.pictures)))) == bundled
 
         # Again; meanwhile a picture comes.
         began = time.time()
@@ -146,9 +109,9 @@ def test_a_switch_is_not_noticed(own: Stack, alexnet: Path, tmp_path: Path) -> N
         print(f"{len(half)} embeddings before the kill; the second run took {switched - began:.1f} s\n{told}")
         assert half < embeddings(own, new)
         late = next(iter(own.client.get("/api/images", params={"label": "late"}).json()["images"]))
-        searches.copies[late["id"]] = (added / "late.jpg").read_bytes()
+        searches.pictures[late["id"]] = (added / "late.jpg").read_bytes()
         wait_until(lambda: sum(asked.at > switched for asked in searches.asked) >= 20, own, PATIENCE_S)
-        assert searches.ask(late["id"]).found[0] == late["id"]
+        assert found(searches.ask(late["id"]))[0] == late["id"]
 
         # And back: nothing is embedded again.
         there, again = embeddings(own, bundled), time.time()
@@ -156,7 +119,7 @@ def test_a_switch_is_not_noticed(own: Stack, alexnet: Path, tmp_path: Path) -> N
         back = time.time()
         wait_until(lambda: sum(asked.at > back for asked in searches.asked) >= 20, own, PATIENCE_S)
         assert embeddings(own, bundled) == there
-        assert searches.ask(late["id"]).found[0] == late["id"]
+        assert found(searches.ask(late["id"]))[0] == late["id"]
 
     print(
         f"back in {back - again:.1f} s; {len(searches.asked)} searches; the longest took "
@@ -164,9 +127,9 @@ def test_a_switch_is_not_noticed(own: Stack, alexnet: Path, tmp_path: Path) -> N
         f"{longest_wait(searches, switched, again):.1f} s after the change"
     )
     assert searches.failures == []
-    assert {len(asked.found) for asked in searches.asked} == {10}
-    assert [asked.image for asked in searches.asked if asked.found[0] != asked.image] == []
-    assert {asked.network for asked in searches.asked} == {bundled, new}
-    assert {asked.network for asked in searches.asked if asked.done_at < began} == {bundled}
-    assert {asked.network for asked in searches.asked if switched < asked.at < again} == {new}
-    assert {asked.network for asked in searches.asked if asked.at > back} == {bundled}
+    assert {len(found(asked)) for asked in searches.asked} == {10}
+    assert [asked.name for asked in searches.asked if found(asked)[0] != asked.name] == []
+    assert {network_of(asked) for asked in searches.asked} == {bundled, new}
+    assert {network_of(asked) for asked in searches.asked if asked.done_at < began} == {bundled}
+    assert {network_of(asked) for asked in searches.asked if switched < asked.at < again} == {new}
+    assert {network_of(asked) for asked in searches.asked if asked.at > back} == {bundled}

@@ -176,7 +176,7 @@ class BrokenEmbedder:
     """Answers nothing: a network that runs into an error."""
 
     def __init__(self, embedder: Embedder) -> None:
-        self.network, self.at_least_px, self.prepare = embedder.network, embedder.at_least_px, embedder.prepare
+        self.network, self.read = embedder.network, embedder.read
         self.device = embedder.device
 
     def embed_prepared(self, prepared: object) -> None:

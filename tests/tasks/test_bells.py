@@ -31,7 +31,7 @@ class Listening:
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder, self.bells = embedder, -1
-        self.network, self.at_least_px, self.prepare = embedder.network, embedder.at_least_px, embedder.prepare
+        self.network, self.read = embedder.network, embedder.read
         self.device = embedder.device
 
     def embed_prepared(self, prepared: list[object]) -> object:

@@ -10,12 +10,10 @@ from django.core.management.base import BaseCommand, CommandError
 from engine import models
 from engine.embedder import Embedder
 from engine.errors import EngineError
-from engine.threads import feeding
 from gallery import generations, networks
 from gallery.models import Image
-from gallery.progress import Progress
 from tasks import network
-from tasks.embedding import embed_all
+from tasks.embedding import embed_missing
 from tasks.switching import SwitchError, only_one, prune, switch
 
 NICE = 10  # as the gallery's worker: searches go first
@@ -70,9 +68,7 @@ class Command(BaseCommand):
         if before == embedder.network:
             self.stdout.write(f"{before} serves already.")
             return
-        if missing := Image.objects.not_embedded(embedder.network).count():
-            with Progress(missing, "Embedding", "picture") as progress:
-                embed_all(embedder, embedder.batch, progress.advance, feeding(embedder.device))
+        embed_missing(embedder)
         generation = switch(embedder, self.stdout.write)
         self.stdout.write(
             f"{embedder.network} serves {networks.embedded()[embedder.network]} pictures ({generation}); "

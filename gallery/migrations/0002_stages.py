@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
         ('gallery', '0001_initial'),
     ]
 
-    # Processes of the version before may still run: the column keeps its name, and the new one may be left out.
+    # Processes of the version before may still run: the column keeps its name, and the new ones may be left out.
     operations = [
         migrations.AlterField(
             model_name='query',
@@ -26,5 +26,10 @@ class Migration(migrations.Migration):
             model_name='query',
             name='accept_ms',
             field=models.FloatField(help_text='from the first byte to a waiting query', null=True),
+        ),
+        migrations.AddField(
+            model_name='query',
+            name='accept_stages_ms',
+            field=models.JSONField(help_text='the stages of that', null=True),
         ),
     ]
