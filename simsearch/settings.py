@@ -4,7 +4,7 @@ import django_stubs_ext
 from csp.constants import NONE, SELF
 
 from simsearch import __version__, logs
-from simsearch.databases import configured
+from simsearch.databases import configured, requests_at_once
 from simsearch.env import DATA_DIR, broker_url, env
 
 # Lets the generic classes of Django (ModelAdmin[Image]) be written as mypy reads them.
@@ -81,6 +81,7 @@ SIMSEARCH_ACCEL_PREFIX = env.str("SIMSEARCH_ACCEL_PREFIX", default="")
 
 _database = env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'simsearch.sqlite3'}")
 DATABASES = {"default": configured(_database, pool=env.int("SIMSEARCH_DATABASE_POOL", default=0))}
+REQUESTS_AT_ONCE = requests_at_once(DATABASES["default"])
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STATIC_URL = "static/"

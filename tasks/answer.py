@@ -121,7 +121,7 @@ def _decode_all(worker: Worker, asked: Sequence[Query]) -> Iterator[Prepared | B
         except BadImage as error:
             return error
 
-    return worker.decoders.map(decode, asked)
+    return worker.decode(decode, asked)
 
 
 def _decode(embedder: Embedder, query: Query) -> torch.Tensor:

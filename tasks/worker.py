@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,9 +29,6 @@ logger = logging.getLogger(__name__)
 # when it had not yet heard that the task began: a stop in that moment took 30 s. Nobody waits for what it says, because
 # results are ignored and tasks are acknowledged when they begin.
 LAST_WORDS_S = 1.0
-# Pillow lets go of the interpreter lock while it decodes. On the CPU there is a process per core; a GPU has one
-# process, and takes more than that can decode.
-DECODE_THREADS = 2
 
 
 @dataclass
@@ -39,7 +36,7 @@ class Worker:
     """One process's network and gallery; tests make their own.
 
     `load`: from a network's identity to the network. `problem`: why this one does not run the one that serves, or
-    what the environment asks for in vain.
+    what the environment asks for in vain. `decode`: `map`, in several threads where a GPU is fed.
     """
 
     embedder: Embedder
@@ -47,13 +44,14 @@ class Worker:
     load: Callable[[str], Embedder] = network.load
     problem: str = ""
     swept_at: float = 0.0
-    decoders: ThreadPoolExecutor = field(init=False)
+    decode: Callable[..., Iterator[Any]] = field(init=False)
     alone: Alone = field(default_factory=Alone)
     _followed: str | None = None
 
     def __post_init__(self) -> None:
         device = self.embedder.device
-        self.decoders = ThreadPoolExecutor(DECODE_THREADS if device == "cpu" else feeding(device))
+        # Pillow lets go of the interpreter lock while it decodes. On the CPU there is a process per core.
+        self.decode = map if device == "cpu" else ThreadPoolExecutor(feeding(device)).map
 
     def follow(self) -> None:
         """Change to the network that serves if it is another one; for a moment between two batches.
