@@ -24,8 +24,10 @@ from bench.rivals.clients import Pipeline
 from bench.stack import Stack
 from bench.stages import Counts
 
-FULL = Effort(gallery=1000, asked=256, rounds=5, seconds=8, in_flight=(1, 8, 64), waiting=512, crowd=1000)
-QUICK = Effort(gallery=120, asked=64, rounds=2, seconds=3, in_flight=(1, 64), waiting=128, crowd=100)
+FULL = Effort(
+    gallery=1000, asked=256, rounds=5, seconds=8, in_flight=(1, 8, 64), waiting=(64, 512), piles=2, crowd=1000
+)
+QUICK = Effort(gallery=120, asked=64, rounds=2, seconds=3, in_flight=(1, 64), waiting=(64,), piles=3, crowd=100)
 
 
 def main() -> None:
@@ -77,7 +79,8 @@ def measure(measured: Measured, directory: Path, model: str, folder: Path, effor
             per_s, cpu_s = pipeline.batches(effort.seconds)
             measured.pipeline_per_s.append(per_s)
             measured.pipeline_cpu_ms.append(cpu_s * 1e3)
-            measured.worker_per_s.append(waiting.answered_per_s(stack, pictures.asked, effort.waiting))
+            for count in effort.piles * effort.waiting:
+                measured.worker_per_s[count].append(waiting.answered_per_s(stack, pictures.asked, count))
         say(f"{effort.crowd} at once")
         gathered = crowd.gather(stack.port, pictures.asked, effort.crowd, effort.crowd)
         yield Row(f"network {model} on {device.get('device')}, {pictures.kind}: gallery", effort.gallery, "pictures")

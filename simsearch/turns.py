@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-PATIENCE_S = 0.25  # usual requests take a tenth of that, on busy cores
+PATIENCE_S = 0.5  # usual requests take a twentieth of that, on busy cores
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
