@@ -16,7 +16,7 @@ from simsearch.local.preflight import StartError
 from simsearch.local.processes import Supervisor
 from simsearch.local.web_socket import Offer
 
-READY_S = 120.0
+NEWS_S = 60.0
 
 
 class System(ABC):
@@ -76,22 +76,24 @@ class System(ABC):
     # --- Ready, and from then on ----------------------------------------------------------------------------
 
     def _wait_until_ready(self, supervisor: Supervisor) -> None:
+        """Return when uploads are answered, however long that takes; raise StartError when a program does not start.
+
+        Uploads come in meanwhile and are kept. On a machine that is busy with them the workers need minutes to start,
+        and stopping then would help nobody: the next start would find more of them.
+        """
         say("Starting the workers and the site")
-        deadline = time.monotonic() + READY_S
-        answer = ""
-        while time.monotonic() < deadline:
+        news = time.monotonic() + NEWS_S
+        while True:
             self._refuse_failing(supervisor)
+            answer = "programs are being started"
             if supervisor.all_running():  # a worker of an earlier start, stopped just now, may still count as ready
                 is_ready, answer = self._readiness()
                 if is_ready:
                     return
+            if time.monotonic() > news:
+                news = time.monotonic() + NEWS_S
+                say(f"Not ready yet: {answer.strip()[:500]}; logs in {supervisor.logs}")
             pause(self._wish, 0.5)
-        waiting = [name for name, state in supervisor.states().items() if state in ("STARTING", "BACKOFF")]
-        name = (waiting or ["search-0"])[0]
-        raise StartError(
-            f"Not ready after {READY_S:.0f} s ({answer.strip()[:500]}); "
-            f"{supervisor.logs / name}.log ends with:\n{supervisor.tail(f'{name}.log')}"
-        )
 
     def _refuse_failing(self, supervisor: Supervisor) -> None:
         for name in supervisor.failing():

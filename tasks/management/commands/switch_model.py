@@ -16,7 +16,7 @@ from tasks import network
 from tasks.embedding import embed_missing
 from tasks.switching import SwitchError, only_one, prune, switch
 
-NICE = 15  # as the gallery's worker: searches go first
+NICE = 10  # as the gallery's worker: searches go first
 
 
 class Command(BaseCommand):
