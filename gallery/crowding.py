@@ -23,6 +23,10 @@ PASSED_ON = re.compile(r"t=(\d{1,12}\.\d{1,6})")
 LATE_S, STANDING_S = 0.3, 0.6
 # A process that was started finds all who waited for it. It refuses nobody until it has caught up, or for so long.
 GRACE_S = 30.0
+# Nobody is told to come again sooner, or later.
+SOONEST_S, LATEST_S = 5.0, 60.0
+# Of the uploads that a process can take, the other half is for those who come for the first time.
+SHARE_OF_RETURNING = 0.5
 
 
 class Queue:
@@ -37,6 +41,9 @@ class Queue:
         self._grace_until = clock() + GRACE_S
         self._late_since: float | None = None
         self._last = 0.0
+        self._taken = 0  # since it is late, as long as nobody is refused
+        self._upload_s = 0.0  # how long one took then
+        self._next_return = 0.0
         self._lock = threading.Lock()
 
     def begin(self, waited_s: float) -> None:
@@ -53,9 +60,25 @@ class Queue:
             if waited_s <= LATE_S:
                 self._late_since = None
             elif self._late_since is None or was_empty:
-                self._late_since = now
-            stood = self._late_since is not None and now - self._late_since > STANDING_S
-            return stood and now > self._grace_until
+                self._late_since, self._taken = now, 0
+            late_s = 0.0 if self._late_since is None else now - self._late_since
+            if late_s <= STANDING_S or now <= self._grace_until:
+                self._taken += 1
+                return False
+            if self._taken:
+                self._upload_s, self._taken = late_s / self._taken, 0
+            return True
+
+    def appointment_s(self) -> int:
+        """To be asked for every upload that is refused: in how many seconds it may come again.
+
+        One after the other, as slowly as they can be taken beside those who come for the first time.
+        """
+        with self._lock:
+            now = self._clock()
+            at = min(max(self._next_return, now + SOONEST_S), now + LATEST_S)
+            self._next_return = at + self._upload_s / SHARE_OF_RETURNING
+            return round(at - now)
 
 
 class CrowdMiddleware:
@@ -80,8 +103,9 @@ class CrowdMiddleware:
         if waited is None or not self._queue.is_standing(waited):
             return None
         drain(request)
-        message = "Too many pictures are sent at this moment; try again in a few seconds."
-        return refuse(request, Refusal("busy", message, retry_after_s=5))
+        again_s = self._queue.appointment_s()
+        message = f"Too many pictures are sent at this moment; try again in {again_s} seconds."
+        return refuse(request, Refusal("busy", message, retry_after_s=again_s))
 
 
 def waited_s(request: HttpRequest) -> float | None:

@@ -141,7 +141,7 @@ class Supervisor:
         self._call("startProcessGroup", GROUP, False)
 
     def states(self) -> dict[str, str]:
-        """The state of every program in supervisor's words (`RUNNING`, `STARTING`, `BACKOFF` …)."""
+        """The state of every program in supervisor's words: `STARTING`, `BACKOFF` …, `RUNNING` when it has stayed up."""
         return {program["name"]: program["statename"] for program in self._programs()}
 
     def failing(self) -> list[str]:
@@ -152,10 +152,6 @@ class Supervisor:
                 self._ends.setdefault(program["name"], set()).add(program["stop"])
         often = {name for name, ends in self._ends.items() if len(ends) >= FAILED_STARTS}
         return sorted(often | {program["name"] for program in programs if program["statename"] == "FATAL"})
-
-    def all_running(self) -> bool:
-        """Whether each of the group has stayed up long enough to be trusted."""
-        return all(p["statename"] == "RUNNING" for p in self._programs() if p["group"] == GROUP)
 
     def tail(self, file_name: str) -> str:
         """The last lines of a log."""

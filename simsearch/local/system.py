@@ -85,8 +85,9 @@ class System(ABC):
         news = time.monotonic() + NEWS_S
         while True:
             self._refuse_failing(supervisor)
-            answer = "programs are being started"
-            if supervisor.all_running():  # a worker of an earlier start, stopped just now, may still count as ready
+            starting = [name for name, state in supervisor.states().items() if state != "RUNNING"]
+            answer = f"being started: {', '.join(starting)}"
+            if not starting:  # a worker of an earlier start, stopped just now, may still count as ready
                 is_ready, answer = self._readiness()
                 if is_ready:
                     return

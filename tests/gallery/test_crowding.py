@@ -1,12 +1,15 @@
 """Refusing uploads that came with too many others: by the time that they waited, not by their number."""
 
+import heapq
 import time
+from collections import Counter
+from collections.abc import Callable
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client, RequestFactory
 
-from gallery.crowding import GRACE_S, LATE_S, STANDING_S, Queue, waited_s
+from gallery.crowding import GRACE_S, LATE_S, LATEST_S, SOONEST_S, STANDING_S, Queue, waited_s
 from gallery.models import Query
 from tests.api.answers import Response
 from tests.gallery.elements import alert
@@ -88,6 +91,56 @@ def test_a_process_that_never_catches_up_begins_to_refuse(clock: Clock) -> None:
     count = int(GRACE_S / (STANDING_S / 4))
     assert not any(uploads(queue, clock, [LATE_S + 0.1] * (count - 1), STANDING_S / 4))
     assert any(uploads(queue, clock, [LATE_S + 0.1] * 10, STANDING_S / 4))
+
+
+# When they come again
+
+
+def refuse_many(queue: Queue, clock: Clock, count: int) -> list[float]:
+    """Let a queue stand in which a hundred are taken a second, and refuse so many; when each may come again."""
+    uploads(queue, clock, [LATE_S + 0.1] * 63, 0.01)
+    assert queue.is_standing(LATE_S + 0.1)
+    return [clock.now + queue.appointment_s() for _ in range(count)]
+
+
+def test_who_is_refused_comes_again_one_after_the_other(queue: Queue, clock: Clock) -> None:
+    returns = refuse_many(queue, clock, 1000)
+    assert returns == sorted(returns)
+    assert returns[0] == clock.now + SOONEST_S
+    in_one_second = Counter(int(at - clock.now) for at in returns)
+    assert max(in_one_second.values()) == pytest.approx(50, abs=3)  # half of those that can be taken
+
+
+def test_nobody_is_sent_away_for_long_and_it_is_forgotten(queue: Queue, clock: Clock) -> None:
+    assert max(refuse_many(queue, clock, 100_000)) == clock.now + LATEST_S
+    clock.now += LATEST_S
+    assert refuse_many(queue, clock, 1) == [clock.now + SOONEST_S]
+
+
+TAKING_S, REFUSING_S = 0.08, 0.02  # on a slow machine
+
+
+def crowd_is_taken_after_s(count: int, again_s: Callable[[Queue], float]) -> float:
+    """When the last one of so many who come at once, and again when they are told, has been taken."""
+    clock = Clock()
+    queue = Queue(clock)
+    queue.begin(0.0)
+    start = clock.now
+    arrivals = [start] * count
+    while arrivals and clock.now < start + 1000:
+        came = heapq.heappop(arrivals)
+        clock.now = max(clock.now, came)
+        queue.begin(clock.now - came)
+        is_refused = queue.is_standing(clock.now - came)
+        clock.now += REFUSING_S if is_refused else TAKING_S
+        if is_refused:
+            heapq.heappush(arrivals, clock.now + again_s(queue))
+    return clock.now - start
+
+
+def test_a_crowd_that_comes_again_when_told_is_soon_taken() -> None:
+    assert crowd_is_taken_after_s(300, Queue.appointment_s) < 4 * 300 * TAKING_S
+    assert crowd_is_taken_after_s(300, lambda _: SOONEST_S) >= 1000  # all the time goes into telling them
 
 
 # Over HTTP

@@ -37,19 +37,21 @@ class Starting(system.System):
 
 
 class Programs:
-    """Of which one gives up after so many looks, or none."""
+    """Of which one gives up after so many looks, or none, and one is being started for so many."""
 
     logs = Path("logs")
 
-    def __init__(self, gives_up_after: float = float("inf")) -> None:
+    def __init__(self, gives_up_after: float = float("inf"), starts_for: int = 0) -> None:
         self._left = gives_up_after
+        self._starts_for = starts_for
 
     def failing(self) -> list[str]:
         self._left -= 1
         return ["search-0"] if self._left < 0 else []
 
-    def all_running(self) -> bool:
-        return True
+    def states(self) -> dict[str, str]:
+        self._starts_for -= 1
+        return {"web": "RUNNING", "search-0": "STARTING" if self._starts_for >= 0 else "RUNNING"}
 
     def tail(self, file_name: str) -> str:
         return f"the end of {file_name}"
@@ -93,6 +95,12 @@ def test_a_slow_start_says_what_is_missing_and_goes_on(capfd: pytest.CaptureFixt
     assert said.count("Not ready yet: ") == LOOKS
     assert "No search worker was heard of" in said
     assert "logs in logs" in said
+
+
+def test_programs_that_are_being_started_are_named(capfd: pytest.CaptureFixture[str]) -> None:
+    with site(0) as port:
+        starting(port).wait(Programs(starts_for=LOOKS))
+    assert capfd.readouterr().out.count("Not ready yet: being started: search-0; logs in logs") == LOOKS
 
 
 def test_a_program_that_gives_up_ends_it() -> None:
