@@ -10,7 +10,8 @@ import pytest
 
 from tests import fresh
 
-HEAVY = ["torch", "torchvision", "annoy", "numpy", "safetensors"]
+# Django's test framework, 4 MB of a process, was once loaded by a library.
+HEAVY = ["torch", "torchvision", "annoy", "numpy", "safetensors", "django.test"]
 
 ANSWER_TWO_REQUESTS = (
     fresh.SITE
