@@ -141,7 +141,7 @@ class Supervisor:
         self._call("startProcessGroup", GROUP, False)
 
     def states(self) -> dict[str, str]:
-        """The state of every program in supervisor's words: `STARTING`, `BACKOFF` …, `RUNNING` when it has stayed up."""
+        """The state of every program in supervisor's words: `STARTING`, `BACKOFF` …; `RUNNING` once it stays up."""
         return {program["name"]: program["statename"] for program in self._programs()}
 
     def failing(self) -> list[str]:
