@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q, QuerySet, prefetch_related_objects
 from django.utils import timezone
 
 from gallery import counters, doorbell, files, owners, waiting
@@ -111,19 +111,23 @@ def claim(limit: int) -> Claim:
     One that was tried before comes alone: if it kills its worker it takes no other query with it.
     """
     token, now = uuid.uuid4(), timezone.now()
+    claimed = {
+        "state": RUNNING,
+        "claim": token,
+        "claimed_by": owners.me(),
+        "claimed_at": now,
+        "lease_until": now + timedelta(seconds=settings.SIMSEARCH_ANSWER_LIMIT_S + LEASE_MARGIN_S),
+    }
     with transaction.atomic():
-        ids = _next_ids(limit)
-        Query.objects.filter(id__in=ids, state=WAITING).update(
-            state=RUNNING,
-            claim=token,
-            claimed_by=owners.me(),
-            attempts=F("attempts") + 1,
-            claimed_at=now,
-            lease_until=now + timedelta(seconds=settings.SIMSEARCH_ANSWER_LIMIT_S + LEASE_MARGIN_S),
-        )
-    if not ids:
-        return Claim(token, [])
-    mine = list(Query.objects.filter(id__in=ids, claim=token).select_related("like").order_by("created_at"))
+        mine = _next(limit)
+        if mine:
+            ids = [query.pk for query in mine]
+            Query.objects.filter(id__in=ids, state=WAITING).update(attempts=F("attempts") + 1, **claimed)
+    prefetch_related_objects([query for query in mine if not query.has_picture], "like")
+    for query in mine:  # as the rows are now, without asking for them again
+        query.attempts += 1
+        for name, value in claimed.items():
+            setattr(query, name, value)
     return Claim(token, mine, is_alone=len(mine) == 1 and not _others_run(token))
 
 
@@ -131,12 +135,11 @@ def _others_run(token: uuid.UUID) -> bool:
     return Query.objects.filter(state=RUNNING).exclude(claim=token).exists()
 
 
-def _next_ids(limit: int) -> list[uuid.UUID]:
-    oldest = _unlocked(Query.objects.filter(state=WAITING).order_by("created_at"))
-    rows = list(oldest.values_list("id", "attempts")[:limit])
-    if rows and rows[0][1] > 0:
-        return [rows[0][0]]
-    return [id_ for id_, attempts in rows if attempts == 0]
+def _next(limit: int) -> list[Query]:
+    queries = list(_unlocked(Query.objects.filter(state=WAITING).order_by("created_at"))[:limit])
+    if queries and queries[0].attempts > 0:
+        return queries[:1]
+    return [query for query in queries if query.attempts == 0]
 
 
 def _unlocked(rows: "QuerySet[Query]") -> "QuerySet[Query]":
