@@ -80,9 +80,8 @@ class Embedder:
 
     def read(self, data: bytes, part: images.Crop | None = None) -> Tensor:
         """Decode an untrusted file and return what the network sees of it, or of a part of it. Raises BadImage."""
-        if part is None:
-            return self.prepare(images.decode(data, at_least_px=self.at_least_px))
-        return self.prepare(images.crop(images.decode(data), part))
+        whole = images.decode(data, at_least_px=self.at_least_px if part is None else None)
+        return self.prepare(whole if part is None else images.crop(whole, part))
 
     def prepare(self, picture: Image.Image) -> Tensor:
         """Return what the network sees of an upright picture: uint8 [3, input_px, input_px]."""

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 OLDEST_PYTHON = (3, 11)
@@ -83,12 +84,17 @@ def fingerprint() -> str:
 
 def is_current(venv: Path, extras: list[str]) -> bool:
     """Whether `venv` was finished from today's inputs and has at least these extras."""
+    stamp = _stamp(venv)
+    is_alive = (venv / "bin" / "python").exists()
+    return is_alive and stamp["inputs"] == fingerprint() and set(extras) <= set(stamp["extras"])
+
+
+def _stamp(venv: Path) -> dict[str, Any]:
+    """From what `venv` was finished last, and with which extras."""
     try:
-        stamp = json.loads((venv / "simsearch.json").read_text())
+        return dict(json.loads((venv / "simsearch.json").read_text()))
     except (OSError, ValueError):
-        return False
-    alive = (venv / "bin" / "python").exists()
-    return alive and stamp["inputs"] == fingerprint() and set(extras) <= set(stamp["extras"])
+        return {"inputs": "", "extras": []}
 
 
 def _begin(venv: Path) -> None:
@@ -165,7 +171,7 @@ def check_toolchain() -> None:
 
 def _install(venv: Path, extras: list[str]) -> None:
     check_toolchain()
-    kept = _recorded_extras(venv)
+    kept = _stamp(venv)["extras"]  # kept up to date: `make run` does not leave old test tools behind
     _begin(venv)
     _say(f"Making the environment in {_shown(venv)} (once; it takes some minutes)")
     _call("Python could not make a virtual environment", [sys.executable, "-m", "venv", str(venv)])
@@ -189,14 +195,6 @@ def annoy_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     cores = [set(line.split()) for line in lines if line.startswith("flags")]
     has_avx = bool(cores) and all(AVX_FLAGS.keys() <= flags for flags in cores)
     return ",".join([ANNOY_FLAGS, *AVX_FLAGS.values()]) if has_avx else ANNOY_FLAGS
-
-
-def _recorded_extras(venv: Path) -> list[str]:
-    """What is there already stays up to date with the rest: `make run` does not leave old test tools behind."""
-    try:
-        return list(json.loads((venv / "simsearch.json").read_text())["extras"])
-    except (OSError, ValueError):
-        return []
 
 
 def requirements(extras: list[str]) -> list[str]:
@@ -242,14 +240,8 @@ def _pip(venv: Path, arguments: list[str], **variables: str) -> None:
 def _call(failure: str, command: list[str], **variables: str) -> None:
     """Run a step: with its own progress on a terminal, silently elsewhere; its last lines when it fails."""
     output = None if sys.stdout.isatty() else subprocess.PIPE
-    step = subprocess.run(
-        command,
-        env={**os.environ, **variables},
-        stdout=output,
-        stderr=output and subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    errors, environ = output and subprocess.STDOUT, {**os.environ, **variables}
+    step = subprocess.run(command, env=environ, stdout=output, stderr=errors, text=True, check=False)
     if step.returncode:
         print(*(step.stdout or "").splitlines()[-TAIL_LINES:], sep="\n", file=sys.stderr)
         raise SetupError(f"{failure} (exit code {step.returncode}); the lines above say why.")
