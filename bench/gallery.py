@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from bench.report import OUT
-from engine.embedder import Embedder
+from engine.networks.embedder import Embedder
 from engine.ranking import Vectors
 from engine.reduction import unit
 
@@ -30,7 +30,7 @@ class Data:
 def real(photos: Path, count: int) -> Data:
     """Return `count` embeddings of crops of `photos`; they are computed once and kept in bench/out."""
     paths = sorted(photos.rglob("*.jpg"))
-    embedder = Embedder.load("compact", "cpu")
+    embedder = Embedder.load("efficientnet_lite0", "cpu")
     cache = OUT / f"embeddings-{embedder.network}-{len(paths)}.npy"
     if not cache.exists():
         OUT.mkdir(exist_ok=True)

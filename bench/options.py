@@ -17,5 +17,5 @@ def of_all(description: str | None) -> ArgumentParser:
 def with_model(description: str | None) -> ArgumentParser:
     """Return these and `model`."""
     parser = of_all(description)
-    parser.add_argument("--model", choices=("compact", "alexnet"), default="alexnet")
+    parser.add_argument("--model", choices=("efficientnet_lite0", "alexnet"), default="alexnet")
     return parser

@@ -13,7 +13,7 @@ from engine.candidates import Finder, Narrowing, Probes, Scan
 from engine.cells import Cells, open_annoy
 from engine.errors import BadIndex
 from engine.manifest import METRIC, Manifest, refuse
-from engine.models import EMBEDDING_SIZE
+from engine.networks.registry import EMBEDDING_SIZE
 from engine.ranking import Hits, Vectors, rank, scan
 from engine.reduction import Reduction
 

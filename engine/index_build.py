@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from engine import manifest as manifests
 from engine.errors import BadIndex
 from engine.manifest import FILES, Manifest
-from engine.models import EMBEDDING_SIZE
+from engine.networks.registry import EMBEDDING_SIZE
 from engine.ranking import Vectors
 from engine.reduction import Reduction, unit
 from engine.tuning import FEWEST_PICTURES, METHODS, REDUCED, Way, choose, exact_way

@@ -96,7 +96,7 @@ if DEBUG:
 # --- Searching ----------------------------------------------------------------------------------------------
 
 SIMSEARCH_VERSION = __version__
-# These two only until there is an index, which then names its network (manage.py switch_model); "" is compact.
+# These two only until there is an index, which then names its network (manage.py switch_model); "" is the default.
 SIMSEARCH_MODEL = env.str("SIMSEARCH_MODEL", default="")
 SIMSEARCH_WEIGHTS = env.str("SIMSEARCH_WEIGHTS", default="")
 SIMSEARCH_DEVICE = env.str("SIMSEARCH_DEVICE", default="auto")

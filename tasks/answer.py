@@ -1,7 +1,6 @@
 """claim -> decode -> embed -> search -> finish, for all waiting queries that fit into one batch."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from uuid import UUID
 
@@ -10,9 +9,9 @@ import torch
 from celery import shared_task
 from django.conf import settings
 
-from engine.embedder import Embedder
 from engine.errors import BadImage
 from engine.images import Crop
+from engine.networks.embedder import Embedder
 from gallery import doorbell, queries, waiting
 from gallery.answers import Searched
 from gallery.models import Embedding, Query
@@ -60,7 +59,7 @@ def answer_waiting(worker: Worker, batch: int) -> int:
 def _answer(worker: Worker, claim: Claim, told: Batch) -> None:
     prepared = _prepare(worker, claim, told)
     told.stages.end("decode")
-    vectors = _embed(worker, prepared, is_alone=claim.is_alone)
+    vectors = _embed(worker, prepared)
     told.stages.end("embed")
     asked = list(prepared)
     worker.neighbours.refresh()
@@ -143,9 +142,8 @@ def _path(query: Query) -> Path:
     return query.like.picture_path
 
 
-def _embed(worker: Worker, prepared: dict[Query, Prepared], *, is_alone: bool) -> Vectors:
+def _embed(worker: Worker, prepared: dict[Query, Prepared]) -> Vectors:
     pictures = [item for item in prepared.values() if isinstance(item, torch.Tensor)]
-    with worker.alone() if is_alone and pictures else nullcontext():
-        fresh = iter(worker.embedder.embed_prepared(pictures))
+    fresh = iter(worker.embedder.embed_prepared(pictures))
     vectors = [next(fresh) if isinstance(item, torch.Tensor) else item for item in prepared.values()]
     return np.stack(vectors) if vectors else worker.embedder.embed_prepared([])

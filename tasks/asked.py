@@ -7,12 +7,12 @@ from pathlib import Path
 
 from django.conf import settings
 
-from engine import models
 from engine.errors import BadWeights
+from engine.networks import registry
 
 
 def name() -> str:
-    return settings.SIMSEARCH_MODEL or models.DEFAULT
+    return settings.SIMSEARCH_MODEL or registry.DEFAULT
 
 
 def weights() -> Path | None:
@@ -36,6 +36,6 @@ def _is(served: str) -> bool:
     if served.partition("-")[0] != name() or file is None:
         return served.partition("-")[0] == name()
     try:
-        return models.identity(name(), models.checksum(file)) == served
+        return registry.identity(name(), registry.checksum(file)) == served
     except BadWeights:
         return False

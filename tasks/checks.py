@@ -6,8 +6,8 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 (Django's name)
 from django.db import DatabaseError
 
-from engine import models
 from engine.errors import UnknownModel
+from engine.networks import registry
 from gallery import generations
 from tasks import asked
 
@@ -15,7 +15,7 @@ from tasks import asked
 @register()
 def model_is_known(**_: Any) -> list[CheckMessage]:
     try:
-        models.get(asked.name())
+        registry.get(asked.name())
     except UnknownModel as error:
         return [Error(f"SIMSEARCH_MODEL: {error}", id="simsearch.E001")]
     return []

@@ -12,9 +12,8 @@ from uuid import UUID
 import numpy as np
 import torch
 
-from engine.embedder import Embedder
 from engine.errors import BadImage
-from engine.threads import feeding
+from engine.networks.embedder import Embedder
 from gallery.models import Embedding, Image
 from gallery.progress import Progress
 from tasks.newer import Vectors
@@ -48,7 +47,7 @@ def embed_missing(embedder: Embedder) -> None:
     """Embed every picture that has no embedding by this network, in this process and with a progress bar."""
     if missing := Image.objects.not_embedded(embedder.network).count():
         with Progress(missing, EMBEDDING, "picture") as progress:
-            embed_all(embedder, embedder.batch, progress.advance, feeding(embedder.device))
+            embed_all(embedder, embedder.batch, progress.advance, embedder.decoders)
 
 
 def embed_all(embedder: Embedder, batch: int, advance: Callable[[int], object], lanes: int) -> None:

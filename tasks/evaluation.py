@@ -9,7 +9,7 @@ from annoy import AnnoyIndex
 from numpy.typing import NDArray
 
 from engine.index import Hits, Index
-from engine.models import EMBEDDING_SIZE
+from engine.networks.registry import EMBEDDING_SIZE
 from gallery.models import Embedding
 from tasks.newer import Vectors
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.errors import BadIndex, OldIndex
 from engine.index import Hits, Index
-from engine.models import EMBEDDING_SIZE
+from engine.networks.registry import EMBEDDING_SIZE
 from gallery import generations
 from gallery.answers import Found
 from gallery.models import Embedding, IndexGeneration

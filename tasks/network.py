@@ -10,9 +10,9 @@ from pathlib import Path
 
 from django.conf import settings
 
-from engine import models
-from engine.embedder import Embedder
 from engine.errors import BadWeights
+from engine.networks import registry
+from engine.networks.embedder import Embedder
 from gallery import files, generations
 from tasks import asked
 
@@ -32,7 +32,7 @@ def load_served() -> Embedder:
 
 def load(network: str) -> Embedder:
     """The network of this identity. Raises as load_named, and BadWeights when its weights are not here."""
-    name = models.identified(network).name
+    name = registry.identified(network).name
     embedder = load_named(name, _find_weights(network, name))
     if embedder.network != network:
         raise BadWeights(
@@ -69,6 +69,6 @@ def keep_weights(embedder: Embedder) -> None:
 def _find_weights(network: str, name: str) -> Path | None:
     """The first file that holds them; None: perhaps the network's own do."""
     for path in (kept_weights(network), asked.weights()):
-        if path and path.is_file() and models.identity(name, models.checksum(path)) == network:
+        if path and path.is_file() and registry.identity(name, registry.checksum(path)) == network:
             return path
     return None

@@ -6,7 +6,7 @@ import numpy as np
 from django.db import connection
 from numpy.typing import NDArray
 
-from engine.models import EMBEDDING_SIZE
+from engine.networks.registry import EMBEDDING_SIZE
 from engine.ranking import Hits, rank, scan
 from gallery.models import Embedding
 

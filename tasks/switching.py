@@ -10,9 +10,9 @@ from contextlib import contextmanager
 import redis
 from django.conf import settings
 
-from engine.embedder import Embedder
 from engine.errors import BadIndex
 from engine.index import Index
+from engine.networks.embedder import Embedder
 from gallery import doorbell, generations, networks, workers
 from gallery.models import IndexGeneration
 from tasks.build import build_generation

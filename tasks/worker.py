@@ -16,9 +16,8 @@ from billiard import pool
 from celery.signals import celeryd_after_setup, worker_process_init, worker_process_shutdown
 from django.db import DatabaseError, connections
 
-from engine.embedder import Embedder
 from engine.errors import EngineError
-from engine.threads import Alone, feeding
+from engine.networks.embedder import Embedder
 from gallery import counters, doorbell, generations, owners, recall, workers
 from tasks import asked, network
 from tasks.neighbours import Neighbours
@@ -45,13 +44,11 @@ class Worker:
     problem: str = ""
     swept_at: float = 0.0
     decode: Callable[..., Iterator[Any]] = field(init=False)
-    alone: Alone = field(default_factory=Alone)
     _followed: str | None = None
 
     def __post_init__(self) -> None:
-        device = self.embedder.device
         # Pillow lets go of the interpreter lock while it decodes. On the CPU there is a process per core.
-        self.decode = map if device == "cpu" else ThreadPoolExecutor(feeding(device)).map
+        self.decode = map if self.embedder.device == "cpu" else ThreadPoolExecutor(self.embedder.decoders).map
 
     def follow(self) -> None:
         """Change to the network that serves if it is another one; for a moment between two batches.
@@ -67,7 +64,7 @@ class Worker:
         try:
             if served != self.embedder.network:
                 self.embedder = self.load(served)
-                self.neighbours, self.alone = Neighbours(served), Alone()
+                self.neighbours = Neighbours(served)
                 logger.info("changed to the network %s", served)
         except EngineError as error:
             self.problem = str(error)
@@ -157,9 +154,6 @@ def _load_and_warm_up() -> None:
     worker = current()
     if _answers_queries:
         worker.embedder.warm_up()
-        for _ in worker.alone.choices:
-            with worker.alone():
-                worker.embedder.warm_up(1)
         worker.neighbours.refresh()
         connections.close_all()  # Celery's own start of a child, after ours, would close it less gently
     # What is there now stays. The collector would look through all of torch, for a tenth of a second or two, in the

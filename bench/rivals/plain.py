@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from engine.embedder import Embedder
+from engine.networks.embedder import Embedder
 from engine.ranking import Vectors
 
 K = 10

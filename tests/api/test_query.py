@@ -35,7 +35,7 @@ def look_between(client: Client, query: Query, began: datetime) -> tuple[int, in
 
 def test_a_finished_query_shows_its_matches(client: Client) -> None:
     images = [add_image(seed, title=f"picture {seed}", label="noise") for seed in (1, 2)]
-    query = finished(*images, images=7, generation=3, network="compact-1234", stages_ms={"embed": 12.5})
+    query = finished(*images, images=7, generation=3, network="efficientnet_lite0-1234", stages_ms={"embed": 12.5})
     told = look_at(client, query)
     timings = told.pop("timings_ms")
     assert told == {
@@ -44,7 +44,7 @@ def test_a_finished_query_shows_its_matches(client: Client) -> None:
         "error": None,
         "waiting_ahead": 0,
         "poll_after_ms": None,
-        "index": {"generation": 3, "model": "compact-1234", "images": 7},
+        "index": {"generation": 3, "model": "efficientnet_lite0-1234", "images": 7},
         "matches": [
             {
                 "rank": place + 1,

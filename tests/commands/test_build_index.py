@@ -62,7 +62,7 @@ def test_if_stale_builds_an_index_of_another_version_anew() -> None:
 
 def test_a_dry_run_changes_nothing() -> None:
     add(1)
-    assert "1 of 1 pictures would be embedded by compact-" in build_index("--dry-run")
+    assert "1 of 1 pictures would be embedded by efficientnet_lite0-" in build_index("--dry-run")
     assert not Embedding.objects.exists()
     assert not IndexGeneration.objects.exists()
 
@@ -86,7 +86,7 @@ def test_missing_weights_are_one_clear_line(settings: Settings, tmp_path: Path) 
 
 def test_a_build_under_way_is_one_clear_line() -> None:
     add(1)
-    generations.start("compact")
+    generations.start("efficientnet_lite0")
     with pytest.raises(CommandError, match="Another build"):
         build_index()
 

@@ -153,7 +153,7 @@ Image.objects.first().picture_path.write_bytes(b"damaged")
 
 
 def test_workers_that_have_the_old_index_must_be_stopped_first(backup: Path, target: Site) -> None:
-    report = workers.Report("search-0@here", "cpu", "fp32", "compact", "n", 1, "", time.time())
+    report = workers.Report("search-0@here", "cpu", "fp32", "efficientnet_lite0", "n", 1, "", time.time())
     workers.report(report)
     target.run(SOMETHING)
     before = target.rows(), target.files()
@@ -163,7 +163,7 @@ def test_workers_that_have_the_old_index_must_be_stopped_first(backup: Path, tar
 
 def test_workers_of_an_empty_system_may_go_on(backup: Path, target: Site) -> None:
     """One that had nothing to search finds the restored pictures in its next search, without a new start."""
-    workers.report(workers.Report("search-0@here", "cpu", "fp32", "compact", NETWORK, None, "", time.time()))
+    workers.report(workers.Report("search-0@here", "cpu", "fp32", "efficientnet_lite0", NETWORK, None, "", time.time()))
     before, after = target.run(f"""
 from django.core.management import call_command
 from gallery.models import Image

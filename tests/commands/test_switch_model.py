@@ -9,8 +9,8 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from engine import models
-from engine.embedder import Embedder
+from engine.networks import registry
+from engine.networks.embedder import Embedder
 from gallery import generations, networks
 from gallery.models import Embedding, Image, IndexGeneration
 from tasks.embedding import embed_step
@@ -54,7 +54,7 @@ def other(tmp_path: Path) -> Path:
 
 
 def identity(weights: Path) -> str:
-    return models.identity("compact", models.checksum(weights))
+    return registry.identity("efficientnet_lite0", registry.checksum(weights))
 
 
 def state() -> list[object]:
@@ -65,7 +65,7 @@ def state() -> list[object]:
 
 
 def test_the_other_network_serves_every_picture(bundled: str, other: Path) -> None:
-    told = switch("compact", "--weights", str(other))
+    told = switch("efficientnet_lite0", "--weights", str(other))
     active = generations.active()
     assert active
     assert active.network == identity(other) != bundled
@@ -75,7 +75,7 @@ def test_the_other_network_serves_every_picture(bundled: str, other: Path) -> No
 
 
 def test_the_next_process_loads_it_without_the_file(bundled: str, other: Path) -> None:
-    switch("compact", "--weights", str(other))
+    switch("efficientnet_lite0", "--weights", str(other))
     other_network = identity(other)
     other.unlink()
     assert load_served().network == other_network
@@ -83,35 +83,35 @@ def test_the_next_process_loads_it_without_the_file(bundled: str, other: Path) -
 
 def test_going_back_embeds_and_builds_nothing(bundled: str, other: Path) -> None:
     first = generations.active()
-    switch("compact", "--weights", str(other))
+    switch("efficientnet_lite0", "--weights", str(other))
     there = state()
-    told = switch("compact")
+    told = switch("efficientnet_lite0")
     assert generations.active() == first
     assert f"{bundled} serves" in told
     assert [len(part) for part in state()] == [len(part) for part in there]  # type: ignore[arg-type]
 
 
 def test_one_that_is_kept_is_known_by_its_identity(bundled: str, other: Path) -> None:
-    switch("compact", "--weights", str(other))
-    switch("compact")
+    switch("efficientnet_lite0", "--weights", str(other))
+    switch("efficientnet_lite0")
     switch(identity(other))
     assert generations.served() == identity(other)
 
 
 def test_going_back_embeds_what_was_added_since(bundled: str, other: Path) -> None:
-    switch("compact", "--weights", str(other))
+    switch("efficientnet_lite0", "--weights", str(other))
     added = add(50)
     build_index()
-    switch("compact")
+    switch("efficientnet_lite0")
     assert Embedding.objects.filter(image=added, network=bundled).exists()
 
 
 def test_a_damaged_index_is_not_gone_back_to(bundled: str, other: Path) -> None:
     first = generations.active()
     assert first
-    switch("compact", "--weights", str(other))
+    switch("efficientnet_lite0", "--weights", str(other))
     (first.directory / "ids.npy").write_bytes(b"")
-    switch("compact")
+    switch("efficientnet_lite0")
     active = generations.active()
     assert active
     assert (active.network, active.images) == (bundled, 12)
@@ -120,7 +120,7 @@ def test_a_damaged_index_is_not_gone_back_to(bundled: str, other: Path) -> None:
 
 def test_what_serves_already_is_said_and_left(bundled: str) -> None:
     before = state()
-    assert switch("compact") == f"{bundled} serves already.\n"
+    assert switch("efficientnet_lite0") == f"{bundled} serves already.\n"
     assert state() == before
 
 
@@ -128,9 +128,12 @@ def test_what_serves_already_is_said_and_left(bundled: str) -> None:
     ("options", "told"),
     [
         (["resnet50"], "resnet50"),
-        (["compact-000000000000-p1"], "compact-000000000000-p1"),
-        (["compact", "--weights", "/nowhere/mine.safetensors"], "/nowhere/mine.safetensors"),
-        (["vgg16", "--weights", str(models.get("compact").bundled)], "does not hold the weights of vgg16"),
+        (["efficientnet_lite0-000000000000-p1"], "efficientnet_lite0-000000000000-p1"),
+        (["efficientnet_lite0", "--weights", "/nowhere/mine.safetensors"], "/nowhere/mine.safetensors"),
+        (
+            ["vgg16", "--weights", str(registry.packaged_weights(registry.get("efficientnet_lite0")))],
+            "does not hold the weights of vgg16",
+        ),
     ],
 )
 def test_what_cannot_be_loaded_is_one_line_and_changes_nothing(bundled: str, options: list[str], told: str) -> None:
@@ -143,20 +146,20 @@ def test_what_cannot_be_loaded_is_one_line_and_changes_nothing(bundled: str, opt
 
 def test_an_empty_gallery_is_one_clear_line(other: Path) -> None:
     with pytest.raises(CommandError, match="no picture to index"):
-        switch("compact", "--weights", str(other))
+        switch("efficientnet_lite0", "--weights", str(other))
 
 
 def test_a_change_under_way_keeps_others_out(bundled: str, other: Path) -> None:
     with (settings.WEIGHTS_ROOT / LOCK).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(CommandError, match="Another switch_model"):
-            switch("compact", "--weights", str(other))
+            switch("efficientnet_lite0", "--weights", str(other))
         assert f"{bundled} serves." in switch()
     assert generations.served() == bundled
 
 
 def test_without_a_name_it_tells_the_networks(bundled: str, other: Path) -> None:
-    switch("compact", "--weights", str(other))
+    switch("efficientnet_lite0", "--weights", str(other))
     add(50)
     lines = switch().splitlines()
     assert lines[0] == f"{identity(other)} serves."
@@ -174,15 +177,15 @@ def test_the_one_before_the_last_is_deleted(bundled: str, other: Path, tmp_path:
     second = retrained(tmp_path / "second.safetensors", seed=2)
     directory = generations.active()
     assert directory
-    switch("compact", "--weights", str(other))
-    assert f"Deleted: what was kept of {bundled}." in switch("compact", "--weights", str(second))
+    switch("efficientnet_lite0", "--weights", str(other))
+    assert f"Deleted: what was kept of {bundled}." in switch("efficientnet_lite0", "--weights", str(second))
     assert networks.known() == {identity(other), identity(second)}
     assert {path.name for path in settings.WEIGHTS_ROOT.glob("[!.]*")} == {identity(other), identity(second)}
     assert not directory.directory.exists()
 
 
 def test_prune_leaves_only_what_serves(bundled: str, other: Path) -> None:
-    switch("compact", "--weights", str(other))
+    switch("efficientnet_lite0", "--weights", str(other))
     switch("--prune")
     assert networks.known() == {identity(other)}
     assert generations.served() == identity(other)
@@ -198,7 +201,7 @@ def test_before_the_first_index_nothing_is_deleted(embedder: Embedder) -> None:
 
 
 def test_what_a_worker_still_runs_is_not_deleted(bundled: str, other: Path) -> None:
-    switch("compact", "--weights", str(other))
+    switch("efficientnet_lite0", "--weights", str(other))
     report(network=bundled)
     assert f"Kept: {bundled}" in switch("--prune")
     assert networks.embedded()[bundled] == 12
@@ -211,12 +214,12 @@ def test_the_environment_does_not_change_what_serves(bundled: str, other: Path, 
     settings.SIMSEARCH_WEIGHTS = str(other)
     told, warned = build_index("--if-stale")
     assert "up to date" in told
-    assert f"manage.py switch_model compact --weights {other}" in warned
+    assert f"manage.py switch_model efficientnet_lite0 --weights {other}" in warned
     assert generations.served() == bundled
 
 
 def test_the_environment_says_by_what_the_first_index_is_made(other: Path, settings: Settings) -> None:
-    settings.SIMSEARCH_MODEL, settings.SIMSEARCH_WEIGHTS = "compact", str(other)
+    settings.SIMSEARCH_MODEL, settings.SIMSEARCH_WEIGHTS = "efficientnet_lite0", str(other)
     add(1)
     told, warned = build_index()
     assert f"with 1 pictures by {identity(other)}." in told
@@ -225,9 +228,9 @@ def test_the_environment_says_by_what_the_first_index_is_made(other: Path, setti
 
 
 def test_weights_that_are_nowhere_are_one_line_with_a_way_out(bundled: str, other: Path) -> None:
-    switch("compact", "--weights", str(other))
+    switch("efficientnet_lite0", "--weights", str(other))
     kept_weights(identity(other)).unlink()
-    with pytest.raises(CommandError, match=r"bring them to .* manage\.py switch_model compact"):
+    with pytest.raises(CommandError, match=r"bring them to .* manage\.py switch_model efficientnet_lite0"):
         build_index()
-    switch("compact")
+    switch("efficientnet_lite0")
     assert generations.served() == bundled

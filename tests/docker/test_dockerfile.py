@@ -59,9 +59,7 @@ def test_nothing_private_is_sent_to_the_engine(path: str) -> None:
     assert not _is_sent(path)
 
 
-@pytest.mark.parametrize(
-    "path", ["manage.py", "simsearch/wsgi.py", "engine/weights/compact.safetensors", "tasks/apps.py"]
-)
+@pytest.mark.parametrize("path", ["manage.py", "simsearch/wsgi.py", "engine/networks/embedder.py", "tasks/apps.py"])
 def test_what_the_site_and_the_workers_are_made_of_is_sent(path: str) -> None:
     assert _is_sent(path)
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import get_model  # type: ignore[import-untyped]
 
-from engine import models
+from engine.networks import registry
 from gallery import demonstration
 from tests.drills.searching import Asked, Searches, wait_until
 from tests.drills.test_way_of_a_query import drawn
@@ -83,7 +83,7 @@ def longest_wait(searches: Searches, begin: float, end: float) -> float:
 @pytest.mark.timeout(900)
 def test_a_switch_is_not_noticed(own: Stack, alexnet: Path, tmp_path: Path) -> None:
     bundled = own.client.get("/readyz").json()["checks"]["index"]["network"]
-    new = models.identity("alexnet", models.checksum(alexnet))
+    new = registry.identity("alexnet", registry.checksum(alexnet))
     asked_for = ["alexnet", "--weights", str(alexnet)]
     added = tmp_path / "added" / "late"
     added.mkdir(parents=True)
@@ -115,7 +115,7 @@ def test_a_switch_is_not_noticed(own: Stack, alexnet: Path, tmp_path: Path) -> N
 
         # And back: nothing is embedded again.
         there, again = embeddings(own, bundled), time.time()
-        finish(start(own, "compact"))
+        finish(start(own, "efficientnet_lite0"))
         back = time.time()
         wait_until(lambda: sum(asked.at > back for asked in searches.asked) >= 20, own, PATIENCE_S)
         assert embeddings(own, bundled) == there

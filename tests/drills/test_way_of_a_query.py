@@ -49,7 +49,7 @@ def test_the_eight_orientations_of_a_picture_have_the_same_matches(stack: Stack)
 
 def test_readiness_says_which_device_is_used(stack: Stack) -> None:
     checks = stack.client.get("/readyz").json()["checks"]
-    assert checks["worker"]["model"] == ["compact"]
+    assert checks["worker"]["model"] == ["efficientnet_lite0"]
     assert checks["worker"]["device"] in (["cpu"], ["cuda:0"])
     assert checks["index"]["generation"] == 1
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import manifest as manifests
-from engine.models import EMBEDDING_SIZE
+from engine.networks.registry import EMBEDDING_SIZE
 
-NETWORK = "compact-81dc946c96cf-p1"
+NETWORK = "efficientnet_lite0-579344248a93-p1"
 
 
 def make_vectors(count: int, seed: int = 7) -> NDArray[np.float32]:

@@ -1,8 +1,5 @@
 """Pictures in, embeddings out."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,17 +10,13 @@ import torch
 import torchvision  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from engine import embedder, models, networks
-from engine.compact import Blueprint, Compact
-from engine.embedder import Embedder
 from engine.errors import BadDevice, UnknownModel
-from training.pictures import embeddings
-from training.precision import precision_at
+from engine.networks import embedder, loading, registry
+from engine.networks.efficientnet_lite import ARCHITECTURES, EfficientNetLite, Pooling
+from engine.networks.embedder import Embedder
 
-PHOTOS = Path(__file__).parents[2].parent / "shared" / "photos"
 CPU = torch.device("cpu")
 
 
@@ -38,9 +31,9 @@ def cosines(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float3
 
 
 def made_of(module: nn.Module, batch: int = 0) -> Embedder:
-    """Return an embedder of 80 px around a module of the test's own."""
-    network = networks.Network(module, models.get("compact").preprocessing, "0" * 64, Path())
-    return Embedder("mine", network, CPU, "fp32", batch)
+    """Return an embedder of 224 px around a module of the test's own."""
+    network = loading.Network(module, nn.Identity(), "0" * 64, Path())
+    return Embedder(registry.get(registry.DEFAULT), network, CPU, "fp32", batch)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,77 +46,75 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def compact() -> Embedder:
-    return Embedder.load("compact", "cpu")
+def lite0() -> Embedder:
+    return Embedder.load("efficientnet_lite0", "cpu")
 
 
-def test_embeddings_are_4096_float32_numbers_of_unit_length(compact: Embedder) -> None:
-    rows = compact.embed([noise(1), noise(2, 30, 500), noise(3, 80, 80)])
+def test_embeddings_are_4096_float32_numbers_of_unit_length(lite0: Embedder) -> None:
+    rows = lite0.embed([noise(1), noise(2, 30, 500), noise(3, 224, 224)])
     assert rows.shape == (3, 4096)
     assert rows.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
 
 
-def test_no_pictures_give_no_rows(compact: Embedder) -> None:
-    rows = compact.embed([])
+def test_no_pictures_give_no_rows(lite0: Embedder) -> None:
+    rows = lite0.embed([])
     assert rows.shape == (0, 4096)
     assert rows.dtype == np.float32
 
 
-def test_a_picture_has_the_same_embedding_alone_and_in_a_batch_in_its_place(compact: Embedder) -> None:
-    pictures = [noise(seed) for seed in range(33)]
-    together = compact.embed(pictures)
-    alone = np.concatenate([compact.embed([picture]) for picture in pictures])
+def test_a_picture_has_the_same_embedding_alone_and_in_a_batch_in_its_place(lite0: Embedder) -> None:
+    pictures = [noise(seed) for seed in range(9)]
+    together = lite0.embed(pictures)
+    alone = np.concatenate([lite0.embed([picture]) for picture in pictures])
     assert cosines(together, alone).min() > 0.999
-    assert ((together @ alone.T).argmax(1) == np.arange(33)).all()
+    assert ((together @ alone.T).argmax(1) == np.arange(9)).all()
 
 
-def test_prepared_in_threads_or_not_it_is_the_same(compact: Embedder) -> None:
-    pictures = [noise(seed, 300, 200) for seed in range(24)]
+def test_prepared_in_threads_or_not_it_is_the_same(lite0: Embedder) -> None:
+    pictures = [noise(seed, 300, 200) for seed in range(9)]
     with ThreadPoolExecutor(8) as threads:
-        prepared = list(threads.map(compact.prepare, pictures))
-    assert all(pixels.shape == (3, 80, 80) and pixels.dtype == torch.uint8 for pixels in prepared)
-    np.testing.assert_array_equal(compact.embed_prepared(prepared), compact.embed(pictures))
+        prepared = list(threads.map(lite0.prepare, pictures))
+    assert all(pixels.shape == (3, 224, 224) and pixels.dtype == torch.uint8 for pixels in prepared)
+    np.testing.assert_array_equal(lite0.embed_prepared(prepared), lite0.embed(pictures))
 
 
-def test_pixels_of_any_layout_in_memory_are_taken(compact: Embedder) -> None:
-    pixels = compact.prepare(noise(1))
-    np.testing.assert_array_equal(compact.embed_prepared([pixels.contiguous()]), compact.embed_prepared([pixels]))
+def test_pixels_of_any_layout_in_memory_are_taken(lite0: Embedder) -> None:
+    pixels = lite0.prepare(noise(1))
+    np.testing.assert_array_equal(lite0.embed_prepared([pixels.contiguous()]), lite0.embed_prepared([pixels]))
 
 
 @pytest.mark.parametrize(("mode", "size"), [("RGB", (1, 1)), ("RGB", (3000, 1)), ("P", (50, 40)), ("L", (9, 9))])
-def test_odd_pictures_have_an_embedding_too(compact: Embedder, mode: str, size: tuple[int, int]) -> None:
-    assert np.isfinite(compact.embed([Image.new(mode, size)])).all()
+def test_odd_pictures_have_an_embedding_too(lite0: Embedder, mode: str, size: tuple[int, int]) -> None:
+    assert np.isfinite(lite0.embed([Image.new(mode, size)])).all()
 
 
-def test_the_centre_square_is_what_counts(compact: Embedder) -> None:
-    wide = Image.new("RGB", (400, 100), "red")
-    wide.paste(noise(1, 100, 100), (150, 0))
+def test_the_centre_square_is_what_counts(lite0: Embedder) -> None:
+    wide = Image.new("RGB", (900, 224), "red")
+    wide.paste(noise(1, 224, 224), (338, 0))
     # The filter looks two pixels beyond the cut where there are some.
     inside = slice(3, -3)
-    cut, alone = compact.prepare(wide), compact.prepare(noise(1, 100, 100))
+    cut, alone = lite0.prepare(wide), lite0.prepare(noise(1, 224, 224))
     assert torch.equal(cut[:, :, inside], alone[:, :, inside])
 
 
-def test_the_numbers_are_those_of_the_plain_network() -> None:
-    model = models.get("compact")
-    assert model.bundled is not None
-    network = Compact(Blueprint()).eval()
-    network.load_state_dict({name: value.float() for name, value in load_file(model.bundled).items()})
-    mean, std = (torch.tensor(triple).view(3, 1, 1) for triple in (models.IMAGENET_MEAN, models.IMAGENET_STD))
-    pictures = [noise(seed, 80, 80) for seed in range(4)]
+def test_the_numbers_are_those_of_the_published_network() -> None:
+    model = registry.get("efficientnet_lite0")
+    network = EfficientNetLite(ARCHITECTURES[model.name]).eval()
+    network.load_state_dict(torch.load(registry.packaged_weights(model), weights_only=True))
+    pictures = [noise(seed, 224, 224) for seed in range(4)]
     pixels = [torch.from_numpy(np.array(picture)).permute(2, 0, 1) for picture in pictures]
     with torch.inference_mode():
-        plain = network(torch.stack([(p / 255 - mean) / std for p in pixels]))
-    reference = nn.functional.normalize(plain).numpy()
-    for precision in ("fp32", "bf16"):
-        ours = Embedder("compact", networks.load(model), CPU, precision).embed(pictures)
-        assert cosines(ours, reference).min() > 0.999
+        features = network(torch.stack([(p.float() - 127) / 128 for p in pixels]))
+        reference = nn.functional.normalize(Pooling(ARCHITECTURES[model.name].strips)(features)).numpy()
+    for precision, least in (("fp32", 0.99999), ("bf16", 0.995)):
+        ours = Embedder(model, loading.load(model), CPU, precision).embed(pictures)
+        assert cosines(ours, reference).min() > least
 
 
 def test_preparing_for_torchvision_networks_is_their_reference_transform() -> None:
     reference = torchvision.models.get_model_weights("vgg16").DEFAULT.transforms()
-    preprocessing = models.get("vgg16").preprocessing
+    preprocessing = registry.get("vgg16").preprocessing
     mean, std = (torch.tensor(triple).view(3, 1, 1) for triple in (preprocessing.mean, preprocessing.std))
     for picture in (noise(1, 640, 480), noise(2, 300, 700), noise(3, 100, 130)):
         ours = embedder.prepare(picture, preprocessing)
@@ -173,32 +164,27 @@ def test_warming_up_runs_one_picture_and_a_whole_batch() -> None:
     assert narrow.seen == [1, 8]
 
 
-def test_the_processor_takes_32_at_once_and_a_gpu_what_fits_its_memory(compact: Embedder) -> None:
-    assert compact.batch == 32
-    assert Embedder.load("compact", "cpu", batch=5).batch == 5
+def test_the_processor_takes_32_at_once_and_a_gpu_what_fits_its_memory(lite0: Embedder) -> None:
+    assert lite0.batch == 32
+    assert Embedder.load("efficientnet_lite0", "cpu", batch=5).batch == 5
     memory_gib = {0.5: 8, 4: 32, 8: 64, 11: 64, 24: 128, 80: 256, 141: 256}
     assert {gib: embedder.gpu_batch(int(gib * 2**30)) for gib in memory_gib} == memory_gib
 
 
-def test_a_busy_machine_chooses_the_same_precision_every_time() -> None:
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
-    try:
-        assert len({Embedder.load("compact", "cpu", threads=1).precision for _ in range(5)}) == 1
-    finally:
-        for process in busy:
-            process.kill()
-            process.wait()
+def test_a_processor_with_bfloat16_calculates_in_it() -> None:
+    expected = "bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
+    assert Embedder.load("efficientnet_lite0", "cpu").precision == expected
 
 
-def test_the_identity_names_network_weights_and_preprocessing(compact: Embedder) -> None:
-    assert compact.network == "compact-81dc946c96cf-p1"
-    assert (compact.name, compact.device, compact.at_least_px) == ("compact", "cpu", 160)
-    assert compact.precision in {"fp32", "bf16"}
+def test_the_identity_names_network_weights_and_preprocessing(lite0: Embedder) -> None:
+    assert lite0.network == "efficientnet_lite0-579344248a93-p1"
+    assert (lite0.name, lite0.device, lite0.at_least_px) == ("efficientnet_lite0", "cpu", 448)
+    assert lite0.precision in {"fp32", "bf16"}
 
 
 def test_loading_sets_the_threads() -> None:
     torch.set_num_threads(2)
-    Embedder.load("compact", "cpu", threads=1)
+    Embedder.load("efficientnet_lite0", "cpu", threads=1)
     assert torch.get_num_threads() == 1
 
 
@@ -209,7 +195,7 @@ def test_auto_takes_the_first_gpu_or_the_cpu() -> None:
 @pytest.mark.parametrize("name", ["cuda:99", "cuda", "cuda:-1", "cuda:1x", "gpu", "mps", "", "CPU"])
 def test_a_device_that_is_not_there_is_told(name: str) -> None:
     with pytest.raises(BadDevice, match=r"^[^\n]+choose auto[^\n]+\.$"):
-        Embedder.load("compact", name)
+        Embedder.load("efficientnet_lite0", name)
 
 
 def test_an_unknown_name_is_told_first() -> None:
@@ -232,9 +218,11 @@ def test_alexnet_answers_with_weights_from_a_file(tmp_path: Path) -> None:
     assert cosines(ours.embed([noise(1, 256, 256)]), reference)[0] > 0.999
 
 
-@pytest.mark.skipif(not PHOTOS.is_dir(), reason="the labelled photographs are not on this machine")
-def test_compact_finds_photographs_of_the_same_kind(compact: Embedder) -> None:
-    paths = sorted(PHOTOS.glob("*/*.jpg"))
-    kinds = sorted({path.parent.name for path in paths})
-    labels = np.array([kinds.index(path.parent.name) for path in paths])
-    assert precision_at(embeddings(compact, paths), labels) >= 0.73
+def test_photographs_of_the_same_kind_are_found(lite0: Embedder, shared_photos: Path) -> None:
+    paths = sorted(path for folder in shared_photos.iterdir() for path in sorted(folder.iterdir())[:12])
+    labels = np.array([path.parent.name for path in paths])
+    rows = lite0.embed_prepared([lite0.read(path.read_bytes()) for path in paths])
+    similarities = rows @ rows.T
+    np.fill_diagonal(similarities, -1)
+    nearest = np.argsort(-similarities, axis=1)[:, :10]
+    assert (labels[nearest] == labels[:, None]).mean() > 0.88  # 0.92 when this was written; of 11 others at most

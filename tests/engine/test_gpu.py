@@ -8,8 +8,8 @@ import pytest
 import torch
 import torchvision  # type: ignore[import-untyped]
 
-from engine import embedder, models, networks
-from engine.embedder import Embedder
+from engine.networks import embedder, loading, registry
+from engine.networks.embedder import Embedder
 from tests.engine.test_embedder import cosines, noise
 
 pytestmark = [
@@ -30,22 +30,22 @@ def _all_memory() -> Iterator[None]:
 def untrained(name: str) -> Embedder:
     """One of torchvision's networks with random weights, on the GPU."""
     torch.manual_seed(0)
-    module = networks.cut(torchvision.models.get_model(name, weights=None)).eval().requires_grad_(False)
-    return Embedder(name, networks.Network(module, models.get(name).preprocessing, "0" * 64, Path()), GPU, "bf16")
+    module = loading.cut(torchvision.models.get_model(name, weights=None)).eval().requires_grad_(False)
+    return Embedder(registry.get(name), loading.Network(module, torch.nn.Identity(), "0" * 64, Path()), GPU, "bf16")
 
 
 def test_the_gpu_is_chosen_by_itself_and_agrees_with_the_processor() -> None:
     pictures = [noise(seed) for seed in range(33)]
-    on_cpu, on_gpu = Embedder.load("compact", "cpu"), Embedder.load("compact", "auto")
+    on_cpu, on_gpu = Embedder.load("efficientnet_lite0", "cpu"), Embedder.load("efficientnet_lite0", "auto")
     on_gpu.warm_up()
     assert (on_gpu.device, on_gpu.network) == ("cuda:0", on_cpu.network)
     assert on_gpu.precision == ("bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16")
     assert cosines(on_gpu.embed(pictures), on_cpu.embed(pictures)).min() > 0.999
 
 
-@pytest.mark.parametrize("name", ["compact", "alexnet", "vgg11", "vgg16", "vgg19_bn"])
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "alexnet", "vgg11", "vgg16", "vgg19_bn"])
 def test_a_batch_needs_the_memory_that_was_reckoned_with(name: str) -> None:
-    on_gpu = Embedder.load("compact", "cuda:0") if name == "compact" else untrained(name)
+    on_gpu = Embedder.load("efficientnet_lite0", "cuda:0") if name == "efficientnet_lite0" else untrained(name)
     on_gpu.warm_up()
     assert on_gpu.batch == embedder.gpu_batch(torch.cuda.mem_get_info(GPU)[1])
     assert torch.cuda.max_memory_reserved() < on_gpu.batch * embedder.MEMORY_EACH_BYTES

@@ -44,7 +44,7 @@ def answer(*images: Image) -> list[Found]:
 
 def finish(token: uuid.UUID, answers: Answers, **fields: Any) -> int:
     """The end of a run: how many queries it still owned."""
-    known: dict[str, Any] = {"images": 0, "network": "compact", "generation": None, "stages_ms": {}}
+    known: dict[str, Any] = {"images": 0, "network": "efficientnet_lite0", "generation": None, "stages_ms": {}}
     return queries.finish(token, answers, Searched(**(known | fields)))
 
 

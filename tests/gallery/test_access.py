@@ -46,7 +46,7 @@ def things(db: None) -> dict[str, Any]:
     """What belongs to somebody: a finished query, a hidden picture, an account, an index generation."""
     hidden, shown = add_image(1, is_hidden=True, title=SECRET), add_image(2)
     query = finished(hidden, shown)
-    generation = generations.start("compact")
+    generation = generations.start("efficientnet_lite0")
     return {"hidden": hidden, "shown": shown, "query": query, "generation": generation}
 
 

@@ -79,7 +79,7 @@ def test_the_list_shows_each_picture(curator: Client) -> None:
 def test_the_list_shows_whether_there_is_an_embedding(curator: Client, embedded: bool) -> None:
     image = add_image()
     if embedded:
-        Embedding.objects.create(image=image, network="compact", vector=b"")
+        Embedding.objects.create(image=image, network="efficientnet_lite0", vector=b"")
     html = curator.get(reverse(IMAGES)).content.decode()
     cell = html.split('class="field-has_embedding">')[1].split("</td>")[0]
     assert f'alt="{embedded}"' in cell
@@ -201,7 +201,7 @@ def test_a_deleted_picture_is_gone_with_its_files(
 def test_a_rebuild_can_be_asked_for(
     curator: Client, page: str, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
-    row = add_image() if page == IMAGES else generations.start("compact")
+    row = add_image() if page == IMAGES else generations.start("efficientnet_lite0")
     with django_capture_on_commit_callbacks(execute=True):
         html = act(curator, page, "rebuild_index", [row]).content.decode()
     assert "A rebuild is under way" in html
@@ -210,7 +210,7 @@ def test_a_rebuild_can_be_asked_for(
 
 
 def read_only_row(model: str) -> Any:
-    return finished(add_image()) if model == "query" else generations.start("compact")
+    return finished(add_image()) if model == "query" else generations.start("efficientnet_lite0")
 
 
 @pytest.mark.parametrize("model", ["query", "indexgeneration"])
@@ -233,16 +233,16 @@ def test_rows_of_the_system_are_not_written_by_hand(curator: Client, model: str)
 
 
 def test_a_generation_is_not_deleted_by_hand(curator: Client) -> None:
-    generation = generations.start("compact")
+    generation = generations.start("efficientnet_lite0")
     assert curator.post(one("delete", generation), {"post": "yes"}).status_code == 403
     assert IndexGeneration.objects.get() == generation
 
 
 def test_a_change_of_the_network_can_be_watched(curator: Client) -> None:
     done, _waiting = add_image(1), add_image(2)
-    generations.activate(generations.start("compact"), images=2, last_embedding=2, manifest={})
-    for image, network in [(done, "compact"), (done, "alexnet")]:
+    generations.activate(generations.start("efficientnet_lite0"), images=2, last_embedding=2, manifest={})
+    for image, network in [(done, "efficientnet_lite0"), (done, "alexnet")]:
         Embedding.objects.create(image=image, network=network, vector=b"")
     html = curator.get(reverse("admin:gallery_indexgeneration_changelist")).content.decode()
     assert "alexnet, which has embedded 1 of 2 pictures" in html
-    assert "compact, which has" not in html
+    assert "efficientnet_lite0, which has" not in html

@@ -80,7 +80,11 @@ def test_a_redis_that_is_away_holds_nobody_up(elsewhere: Celery, caplog: pytest.
 
 def report_processes(count: int) -> None:
     for number in range(count):
-        workers.report(workers.Report(f"host:{number}", "cpu", "fp32", "compact", "compact", None, "", time.time()))
+        workers.report(
+            workers.Report(
+                f"host:{number}", "cpu", "fp32", "efficientnet_lite0", "efficientnet_lite0", None, "", time.time()
+            )
+        )
 
 
 @pytest.mark.parametrize(("processes", "bells"), [(0, 1), (1, 1), (3, 3)])

@@ -10,19 +10,19 @@ from tests.gallery.rows import ago, gone_process
 pytestmark = pytest.mark.django_db
 
 
-def built(*, images: int = 10, last_embedding: int = 10, network: str = "compact") -> IndexGeneration:
+def built(*, images: int = 10, last_embedding: int = 10, network: str = "efficientnet_lite0") -> IndexGeneration:
     generation = generations.start(network)
     generations.activate(generation, images=images, last_embedding=last_embedding, manifest={"recall": 1.0})
     return generation
 
 
 def failed_build() -> IndexGeneration:
-    generation = generations.start("compact")
+    generation = generations.start("efficientnet_lite0")
     generations.fail(generation, "The disk is full.")
     return generation
 
 
-def embeddings(count: int, network: str = "compact") -> list[int]:
+def embeddings(count: int, network: str = "efficientnet_lite0") -> list[int]:
     """That many more embeddings, of pictures without files; their ids."""
     start = Image.objects.count()
     for number in range(start, start + count):
@@ -59,7 +59,7 @@ def test_the_next_one_takes_over_in_one_step() -> None:
 
 def test_the_active_one_stays_until_the_next_is_finished() -> None:
     first = built()
-    generation = generations.start("compact")
+    generation = generations.start("efficientnet_lite0")
     assert generations.active() == first
     generations.fail(generation, "The disk is full.")
     assert generations.active() == first
@@ -67,25 +67,25 @@ def test_the_active_one_stays_until_the_next_is_finished() -> None:
 
 
 def test_only_one_build_at_a_time() -> None:
-    generations.start("compact")
+    generations.start("efficientnet_lite0")
     with pytest.raises(generations.Busy):
-        generations.start("compact")
+        generations.start("efficientnet_lite0")
     assert IndexGeneration.objects.count() == 1
 
 
 def test_the_place_is_free_after_a_failure() -> None:
     failed_build()
-    assert generations.start("compact").state == "building"
+    assert generations.start("efficientnet_lite0").state == "building"
 
 
 @pytest.mark.parametrize("sign", ["its lease is over", "its process is gone"])
 def test_a_dead_build_loses_its_place(sign: str) -> None:
-    dead = generations.start("compact")
+    dead = generations.start("efficientnet_lite0")
     if sign == "its lease is over":
         lose_the_lease(dead)
     else:
         IndexGeneration.objects.filter(pk=dead.pk).update(builder=gone_process())
-    heir = generations.start("compact")
+    heir = generations.start("efficientnet_lite0")
     assert (now(dead).state, bool(now(dead).error)) == ("failed", True)
     with pytest.raises(generations.Busy):
         generations.keep_alive(dead)
@@ -97,11 +97,11 @@ def test_a_dead_build_loses_its_place(sign: str) -> None:
 
 
 def test_a_sign_of_life_keeps_the_place() -> None:
-    generation = generations.start("compact")
+    generation = generations.start("efficientnet_lite0")
     lose_the_lease(generation)
     generations.keep_alive(generation)
     with pytest.raises(generations.Busy):
-        generations.start("compact")
+        generations.start("efficientnet_lite0")
 
 
 def test_a_failure_that_comes_late_changes_nothing() -> None:
@@ -113,7 +113,7 @@ def test_a_failure_that_comes_late_changes_nothing() -> None:
 def test_the_database_refuses_a_second_active_generation() -> None:
     built()
     with pytest.raises(IntegrityError), transaction.atomic():
-        IndexGeneration.objects.create(network="compact", state="ready", is_active=True)
+        IndexGeneration.objects.create(network="efficientnet_lite0", state="ready", is_active=True)
 
 
 # The network that serves
@@ -140,7 +140,7 @@ def test_another_network_serves_once_it_has_embedded_every_picture() -> None:
     for image in Image.objects.all():
         assert not generations.serve(beside)
         Embedding.objects.create(image=image, network="alexnet", vector=b"")
-    assert generations.served() == "compact"
+    assert generations.served() == "efficientnet_lite0"
     assert generations.serve(beside)
     assert generations.active() == now(beside)
 
@@ -169,7 +169,7 @@ def test_the_newest_three_of_each_kind_and_the_active_one_are_kept() -> None:
     ready = [built() for _ in range(5)]
     IndexGeneration.objects.filter(is_active=True).update(is_active=False)
     IndexGeneration.objects.filter(pk=ready[0].pk).update(is_active=True)
-    building = generations.start("compact")
+    building = generations.start("efficientnet_lite0")
     wanted = generations.prune()
     assert wanted == {generation.number for generation in [ready[0], *ready[2:], building]}
     assert set(IndexGeneration.objects.all()) == {ready[0], *ready[2:], *failed[1:], building}
@@ -186,19 +186,19 @@ def test_the_newest_of_another_network_is_kept() -> None:
 
 
 def test_an_empty_gallery_needs_no_index() -> None:
-    assert not generations.is_stale("compact")
-    assert not generations.is_behind("compact")
+    assert not generations.is_stale("efficientnet_lite0")
+    assert not generations.is_behind("efficientnet_lite0")
 
 
 def test_a_gallery_without_an_index_needs_one() -> None:
     embeddings(1)
-    assert generations.is_stale("compact")
+    assert generations.is_stale("efficientnet_lite0")
 
 
 def test_no_rebuild_pays_for_a_network_that_does_not_serve() -> None:
     built(network="alexnet")
-    embeddings(64, "compact")
-    assert not generations.is_stale("compact")
+    embeddings(64, "efficientnet_lite0")
+    assert not generations.is_stale("efficientnet_lite0")
     embeddings(64, "alexnet")
     assert generations.is_stale("alexnet")
 
@@ -207,14 +207,14 @@ def test_no_rebuild_pays_for_a_network_that_does_not_serve() -> None:
 def test_a_few_new_pictures_do_not_pay(newer: int, stale: bool) -> None:
     built(images=100, last_embedding=embeddings(1)[-1])
     embeddings(newer)
-    assert generations.is_behind("compact")
-    assert generations.newer_than(generations.active(), "compact") == newer
-    assert generations.is_stale("compact") is stale
+    assert generations.is_behind("efficientnet_lite0")
+    assert generations.newer_than(generations.active(), "efficientnet_lite0") == newer
+    assert generations.is_stale("efficientnet_lite0") is stale
 
 
 def test_in_a_large_gallery_the_share_counts() -> None:
     built(images=2000, last_embedding=embeddings(1)[-1])
     embeddings(99)
-    assert not generations.is_stale("compact")
+    assert not generations.is_stale("efficientnet_lite0")
     embeddings(1)
-    assert generations.is_stale("compact")
+    assert generations.is_stale("efficientnet_lite0")

@@ -83,7 +83,7 @@ def test_an_overdue_query_is_released_once(threads: ThreadPoolExecutor) -> None:
 def test_one_build_gets_the_place(threads: ThreadPoolExecutor) -> None:
     def start() -> bool:
         try:
-            generations.start("compact")
+            generations.start("efficientnet_lite0")
         except generations.Busy:
             return False
         return True
@@ -94,7 +94,7 @@ def test_one_build_gets_the_place(threads: ThreadPoolExecutor) -> None:
 def test_one_of_many_switches_is_the_active_one(threads: ThreadPoolExecutor) -> None:
     def prepare() -> None:
         for _ in range(RACERS):
-            generations.activate(generations.start("compact"), images=1, last_embedding=1, manifest={})
+            generations.activate(generations.start("efficientnet_lite0"), images=1, last_embedding=1, manifest={})
 
     def switch(ready: list[IndexGeneration]) -> None:
         generations._switch_to(ready.pop())

@@ -50,7 +50,7 @@ def test_a_failed_one_and_one_under_way_are_passed_over() -> None:
     first = built()
     failed_build()
     built()
-    generations.start("compact")
+    generations.start("efficientnet_lite0")
     assert generations.roll_back() == first
 
 
@@ -93,7 +93,7 @@ def test_the_next_build_takes_over_again() -> None:
 def test_the_command_says_what_is_active() -> None:
     first = built(images=7)
     built(images=8)
-    assert command() == f"Active: generation {first.number} with 7 pictures by compact.\n"
+    assert command() == f"Active: generation {first.number} with 7 pictures by efficientnet_lite0.\n"
     assert generations.active() == first
 
 

@@ -63,16 +63,16 @@ def test_queries_are_counted_by_state(client: Client) -> None:
 def test_the_gallery_is_counted(client: Client) -> None:
     image = add_image(1)
     add_image(2, is_hidden=True)
-    Embedding.objects.create(image=image, network="compact", vector=b"")
+    Embedding.objects.create(image=image, network="efficientnet_lite0", vector=b"")
     told = scrape(client)
     assert (told["simsearch_images visible"], told["simsearch_images hidden"]) == (1, 1)
     assert told["simsearch_embeddings"] == 1
 
 
 def test_the_active_index_is_described(client: Client) -> None:
-    generation = generations.start("compact")
-    old = Embedding.objects.create(image=add_image(1), network="compact", vector=b"")
-    Embedding.objects.create(image=add_image(2), network="compact", vector=b"")
+    generation = generations.start("efficientnet_lite0")
+    old = Embedding.objects.create(image=add_image(1), network="efficientnet_lite0", vector=b"")
+    Embedding.objects.create(image=add_image(2), network="efficientnet_lite0", vector=b"")
     Embedding.objects.create(image=add_image(3), network="alexnet", vector=b"")
     generations.activate(generation, images=7, last_embedding=old.pk, manifest={"recall": 0.99})
     told = scrape(client)
@@ -89,12 +89,18 @@ def test_workers_are_counted_by_device(client: Client) -> None:
     worker("three", device="cuda:0")
     worker("gone", heard_s_ago=60)
     told = scrape(client)
-    assert (told["simsearch_workers cpu compact"], told["simsearch_workers cuda:0 compact"]) == (2, 1)
+    assert (told["simsearch_workers cpu efficientnet_lite0"], told["simsearch_workers cuda:0 efficientnet_lite0"]) == (
+        2,
+        1,
+    )
 
 
 def test_a_queue_that_nobody_empties_is_told(client: Client) -> None:
     worker("one", swept_s_ago=60)
-    assert (scrape(client)["simsearch_queue_moving"], scrape(client)["simsearch_workers cpu compact"]) == (0, 1)
+    assert (scrape(client)["simsearch_queue_moving"], scrape(client)["simsearch_workers cpu efficientnet_lite0"]) == (
+        0,
+        1,
+    )
     worker("two")
     assert scrape(client)["simsearch_queue_moving"] == 1
 
@@ -106,14 +112,14 @@ def test_workers_that_cannot_use_the_index_are_counted(client: Client) -> None:
 
 
 def test_a_scrape_works_without_redis(client: Client, settings: Settings) -> None:
-    generations.activate(generations.start("compact"), images=7, last_embedding=7, manifest={"recall": 0.99})
+    generations.activate(generations.start("efficientnet_lite0"), images=7, last_embedding=7, manifest={"recall": 0.99})
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
     told = scrape(client)
     assert (told["simsearch_redis_up"], told["simsearch_index_recall"]) == (0, 0.99)
 
 
 def test_a_silent_redis_costs_a_scrape_one_time_out(client: Client, settings: Settings) -> None:
-    generations.activate(generations.start("compact"), images=7, last_embedding=7, manifest={"recall": 0.99})
+    generations.activate(generations.start("efficientnet_lite0"), images=7, last_embedding=7, manifest={"recall": 0.99})
     with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:
         settings.REDIS_URL = f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
         start = time.monotonic()

@@ -46,7 +46,13 @@ def test_a_system_with_a_worker_is_ready(client: Client) -> None:
     status, checks = readiness(client)
     assert status == 200
     assert checks.keys() == {"database", "redis", "worker", "index", "waiting"}
-    assert checks["worker"] == {"ok": True, "count": 1, "device": ["cpu"], "precision": ["bf16"], "model": ["compact"]}
+    assert checks["worker"] == {
+        "ok": True,
+        "count": 1,
+        "device": ["cpu"],
+        "precision": ["bf16"],
+        "model": ["efficientnet_lite0"],
+    }
     assert checks["index"] == {"ok": True, "generation": None, "images": 0, "network": None}
     assert checks["waiting"] == {"ok": True, "count": 0, "oldest_s": 0.0}
 
@@ -82,14 +88,14 @@ def test_a_worker_of_a_later_version_counts(client: Client) -> None:
 
 def test_the_active_index_is_shown(client: Client) -> None:
     worker()
-    generation = generations.start("compact-1234")
+    generation = generations.start("efficientnet_lite0-1234")
     generations.activate(generation, images=7, last_embedding=7, manifest={})
     _, checks = readiness(client)
     assert checks["index"] == {
         "ok": True,
         "generation": generation.number,
         "images": 7,
-        "network": "compact-1234",
+        "network": "efficientnet_lite0-1234",
     }
 
 
@@ -100,7 +106,7 @@ def test_an_index_that_workers_cannot_open_is_told_and_does_not_stop_searches(cl
 
 
 def test_a_problem_with_an_earlier_index_is_history(client: Client) -> None:
-    generation = generations.start("compact-1234")
+    generation = generations.start("efficientnet_lite0-1234")
     worker(index_problem="vectors.npy is damaged.", tried=generation.number - 1)  # and has had nothing to do since
     generations.activate(generation, images=7, last_embedding=7, manifest={})
     assert "problem" not in readiness(client)[1]["index"]

@@ -22,7 +22,7 @@ MISSED = {"method": "annoy", "recall": 0.972, "recall_target": 0.99}
 
 
 def built(manifest: dict[str, Any]) -> IndexGeneration:
-    generation = generations.start("compact")
+    generation = generations.start("efficientnet_lite0")
     generations.activate(generation, images=7, last_embedding=7, manifest=manifest)
     return generation
 

@@ -54,7 +54,7 @@ def test_what_is_no_redis_address_is_refused(tmp_path: Path, port: str) -> None:
 def test_an_unknown_network_is_one_line(tmp_path: Path, port: str) -> None:
     line = one_clear_line(start(tmp_path, "--port", port, SIMSEARCH_MODEL="resnet51"))
     assert "resnet51" in line
-    assert "compact" in line
+    assert "efficientnet_lite0" in line
     assert left_running(tmp_path) == []
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image as Pillow
 
-from engine.embedder import Embedder
+from engine.networks.embedder import Embedder
 from gallery import curation, demonstration, queries, uploads
 from gallery.models import Image, Query
 from gallery.queries import Question
@@ -18,7 +18,7 @@ from tasks.worker import Worker
 
 @pytest.fixture(scope="session")
 def embedder() -> Embedder:
-    return Embedder.load("compact", device="cpu", threads=2)
+    return Embedder.load("efficientnet_lite0", device="cpu", threads=2)
 
 
 @pytest.fixture

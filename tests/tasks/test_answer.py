@@ -9,7 +9,7 @@ from django.db.models import F
 from django.utils import timezone
 from PIL import Image as Pillow
 
-from engine.embedder import Embedder
+from engine.networks.embedder import Embedder
 from gallery import queries, uploads
 from gallery.models import Image, Query
 from gallery.queries import Question
@@ -121,21 +121,6 @@ def test_more_like_this_leaves_the_asked_one_out(worker: Worker, gallery: list[I
     answer_waiting(worker, 32)
     assert query.matches.count() == 10
     assert "5" not in shown(query)
-
-
-def test_only_a_picture_that_is_embedded_alone_tells_how_long_that_takes(
-    worker: Worker, gallery: list[Image], ask: Ask
-) -> None:
-    def known() -> int:
-        return sum(map(len, worker.alone._took_s.values()))
-
-    queries.ask_like(gallery[5], Question(), Stopwatch())
-    assert (answer_waiting(worker, 32), known()) == (1, 0)
-    ask(1)
-    assert (answer_waiting(worker, 32), known()) == (1, 1)
-    ask(2)
-    ask(3)
-    assert (answer_waiting(worker, 32), known()) == (2, 1)
 
 
 def test_more_like_a_removed_picture_fails_with_a_reason(worker: Worker, gallery: list[Image]) -> None:

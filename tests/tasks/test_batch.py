@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from engine.embedder import Embedder
+from engine.networks.embedder import Embedder
 from gallery import counters
 from gallery.models import Image
 from tasks.answer import answer_waiting

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.embedder import Embedder
+from engine.networks.embedder import Embedder
 from gallery import doorbell, workers
 from gallery.models import Query
 from tasks import worker as process

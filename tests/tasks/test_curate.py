@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.embedder import Embedder
+from engine.networks.embedder import Embedder
 from gallery import generations, workers
 from gallery.models import Embedding, Image
 from tasks.build import build_generation
@@ -66,4 +66,4 @@ def test_a_worker_reports_its_device(worker: Worker) -> None:
     worker.neighbours.refresh()
     worker.report()
     [report] = workers.alive()
-    assert (report.device, report.model) == ("cpu", "compact")
+    assert (report.device, report.model) == ("cpu", "efficientnet_lite0")

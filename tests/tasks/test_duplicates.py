@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image as Pillow
 
-from engine.embedder import Embedder
+from engine.networks.embedder import Embedder
 from gallery import curation, queries, results, uploads
 from gallery.models import Image, Query
 from gallery.queries import Question

@@ -8,7 +8,7 @@ from gallery.models import Embedding, Image
 from tasks.build import build_generation
 from tasks.neighbours import Neighbours, Wanted
 
-NETWORK, COUNT = "compact-test-p1", 1500
+NETWORK, COUNT = "efficientnet_lite0-test-p1", 1500
 
 
 def made_up_gallery(share: float) -> tuple[list[Image], NDArray[np.float32], NDArray[np.bool_]]:

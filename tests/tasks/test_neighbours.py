@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from engine.embedder import Embedder
+from engine.networks.embedder import Embedder
 from gallery import generations
 from gallery.models import Embedding, Image
 from tasks.build import build_generation

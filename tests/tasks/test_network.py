@@ -7,8 +7,8 @@ from django.core.checks import run_checks
 from django.db import connection
 from pytest_django import Settings
 
-from engine.embedder import Embedder
 from engine.errors import BadWeights
+from engine.networks.embedder import Embedder
 from gallery import generations, queries, workers
 from gallery.models import Embedding, Image, Query
 from gallery.spans import Stopwatch
@@ -26,7 +26,7 @@ from tests.tasks.networks import retrained
 @pytest.fixture(scope="session")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
     weights = retrained(tmp_path_factory.mktemp("weights") / "other.safetensors")
-    return Embedder.load("compact", device="cpu", weights=weights, threads=2)
+    return Embedder.load("efficientnet_lite0", device="cpu", weights=weights, threads=2)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from django.db import connection
 from gallery.models import Embedding
 from tasks.newer import Newer
 
-NETWORK = "compact-test-p1"
+NETWORK = "efficientnet_lite0-test-p1"
 
 
 def embedding(id_: int) -> None:

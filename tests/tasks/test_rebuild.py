@@ -82,7 +82,7 @@ def test_who_asks_for_a_build_gets_one(gallery: list[Image]) -> None:
 
 
 def test_a_build_under_way_is_told(gallery: list[Image]) -> None:
-    generations.start("compact")
+    generations.start("efficientnet_lite0")
     assert "Another build" in rebuild()
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from django.conf import settings
 
-from engine.embedder import Embedder
 from engine.index_build import build
+from engine.networks.embedder import Embedder
 from gallery import generations, recall, workers
 from gallery.models import Embedding, Image, IndexGeneration
 from tasks.answer import answer_waiting

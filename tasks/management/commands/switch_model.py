@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from engine import models
-from engine.embedder import Embedder
 from engine.errors import EngineError
+from engine.networks import registry
+from engine.networks.embedder import Embedder
 from gallery import generations, networks
 from gallery.models import Image
 from tasks import network
@@ -26,7 +26,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", nargs="?", help=f"{', '.join(models.MODELS)}, or one that is kept")
+        parser.add_argument("name", nargs="?", help=f"{', '.join(registry.MODELS)}, or one that is kept")
         parser.add_argument("--weights", type=Path, metavar="FILE", help="these instead of the network's own")
         parser.add_argument(
             "--prune", action="store_true", help="afterwards delete what is kept of the networks that do not serve"

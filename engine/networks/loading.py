@@ -1,4 +1,4 @@
-"""From a network's name to its module with its weights in it, checked before it answers anyone."""
+"""From a network's name to its modules with the weights in them, checked before they embed anything."""
 
 import socket
 import sys
@@ -15,9 +15,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from engine import compact
 from engine.errors import BadWeights
-from engine.models import Model, Preprocessing, checksum
+from engine.networks.efficientnet_lite import ARCHITECTURES, EfficientNetLite, Pooling
+from engine.networks.registry import Model, checksum, packaged_weights
 
 CONNECT_TIMEOUT_S = 20
 
@@ -26,25 +26,37 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Network:
-    """A float32 module on the CPU that gives [n, 4096], what it wants to see, its weights' checksum and their file."""
+    """A network on the CPU, in float32, with its weights.
 
-    module: nn.Module
-    preprocessing: Preprocessing
+    `features`: normalised pixels -> features; it may run in half precision. `pooling`: features in float32 ->
+    [n, 4096]. `sha256` of the weights file, which is at `path`.
+    """
+
+    features: nn.Module
+    pooling: nn.Module
     sha256: str
     path: Path
 
 
 def load(model: Model, weights: Path | None = None) -> Network:
-    """Build the network with the weights of that file, or else with the bundled or torchvision's own.
+    """Build the network with the weights of that file, or else with its package's or torchvision's own.
 
     Torchvision's weights are downloaded once into torch's cache. Raises BadWeights.
     """
-    path = weights or model.bundled or _torchvision_file(model.name)
+    path = weights or (packaged_weights(model) if model.package else _torchvision_file(model.name))
     sha256 = checksum(path)
-    if weights is None and model.sha256 not in (None, sha256):
-        raise BadWeights(f"{path} is damaged (its checksum is not the known one); install simsearch again.")
-    network = _compact(path, sha256) if model.name == "compact" else _torchvision(model, path, sha256)
-    _try_out(network, path)
+    if weights is None and model.sha256 not in ("", sha256):
+        raise BadWeights(
+            f"The weights of {model.name} in {path} are not the expected ones; install {model.package} 0.1.0 again."
+        )
+    state = _read_safetensors(path) if _is_safetensors(path) else _read_checkpoint(path)
+    module = skeleton(model)
+    _fill(module, state, path, model.name)
+    if isinstance(module, EfficientNetLite):
+        network = Network(module.fold(), Pooling(ARCHITECTURES[model.name].strips), sha256, path)
+    else:
+        network = Network(cut(module), nn.Identity(), sha256, path)
+    _try_out(network, model)
     return network
 
 
@@ -54,29 +66,13 @@ def cut(module: nn.Module) -> nn.Module:
     return module
 
 
-def skeleton(name: str) -> nn.Module:
-    """Return torchvision's whole network of that name without numbers (on the meta device)."""
+def skeleton(model: Model) -> nn.Module:
+    """Return the whole network, classifier included, without numbers (on the meta device)."""
     with torch.device("meta"):
-        module: nn.Module = _torchvision_models().get_model(name, weights=None)
+        if model.name in ARCHITECTURES:
+            return EfficientNetLite(ARCHITECTURES[model.name])
+        module: nn.Module = _torchvision_models().get_model(model.name, weights=None)
     return module
-
-
-def _compact(path: Path, sha256: str) -> Network:
-    state, metadata = _read_safetensors(path)
-    try:
-        blueprint = compact.Blueprint.from_metadata(metadata)
-    except ValueError as error:
-        raise BadWeights(f"{path} holds no compact network: {error}.") from error
-    module = compact.skeleton(blueprint)
-    _fill(module, state, path, "compact")
-    return Network(module.fuse(), blueprint.preprocessing, sha256, path)
-
-
-def _torchvision(model: Model, path: Path, sha256: str) -> Network:
-    module = skeleton(model.name)
-    state = _read_safetensors(path)[0] if _is_safetensors(path) else _read_checkpoint(path)
-    _fill(module, state, path, model.name)
-    return Network(cut(module), model.preprocessing, sha256, path)
 
 
 def _fill(module: nn.Module, state: State, path: Path, name: str) -> None:
@@ -89,16 +85,16 @@ def _fill(module: nn.Module, state: State, path: Path, name: str) -> None:
     module.float().eval().requires_grad_(False)
 
 
-def _try_out(network: Network, path: Path) -> None:
+def _try_out(network: Network, model: Model) -> None:
     """Refuse weights that give no finite embedding; one grey picture finds every NaN and infinity in them."""
-    side = network.preprocessing.input_px
+    side = model.input_px
     try:
         with torch.inference_mode():
-            finite = bool(network.module(torch.zeros(1, 3, side, side)).isfinite().all())
+            finite = bool(network.pooling(network.features(torch.zeros(1, 3, side, side))).isfinite().all())
     except RuntimeError:  # complex numbers, say
         finite = False
     if not finite:
-        raise BadWeights(f"{path} gives no finite embeddings; download or train the weights again.")
+        raise BadWeights(f"{network.path} gives no finite embeddings; download or train the weights again.")
 
 
 def _is_safetensors(path: Path) -> bool:
@@ -107,10 +103,10 @@ def _is_safetensors(path: Path) -> bool:
         return file.read(9)[8:] == b"{"
 
 
-def _read_safetensors(path: Path) -> tuple[State, dict[str, str]]:
+def _read_safetensors(path: Path) -> State:
     try:
         with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
         raise BadWeights(f"{path} is no readable safetensors file ({error}).") from error
 
@@ -121,17 +117,15 @@ def _read_checkpoint(path: Path) -> State:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged or hostile pickle can fail in any way
         raise BadWeights(f"{path} is no plain torch checkpoint (damaged, or more than tensors in it).") from error
-    if not isinstance(state, dict) or not _named_tensors(state):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
         raise BadWeights(f"{path} is no state dict; save it with torch.save(network.state_dict(), …).")
     return state
 
 
-def _named_tensors(state: dict[object, object]) -> bool:
-    return all(isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items())
-
-
 def _torchvision_models() -> ModuleType:
-    # Two seconds of a worker's start, which compact does without: when one was killed, queries wait for the next.
+    # A second of a worker's start, which the default network does without.
     import torchvision.models  # type: ignore[import-untyped]
 
     models: ModuleType = torchvision.models

@@ -1,0 +1,1 @@
+"""Networks that turn upright RGB pictures into embeddings of 4096 numbers."""
