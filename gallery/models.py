@@ -74,8 +74,11 @@ class Embedding(models.Model):
         on_delete=models.DO_NOTHING,
         related_name="embeddings",
     )
-    network = models.CharField(max_length=64, help_text="name, weights checksum and preprocessing version")
+    network = models.CharField(max_length=64, help_text="name, weights checksum and recipe version")
     vector = models.BinaryField()
+    fingerprint = models.BinaryField(
+        null=True, help_text="perceptual hash: tells copies from others"
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from engine.errors import BadImage
-from engine.networks.embedder import Embedder
+from engine.fingerprints import fingerprint
+from engine.networks.embedder import Embedder, picture
 from gallery.models import Embedding, Image
 from gallery.progress import Progress
 from tasks.newer import Vectors
@@ -27,10 +28,11 @@ EMBEDDING = "Embedding"  # what the progress bar says
 
 @dataclass(frozen=True)
 class Looked:
-    """What came of some pictures: an embedding of each that can be read, in order, and what ails the others."""
+    """Some pictures: embedding and fingerprint of each that can be read, in order, and what ails the others."""
 
     images: Sequence[Image]
     vectors: Vectors
+    fingerprints: Sequence[bytes]
     unreadable: dict[Image, BadImage]
 
 
@@ -92,7 +94,8 @@ def _look(embedder: Embedder, step: Sequence[Image], forward: AbstractContextMan
         except BadImage as error:
             unreadable[image] = error
     with forward:
-        return Looked(readable, embedder.embed_prepared(prepared), unreadable)
+        vectors = embedder.embed_prepared(prepared)
+    return Looked(readable, vectors, [fingerprint(picture(pixels)) for pixels in prepared], unreadable)
 
 
 def _decode(embedder: Embedder, image: Image) -> torch.Tensor:
@@ -111,8 +114,10 @@ def _keep(network: str, looked: Looked) -> int:
     # Two processes may embed the same picture; the second changes nothing.
     Embedding.objects.bulk_create(
         (
-            Embedding(image_id=image.content_hash, network=network, vector=vector.tobytes())
-            for image, vector in zip(looked.images, looked.vectors.astype(np.dtype("<f2")), strict=True)
+            Embedding(image_id=image.content_hash, network=network, vector=vector.tobytes(), fingerprint=mark)
+            for image, vector, mark in zip(
+                looked.images, looked.vectors.astype(np.dtype("<f2")), looked.fingerprints, strict=True
+            )
         ),
         ignore_conflicts=True,
     )

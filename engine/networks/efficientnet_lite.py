@@ -140,6 +140,8 @@ class Pooling(nn.Module):
     and projected from 1280 to 1024 numbers by one fixed orthonormal matrix.
     """
 
+    _projection: Tensor
+
     def __init__(self, strips: tuple[tuple[int, int], ...]) -> None:
         super().__init__()
         self._strips = strips

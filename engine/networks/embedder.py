@@ -147,6 +147,11 @@ def prepare(picture: Image.Image, preprocessing: Preprocessing) -> Tensor:
     return torch.frombuffer(bytearray(square.tobytes()), dtype=torch.uint8).view(side, side, 3).permute(2, 0, 1)
 
 
+def picture(prepared: Tensor) -> Image.Image:
+    """Return what the network sees (from `prepare`) as a picture."""
+    return Image.fromarray(prepared.permute(1, 2, 0).numpy())
+
+
 def pick_device(name: str) -> torch.device:
     """Turn "auto", "cpu" or "cuda:N" into a device; raises BadDevice where this machine has none such."""
     if name == "auto":

@@ -1,8 +1,10 @@
+from typing import Any
+
 from django.db import migrations
 from django.db.models import Q
 
 
-def deactivate(apps, schema_editor):
+def deactivate(apps: Any, schema_editor: Any) -> None:
     """Deactivate an index of the network `compact`, which is gone: a new one is then built by the default network.
 
     Rows and files stay, so the version before can build its index again and serve.

@@ -59,7 +59,7 @@ def test_a_batch_too_large_for_the_memory_is_answered_in_halves() -> None:
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(room)
     passes: list[int] = []
-    on_gpu._module.register_forward_pre_hook(lambda _, given: passes.append(len(given[0])))
+    on_gpu._features.register_forward_pre_hook(lambda _, given: passes.append(len(given[0])))
     in_halves = on_gpu.embed(pictures)
     assert passes[0] == 128
     assert min(passes) < 128
