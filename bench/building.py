@@ -1,7 +1,6 @@
-"""`manage.py build_index` against the bare pipeline: `python -m bench.building [--quick] [--model NAME]`.
+"""`manage.py build_index` against the bare pipeline: `python -m bench.building [--quick] [--photos DIR]`.
 
-Both read the same files, those that the gallery keeps of photographs, and are measured in turns; figures are medians
-of the rounds.
+Both read the same files, those that the gallery keeps of photographs, and are measured in turns; figures are medians.
 """
 
 import os
@@ -11,68 +10,62 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from statistics import median
 
-from bench import options, photos, report
-from bench.index import say
-from bench.report import Row
-from bench.rivals.clients import Pipeline
-from bench.rivals.pipeline import BATCH
-from bench.search import random_weights
-from bench.stack import FOREIGN, ROOT
+from bench import options, photos, pipeline, report
+from bench.report import Row, say
+from bench.system import FOREIGN, ROOT
 
-FULL = (2000, 5, 8.0)  # photographs (or as many as there are), rounds, seconds of each round of the pipeline
+FULL = (1750, 5, 8.0)  # photographs, rounds, seconds of each round of the pipeline
 QUICK = (320, 2, 3.0)
 GOAL = 0.95
 
 
 def main() -> None:
     """Measure, print the table, write bench/out/building.json."""
-    asked = options.with_model(__doc__).parse_args()
+    chosen = options.of_all(__doc__).parse_args()
     with tempfile.TemporaryDirectory(prefix="simsearch-bench-") as directory:
-        effort = QUICK if asked.quick else FULL
-        report.publish("building", list(measure(Path(directory), asked.model, asked.photos, *effort)))
+        effort = QUICK if chosen.quick else FULL
+        report.publish("building", list(measure(Path(directory), chosen.photos, *effort)))
 
 
-def measure(directory: Path, model: str, folder: Path, count: int, rounds: int, seconds: float) -> Iterator[Row]:
+def measure(directory: Path, folder: Path, count: int, rounds: int, seconds: float) -> Iterator[Row]:
     """Import the pictures, embed them again in every round, yield the figures."""
-    count = min(count, len(list(folder.rglob("*.jpg")))) or count
-    pictures = photos.some(directory / "photos", count, 0, folder)
-    weights = str(random_weights(directory / "alexnet.pt")) if model == "alexnet" else ""
-    site = Site(directory / "data", model, weights)
-    say(f"{model}, {count} {pictures.kind}: importing them")
+    pictures = photos.split(directory / "photos", count, 0, 0, folder)
+    site = Site(directory / "data", SIMSEARCH_BATCH=str(pipeline.BATCH))
+    say(f"importing {count} photographs")
     site.manage("import_images", str(pictures.gallery))
     kept = directory / "kept"
     kept.mkdir()
     for path in (site.data_dir / "pictures" / "gallery").rglob("*.jpg"):
         (kept / path.name).symlink_to(path)
     embedded, bare, whole_s = [], [], []
-    with Pipeline(model, weights, kept) as pipeline:
-        for turn in range(rounds):
-            say(f"round {turn + 1} of {rounds}")
-            bare.append(pipeline.batches(seconds)[0])
+    with ExitStack() as block:
+        pipelines = [pipeline.start(block, kept, "-", seconds) for _ in range(os.cpu_count() or 1)]
+        for number in range(rounds):
+            say(f"round {number + 1} of {rounds}")
+            bare.append(pipeline.run(pipelines)["per_s"])
             site.forget()
             began = time.perf_counter()
             site.manage("build_index")
             whole_s.append(time.perf_counter() - began)
             embedded.append(site.embedded_per_s())
-    yield Row(f"network {model}, {pictures.kind}", count, "pictures")
-    yield report.at_least_ratio("build_index: embedding, against the pipeline", median(embedded), median(bare), GOAL)
+    yield report.at_least_ratio("build_index: embedding, to the pipeline", median(embedded), median(bare), GOAL)
     yield Row("build_index: the whole command, with its start and the index", median(whole_s), "s")
 
 
 class Site:
     """A gallery without running processes."""
 
-    def __init__(self, data_dir: Path, model: str, weights: str) -> None:
+    def __init__(self, data_dir: Path, **environment: str) -> None:
         self.data_dir = data_dir
         kept = {name: value for name, value in os.environ.items() if name not in FOREIGN}
-        own = {"SIMSEARCH_DATA_DIR": str(data_dir), "SIMSEARCH_MODEL": model, "SIMSEARCH_WEIGHTS": weights}
-        own["SIMSEARCH_BATCH"] = str(BATCH)
         made_up = {"SECRET_KEY": "measured", "ALLOWED_HOSTS": "localhost", "LOG_LEVEL": "ERROR"}
-        self._environment = kept | own | made_up | {"REDIS_URL": f"unix://{data_dir}/nobody-listens.sock"}
+        made_up |= {"SIMSEARCH_DATA_DIR": str(data_dir), "REDIS_URL": f"unix://{data_dir}/nobody-listens.sock"}
+        self._environment = kept | made_up | environment
         data_dir.mkdir()
         self.manage("migrate", "-v0")
 
@@ -90,7 +83,7 @@ class Site:
         """Pictures a second once every core has embedded its first batch, to the end of the last."""
         with sqlite3.connect(self._database) as database:
             written = [at for (at,) in database.execute("SELECT created_at FROM gallery_embedding ORDER BY created_at")]
-        first = BATCH * (os.cpu_count() or 1)
+        first = pipeline.BATCH * (os.cpu_count() or 1)
         took = datetime.fromisoformat(written[-1]) - datetime.fromisoformat(written[first - 1])
         return float((len(written) - first) / took.total_seconds())
 

@@ -1,91 +1,50 @@
-"""A load generator: so many in flight, each asking anew as soon as it is answered."""
+"""A load generator: so many searches in flight, a new one as soon as one is answered."""
 
 import http.client
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 
 BOUNDARY = "0a1b2c3d4e5f"
-WARM_UP = 0.25  # of a round's time; answers from then on count
-ANSWER_S = 120
+TIMEOUT_S = 300
+RETRY_S = 0.2  # after a refused upload
 
-Ask = Callable[[bytes], Any]  # sends one picture, returns when its answer is there
-Asker = Callable[[], Ask]  # made once for each in flight: a connection
+Search = Callable[["Visitor", bytes], object]
 
 
 @dataclass
 class Round:
-    """What one round gave: latencies in seconds, what each `Ask` returned, and how long it counted."""
+    """What one round gave: the latency of each search in seconds, and the time from first to last."""
 
-    seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
-    answers: list[Any] = field(default_factory=list)
-    asked: int = 0  # those before and after the time that counts too
+    seconds: float = 0.0
+    polls: int = 0
+    refused: int = 0
 
     @property
     def per_s(self) -> float:
+        """Searches a second."""
         return len(self.latencies) / self.seconds
 
     def percentile_ms(self, percent: float) -> float:
-        return float(np.percentile(self.latencies, percent)) * 1e3 if self.latencies else float("nan")
-
-
-def drive(asker: Asker, pictures: list[bytes], in_flight: int, seconds: float) -> Round:
-    """Keep `in_flight` requests going for that long, or until as many were answered. Raises what a request raised."""
-    start = time.perf_counter()
-    first, last = start + WARM_UP * seconds, start + seconds
-    result, errors = Round(), []
-    lock, over = threading.Lock(), threading.Event()
-
-    def run(number: int) -> None:
-        ask, turn = asker(), number
-        try:
-            while not over.is_set():
-                sent = time.perf_counter()
-                answer = ask(pictures[turn % len(pictures)])
-                turn += in_flight
-                with lock:
-                    result.asked += 1
-                    count(answer, sent)
-        except BaseException as error:  # noqa: BLE001 (told by the main thread)
-            errors.append(error)
-            over.set()
-
-    def count(answer: Any, sent: float) -> None:
-        done = time.perf_counter()
-        if done < first or over.is_set():
-            return
-        result.latencies.append(done - sent)
-        result.answers.append(answer)
-        result.seconds = done - first
-        if done >= last and len(result.latencies) >= in_flight:
-            over.set()
-
-    threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(in_flight)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-    return result
-
-
-# --- Over HTTP ----------------------------------------------------------------------------------------------
+        """Return a percentile of the latency."""
+        return float(np.percentile(self.latencies, percent)) * 1e3
 
 
 class Visitor:
-    """A browser: one connection that is kept, uploads as a form does, polls when it is told to."""
+    """A client with one connection that is kept. It counts its `polls` and its `refused` uploads."""
 
     def __init__(self, port: int, headers: Mapping[str, str] | None = None) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_S)
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
         self._headers = headers or {}
-        self.retry_after_s: int | None = None  # what the last answer said
+        self.polls = self.refused = 0
+        self.retry_after_s: int | None = None  # of the last response
 
     def __enter__(self) -> Self:
         return self
@@ -94,37 +53,46 @@ class Visitor:
         self._connection.close()
 
     def search(self, picture: bytes) -> dict[str, Any]:
-        """Upload and poll until it is answered. Raises RuntimeError for whatever is not an answer."""
-        status, told = self.post("/api/queries", picture)
-        if status != 202:
-            raise RuntimeError(f"an upload was answered {status}: {told}")
-        return self.wait(told)
+        """Upload to the product and poll as the page does. Raises RuntimeError when it fails."""
+        while (accepted := self.post("/api/queries", picture))[0] != 202:
+            if accepted[0] not in (429, 503):
+                raise RuntimeError(f"an upload was answered {accepted}")
+            self.refused += 1
+            time.sleep(RETRY_S)
+        return self.wait(accepted[1])
 
-    def wait(self, told: dict[str, Any]) -> dict[str, Any]:
-        """Poll as the page does, and come again where it is told to. Raises RuntimeError when the query fails."""
-        address = f"/api/queries/{told['id']}"
-        while told.get("state") != "done":
-            if told.get("state") == "failed":
-                raise RuntimeError(f"a query failed: {told}")
-            time.sleep(told["poll_after_ms"] / 1000 if "poll_after_ms" in told else self.retry_after_s or 0)
-            status, told = self.get(address)
-            if status != 200 and (status != 503 or self.retry_after_s is None):
-                raise RuntimeError(f"a poll was answered {status}: {told}")
-        return told
+    def wait(self, query: dict[str, Any]) -> dict[str, Any]:
+        """Poll until the query is done. Raises RuntimeError when it fails."""
+        address = f"/api/queries/{query['id']}"
+        while query["state"] != "done":
+            if query["state"] == "failed":
+                raise RuntimeError(f"a query failed: {query}")
+            time.sleep(query["poll_after_ms"] / 1000)
+            status, query = self.get(address)
+            self.polls += 1
+            if status != 200:
+                raise RuntimeError(f"a poll was answered {status}: {query}")
+        return query
 
-    def post(self, address: str, picture: bytes) -> tuple[int, dict[str, Any]]:
-        """Upload once: the status and what was said."""
+    def search_classic(self, picture: bytes) -> None:
+        """Ask the classic design, whose response is the result. Raises RuntimeError when it fails."""
+        status, result = self.post("/search", picture)
+        if status != 200:
+            raise RuntimeError(f"the classic design answered {status}: {result}")
+
+    def post(self, address: str, picture: bytes) -> tuple[int, Any]:
+        """Upload once: the status and the JSON of the response."""
         head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\n\r\n'
         body = head.encode() + picture + f"\r\n--{BOUNDARY}--\r\n".encode()
         return self._send("POST", address, body, {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"})
 
-    def get(self, address: str) -> tuple[int, dict[str, Any]]:
-        """Look once."""
+    def get(self, address: str) -> tuple[int, Any]:
+        """Ask once."""
         return self._send("GET", address)
 
     def _send(
         self, method: str, address: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
-    ) -> tuple[int, dict[str, Any]]:
+    ) -> tuple[int, Any]:
         is_used = self._connection.sock is not None
         all_headers = {**self._headers, **(headers or {})}
         try:
@@ -132,14 +100,37 @@ class Visitor:
         except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
             if not is_used:
                 raise
-            self._connection.close()  # the server let go of it while it was idle; a browser connects anew, too
+            self._connection.close()  # the server closed it while it was idle; a browser connects anew, too
             return self._exchange(method, address, body, all_headers)
 
-    def _exchange(
-        self, method: str, address: str, body: bytes | None, headers: Mapping[str, str]
-    ) -> tuple[int, dict[str, Any]]:
+    def _exchange(self, method: str, address: str, body: bytes | None, headers: Mapping[str, str]) -> tuple[int, Any]:
         self._connection.request(method, address, body, headers)
         response = self._connection.getresponse()
         retry_after = response.headers["Retry-After"]
         self.retry_after_s = None if retry_after is None else int(retry_after)
         return response.status, json.loads(response.read())
+
+
+def drive(port: int, search: Search, pictures: Iterable[bytes], in_flight: int) -> Round:
+    """Search for every one of the pictures, `in_flight` at a time. Raises what a search raised."""
+    result, lock, local = Round(), threading.Lock(), threading.local()
+    visitors: list[Visitor] = []
+
+    def run(picture: bytes) -> None:
+        if not hasattr(local, "visitor"):
+            local.visitor = Visitor(port)
+            with lock:
+                visitors.append(local.visitor)
+        start = time.perf_counter()
+        search(local.visitor, picture)
+        took_s = time.perf_counter() - start
+        with lock:
+            result.latencies.append(took_s)
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(in_flight) as threads:
+        list(threads.map(run, pictures))
+    result.seconds = time.perf_counter() - start
+    result.polls = sum(visitor.polls for visitor in visitors)
+    result.refused = sum(visitor.refused for visitor in visitors)
+    return result

@@ -12,10 +12,3 @@ def of_all(description: str | None) -> ArgumentParser:
     parser.add_argument("--photos", type=Path, default=photos.PHOTOS)
     parser.add_argument("--quick", action="store_true", help="fewer pictures and rounds; a minute or two")
     return parser
-
-
-def with_model(description: str | None) -> ArgumentParser:
-    """Return these and `model`."""
-    parser = of_all(description)
-    parser.add_argument("--model", choices=("efficientnet_lite0", "alexnet"), default="alexnet")
-    return parser

@@ -1,43 +1,46 @@
-"""The pictures of a benchmark: real photographs where there are some, drawn ones elsewhere."""
+"""The pictures of a benchmark: real photographs, and the same as large as phones make them."""
 
 import io
 import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from gallery import demonstration
+from PIL import Image
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "photos"
 SEED = 1
+LARGE_PX = (4000, 3000)
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """`gallery`: a folder to import; `asked`: JPEG files that are not in it; `kind`: what they are, in words."""
+    """`gallery`: a folder to import; `queries`: files that are not in it; `large`: some of these at 12 megapixels."""
 
     gallery: Path
-    asked: list[bytes]
-    kind: str
+    queries: Path
+    large: Path
 
 
-def some(directory: Path, gallery: int, asked: int, photos: Path = PHOTOS) -> Pictures:
-    """Choose (always the same) pictures and put those of the gallery into `directory`."""
-    real = sorted(photos.rglob("*.jpg"))
-    if len(real) >= gallery + asked:
-        random.Random(SEED).shuffle(real)
-        files = [path.read_bytes() for path in real[: gallery + asked]]
-        kind = "photographs"
-    else:
-        files = [_drawn(number) for number in range(gallery + asked)]
-        kind = "drawn pictures"
-    directory.mkdir(parents=True)
-    for number, data in enumerate(files[:gallery]):
-        (directory / f"{number:05}.jpg").write_bytes(data)
-    return Pictures(directory, files[gallery:], kind)
+def split(directory: Path, gallery: int, queries: int, large: int, photos: Path = PHOTOS) -> Pictures:
+    """Choose photographs, always the same, and put them into folders below `directory`."""
+    paths = sorted(photos.rglob("*.jpg"))
+    if len(paths) < gallery + queries:
+        raise SystemExit(f"{gallery + queries} photographs are needed and {photos} has {len(paths)}; name a folder.")
+    random.Random(SEED).shuffle(paths)
+    parts = Pictures(directory / "gallery", directory / "queries", directory / "large")
+    for folder in (parts.gallery, parts.queries, parts.large):
+        folder.mkdir(parents=True)
+    for number, path in enumerate(paths[: gallery + queries]):
+        folder = parts.gallery if number < gallery else parts.queries
+        (folder / f"{number:05}.jpg").write_bytes(path.read_bytes())
+    for path in sorted(parts.queries.iterdir())[:large]:
+        (parts.large / path.name).write_bytes(enlarged(path))
+    return parts
 
 
-def _drawn(number: int) -> bytes:
-    kinds = list(demonstration.KINDS)
+def enlarged(path: Path) -> bytes:
+    """Return the photograph at 4000 x 3000 pixels, as a JPEG of some 2 MB."""
     file = io.BytesIO()
-    demonstration.draw(kinds[number % len(kinds)], number // len(kinds)).save(file, "JPEG", quality=92)
+    with Image.open(path) as picture:
+        picture.convert("RGB").resize(LARGE_PX, Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
     return file.getvalue()

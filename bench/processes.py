@@ -1,7 +1,6 @@
 """What processes cost: CPU seconds and memory, by what they are."""
 
 from collections import defaultdict
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,21 +44,21 @@ def cpu_s(pid: int) -> dict[str, float]:
 
 def peak_mb(pid: int) -> dict[str, float]:
     """The highest resident memory (VmHWM, pages shared with other processes included) of the largest of each kind."""
-    return _largest(pid, _high_water_mb)
-
-
-def share_mb(pid: int) -> dict[str, float]:
-    """The memory (PSS: shared pages count in parts) of the largest process of each kind now."""
-    return _largest(pid, lambda process: float(process.memory_full_info().pss) / 2**20)
-
-
-def _largest(pid: int, memory_mb: Callable[[psutil.Process], float]) -> dict[str, float]:
     largest: dict[str, float] = defaultdict(float)
     for process in tree(pid):
         with suppress(psutil.Error, OSError, StopIteration):
             name = kind(process)
-            largest[name] = max(largest[name], memory_mb(process))
+            largest[name] = max(largest[name], _high_water_mb(process))
     return dict(largest)
+
+
+def pss_mb(pid: int) -> dict[str, float]:
+    """The memory of all processes of each kind together (PSS: a page that n processes share counts 1/n in each)."""
+    memory: dict[str, float] = defaultdict(float)
+    for process in tree(pid):
+        with suppress(psutil.Error):
+            memory[kind(process)] += process.memory_full_info().pss / 2**20
+    return dict(memory)
 
 
 def _high_water_mb(process: psutil.Process) -> float:

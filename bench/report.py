@@ -3,13 +3,12 @@
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 OUT = Path(__file__).parent / "out"
-
-Stacks = Mapping[str, Mapping[str, float]]  # of each stack, the ms of its stages from the bottom to the top
 
 
 @dataclass(frozen=True)
@@ -59,28 +58,19 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, load {load:.1f}"
 
 
-def publish(name: str, rows: Sequence[Row], stacks_ms: Stacks | None = None) -> None:
-    """Print the tables and write the file."""
+def say(line: str) -> None:
+    """Tell what a benchmark is doing."""
+    print(f"bench: {line}", file=sys.stderr, flush=True)
+
+
+def publish(name: str, rows: Sequence[Row]) -> None:
+    """Print the table and write the file."""
     print(f"\n{machine()}\n")
     print(f"{'':58} {'value':>9} {'unit':12} {'rival':>9} {'ratio':>7}  {'goal':16} met")
     for row in rows:
         rival, ratio = (f"{number:.4g}" if number is not None else "" for number in (row.rival, row.ratio))
         met = {True: "yes", False: "NO", None: ""}[row.met]
         print(f"{row.name:58} {row.value:9.4g} {row.unit:12} {rival:>9} {ratio:>7}  {row.goal or '':16} {met}")
-    if stacks_ms:
-        show(stacks_ms)
     OUT.mkdir(exist_ok=True)
-    document = {"machine": machine(), "rows": [asdict(row) for row in rows], "stacks_ms": stacks_ms or {}}
+    document = {"machine": machine(), "rows": [asdict(row) for row in rows]}
     (OUT / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
-
-
-def show(stacks_ms: Stacks) -> None:
-    """Print stacks side by side: ms and share of each stage."""
-    print(f"\n{'where the time goes, means':26}" + "".join(f"{name:>17}" for name in stacks_ms))
-    print(" " * 26 + f"{'ms':>9}{'share':>8}" * len(stacks_ms))
-    sums = [sum(stack.values()) for stack in stacks_ms.values()]
-    for stage in next(iter(stacks_ms.values())):
-        values = [stack[stage] for stack in stacks_ms.values()]
-        parts = (f"{ms:9.1f}{ms / whole:8.1%}" for ms, whole in zip(values, sums, strict=True))
-        print(f"{stage:26}" + "".join(parts))
-    print(f"{'what a visitor waits':26}" + "".join(f"{whole:9.1f}{1:8.0%}" for whole in sums))

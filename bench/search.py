@@ -1,123 +1,205 @@
-"""Searches over HTTP against the rivals: `python -m bench.search [--quick] [--model compact|alexnet] [--photos DIR]`.
+"""Searches over HTTP against the classic design: `python -m bench.search [--quick] [--photos DIR]`.
 
-The system runs as `make run` starts it; it and every rival of `bench/rivals` have the same network, pictures and
-gallery. They are measured in turns, several rounds each, so that what else the machine does is fair to all; figures are
-medians of the rounds. A rival keeps no rows and serves no pages, and what asks it polls nothing.
+Measured in turns, five rounds: the bare pipeline (bench/pipeline.py), the classic design (bench/classic/) with one loop
+and with a loop per core, and the product as `make run` starts it, polled as the page polls it. All have the same
+network, photographs and gallery. At each load the product is compared with the better of the two classic ones.
 """
 
+import os
+import subprocess
+import sys
 import tempfile
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import cycle, islice
 from pathlib import Path
+from statistics import median
 
-import numpy as np
-import torch
-from torchvision.models import get_model  # type: ignore[import-untyped]
+from bench import options, photos, pipeline, processes, report
+from bench.classic.server import Classic
+from bench.load import Round, Visitor, drive
+from bench.report import Row, say
+from bench.system import System
 
-from bench import crowd, options, photos, processes, report, waiting
-from bench.figures import FLASK, LOOP, OURS, TASKS, Effort, Measured, everybody, figures, memory
-from bench.index import say
-from bench.load import Asker, Visitor, drive
-from bench.report import Row
-from bench.rivals import clients
-from bench.rivals.clients import Pipeline
-from bench.stack import Stack
-from bench.stages import Counts
+LARGE = "64 in flight, 12 megapixels"
+LOADS = {"1 in flight": 1, "8 in flight": 8, "64 in flight": 64, LARGE: 64}
+CPU_GOAL_MS, WEB_GOAL_MB, IDLE_GOAL_MB = 6.0, 80.0, 1200.0
+PROFILED_S = 8
+FUNCTIONS = 25  # shown of a profile
 
-FULL = Effort(
-    gallery=1000, asked=256, rounds=5, seconds=8, in_flight=(1, 8, 64), waiting=(64, 512), piles=2, crowd=1000
-)
-QUICK = Effort(gallery=120, asked=64, rounds=2, seconds=3, in_flight=(1, 64), waiting=(64,), piles=3, crowd=100)
+
+@dataclass(frozen=True)
+class Effort:
+    """How thoroughly is measured: `searches` of one round at each load, `waiting`: how many at once in the end."""
+
+    gallery: int
+    queries: int
+    large: int
+    rounds: int
+    searches: dict[str, int]
+    seconds: float
+    waiting: int
+
+
+FULL = Effort(1400, 320, 64, 5, {"1 in flight": 80, "8 in flight": 320, "64 in flight": 480, LARGE: 192}, 4, 1000)
+QUICK = Effort(300, 160, 16, 2, {"1 in flight": 24, "8 in flight": 96, "64 in flight": 160, LARGE: 64}, 2, 300)
+
+
+@dataclass
+class Measured:
+    """All rounds: of each system at each load, of the pipeline, and the CPU of the product's processes at 64."""
+
+    rounds: dict[tuple[str, str], list[Round]] = field(default_factory=lambda: defaultdict(list))
+    pipeline: list[dict[str, float]] = field(default_factory=list)
+    cpu_ms: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # a query, by kind of process
+
+    def per_s(self, name: str, load: str) -> float:
+        """Searches a second."""
+        return median(one.per_s for one in self.rounds[name, load])
+
+    def ms(self, name: str, load: str, percent: float) -> float:
+        """A percentile of the latency."""
+        return median(one.percentile_ms(percent) for one in self.rounds[name, load])
 
 
 def main() -> None:
-    """Measure, print the tables, write bench/out/search.json."""
-    asked = options.with_model(__doc__).parse_args()
-    effort = QUICK if asked.quick else FULL
+    """Measure, print the table and the profile, write bench/out/search.json."""
+    parser = options.of_all(__doc__)
+    parser.add_argument("--profile", action="store_true", help="also profile the product by function (py-spy)")
+    chosen = parser.parse_args()
+    effort = QUICK if chosen.quick else FULL
     with tempfile.TemporaryDirectory(prefix="simsearch-bench-") as directory:
-        measured = Measured()
-        rows = list(measure(measured, Path(directory), asked.model, asked.photos, effort))
-    stacks = {f"{in_flight} in flight": measured.stack(in_flight) for in_flight in effort.in_flight}
-    report.publish("search", rows, stacks)
+        report.publish("search", list(measure(Path(directory), chosen.photos, effort, profiled=chosen.profile)))
 
 
-def measure(measured: Measured, directory: Path, model: str, folder: Path, effort: Effort) -> Iterator[Row]:
+def measure(directory: Path, folder: Path, effort: Effort, *, profiled: bool) -> Iterator[Row]:
     """Start everything, measure in turns, yield the figures."""
-    pictures = photos.some(directory / "photos", effort.gallery, effort.asked, folder)
-    asked = directory / "asked"
-    asked.mkdir()
-    for number, data in enumerate(pictures.asked):
-        (asked / f"{number:05}.jpg").write_bytes(data)
-    weights = str(random_weights(directory / "alexnet.pt")) if model == "alexnet" else ""
-    vectors = random_vectors(directory / "gallery.npy", effort.gallery)
-    environment = {"SIMSEARCH_MODEL": model, "SIMSEARCH_WEIGHTS": weights}
-    if weights:  # to such a network all pictures look the same, and would be one result with copies
-        environment["SIMSEARCH_DUPLICATE_SIMILARITY"] = "2"
+    say("scaling photographs up to 12 megapixels")
+    pictures = photos.split(directory / "photos", effort.gallery, effort.queries, effort.large, folder)
+    queries = [path.read_bytes() for path in sorted(pictures.queries.iterdir())]
+    large = [path.read_bytes() for path in sorted(pictures.large.iterdir())]
+    measured, cores = Measured(), os.cpu_count() or 1
     with ExitStack() as block:
-        say(f"{model}, {effort.gallery} {pictures.kind}: starting the rivals")
-        pipeline = block.enter_context(Pipeline(model, weights, asked))
-        loop = block.enter_context(clients.redis_loop(model, weights, vectors, directory / "loop"))
-        tasks = block.enter_context(clients.celery(model, weights, vectors, directory / "tasks"))
-        flask = block.enter_context(clients.flask(model, weights, vectors))
-        say("starting the system, importing the gallery")
-        stack = block.enter_context(Stack(directory / "system", pictures.gallery, **environment))
-        device = stack.worker()
-        say(f"{model} on {device.get('device')}; the pipeline calculates in {pipeline.precision}")
-        askers: dict[str, Asker] = {
-            OURS: lambda: Visitor(stack.port).search,
-            LOOP: loop.asker,
-            TASKS: tasks.asker,
-            FLASK: flask.asker,
-        }
-        for turn in range(effort.rounds):
-            say(f"round {turn + 1} of {effort.rounds}")
-            for way, asker in askers.items():
-                with loop.awake() if way == LOOP else nullcontext():
-                    for in_flight in effort.in_flight:
-                        ask_round(measured, stack, way, asker, pictures.asked, in_flight, effort.seconds)
-            measured.alone_ms.append(pipeline.one_ms(40))
-            per_s, cpu_s = pipeline.batches(effort.seconds)
-            measured.pipeline_per_s.append(per_s)
-            measured.pipeline_cpu_ms.append(cpu_s * 1e3)
-            for count in effort.piles * effort.waiting:
-                measured.worker_per_s[count].append(waiting.answered_per_s(stack, pictures.asked, count))
-        say(f"{effort.crowd} at once")
-        gathered = crowd.gather(stack.port, pictures.asked, effort.crowd, effort.crowd)
-        yield Row(f"network {model} on {device.get('device')}, {pictures.kind}: gallery", effort.gallery, "pictures")
-        yield from figures(measured, effort, model)
-        yield from memory(stack.pid)
-        yield from everybody(gathered, effort.crowd)
+        say("starting the product, importing the gallery")
+        product = block.enter_context(System(directory / "product", pictures.gallery))
+        idle_mb = processes.pss_mb(product.pid)
+        say("starting the classic design")
+        classics = [
+            block.enter_context(Classic(directory / f"classic-{loops}", pictures.gallery, loops))
+            for loops in sorted({1, cores})
+        ]
+        [index] = [path for path in (product.data_dir / "index").iterdir() if path.name.isdecimal()]
+        bare = [pipeline.start(block, pictures.queries, str(index), effort.seconds) for _ in range(cores)]
+        for number in range(effort.rounds):
+            say(f"round {number + 1} of {effort.rounds}")
+            measured.pipeline.append(pipeline.run(bare))
+            for load, in_flight in LOADS.items():
+                files = list(islice(cycle(large if load == LARGE else queries), effort.searches[load]))
+                for classic in classics:
+                    measured.rounds[classic.name, load].append(_ask_classic(classic, files, in_flight))
+                measured.rounds["product", load].append(_ask_product(measured, product, load, files, in_flight))
+        say(f"{effort.waiting} uploads at once")
+        many = list(islice(cycle(queries), effort.waiting))
+        at_once = [(classic, _ask_classic(classic, many, effort.waiting)) for classic in classics]
+        ours = drive(product.port, Visitor.search, many, effort.waiting)
+        if profiled:
+            _profile(product, queries)
+        yield from _loads(measured, [classic.name for classic in classics])
+        yield from _at_once(effort.waiting, ours, min(one.seconds for _, one in at_once))
+        yield from _cost(measured)
+        yield report.at_most("memory of all processes, idle (sum of PSS)", sum(idle_mb.values()), "MB", IDLE_GOAL_MB)
+        for kind, mb in sorted(idle_mb.items()):
+            yield Row(f"memory, idle: {kind}", mb, "MB")
+        web_mb = processes.peak_mb(product.pid)["web"]
+        yield report.at_most("peak memory of a web process", web_mb, "MB", WEB_GOAL_MB)
 
 
-def ask_round(
-    measured: Measured, stack: Stack, way: str, asker: Asker, asked: list[bytes], in_flight: int, seconds: float
-) -> None:
-    """Measure one way once."""
-    before = stack.counted() if way == OURS else {}
-    cpu_s, log = processes.cpu_s(stack.pid), stack.log_bytes()
-    result = drive(asker, asked, in_flight, seconds)
-    measured.rounds[way, in_flight].append(result)
-    if way != OURS:
-        return
-    measured.batches[in_flight] += stack.batches(log)
-    for kind, spent_s in processes.cpu_s(stack.pid).items():
-        key = f"{in_flight} in flight: CPU a query, {kind}"
-        measured.cpu_ms[key].append((spent_s - cpu_s.get(kind, 0)) / result.asked * 1e3)
-    measured.counts[in_flight].append(Counts(before, stack.counted()))
+# --- One measurement ----------------------------------------------------------------------------------------
 
 
-def random_weights(path: Path) -> Path:
-    """Write AlexNet with random weights: torchvision's would have to be downloaded, and speed is the same."""
-    torch.manual_seed(photos.SEED)
-    torch.save(get_model("alexnet", weights=None).state_dict(), path)
-    return path
+def _ask_classic(classic: Classic, files: list[bytes], in_flight: int) -> Round:
+    classic.resume()
+    try:
+        drive(classic.port, Visitor.search_classic, files[:in_flight], in_flight)  # open the connections
+        return drive(classic.port, Visitor.search_classic, files, in_flight)
+    finally:
+        classic.suspend()
 
 
-def random_vectors(path: Path, count: int) -> Path:
-    """Write a gallery for the rivals' scans, whose time does not depend on the numbers."""
-    vectors = np.random.default_rng(photos.SEED).random((count, 4096), np.float32)
-    np.save(path, vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
-    return path
+def _ask_product(measured: Measured, product: System, load: str, files: list[bytes], in_flight: int) -> Round:
+    drive(product.port, Visitor.search, files[:in_flight], in_flight)
+    before = processes.cpu_s(product.pid)
+    result = drive(product.port, Visitor.search, files, in_flight)
+    if load == "64 in flight":
+        for kind, spent_s in processes.cpu_s(product.pid).items():
+            measured.cpu_ms[kind].append((spent_s - before.get(kind, 0.0)) / len(files) * 1e3)
+    return result
+
+
+def _profile(product: System, queries: list[bytes]) -> None:
+    """Print where the product's processes spend their time at 64 in flight."""
+    output = product.directory / "profile.txt"
+    command = [
+        str(Path(sys.executable).with_name("py-spy")),
+        "record",
+        "--pid",
+        str(product.pid),
+        "--subprocesses",
+        "--duration",
+        str(PROFILED_S),
+    ]
+    command += ["--rate", "200", "--format", "raw", "--output", str(output)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as profiler:
+        while profiler.poll() is None:
+            drive(product.port, Visitor.search, queries[:128], 64)
+    own: Counter[str] = Counter()
+    for line in output.read_text().splitlines():
+        stack, _, samples = line.rpartition(" ")
+        own[stack.rpartition(";")[2]] += int(samples)
+    print(f"\nwhere Python spends its time at 64 in flight ({PROFILED_S} s, own time)")
+    for function, count in own.most_common(FUNCTIONS):
+        print(f"{count / own.total():7.1%}  {function}")
+
+
+# --- The table ----------------------------------------------------------------------------------------------
+
+
+def _loads(measured: Measured, classics: list[str]) -> Iterator[Row]:
+    bare = median(one["per_s"] for one in measured.pipeline)
+    for load, in_flight in LOADS.items():
+        if in_flight == 1:
+            rival = min(measured.ms(name, load, 50) for name in classics)
+            yield report.against(f"{load}: upload to result, p50", measured.ms("product", load, 50), rival, "ms", 1.5)
+        else:
+            rival = max(measured.per_s(name, load) for name in classics)
+            yield report.at_least_ratio(f"{load}: searches", measured.per_s("product", load), rival, 1.0)
+        for name in (*classics, "product"):
+            yield Row(f"{load}: {name}", measured.per_s(name, load), "/s")
+            yield Row(f"{load}: {name}, p50", measured.ms(name, load, 50), "ms")
+            yield Row(f"{load}: {name}, p95", measured.ms(name, load, 95), "ms")
+        ours = measured.rounds["product", load]
+        polls = sum(one.polls for one in ours) / sum(len(one.latencies) for one in ours)
+        yield Row(f"{load}: polls a search", polls, "")
+        yield report.at_most(f"{load}: uploads refused", sum(one.refused for one in ours), "", 0)
+    ours_per_s = measured.per_s("product", "64 in flight")
+    yield report.at_least_ratio("64 in flight: searches, to the bare pipeline", ours_per_s, bare, 0.6)
+
+
+def _at_once(count: int, ours: Round, rival_s: float) -> Iterator[Row]:
+    yield report.at_most(f"{count} at once: uploads refused", ours.refused, "", 0)
+    yield report.at_most(f"{count} at once: lost", count - len(ours.latencies), "", 0)
+    yield report.against(f"{count} at once: until the last result", ours.seconds, rival_s, "s", 1.1)
+
+
+def _cost(measured: Measured) -> Iterator[Row]:
+    bare_ms = median(one["cpu_ms"] for one in measured.pipeline)
+    yield Row("bare pipeline: CPU a picture", bare_ms, "ms")
+    for kind, values in sorted(measured.cpu_ms.items()):
+        yield Row(f"CPU a search at 64 in flight: {kind}", median(values), "ms")
+    all_ms = sum(median(values) for values in measured.cpu_ms.values())
+    yield report.at_most("CPU a search outside decode, embed, search", all_ms - bare_ms, "ms", CPU_GOAL_MS)
 
 
 if __name__ == "__main__":

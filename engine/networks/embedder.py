@@ -27,6 +27,8 @@ KEPT_BYTES = 2**30
 # the rest is for the network, small batches' workspace, and the gallery's worker, which has the same GPU.
 MEMORY_EACH_BYTES = 2**27
 CPU_BATCH, GPU_BATCH = 32, (8, 256)
+# Pictures of one forward pass on the CPU: 32 at once are no quicker (5.0 ms each), and take 250 MB more.
+CPU_PASS = 8
 # Threads of one process that decode for a GPU: 16 cores decoded 970, 1,780, 2,410, 1,860 and 1,440 photographs a second
 # in 1, 2, 4, 8 and 16 of them. They share Python's lock for the rest of what they do.
 MOST_DECODERS = 4
@@ -53,6 +55,7 @@ class Embedder:
         cores = os.cpu_count() or 1
         self.decoders = cores if device.type == "cpu" else min(MOST_DECODERS, cores)
         self.at_least_px = 2 * model.resize_px
+        self._pass = CPU_PASS if device.type == "cpu" else self.batch
         self._preprocessing = model.preprocessing
         self._device = device
         self._dtype = DTYPES[precision]
@@ -97,13 +100,16 @@ class Embedder:
         return self.embed_prepared([self.prepare(picture) for picture in pictures])
 
     def embed_prepared(self, prepared: Sequence[Tensor]) -> NDArray[np.float32]:
-        """Do the same for what `prepare` returned, in one forward pass (in halves where memory runs out)."""
-        if not prepared:
-            return np.empty((0, EMBEDDING_SIZE), np.float32)
-        # Stacked as rows of pixels, as `prepare` left them: channels-last without a copy.
-        batch = torch.stack([pixels.permute(1, 2, 0) for pixels in prepared]).permute(0, 3, 1, 2)
-        embeddings: NDArray[np.float32] = self._embed_batch(batch).numpy()
-        return embeddings
+        """Do the same for what `prepare` returned: in one forward pass on a GPU, in passes of CPU_PASS on the CPU.
+
+        Where memory runs out a pass is repeated in halves.
+        """
+        rows = [np.empty((0, EMBEDDING_SIZE), np.float32)]
+        for start in range(0, len(prepared), self._pass):
+            # Stacked as rows of pixels, as `prepare` left them: channels-last without a copy.
+            stacked = torch.stack([pixels.permute(1, 2, 0) for pixels in prepared[start : start + self._pass]])
+            rows.append(self._embed_batch(stacked.permute(0, 3, 1, 2)).numpy())
+        return np.concatenate(rows)
 
     def warm_up(self, *sizes: int) -> None:
         """Run batches of these sizes through (none: a picture, and a whole batch): no query pays for the first time."""

@@ -1,0 +1,82 @@
+"""The product to measure: started as `make run` starts it, in a directory of its own, and stopped at the end."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Self
+
+from bench import processes
+
+ROOT = Path(__file__).resolve().parent.parent
+START_S, STOP_S = 600, 60
+FOREIGN = {
+    "SECRET_KEY",
+    "ALLOWED_HOSTS",
+    "SIMSEARCH_HTTPS",
+    "REDIS_URL",
+    "DATABASE_URL",
+    "SIMSEARCH_METRICS_TOKEN",
+    "SIMSEARCH_METRICS_TOKEN_FILE",
+}
+UNLIMITED = str(10**9)  # everything comes from one address
+AT_REST, REST_S = 0.1, 2.0  # of a core, for so long; heartbeats, beat and the sweeps take 0.03
+
+
+class System:
+    """The whole system; `port`, `pid` (the parent of all its processes), `data_dir`."""
+
+    def __init__(self, directory: Path, photos: Path, **environment: str) -> None:
+        self.directory, self.data_dir, self.port = directory, directory / "data", free_port()
+        self._photos = photos
+        kept = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+        own = {"SIMSEARCH_DATA_DIR": str(self.data_dir), "SIMSEARCH_UPLOADS_PER_MINUTE": UNLIMITED}
+        self._environment = kept | own | environment
+
+    def __enter__(self) -> Self:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "simsearch.local.run", "--photos", str(self._photos), "--port", str(self.port)]
+        with (self.directory / "run.log").open("w") as log:
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, env=self._environment, stdout=log, stderr=subprocess.STDOUT
+            )
+        self.pid = self._process.pid
+        try:
+            self._wait_ready()
+            self.wait_at_rest()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(STOP_S)
+
+    def _wait_ready(self) -> None:
+        deadline = time.monotonic() + START_S
+        while "Press Ctrl-C" not in (output := (self.directory / "run.log").read_text()):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"The system did not start:\n{output}")
+            time.sleep(0.2)
+
+    def wait_at_rest(self) -> None:
+        """Wait until nothing but heartbeats is left: the gallery worker loads its network after the site is ready."""
+        deadline, spent_s = time.monotonic() + START_S, float("-inf")
+        while (now_s := sum(processes.cpu_s(self.pid).values())) - spent_s > AT_REST * REST_S:
+            if time.monotonic() > deadline:
+                raise SystemExit("The system does not come to rest.")
+            spent_s = now_s
+            time.sleep(REST_S)
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nobody listens on right now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
