@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from gallery.addresses import OfPicture, address
@@ -127,6 +127,31 @@ class IndexGeneration(models.Model):
     @property
     def directory(self) -> Path:
         return settings.INDEX_ROOT / str(self.number)
+
+
+class Calibration(models.Model):
+    """What a network's cosines mean in this gallery, as `manage.py calibrate --write` measured it."""
+
+    network = models.CharField(max_length=64, unique=True, help_text="its identity, as in Embedding.network")
+    same = models.FloatField(help_text="the cosine from which a match is almost the same picture")
+    very_similar = models.FloatField()
+    similar = models.FloatField()
+    duplicate = models.FloatField(help_text="the cosine from which two pictures are near-duplicates")
+    pictures = models.PositiveIntegerField(help_text="how many pictures the gallery had")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(similar__gte=-1, similar__lte=F("very_similar"), same__lte=1, duplicate__lte=1)
+                & Q(very_similar__lte=F("same"))
+                & Q(very_similar__lte=F("duplicate")),
+                name="thresholds_are_in_order",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"thresholds of {self.network}"
 
 
 class Query(models.Model):

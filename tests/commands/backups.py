@@ -10,10 +10,12 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.contenttypes.models import ContentType
 
+from engine.networks.registry import Thresholds
 from gallery import queries
 from gallery.models import Embedding, Image
 from gallery.queries import Question
 from gallery.spans import Stopwatch
+from tasks.thresholds import store
 from tests.engine.galleries import NETWORK, make_vectors
 from tests.gallery.rows import add_image, ago, ask, finished, in_state
 
@@ -30,6 +32,7 @@ def fill() -> None:
     gone = add_image(5)
     Embedding.objects.create(image_id=gone.content_hash, network="other", vector=bytes(range(256)) * 32)
     gone.delete()  # its embedding stays, and the ids have a gap
+    store(NETWORK, Thresholds(same=0.9, very_similar=0.7, similar=0.5, duplicate=0.95), 6)
     finished(*images[:3], generation=7, stages_ms={"embed": 12.5})
     for state in ("done", "failed", "running"):
         in_state(state)

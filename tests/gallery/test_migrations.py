@@ -35,6 +35,7 @@ NEEDED = {
     "query_state_is_known",
     "queries_by_state",
     "embeddings_in_order",
+    "thresholds_are_in_order",
 }
 
 

@@ -1,0 +1,37 @@
+"""From which cosine on a match is "same", "very_similar" or "similar", and two pictures are near-duplicates.
+
+Importable without torch.
+"""
+
+from django.utils import timezone
+
+from engine.networks import registry
+from engine.networks.registry import Thresholds
+from gallery.models import Calibration
+
+
+def thresholds(network: str) -> Thresholds:
+    """Return those that were measured for this network (an identity), or else those it comes with.
+
+    One query of the database. Raises UnknownModel.
+    """
+    row = Calibration.objects.filter(network=network).first()
+    if row is None:
+        return registry.identified(network).thresholds
+    return Thresholds(same=row.same, very_similar=row.very_similar, similar=row.similar, duplicate=row.duplicate)
+
+
+def store(network: str, measured: Thresholds, pictures: int) -> None:
+    """Keep what was measured in a gallery of `pictures`, in the place of what was kept before.
+
+    Raises IntegrityError unless similar <= very_similar <= same and very_similar <= duplicate.
+    """
+    values = {
+        "same": measured.same,
+        "very_similar": measured.very_similar,
+        "similar": measured.similar,
+        "duplicate": measured.duplicate,
+        "pictures": pictures,
+        "created_at": timezone.now(),
+    }
+    Calibration.objects.update_or_create(network=network, defaults=values)
