@@ -1,163 +1,222 @@
-"""How good the searches are: precision by label; recall and time of the index, of exact search and of plain Annoy."""
+"""How good the searches are: precision by label, and recall and latency of the index.
+
+The measures are those of Manning, Raghavan and Schütze, Introduction to Information Retrieval (2008), chapter 8.
+"""
 
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from annoy import AnnoyIndex
 from numpy.typing import NDArray
 
-from engine.index import Hits, Index
-from engine.networks.registry import EMBEDDING_SIZE
+from engine.index import Index
 from gallery.models import Embedding
 from tasks.newer import Vectors
 
-SAMPLE = 320  # searches that are timed: ten batches
-BATCH = 32
-PRECISION_SAMPLE = 10_000  # each is compared with the whole gallery
-BLOCK = 256
-SPARE = 20  # hidden pictures among the nearest ones are passed over
-PLAIN_TREES = 10  # as in Annoy's own example; its search_k is left at the default
-PLAIN_MOST = 20_000  # pictures: more take Annoy gigabytes over 4096 numbers
+QUERIES = 10_000  # each is compared with every labelled picture
+TIMED = 320  # searches of the index that are timed
+CONFUSIONS = 3  # of each label
+BLOCK_NUMBERS = 2**23  # cosines in memory at once: 32 MB, and about 100 MB while they are ranked
+ROWS = 2048  # vectors copied at once: 32 MB
 SEED = 1
 
 Rows = NDArray[np.intp]
 Advance = Callable[[int], None]
-Search = Callable[[Vectors, int], list[Hits]]
+
+
+class NoLabels(Exception):
+    """There is nothing to measure precision by; the text says what to do."""
 
 
 @dataclass(frozen=True)
-class Times:
-    """Quantiles of the time of a search, in ms."""
+class Confusion:
+    """A wrong label, and how many wrong matches have it."""
 
+    label: str
+    matches: int
+
+
+@dataclass(frozen=True)
+class LabelPrecision:
+    """One label: its pictures, their mean precision@k, and the labels that their wrong matches have most often."""
+
+    label: str
+    pictures: int
+    precision_at_k: float
+    confusions: list[Confusion]
+
+
+@dataclass(frozen=True)
+class IndexSearch:
+    """The share of the true k nearest pictures that the index finds, and the latency of one search in ms."""
+
+    recall_at_k: float
     p50_ms: float
     p95_ms: float
     p99_ms: float
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way to search: the share of the true k nearest that it finds, and its time.
-
-    `one`: a search alone; `batch`: a search among 32 that are made together.
-    """
-
-    name: str
-    recall: float
-    one: Times
-    batch: Times
-
-
-@dataclass(frozen=True)
 class Evaluation:
-    """`precision`: the mean share of the k nearest other pictures with the picture's own label (None: no labels)."""
+    """What was measured; `labels` begins with the worst one.
+
+    `images` in the index, `labelled` and visible ones among them, `queries` of these.
+    """
 
     k: int
     images: int
     labelled: int
-    precision: float | None
-    ways: list[Way]
+    queries: int
+    precision_at_1: float
+    precision_at_k: float
+    mean_average_precision: float
+    index: IndexSearch
+    labels: list[LabelPrecision]
 
 
-def steps(index: Index) -> int:
-    """How far `advance` counts."""
-    ways = 3 if len(index.ids) <= PLAIN_MOST else 2
-    return ways * min(len(index.ids), SAMPLE) + min(len(index.ids), PRECISION_SAMPLE)
+@dataclass(frozen=True)
+class Ranking:
+    """One query's best matches as rows of the labelled pictures, best first, their cosines, and two measures."""
+
+    row: int
+    matches: Rows
+    cosines: NDArray[np.float32]
+    precision: float
+    average_precision: float
 
 
-def evaluate(index: Index, network: str, k: int, advance: Advance) -> Evaluation:
-    """Leave-one-out precision over the labelled visible pictures; recall and time over a fixed sample.
+class Labelled:
+    """The labelled visible pictures of an index: `rows` of the index, `ids` of their embeddings, `labels`.
 
-    Precision@k and recall@k as in Manning et al., Introduction to Information Retrieval, chapter 8.
+    `queries`: places in these three, a fixed sample of the pictures whose label another picture has too.
+    Raises NoLabels.
     """
-    labels = _labels(network)
-    ways = _ways(index, k, advance)
-    rows = _sample(len(index.ids), PRECISION_SAMPLE)
-    labelled = np.array([row for row in rows if labels.get(int(index.ids[row]))], np.intp)
-    precision = _precision(index, labelled, labels, k, advance)
-    advance(len(rows) - len(labelled))
-    return Evaluation(k, len(index.ids), len(labelled), precision, ways)
+
+    def __init__(self, index: Index, network: str) -> None:
+        rows = Embedding.objects.filter(network=network, image__is_hidden=False).exclude(image__label="")
+        known = dict(rows.values_list("id", "image__label"))
+        self.rows: Rows = np.array([row for row, id_ in enumerate(index.ids.tolist()) if id_ in known], np.intp)
+        self.ids: list[int] = index.ids[self.rows].tolist()
+        self.labels = [known[id_] for id_ in self.ids]
+        self.names, self.codes = np.unique(np.array(self.labels, dtype=object), return_inverse=True)
+        often = Counter(self.labels)
+        repeated = np.array([place for place, label in enumerate(self.labels) if often[label] > 1], np.intp)
+        if not len(repeated):
+            raise NoLabels("No two visible pictures have the same label; label some in the admin, then try again.")
+        self.queries = _sample(repeated, QUERIES)
 
 
-def _labels(network: str) -> dict[int, str]:
-    rows = Embedding.objects.filter(network=network, image__is_hidden=False)
-    return dict(rows.values_list("id", "image__label"))
+def steps(index: Index, labelled: Labelled) -> int:
+    """Return how far `advance` counts."""
+    return len(labelled.queries) + min(len(index.ids), TIMED)
 
 
-def _sample(count: int, size: int) -> Rows:
-    """Rows of the index: the same ones each time."""
-    return np.sort(np.random.default_rng(SEED).permutation(count)[:size])
+def evaluate(index: Index, labelled: Labelled, k: int, advance: Advance) -> tuple[Evaluation, list[Ranking]]:
+    """Measure precision by leave-one-out, and the index by a fixed sample; returns every query's ranking as well.
+
+    Precision@k: the share of a query's k nearest other pictures that have its label. Average precision: the mean of
+    the precisions at the rank of each picture with its label, over the whole ranking; its mean over the queries is the
+    mean average precision. Only labelled visible pictures are ranked: whether another one matches is unknown.
+    """
+    rankings = list(_rankings(index, labelled, k, advance))
+    result = Evaluation(
+        k=k,
+        images=len(index.ids),
+        labelled=len(labelled.ids),
+        queries=len(rankings),
+        precision_at_1=_mean([_is_right(labelled, query, 0) for query in rankings]),
+        precision_at_k=_mean([query.precision for query in rankings]),
+        mean_average_precision=_mean([query.average_precision for query in rankings]),
+        index=_measure_index(index, k, advance),
+        labels=_by_label(labelled, rankings),
+    )
+    return result, rankings
 
 
-# --- Recall and time ----------------------------------------------------------------------------------------
+def worst(rankings: Sequence[Ranking], count: int) -> list[Ranking]:
+    """Return the queries with the lowest precision, the lowest average precision first among equals."""
+    return sorted(rankings, key=lambda query: (query.precision, query.average_precision))[:count]
 
 
-def _ways(index: Index, k: int, advance: Advance) -> list[Way]:
-    vectors = index.vectors_at(_sample(len(index.ids), SAMPLE))
-    true = index.exact(vectors, k)
-    searches: dict[str, Search] = {"index": index.search, "exact": index.exact}
-    if len(index.ids) <= PLAIN_MOST:
-        searches["annoy"] = _plain_annoy(index)
-    return [_measure(name, search, vectors, true, k, advance) for name, search in searches.items()]
+def _sample(rows: Rows, size: int) -> Rows:
+    """Return up to `size` of the rows, the same ones each time."""
+    return np.sort(np.random.default_rng(SEED).permutation(rows)[:size])
 
 
-def _measure(name: str, search: Search, vectors: Vectors, true: list[Hits], k: int, advance: Advance) -> Way:
-    one_ms, batch_ms, shares = [], [], []
-    for start in range(0, len(vectors), BATCH):
-        batch = vectors[start : start + BATCH]
-        _, took_ms = _timed(search, batch, k)
-        batch_ms.append(took_ms / len(batch))
-        for vector, wanted in zip(batch, true[start : start + BATCH], strict=True):
-            [found], took_ms = _timed(search, vector[None], k)
-            one_ms.append(took_ms)
-            shares.append(len(np.intersect1d(found.ids, wanted.ids)) / len(wanted.ids))
-        advance(len(batch))
-    return Way(name, round(float(np.mean(shares)), 4), _times(one_ms), _times(batch_ms))
+def _mean(values: Sequence[float]) -> float:
+    return round(float(np.mean(values)), 4)
 
 
-def _timed(search: Search, vectors: Vectors, k: int) -> tuple[list[Hits], float]:
-    began = time.perf_counter()
-    found = search(vectors, k)
-    return found, (time.perf_counter() - began) * 1000
-
-
-def _times(took_ms: list[float]) -> Times:
-    return Times(*(round(float(quantile), 3) for quantile in np.percentile(took_ms, [50, 95, 99])))
-
-
-def _plain_annoy(index: Index) -> Search:
-    """Annoy as most people use it: all 4096 numbers, angular, no exact ranking."""
-    annoy = AnnoyIndex(EMBEDDING_SIZE, "angular")
-    annoy.set_seed(SEED)
-    for row, vector in enumerate(index.vectors_at(np.arange(len(index.ids)))):
-        annoy.add_item(row, vector)
-    annoy.build(PLAIN_TREES, 1)
-
-    def search(vectors: Vectors, k: int) -> list[Hits]:
-        found = [annoy.get_nns_by_vector(vector, k, include_distances=True) for vector in vectors]
-        return [Hits(index.ids[rows], _cosines(distances)) for rows, distances in found]
-
-    return search
-
-
-def _cosines(distances: list[float]) -> Vectors:
-    """From Annoy's angular distances, which are sqrt(2 - 2 cos)."""
-    cosines: Vectors = np.subtract(1, np.square(distances) / 2, dtype=np.float32)
-    return cosines
+def _is_right(labelled: Labelled, query: Ranking, rank: int) -> bool:
+    return bool(labelled.codes[query.matches[rank]] == labelled.codes[query.row])
 
 
 # --- Precision ----------------------------------------------------------------------------------------------
 
 
-def _precision(index: Index, rows: Rows, labels: dict[int, str], k: int, advance: Advance) -> float | None:
-    shares = []
-    for start in range(0, len(rows), BLOCK):
-        block = rows[start : start + BLOCK]
-        nearest = index.exact(index.vectors_at(block), k + 1 + SPARE)
-        for own, hits in zip(index.ids[block].tolist(), nearest, strict=True):
-            others = [labels[id_] for id_ in hits.ids.tolist() if id_ != own and id_ in labels][:k]
-            if others:
-                shares.append(others.count(labels[own]) / len(others))
-        advance(len(block))
-    return round(float(np.mean(shares)), 4) if shares else None
+def _rankings(index: Index, labelled: Labelled, k: int, advance: Advance) -> Iterator[Ranking]:
+    at_once = max(1, min(256, BLOCK_NUMBERS // len(labelled.rows)))
+    for start in range(0, len(labelled.queries), at_once):
+        places = labelled.queries[start : start + at_once]
+        cosines = _cosines(index, index.vectors_at(labelled.rows[places]), labelled.rows)
+        for place, row in zip(places.tolist(), cosines, strict=True):
+            yield _rank(labelled.codes, place, row, k)
+        advance(len(places))
+
+
+def _cosines(index: Index, queries: Vectors, rows: Rows) -> Vectors:
+    """Return float32 [q, n]: queries [q, 4096] with the index's vectors in n rows."""
+    cosines = np.empty((len(queries), len(rows)), np.float32)
+    for start in range(0, len(rows), ROWS):
+        part = slice(start, start + ROWS)
+        np.matmul(queries, index.vectors_at(rows[part]).T, out=cosines[:, part])
+    return cosines
+
+
+def _rank(codes: NDArray[np.intp], place: int, cosines: Vectors, k: int) -> Ranking:
+    cosines[place] = -np.inf  # the picture itself comes last
+    order = np.argsort(-cosines, kind="stable")[:-1]
+    right = codes[order] == codes[place]
+    ranks = np.flatnonzero(right) + 1
+    average = float(np.mean(np.arange(1, len(ranks) + 1) / ranks))
+    best = order[:k]
+    return Ranking(place, best, cosines[best], float(np.mean(right[:k])), average)
+
+
+def _by_label(labelled: Labelled, rankings: Sequence[Ranking]) -> list[LabelPrecision]:
+    often = Counter(labelled.labels)
+    precisions: dict[str, list[float]] = {}
+    wrong: dict[str, Counter[str]] = {}
+    for query in rankings:
+        own = labelled.labels[query.row]
+        precisions.setdefault(own, []).append(query.precision)
+        others = (labelled.labels[place] for place in query.matches.tolist())
+        wrong.setdefault(own, Counter()).update(label for label in others if label != own)
+    labels = [LabelPrecision(own, often[own], _mean(values), _most(wrong[own])) for own, values in precisions.items()]
+    return sorted(labels, key=lambda one: (one.precision_at_k, one.label))
+
+
+def _most(wrong: Counter[str]) -> list[Confusion]:
+    counted = sorted(wrong.items(), key=lambda item: (-item[1], item[0]))
+    return [Confusion(label, times) for label, times in counted[:CONFUSIONS]]
+
+
+# --- The index ----------------------------------------------------------------------------------------------
+
+
+def _measure_index(index: Index, k: int, advance: Advance) -> IndexSearch:
+    """Search one by one for k pictures besides the query's own."""
+    found, took_ms = [], []
+    for row in _sample(np.arange(len(index.ids)), TIMED):
+        vector = index.vectors_at(row[None])
+        began = time.perf_counter()
+        [hits] = index.search(vector, k + 1)
+        took_ms.append((time.perf_counter() - began) * 1000)
+        [true] = index.exact(vector, k + 1)
+        others = true.ids[true.ids != index.ids[row]][:k]
+        found.append(float(np.isin(others, hits.ids).mean()) if len(others) else 1.0)
+        advance(1)
+    p50, p95, p99 = (round(float(value), 3) for value in np.percentile(took_ms, [50, 95, 99]))
+    return IndexSearch(_mean(found), p50, p95, p99)

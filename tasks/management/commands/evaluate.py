@@ -2,58 +2,86 @@
 
 import json
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandError
 
 from engine.errors import BadIndex
 from engine.index import Index
-from gallery import generations
+from gallery import backup, generations
 from gallery.progress import Progress
-from tasks.evaluation import Evaluation, Way, evaluate, steps
+from tasks import evaluation_page
+from tasks.evaluation import Evaluation, Labelled, LabelPrecision, NoLabels, evaluate, steps
+
+WORST_LABELS = 5
 
 
 class Command(BaseCommand):
-    help = "Measure the active index: precision@k by label; recall@k and time against exact search and plain Annoy."
+    help = "Measure the active index: precision by label (leave-one-out), recall against exact search, latency."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--k", type=int, default=10, help="how many matches count (default 10)")
         parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+        parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with the worst queries as pictures")
 
-    def handle(self, *, k: int, json: bool, **_: Any) -> None:
+    def handle(self, *, k: int, json: bool, html: Path | None, **_: Any) -> None:
         if k < 1:
             raise CommandError("--k is 1 or more.")
         active = generations.active()
         if active is None or not active.images:
             raise CommandError("There is no index yet; run manage.py build_index.")
         try:
-            index = Index.open(active.directory)
-        except BadIndex as error:
+            with _written(html) if html else nullcontext() as page:
+                index = Index.open(active.directory)
+                labelled = Labelled(index, active.network)
+                with Progress(steps(index, labelled), "Evaluating", "picture") as progress:
+                    result, rankings = evaluate(index, labelled, k, progress.advance)
+                if page:
+                    page.write(evaluation_page.render(result, rankings, labelled, active).encode())
+        except (BadIndex, NoLabels) as error:
             raise CommandError(str(error)) from None
-        with Progress(steps(index), "Evaluating", "picture") as progress:
-            result = evaluate(index, active.network, k, progress.advance)
+        except KeyboardInterrupt:
+            raise CommandError("Stopped; nothing was written.", returncode=130) from None
         self.stdout.write(_json(result, active.number, active.network) if json else _table(result, active.network))
 
 
+@contextmanager
+def _written(path: Path) -> Iterator[BinaryIO]:
+    """Open a file before the measurement and replace it afterwards. Raises CommandError when it cannot be written."""
+    try:
+        with backup.into(path) as stream:
+            yield stream
+    except OSError as error:
+        raise CommandError(f"{path} cannot be written ({error.strerror}).") from None
+
+
 def _json(result: Evaluation, generation: int, network: str) -> str:
-    return json.dumps(asdict(result) | {"generation": generation, "network": network})
+    return json.dumps({"network": network, "generation": generation} | asdict(result))
 
 
 def _table(result: Evaluation, network: str) -> str:
-    precision = "no picture has a label" if result.precision is None else f"{result.precision:.3f}"
-    head = [
-        f"network        {network}",
-        f"pictures       {result.images} ({result.labelled} of those looked at have a label)",
-        f"precision@{result.k:<4} {precision}",
+    index = result.index
+    lines = [
+        f"network                 {network}",
+        f"pictures                {result.images} ({result.labelled} visible with a label, {result.queries} queries)",
+        f"precision@1             {result.precision_at_1:.3f}",
+        f"{f'precision@{result.k}':23} {result.precision_at_k:.3f}",
+        f"mean average precision  {result.mean_average_precision:.3f}",
+        f"{f'recall@{result.k} of the index':23} {index.recall_at_k:.3f}",
+        f"one search, ms          p50 {index.p50_ms:.2f}, p95 {index.p95_ms:.2f}, p99 {index.p99_ms:.2f}",
         "",
-        f"{'ms a search':14} recall@{result.k:<4}    p50    p95    p99   of 32: p50    p95    p99",
+        f"{'label':32} pictures  precision@{result.k}",
+        *(f"{one.label:32} {one.pictures:8}  {one.precision_at_k:.3f}" for one in result.labels),
+        "",
+        "Labels with the lowest precision, and how many wrong matches of which label they get:",
+        *(f"{one.label:32} {_confusions(one)}" for one in result.labels[:WORST_LABELS]),
     ]
-    return "\n".join([*head, *(_row(way) for way in result.ways)])
+    return "\n".join(lines)
 
 
-def _row(way: Way) -> str:
-    one, batch = way.one, way.batch
-    alone = f"{one.p50_ms:6.2f} {one.p95_ms:6.2f} {one.p99_ms:6.2f}"
-    together = f"{batch.p50_ms:6.2f} {batch.p95_ms:6.2f} {batch.p99_ms:6.2f}"
-    return f"{way.name:14} {way.recall:<9.3f}   {alone}        {together}"
+def _confusions(one: LabelPrecision) -> str:
+    return ", ".join(f"{other.label}: {other.matches}" for other in one.confusions) or "none"

@@ -1,0 +1,84 @@
+"""An evaluation as one page: the figures, and the worst queries with their matches as pictures.
+
+The page holds everything it shows, so that it can be sent to somebody who has no access to the gallery.
+"""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.template.loader import render_to_string
+
+from gallery.models import Embedding, Image, IndexGeneration
+from tasks.evaluation import Evaluation, Labelled, Ranking, worst
+
+WORST_QUERIES = 20
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A gallery picture on the page; `thumbnail` is a data: URI, empty when its file is missing."""
+
+    title: str
+    label: str
+    thumbnail: str
+
+
+@dataclass(frozen=True)
+class Match:
+    """A match with its cosine; `is_wrong`: it has another label than the query."""
+
+    picture: Picture
+    cosine: float
+    is_wrong: bool
+
+
+@dataclass(frozen=True)
+class WorstQuery:
+    """A query with its matches, best first."""
+
+    picture: Picture
+    precision: float
+    matches: list[Match]
+
+
+def render(result: Evaluation, rankings: Sequence[Ranking], labelled: Labelled, generation: IndexGeneration) -> str:
+    """Return the page as HTML that refers to nothing outside itself."""
+    queries = _worst_queries(worst(rankings, WORST_QUERIES), labelled)
+    context = {"result": result, "queries": queries, "generation": generation}
+    return render_to_string("tasks/evaluation.html", context)
+
+
+def _worst_queries(rankings: Sequence[Ranking], labelled: Labelled) -> list[WorstQuery]:
+    places = {place for one in rankings for place in (one.row, *one.matches.tolist())}
+    pictures = _pictures({labelled.ids[place] for place in places})
+    shown = {place: pictures.get(labelled.ids[place], _gone(labelled.labels[place])) for place in places}
+    return [
+        WorstQuery(
+            shown[one.row],
+            one.precision,
+            [
+                Match(shown[place], cosine, labelled.labels[place] != labelled.labels[one.row])
+                for place, cosine in zip(one.matches.tolist(), one.cosines.tolist(), strict=True)
+            ],
+        )
+        for one in rankings
+    ]
+
+
+def _pictures(embeddings: set[int]) -> dict[int, Picture]:
+    rows = Embedding.objects.filter(id__in=embeddings).select_related("image")
+    return {row.pk: Picture(row.image.title, row.image.label, _thumbnail(row.image)) for row in rows}
+
+
+def _gone(label: str) -> Picture:
+    """Stand in for a picture that was deleted during the evaluation."""
+    return Picture("", label, "")
+
+
+def _thumbnail(image: Image) -> str:
+    try:
+        data = image.thumbnail_path.read_bytes()
+    except OSError:
+        return ""
+    return "data:image/jpeg;base64," + base64.b64encode(data).decode()
