@@ -33,9 +33,19 @@ def drawn(number: int) -> Pillow.Image:
 
 def picture(number: int) -> bytes:
     """A drawn JPEG; another number is another picture."""
+    return encoded(drawn(number))
+
+
+def encoded(picture: Pillow.Image) -> bytes:
+    """That picture as a JPEG."""
     file = io.BytesIO()
-    drawn(number).save(file, "JPEG", quality=92)
+    picture.save(file, "JPEG", quality=92)
     return file.getvalue()
+
+
+def add_drawn(picture: Pillow.Image, label: str = "") -> Image:
+    """That picture in the gallery."""
+    return curation.add(io.BytesIO(encoded(picture)), label=label)
 
 
 def add(number: int, label: str = "") -> Image:

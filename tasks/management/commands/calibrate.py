@@ -1,0 +1,119 @@
+"""manage.py calibrate: what do the active network's cosines mean in this gallery?"""
+
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from json import dumps
+from typing import Any
+
+import numpy as np
+from django.core.management.base import BaseCommand, CommandError
+
+from engine.errors import EngineError
+from engine.index import Index
+from engine.networks import registry
+from gallery import generations
+from gallery.models import IndexGeneration
+from gallery.progress import Progress
+from tasks import network, thresholds
+from tasks.alterations import ALTERATIONS
+from tasks.calibration import Cosines, Derived, Gallery, Measured, TooFewPictures, derive, measure, share_from, steps
+
+PERCENTILES = (5, 50, 95, 99)
+
+
+class Command(BaseCommand):
+    help = (
+        "Measure the cosines of altered copies, of one label, of different labels and of the nearest other picture, "
+        "and derive from which cosine on a match is called what."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--write", action="store_true", help="let the active network use these thresholds")
+        parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+    def handle(self, *, write: bool, json: bool, **_: Any) -> None:
+        active = generations.active()
+        if active is None or not active.images:
+            raise CommandError("There is no index yet; run manage.py build_index.")
+        try:
+            gallery = Gallery(Index.open(active.directory), active.network)
+            embedder = network.load(active.network)
+            with Progress(steps(gallery), "Measuring", "picture") as progress:
+                measured = measure(gallery, embedder, progress.advance)
+        except (EngineError, TooFewPictures) as error:
+            raise CommandError(str(error)) from None
+        except KeyboardInterrupt:
+            raise CommandError("Stopped; nothing was stored.", returncode=130) from None
+        used = thresholds.thresholds(active.network)
+        derived = derive(measured, registry.identified(active.network).thresholds)
+        if write:
+            thresholds.store(active.network, derived.thresholds, len(gallery.rows))
+        report = _report(active, len(gallery.rows), measured, derived) | {"used": asdict(used), "written": write}
+        self.stdout.write(dumps(report) if json else _table(report))
+
+
+def _report(active: IndexGeneration, pictures: int, measured: Measured, derived: Derived) -> dict[str, Any]:
+    return {
+        "network": active.network,
+        "generation": active.number,
+        "pictures": pictures,
+        "cosines": {field.name: _distribution(getattr(measured, field.name)) for field in fields(measured)},
+        "alterations": {
+            name: _distribution(cosines) for name, cosines in zip(ALTERATIONS, measured.altered.T, strict=True)
+        },
+        "thresholds": asdict(derived.thresholds),
+        "not_measured": derived.kept,
+        "altered_share": share_from(measured.altered, derived.thresholds.duplicate),
+        "false_copy_share": share_from(measured.nearest, derived.thresholds.duplicate),
+    }
+
+
+def _distribution(cosines: Cosines) -> dict[str, float] | None:
+    if not cosines.size:
+        return None
+    values = np.percentile(cosines, PERCENTILES).tolist()
+    named = {f"p{percent}": round(value, 4) for percent, value in zip(PERCENTILES, values, strict=True)}
+    return {"pairs": cosines.size} | named
+
+
+def _table(report: dict[str, Any]) -> str:
+    threshold = report["thresholds"]["duplicate"]
+    lines = [
+        f"network   {report['network']}",
+        f"pictures  {report['pictures']}",
+        "",
+        f"{'cosine of two pictures':40} {'pairs':>9}" + "".join(f"{f'{percent} %':>8}" for percent in PERCENTILES),
+        _row("a picture and itself altered", report["cosines"]["altered"]),
+        *(_row(f"  {name}", one) for name, one in report["alterations"].items()),
+        _row("pictures of one label", report["cosines"]["one_label"]),
+        _row("pictures of different labels", report["cosines"]["other_label"]),
+        _row("a picture and the nearest that is no copy", report["cosines"]["nearest"]),
+        "",
+        f"{'threshold':40} measured  in use",
+        *(f"{name:40} {_measured(report, name):>8}  {report['used'][name]:.3f}" for name in report["thresholds"]),
+        "",
+        f"At or above {threshold:.3f}, as near-duplicates:",
+        f"{'  altered copies':40} {report['altered_share']:.1%}",
+        f"{'  pictures with another one, no copy':40} {report['false_copy_share']:.1%}",
+        "",
+        *_advice(report),
+    ]
+    return "\n".join(lines)
+
+
+def _row(name: str, one: dict[str, float] | None) -> str:
+    if one is None:
+        return f"{name:40}      none"
+    return f"{name:40} {one['pairs']:9,}" + "".join(f"{one[f'p{percent}']:8.3f}" for percent in PERCENTILES)
+
+
+def _measured(report: dict[str, Any], name: str) -> str:
+    return "-" if name in report["not_measured"] else f"{report['thresholds'][name]:.3f}"
+
+
+def _advice(report: dict[str, Any]) -> Iterator[str]:
+    if report["not_measured"]:
+        names = " and ".join(report["not_measured"])
+        yield f"Too few pictures have a label to measure {names}: the network's own are kept."
+    yield "Stored." if report["written"] else "Nothing was stored; manage.py calibrate --write stores these thresholds."
