@@ -14,7 +14,7 @@ DATABASE = sqlite
 JOBS = 2
 BIN = "$(or $(SIMSEARCH_VENV),.venv)/bin"
 
-.PHONY: run test check audit bench bench-index bench-building bench-search environment clean
+.PHONY: run test check audit bench bench-index bench-quality bench-building bench-search environment clean
 
 run:
 	@$(PYTHON) simsearch/local/environment.py run
@@ -29,10 +29,13 @@ check: environment
 audit: environment
 	@$(BIN)/python -m simsearch.local.audit
 
-bench: bench-index bench-building bench-search
+bench: bench-index bench-quality bench-building bench-search
 
 bench-index: environment
 	@$(BIN)/python -m bench.index $(ARGS)
+
+bench-quality: environment
+	@$(BIN)/python -m bench.quality $(ARGS)
 
 bench-building: environment
 	@$(BIN)/python -m bench.building $(ARGS)

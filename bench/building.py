@@ -65,14 +65,14 @@ class Site:
         kept = {name: value for name, value in os.environ.items() if name not in FOREIGN}
         made_up = {"SECRET_KEY": "measured", "ALLOWED_HOSTS": "localhost", "LOG_LEVEL": "ERROR"}
         made_up |= {"SIMSEARCH_DATA_DIR": str(data_dir), "REDIS_URL": f"unix://{data_dir}/nobody-listens.sock"}
-        self._environment = kept | made_up | environment
+        self.environment = kept | made_up | environment
         data_dir.mkdir()
         self.manage("migrate", "-v0")
 
     def manage(self, *arguments: str) -> None:
         """Run a command; it has to succeed."""
         command = [sys.executable, "manage.py", *arguments]
-        subprocess.run(command, cwd=ROOT, env=self._environment, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, cwd=ROOT, env=self.environment, check=True, stdout=subprocess.DEVNULL)
 
     def forget(self) -> None:
         """Delete all embeddings."""

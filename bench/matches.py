@@ -1,0 +1,97 @@
+"""Precision of the search, and what collapses as near-duplicates, in the gallery that Django's settings name.
+
+For `bench.quality`, which sets Django up first.
+"""
+
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from bench import report
+from bench.report import Row
+from engine.index import Index
+from gallery import generations
+from gallery.models import Embedding
+from tasks import network
+from tasks.calibration import ALTERED, Gallery, altered_cosines, share_from
+from tasks.neighbours import Neighbours, Wanted
+from tasks.newer import to_vectors
+from tasks.thresholds import thresholds
+
+NEAR_DUPLICATES = Path(__file__).parent / "near_duplicates.txt"
+K = 10
+BATCH = 32
+QUICK_ALTERED = 60
+PRECISION_GOAL, ALTERED_GOAL, FALSE_GOAL = 0.97, 0.95, 0.02
+
+Name = str  # label/title
+Pair = tuple[Name, Name]
+
+
+def figures(quick: bool) -> Iterator[Row]:
+    """Yield every row about the active index; prints the near-duplicates."""
+    active = generations.active()
+    assert active, "the benchmark has built an index"
+    yield precision(active.network)
+    gallery = Gallery(Index.open(active.directory), active.network)
+    duplicate = thresholds(active.network).duplicate
+    sample = gallery.sample(QUICK_ALTERED if quick else ALTERED)
+    altered = altered_cosines(gallery, network.load(active.network), sample, lambda _: None)
+    name = f"altered copies at or above {duplicate:g}"
+    yield report.at_least(name, share_from(altered, duplicate), "of all", ALTERED_GOAL)
+    yield from false_copies(gallery, active.network, duplicate)
+
+
+def precision(network: str) -> Row:
+    """Search for every picture among the others, as a worker does."""
+    neighbours = Neighbours(network)
+    neighbours.refresh()
+    rows = list(Embedding.objects.filter(network=network).values_list("image__id", "image__label", "vector"))
+    labels = {image: label for image, label, _ in rows}
+    shares = []
+    for start in range(0, len(rows), BATCH):
+        batch = rows[start : start + BATCH]
+        wanted = [Wanted(K, without=image) for image, _, _ in batch]
+        found = neighbours.search(to_vectors([vector for _, _, vector in batch]), wanted)
+        for (_, label, _), matches in zip(batch, found, strict=True):
+            shares.append(np.mean([labels[match.image] == label for match in matches]))
+    return report.at_least(f"precision@{K}, {len(rows):,} pictures", float(np.mean(shares)), "", PRECISION_GOAL)
+
+
+def false_copies(gallery: Gallery, network: str, duplicate: float) -> Iterator[Row]:
+    """Find the pictures that have another one at or above the threshold which is no true copy; prints all pairs."""
+    rows = Embedding.objects.filter(network=network).values_list("id", "image__label", "image__title")
+    names = {id_: f"{label}/{title}" for id_, label, title in rows}
+    pairs: dict[Pair, float] = {}
+    for row in gallery.rows.tolist():
+        own = names[int(gallery.index.ids[row])]
+        for other, cosine in gallery.nearest(row):
+            if cosine >= duplicate:
+                pairs[_pair(own, names[int(gallery.index.ids[other])])] = cosine
+    known = near_duplicates()
+    for (first, second), cosine in sorted(pairs.items(), key=lambda item: -item[1]):
+        print(f"{cosine:.3f}  {known.get((first, second), 'FALSE'):5}  {first:28} {second}")
+    count = len(gallery.rows)
+    name = f"pictures with a false copy at or above {duplicate:g}"
+    false = {name for pair in pairs if known.get(pair) != "copy" for name in pair}
+    yield report.at_most(name, len(false) / count, "of all", FALSE_GOAL)
+    unrelated = {name for pair in pairs if pair not in known for name in pair}
+    yield Row("… that is no other take of the scene either", len(unrelated) / count, "of all")
+
+
+def near_duplicates() -> dict[Pair, str]:
+    """Read which pairs a person found to be copies or takes of one scene."""
+    kinds: dict[Pair, str] = {}
+    for line in NEAR_DUPLICATES.read_text().splitlines():
+        if not line.startswith("#"):
+            kind, label, *numbers = line.split()
+            names = [f"{label}/image_{int(number):04}" for number in numbers]
+            # Copies come first: a group of takes may hold a copy and its original.
+            kinds |= {_pair(*pair): kind for pair in combinations(names, 2) if _pair(*pair) not in kinds}
+    return kinds
+
+
+def _pair(first: Name, second: Name) -> Pair:
+    return (first, second) if first < second else (second, first)
