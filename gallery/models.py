@@ -76,9 +76,7 @@ class Embedding(models.Model):
     )
     network = models.CharField(max_length=64, help_text="name, weights checksum and recipe version")
     vector = models.BinaryField()
-    fingerprint = models.BinaryField(
-        null=True, help_text="perceptual hash: tells copies from others"
-    )
+    fingerprint = models.BinaryField(null=True, help_text="perceptual hash: tells copies from others")
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

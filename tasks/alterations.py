@@ -22,9 +22,9 @@ def halved(picture: Picture) -> Picture:
 
 
 def cropped(picture: Picture) -> Picture:
-    """Cut 5 % of its width or height off each side."""
+    """Cut 5 % off its width and height, half of it on each side."""
     width, height = picture.size
-    left, top = round(width * 0.05), round(height * 0.05)
+    left, top = round(width * 0.025), round(height * 0.025)
     return picture.crop((left, top, width - left, height - top))
 
 

@@ -1,6 +1,6 @@
 """What the active network's cosines mean in this gallery, and the thresholds that follow from that."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +9,10 @@ from PIL import Image as Pillow
 
 from engine import images
 from engine.errors import BadImage
+from engine.fingerprints import WITHOUT, agree, fingerprint, stacked
 from engine.index import Index
 from engine.networks.embedder import Embedder
+from engine.networks.embedder import picture as as_picture
 from engine.networks.registry import Thresholds
 from gallery.models import Embedding, Image
 from tasks.alterations import ALTERATIONS
@@ -20,14 +22,11 @@ COMPARED = 1000  # pictures whose nearest other picture is looked for
 PAIRED = 2000  # labelled pictures that are compared with each other: 2 million pairs
 FEWEST_PICTURES = 20
 FEWEST_PAIRS = 20
-NEAREST = 32  # hidden pictures and copies among the nearest are passed over
+NEAREST = 32  # of each picture: hidden ones and copies among them are left out
 SEED = 1
-# Two files of one photograph: the correlation of their grey thumbnails of 16 x 16 pixels. On 1,773 photographs every
-# pair above 0.98 whose cosine is 0.85 or more shows the same picture; JPEG quality 30, half size and mirroring stay
-# above 0.99.
-COPY_PX, COPY_CORRELATION = 16, 0.98
 
 Cosines = NDArray[np.float32]
+Flags = NDArray[np.bool_]
 Rows = NDArray[np.intp]
 Advance = Callable[[int], None]
 
@@ -38,17 +37,28 @@ class TooFewPictures(Exception):
 
 @dataclass(frozen=True)
 class Measured:
-    """The cosines of four kinds of pairs.
+    """The cosines of five kinds of pairs.
 
-    `altered` [n, 7]: a picture and itself altered, by the order of ALTERATIONS; `one_label` and `other_label`: two
-    pictures of one label, of different labels (empty without labels); `nearest`: a picture and the nearest other one
-    that is no copy of it.
+    `altered` [n, 7]: a picture and itself altered, by the order of ALTERATIONS, and whether the fingerprints `agree`;
+    `one_label` and `other_label`: two pictures of one label, of different labels (empty without labels); `nearest`: a
+    picture and the nearest other one whose fingerprint does not agree with its own; `copy` [m]: each of the same
+    pictures and the nearest other one whose fingerprint does (-1 for none).
     """
 
     altered: Cosines
+    agree: Flags
     one_label: Cosines
     other_label: Cosines
     nearest: Cosines
+    copy: Cosines
+
+    def recognised(self, duplicate: float) -> float:
+        """Return the share of altered copies that are near-duplicates by this threshold."""
+        return float(np.mean((self.altered >= duplicate) & self.agree))
+
+    def duplicated(self, duplicate: float) -> float:
+        """Return the share of pictures that have a near-duplicate in the gallery by this threshold."""
+        return float(np.mean(self.copy >= duplicate)) if self.copy.size else 0.0
 
 
 @dataclass(frozen=True)
@@ -92,13 +102,18 @@ class Gallery:
         """Return the picture in that row; None when it was deleted meanwhile."""
         return Image.objects.filter(embeddings__id=int(self.index.ids[row])).first()
 
-    def nearest(self, row: int) -> Iterator[tuple[int, float]]:
-        """Yield row and cosine of the nearest other visible pictures, best first."""
+    def nearest(self, row: int) -> list[tuple[int, float, bool]]:
+        """Return up to NEAREST other visible pictures, best first: row, cosine, whether the fingerprints agree."""
         [hits] = self.index.exact(self.index.vectors_at(np.array([row])), NEAREST)
-        for id_, cosine in zip(hits.ids.tolist(), hits.similarities.tolist(), strict=True):
-            other = int(np.searchsorted(self.index.ids, id_))
-            if other != row and id_ in self._ids:
-                yield other, cosine
+        own = int(self.index.ids[row])
+        ids = [id_ for id_ in hits.ids.tolist() if id_ in self._ids]
+        marks = dict(Embedding.objects.filter(id__in=[*ids, own]).values_list("id", "fingerprint"))
+        fingerprints, known = stacked([bytes(marks.get(id_) or WITHOUT) for id_ in (own, *ids)])
+        alike = agree(fingerprints[:1], fingerprints[1:])[0] & known[0] & known[1:]
+        cosines = dict(zip(hits.ids.tolist(), hits.similarities.tolist(), strict=True))
+        rows = np.searchsorted(self.index.ids, ids).tolist()
+        found = zip(rows, (cosines[id_] for id_ in ids), alike.tolist(), strict=True)
+        return [(other, cosine, agrees) for other, cosine, agrees in found if other != row]
 
 
 def steps(gallery: Gallery) -> int:
@@ -107,31 +122,40 @@ def steps(gallery: Gallery) -> int:
 
 
 def measure(gallery: Gallery, embedder: Embedder, advance: Advance) -> Measured:
-    """Measure the four distributions on fixed samples of the gallery. Raises TooFewPictures (files are missing)."""
-    altered = altered_cosines(gallery, embedder, gallery.sample(ALTERED), advance)
+    """Measure fixed samples of the gallery. Raises TooFewPictures where no file can be read."""
+    altered, alike = altered_copies(gallery, embedder, gallery.sample(ALTERED), advance)
     if not len(altered):
         raise TooFewPictures("None of the gallery's pictures can be read; see manage.py prune.")
-    return Measured(altered, *_label_cosines(gallery), _nearest_cosines(gallery, advance))
+    one_label, other_label = _label_cosines(gallery)
+    nearest, copy = _nearest_cosines(gallery, advance)
+    return Measured(altered, alike, one_label, other_label, nearest, copy)
 
 
-def altered_cosines(gallery: Gallery, embedder: Embedder, rows: Rows, advance: Advance) -> Cosines:
-    """Return [n, 7]: of each picture that can be read, the cosine to itself after each of ALTERATIONS."""
-    found = []
+def altered_copies(gallery: Gallery, embedder: Embedder, rows: Rows, advance: Advance) -> tuple[Cosines, Flags]:
+    """Compare each picture that can be read with itself after each of ALTERATIONS.
+
+    Returns the cosines [n, 7] and whether the fingerprints agree [n, 7].
+    """
+    cosines, alike = [], []
     for row in rows.tolist():
         picture = _read(gallery.picture(row))
         if picture is not None:
-            altered = embedder.embed([alter(picture) for alter in ALTERATIONS.values()])
-            found.append(altered @ gallery.index.vectors_at(np.array([row]))[0])
+            seen = [embedder.prepare(one) for one in (picture, *(alter(picture) for alter in ALTERATIONS.values()))]
+            fingerprints, _ = stacked([fingerprint(as_picture(prepared)) for prepared in seen])
+            cosines.append(embedder.embed_prepared(seen[1:]) @ gallery.index.vectors_at(np.array([row]))[0])
+            alike.append(agree(fingerprints[:1], fingerprints[1:])[0])
         advance(1)
-    return np.array(found, np.float32).reshape(-1, len(ALTERATIONS))
+    shape = (-1, len(ALTERATIONS))
+    return np.array(cosines, np.float32).reshape(shape), np.array(alike, np.bool_).reshape(shape)
 
 
 def derive(measured: Measured, own: Thresholds) -> Derived:
     """Return the thresholds that follow from the distributions; `own` are those the network comes with.
 
     similar: 1 % of the pairs of different labels reach it. very_similar: a third of the pairs of one label reach it.
-    same: 95 % of the altered copies reach it, and at most 5 % of the pictures have a nearest other one that does.
-    duplicate: the same with 2 % instead of 5 %. Where these cross, the higher band gives way upwards.
+    same: 95 % of the altered copies reach it, and of at most 5 % of the pictures the nearest other one does that is no
+    copy. duplicate: 99 % of the altered copies reach it; the fingerprints keep out what is no copy. Where thresholds
+    would cross, the one of the more similar pictures is raised.
     """
     kept = []
     similar, very_similar = own.similar, own.very_similar
@@ -145,22 +169,8 @@ def derive(measured: Measured, own: Thresholds) -> Derived:
         kept.append("very_similar")
     very_similar = max(similar, very_similar)
     same = max(very_similar, _reached_by(measured.altered, 0.95), _reached_by_at_most(measured.nearest, 0.05))
-    duplicate = max(same, _reached_by_at_most(measured.nearest, 0.02))
+    duplicate = max(very_similar, _reached_by(measured.altered, 0.99))
     return Derived(Thresholds(same, very_similar, similar, duplicate), kept)
-
-
-def share_from(cosines: Cosines, threshold: float) -> float:
-    """Return the share of cosines at or above the threshold."""
-    return float(np.mean(cosines >= threshold)) if cosines.size else 0.0
-
-
-def is_copy(first: Image, second: Image) -> bool:
-    """Tell by their thumbnails whether two pictures are one, also mirrored; False where one is missing."""
-    try:
-        one, other = _signature(first), _signature(second)
-    except OSError:
-        return False
-    return bool(max(np.sum(one * other), np.sum(one * other[:, ::-1])) >= COPY_CORRELATION)
 
 
 def _reached_by(cosines: Cosines, share: float) -> float:
@@ -198,22 +208,12 @@ def _label_cosines(gallery: Gallery) -> tuple[Cosines, Cosines]:
     return cosines[alike], cosines[~alike]
 
 
-def _nearest_cosines(gallery: Gallery, advance: Advance) -> Cosines:
-    found = []
+def _nearest_cosines(gallery: Gallery, advance: Advance) -> tuple[Cosines, Cosines]:
+    """Return, of a sample of pictures, the cosine to the nearest one that is no copy, and to the nearest copy."""
+    nearest, copy = [], []
     for row in gallery.sample(COMPARED).tolist():
-        image = gallery.picture(row)
-        others = ((gallery.picture(other), cosine) for other, cosine in gallery.nearest(row))
-        cosine = next((cosine for other, cosine in others if image and other and not is_copy(image, other)), None)
-        if cosine is not None:
-            found.append(cosine)
+        others = gallery.nearest(row)
+        nearest += [cosine for _, cosine, agrees in others if not agrees][:1]
+        copy.append(next((cosine for _, cosine, agrees in others if agrees), -1.0))
         advance(1)
-    return np.array(found, np.float32)
-
-
-def _signature(image: Image) -> NDArray[np.float64]:
-    """Return [16, 16] grey values with mean 0 and length 1. Raises OSError."""
-    with Pillow.open(image.thumbnail_path) as thumbnail:
-        grey = thumbnail.convert("L").resize((COPY_PX, COPY_PX), Pillow.Resampling.BOX)
-    values = np.asarray(grey, np.float64)
-    centred: NDArray[np.float64] = values - values.mean()
-    return centred / max(float(np.linalg.norm(centred)), 1e-9)
+    return np.array(nearest, np.float32), np.array(copy, np.float32)

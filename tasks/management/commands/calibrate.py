@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser
 from collections.abc import Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from json import dumps
 from typing import Any
 
@@ -17,9 +17,10 @@ from gallery.models import IndexGeneration
 from gallery.progress import Progress
 from tasks import network, thresholds
 from tasks.alterations import ALTERATIONS
-from tasks.calibration import Cosines, Derived, Gallery, Measured, TooFewPictures, derive, measure, share_from, steps
+from tasks.calibration import Cosines, Derived, Gallery, Measured, TooFewPictures, derive, measure, steps
 
 PERCENTILES = (5, 50, 95, 99)
+COSINES = ("altered", "one_label", "other_label", "nearest")
 
 
 class Command(BaseCommand):
@@ -58,14 +59,14 @@ def _report(active: IndexGeneration, pictures: int, measured: Measured, derived:
         "network": active.network,
         "generation": active.number,
         "pictures": pictures,
-        "cosines": {field.name: _distribution(getattr(measured, field.name)) for field in fields(measured)},
+        "cosines": {name: _distribution(getattr(measured, name)) for name in COSINES},
         "alterations": {
             name: _distribution(cosines) for name, cosines in zip(ALTERATIONS, measured.altered.T, strict=True)
         },
         "thresholds": asdict(derived.thresholds),
         "not_measured": derived.kept,
-        "altered_share": share_from(measured.altered, derived.thresholds.duplicate),
-        "false_copy_share": share_from(measured.nearest, derived.thresholds.duplicate),
+        "altered_copies_recognised": measured.recognised(derived.thresholds.duplicate),
+        "pictures_with_a_near_duplicate": measured.duplicated(derived.thresholds.duplicate),
     }
 
 
@@ -78,7 +79,6 @@ def _distribution(cosines: Cosines) -> dict[str, float] | None:
 
 
 def _table(report: dict[str, Any]) -> str:
-    threshold = report["thresholds"]["duplicate"]
     lines = [
         f"network   {report['network']}",
         f"pictures  {report['pictures']}",
@@ -93,9 +93,9 @@ def _table(report: dict[str, Any]) -> str:
         f"{'threshold':40} measured  in use",
         *(f"{name:40} {_measured(report, name):>8}  {report['used'][name]:.3f}" for name in report["thresholds"]),
         "",
-        f"At or above {threshold:.3f}, as near-duplicates:",
-        f"{'  altered copies':40} {report['altered_share']:.1%}",
-        f"{'  pictures with another one, no copy':40} {report['false_copy_share']:.1%}",
+        f"near-duplicates: cosine from {report['thresholds']['duplicate']:.3f} on, and fingerprints that agree",
+        f"{'  altered copies that are recognised':40} {report['altered_copies_recognised']:8.1%}",
+        f"{'  pictures of the gallery that have one':40} {report['pictures_with_a_near_duplicate']:8.1%}",
         "",
         *_advice(report),
     ]
