@@ -55,6 +55,12 @@ def test_an_altered_copy_agrees(name: str, seed: int) -> None:
     assert agreement(scene(seed), ALTERATIONS[name](scene(seed)))
 
 
+def test_a_mirrored_picture_on_plain_white_agrees() -> None:
+    picture = Image.new("RGB", (224, 224), "white")
+    ImageDraw.Draw(picture).polygon([(20, 200), (60, 30), (180, 200)], fill="navy")
+    assert agreement(picture, ImageOps.mirror(picture))
+
+
 def test_other_pictures_do_not_agree() -> None:
     rows, known = stacked([fingerprint(scene(seed)) for seed in range(40)])
     assert known.all()
