@@ -1,11 +1,11 @@
 """The index against an exact scan and hnswlib: `python -m bench.index [--photos DIR] [--quick]`.
 
-One thread. Queries are crops of photographs of which the gallery holds nothing. Ways are timed in turns, so
-that what else the machine does is fair to all.
+One thread. Queries are photographs that the gallery does not hold; bench/gallery.py says what it holds. Alternatives
+are timed in turns, so that other load on the machine is fair to all.
 """
 
+import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,33 +21,38 @@ from numpy.typing import NDArray
 from bench import gallery, options, report
 from bench.gallery import Data
 from bench.report import Row
-from engine.index import Index
-from engine.index_build import build
-from engine.manifest import Manifest
-from engine.ranking import Vectors
+from engine.index.annoy_index import Index
+from engine.index.build import build
+from engine.index.manifest import Manifest
+from engine.index.ranking import Vectors, scan
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 K = 10
-BATCH = 32
 TURNS = 5
 WIDTHS = (10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320, 480, 640)  # hnswlib's ef
+HNSWLIB_UP_TO = 10_000  # pictures: it takes minutes to build for more
+BURST, BURSTS = 500, 5  # near-duplicates of the best match of each of so many queries
+
+Search = Callable[[int], object]
 
 
 @dataclass(frozen=True)
 class Goals:
-    """What the figures have to be; see the issue "The index" and docs/architecture.md."""
+    """What the figures have to be; None where there is no goal.
+
+    `exact`, `hnswlib`: the time of a search to theirs (hnswlib up to HNSWLIB_UP_TO pictures); `burst`: that of a
+    query whose best match has BURST near-duplicates to that of the usual query (0: measured without a goal).
+    """
 
     recall: float
-    exact: float
-    hnswlib: float
+    exact: float | None
+    hnswlib: float | None
     build_s: float
-    memory_mb: float
+    burst: float | None = None
 
 
-SIZES = {10_000: Goals(0.99, 1 / 16, 0.7, 5, 50), 100_000: Goals(0.98, 1 / 30, 1.2, 60, 150)}
-QUICK = {2_000: Goals(0.99, 1 / 5, 0.7, 5, 50)}  # so few are scanned exactly in 1.3 ms
-
-Search = Callable[[int], object]
+SIZES = {10_000: Goals(0.99, 1 / 12, 1.0, 3), 100_000: Goals(0.99, 1 / 30, None, 30, burst=3)}
+QUICK = {5_000: Goals(0.99, None, None, 3, burst=0)}  # ratios of so few pictures have no goal
 
 
 def main() -> None:
@@ -55,95 +60,88 @@ def main() -> None:
     if any(os.environ.get(name) != value for name, value in ONE_THREAD.items()):
         # The libraries read these when they are loaded, which has happened by now.
         os.execve(sys.executable, [sys.executable, "-m", "bench.index", *sys.argv[1:]], os.environ | ONE_THREAD)
-    asked = options.of_all(__doc__).parse_args()
-    sizes = QUICK if asked.quick else SIZES
-    real = gallery.real(asked.photos, min(sizes))
-    rows = [row for count, goals in sizes.items() for row in measure(grow(real, count), goals)]
+    chosen = options.of_all(__doc__).parse_args()
+    photographs = gallery.photographs(chosen.photos)
+    rows: list[Row] = []
+    for count, goals in (QUICK if chosen.quick else SIZES).items():
+        rows += measure(gallery.make(photographs, count), goals)
     report.publish("index", rows)
-
-
-def grow(real: Data, count: int) -> Data:
-    """Return a gallery of `count`: the real one, or the real one and perturbed copies of it."""
-    times = count // len(real.gallery)
-    return real if times == 1 else Data(gallery.perturbed(real.gallery, times), real.queries)
 
 
 def measure(data: Data, goals: Goals) -> Iterator[Row]:
     """Yield all figures for one gallery."""
-    count = len(data.gallery)
-    label = f"{count:,} "
+    label = f"{len(data.gallery):,} "
     with tempfile.TemporaryDirectory(dir=report.OUT) as folder:
         directory = Path(folder) / "1"
         say(f"{label}building")
         started = time.perf_counter()
-        manifest = build(directory, np.arange(count), data.gallery, "bench", target_recall=goals.recall)
+        manifest = build(directory, np.arange(len(data.gallery)), data.gallery, "bench", target_recall=goals.recall)
         build_s = time.perf_counter() - started
-        index = Index.open(directory)
-        yield from searches(label, index, data, goals, describe(manifest))
-        yield report.at_most(f"{label}build", build_s, "s", goals.build_s)
-        yield report.at_most(f"{label}memory a worker adds", memory_mb(directory), "MB", goals.memory_mb)
-        if manifest.method != "annoy":
-            yield from annoy_alone(label, Path(folder) / "2", data, goals)
-        shutil.rmtree(directory)
+        yield from searches(label, Index.open(directory), data, goals, describe(manifest))
+        yield report.at_most(f"{label}build from embeddings", build_s, "s", goals.build_s)
+        yield Row(f"{label}memory a worker adds", memory_mb(directory), "MB")
+    if goals.burst is not None:
+        yield from bursts(label, data, goals.burst)
 
 
 def searches(label: str, index: Index, data: Data, goals: Goals, how: str) -> Iterator[Row]:
     """Yield recall and times of the index, with the exact scan and hnswlib beside it."""
     true = [hits.ids for hits in index.exact(data.queries, K)]
     ours = recall((hits.ids for hits in index.search(data.queries, K)), true)
-    say(f"{label}{how}; recall {ours:.4f}; building hnswlib")
-    graph = build_graph(data.gallery)
-    same, enough = (widen(graph, data.queries, true, at_least) for at_least in (ours, goals.recall))
-    say(f"{label}hnswlib: recall {ours:.4f} with ef {same}, {goals.recall} with ef {enough}")
-    times = p50_ms(
-        {
-            "one": lambda n: index.search(data.queries[n : n + 1], K),
-            "batch": lambda n: index.search(data.queries[n : n + BATCH], K),
-            "exact": lambda n: exact_scan(data.gallery, data.queries[n]),
-            "same": lambda n: ask_graph(graph, data.queries[n], same),
-            "enough": lambda n: ask_graph(graph, data.queries[n], enough),
-        },
-        per_turn=min(100, 1_000_000 // len(data.gallery)),
-        queries=len(data.queries) - BATCH,
-    )
-    one, batch = times["one"], times["batch"] / BATCH
+    compared: dict[str, Search] = {
+        "index": lambda n: index.search(data.queries[n : n + 1], K),
+        "exact": lambda n: exact_scan(data.gallery, data.queries[n]),
+    }
+    width = 0
+    if len(data.gallery) <= HNSWLIB_UP_TO:
+        say(f"{label}{how}; recall {ours:.4f}; building hnswlib")
+        graph = build_graph(data.gallery)
+        width = widen(graph, data.queries, true, ours)
+        compared["hnswlib"] = lambda n: search_graph(graph, data.queries[n], width)
+    times = p50_ms(compared, per_turn=min(100, 1_000_000 // len(data.gallery)), queries=len(data.queries))
     yield report.at_least(f"{label}recall@10 ({how})", ours, "", goals.recall)
     yield Row(f"{label}recall@10 as measured by the build", index.manifest.recall, "")
-    yield report.against(f"{label}one query, against the exact scan", one, times["exact"], "ms", goals.exact)
     yield report.against(
-        f"{label}one query, against hnswlib at its recall (ef {same})", one, times["same"], "ms", goals.hnswlib
+        f"{label}one search, against the exact scan", times["index"], times["exact"], "ms", goals.exact
     )
+    if width:
+        name = f"{label}one search, against hnswlib at its recall (ef {width})"
+        yield report.against(name, times["index"], times["hnswlib"], "ms", goals.hnswlib)
+
+
+def bursts(label: str, data: Data, goal: float) -> Iterator[Row]:
+    """Yield what the search stage of a worker takes for a query whose best match has BURST near-duplicates."""
+    crowded = data.gallery.copy()
+    random = np.random.default_rng(4)
+    matches = np.array([hits.ids[0] for hits in scan(crowded, np.arange(len(crowded)), data.queries, 1)])
+    # Queries with a best match of their own. Those of one class are side by side: bursts of one would meet.
+    alone = np.sort(np.unique(matches, return_index=True)[1])
+    chosen = alone[np.linspace(0, len(alone) - 1, BURSTS).astype(np.intp)]
+    best = matches[chosen]
+    free = np.setdiff1d(np.arange(len(crowded)), best)
+    rows = random.permutation(free)[: BURST * BURSTS].reshape(BURSTS, -1)
+    for original, copies in zip(best, rows, strict=True):
+        crowded[copies] = gallery.near_duplicates(crowded[original], data.gallery, len(copies))
+    with tempfile.TemporaryDirectory(dir=report.OUT) as folder:
+        say(f"{label}building an index with {BURSTS} times {BURST} near-duplicates, and a database")
+        # The database counts from 1.
+        build(Path(folder) / "index" / "1", np.arange(1, len(crowded) + 1), crowded, "bench")
+        others = data.queries[~np.isin(matches, best)]
+        np.save(Path(folder) / "queries.npy", np.concatenate([data.queries[chosen], others]))
+        command = [sys.executable, "-m", "bench.search_stage", folder, str(BURSTS)]
+        measured = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    name = f"{label}best match with {BURST} near-duplicates, to the usual search"
+    yield report.against(f"{name}: index", measured["index"]["burst"], measured["index"]["usual"], "ms")
     yield report.against(
-        f"{label}one query, against hnswlib at {goals.recall} (ef {enough})", one, times["enough"], "ms"
+        f"{name}: search stage", measured["stage"]["burst"], measured["stage"]["usual"], "ms", goal or None
     )
-    yield report.against(f"{label}batch of 32, each, against one", batch, one, "ms", 1)
 
 
-def annoy_alone(label: str, directory: Path, data: Data, goals: Goals) -> Iterator[Row]:
-    """Yield the figures of Annoy where the build preferred something else."""
-    manifest = build(
-        directory, np.arange(len(data.gallery)), data.gallery, "b", target_recall=goals.recall, method="annoy"
-    )
-    index = Index.open(directory)
-    true = [hits.ids for hits in index.exact(data.queries, K)]
-    found = recall((hits.ids for hits in index.search(data.queries, K)), true)
-    times = p50_ms(
-        {
-            "one": lambda n: index.search(data.queries[n : n + 1], K),
-            "exact": lambda n: exact_scan(data.gallery, data.queries[n]),
-        },
-        per_turn=50,
-        queries=len(data.queries),
-    )
-    yield Row(f"{label}recall@10 ({describe(manifest)})", found, "")
-    yield report.against(f"{label}one query by Annoy, against the exact scan", times["one"], times["exact"], "ms")
-
-
-def p50_ms(ways: dict[str, Search], per_turn: int, queries: int) -> dict[str, float]:
-    """Return the median time of each way in milliseconds, measured in turns after a round to warm up."""
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(TURNS + 1):
-        for name, search in ways.items():
+def p50_ms(alternatives: dict[str, Search], per_turn: int, queries: int, turns: int = TURNS) -> dict[str, float]:
+    """Return the median time of each in milliseconds, measured in turns after a round to warm up."""
+    taken: dict[str, list[float]] = {name: [] for name in alternatives}
+    for turn in range(turns + 1):
+        for name, search in alternatives.items():
             for number in range(per_turn):
                 query = (turn * per_turn + number) % queries
                 started = time.perf_counter()
@@ -172,7 +170,7 @@ def build_graph(vectors: Vectors) -> hnswlib.Index:
     return graph
 
 
-def ask_graph(graph: hnswlib.Index, query: Vectors, width: int) -> NDArray[np.int64]:
+def search_graph(graph: hnswlib.Index, query: Vectors, width: int) -> NDArray[np.int64]:
     """Return hnswlib's ten."""
     graph.set_ef(width)
     found: NDArray[np.int64] = graph.knn_query(query, K, num_threads=1)[0][0].astype(np.int64)
@@ -182,31 +180,24 @@ def ask_graph(graph: hnswlib.Index, query: Vectors, width: int) -> NDArray[np.in
 def widen(graph: hnswlib.Index, queries: Vectors, true: list[NDArray[np.int64]], target: float) -> int:
     """Return the smallest of WIDTHS that reaches the recall, or the largest."""
     for width in WIDTHS:
-        if recall((ask_graph(graph, query, width) for query in queries), true) >= target:
+        if recall((search_graph(graph, query, width) for query in queries), true) >= target:
             return width
     return WIDTHS[-1]
 
 
 def memory_mb(directory: Path) -> float:
-    """Ask a fresh process."""
+    """Measure in a fresh process."""
     command = [sys.executable, "-m", "bench.worker_memory", str(directory)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def describe(manifest: Manifest) -> str:
     """Return how a generation is searched, in short."""
-    asked = manifest.parameters
-    how = {
-        "exact": "",
-        "scan": f" {asked.coarse_dimension}d, {asked.shortlist} -> {asked.candidates}",
-        "annoy": f" {asked.coarse_dimension}d, search_k {asked.search_k}, {asked.probes} of {asked.cells} cells"
-        f" -> {asked.candidates}",
-    }
-    return manifest.method + how[manifest.method]
+    return f"search_k {manifest.parameters.search_k:,}, {manifest.parameters.candidates} candidates"
 
 
 def say(text: str) -> None:
-    """Tell a person what is being done."""
+    """Print progress to standard error."""
     print(text, file=sys.stderr, flush=True)
 
 

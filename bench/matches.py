@@ -11,13 +11,13 @@ import numpy as np
 
 from bench import report
 from bench.report import Row
-from engine.index import Index
+from engine.index.annoy_index import Index
 from gallery import generations
 from gallery.models import Embedding
 from tasks import network
 from tasks.calibration import ALTERED, Gallery, altered_copies
-from tasks.neighbours import Neighbours, Wanted
-from tasks.newer import to_vectors
+from tasks.delta import to_vectors
+from tasks.neighbours import Neighbours, SearchRequest
 from tasks.thresholds import thresholds
 
 NEAR_DUPLICATES = Path(__file__).parent / "near_duplicates.txt"
@@ -53,7 +53,7 @@ def precision(network: str) -> Row:
     shares = []
     for start in range(0, len(rows), BATCH):
         batch = rows[start : start + BATCH]
-        wanted = [Wanted(K, without=image) for image, _, _ in batch]
+        wanted = [SearchRequest(K, without=image) for image, _, _ in batch]
         found = neighbours.search(to_vectors([vector for _, _, vector in batch]), wanted)
         for (_, label, _), matches in zip(batch, found, strict=True):
             shares.append(np.mean([labels[match.image] == label for match in matches]))

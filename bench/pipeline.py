@@ -13,10 +13,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from engine.index import Index
+from engine.index.annoy_index import Index
+from engine.index.ranking import Vectors
 from engine.networks import registry
 from engine.networks.embedder import Embedder
-from engine.ranking import Vectors
 
 ROOT = Path(__file__).resolve().parent.parent
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

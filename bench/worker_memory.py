@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.index import Index
+from engine.index.annoy_index import Index
 
 
 def anonymous_mb() -> float:

@@ -20,8 +20,8 @@ from gallery.queries import Claim
 from gallery.spans import Stopwatch
 from tasks import worker as workers
 from tasks.batch import Batch
-from tasks.neighbours import Wanted
-from tasks.newer import Vectors, to_vectors
+from tasks.delta import Vectors, to_vectors
+from tasks.neighbours import SearchRequest
 from tasks.worker import Worker
 
 
@@ -63,7 +63,7 @@ def _answer(worker: Worker, claim: Claim, told: Batch) -> None:
     told.stages.end("embed")
     asked = list(prepared)
     worker.neighbours.refresh()
-    found = worker.neighbours.search(vectors, [_wanted(query) for query in asked])
+    found = worker.neighbours.search(vectors, [_request(query) for query in asked])
     told.stages.end("search")
     searched = Searched(
         images=worker.neighbours.images,
@@ -76,11 +76,11 @@ def _answer(worker: Worker, claim: Claim, told: Batch) -> None:
     told.answered(done, asked)
 
 
-def _wanted(query: Query) -> Wanted:
+def _request(query: Query) -> SearchRequest:
     # "More like this" is asked by somebody who looks at this one.
     asked = None if query.has_picture else query.like_id
     same = settings.SIMSEARCH_DUPLICATE_SIMILARITY if query.collapse else None
-    return Wanted(query.k, tuple(query.labels), without=asked, duplicates_from=same)
+    return SearchRequest(query.k, tuple(query.labels), without=asked, duplicates_from=same)
 
 
 # --- From a query to what the network takes -----------------------------------------------------------------

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from django.conf import settings
 
-from engine import manifest as manifests
 from engine.errors import BadIndex, OldIndex
-from engine.index_build import build, clean_leftovers
-from engine.manifest import Manifest
+from engine.index import manifest as manifests
+from engine.index.build import build, clean_leftovers
+from engine.index.manifest import Manifest
 from gallery import generations
 from gallery.models import Embedding, IndexGeneration
 from gallery.persistence import persist
-from tasks.newer import Ids, Vectors, to_vectors
+from tasks.delta import Ids, Vectors, to_vectors
 
 logger = logging.getLogger(__name__)
 
@@ -25,10 +25,8 @@ CHECK_S = 600
 Tell = Callable[[str], object]
 
 
-def build_generation(network: str, tell: Tell = logger.info, method: str | None = None) -> IndexGeneration:
+def build_generation(network: str, tell: Tell = logger.info) -> IndexGeneration:
     """Build a generation of every embedding of `network`, and activate it unless another network serves.
-
-    `method`: "exact", "scan" or "annoy" instead of the one that measures best; see engine.index_build.
 
     Raises generations.Busy (another build is under way) and generations.BuildFailed; the active one then stays.
     """
@@ -37,13 +35,13 @@ def build_generation(network: str, tell: Tell = logger.info, method: str | None 
         settings.INDEX_ROOT.mkdir(parents=True, exist_ok=True)
         _clean()
         ids = _ids(network)
-        manifest = _write(generation, ids, tell, method)
+        manifest = _write(generation, ids, tell)
         _check(generation)
         generations.activate(
             generation,
             images=manifest.count,
             last_embedding=int(ids[-1]),
-            manifest={"method": manifest.method, "recall": manifest.recall, "recall_target": manifest.recall_target},
+            manifest={"recall": manifest.recall, "recall_target": manifest.recall_target},
         )
     except BadIndex as error:
         generations.fail(generation, str(error))
@@ -76,7 +74,7 @@ def _ids(network: str) -> Ids:
     return ids
 
 
-def _write(generation: IndexGeneration, ids: Ids, tell: Tell, method: str | None) -> Manifest:
+def _write(generation: IndexGeneration, ids: Ids, tell: Tell) -> Manifest:
     told: list[str] = []
 
     def progress(step: str, done: int, total: int) -> None:
@@ -85,7 +83,7 @@ def _write(generation: IndexGeneration, ids: Ids, tell: Tell, method: str | None
             told.append(step)
             tell(f"{generation}: {step} ({total})" if total > 1 else f"{generation}: {step}")
 
-    return build(generation.directory, ids, _blocks(ids), generation.network, method=method, progress=progress)
+    return build(generation.directory, ids, _blocks(ids), generation.network, progress=progress)
 
 
 def _blocks(ids: Ids) -> Iterator[Vectors]:
@@ -99,7 +97,7 @@ def _blocks(ids: Ids) -> Iterator[Vectors]:
 
 def _check(generation: IndexGeneration) -> None:
     """Open and search it in a process of its own: a file that crashes Annoy must not take this process along."""
-    command = [sys.executable, "-m", "engine.index_check", str(generation.directory), generation.network]
+    command = [sys.executable, "-m", "engine.index.check", str(generation.directory), generation.network]
     done = subprocess.run(command, capture_output=True, text=True, timeout=CHECK_S, check=False)  # noqa: S603
     if done.returncode:
         shutil.rmtree(generation.directory, ignore_errors=True)

@@ -10,7 +10,7 @@ from PIL import Image as Pillow
 from engine import images
 from engine.errors import BadImage
 from engine.fingerprints import WITHOUT, agree, fingerprint, stacked
-from engine.index import Index
+from engine.index.annoy_index import Index
 from engine.networks.embedder import Embedder
 from engine.networks.embedder import picture as as_picture
 from engine.networks.registry import Thresholds

@@ -17,7 +17,7 @@ from engine.fingerprints import fingerprint
 from engine.networks.embedder import Embedder, picture
 from gallery.models import Embedding, Image
 from gallery.progress import Progress
-from tasks.newer import Vectors
+from tasks.delta import Vectors
 
 logger = logging.getLogger(__name__)
 

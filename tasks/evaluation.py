@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.index import Index
+from engine.index.annoy_index import Index
 from gallery.models import Embedding
-from tasks.newer import Vectors
+from tasks.delta import Vectors
 
 QUERIES = 10_000  # each is compared with every labelled picture
 TIMED = 320  # searches of the index that are timed

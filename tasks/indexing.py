@@ -15,7 +15,7 @@ class NotIndexed(Exception):
     """One sentence on why there is no new index; the active one is unchanged."""
 
 
-def index(tell: Callable[[str], object], method: str | None, *, distributed: bool) -> str:
+def index(tell: Callable[[str], object], *, distributed: bool) -> str:
     """Embed what has no embedding and build a generation of everything; returns a sentence about it.
 
     `distributed`: have it embedded by the workers of the gallery queue. Raises NotIndexed.
@@ -26,7 +26,7 @@ def index(tell: Callable[[str], object], method: str | None, *, distributed: boo
             embed_elsewhere(embedder.network)
         else:
             embed_missing(embedder)
-        generation = build_generation(embedder.network, tell, method)
+        generation = build_generation(embedder.network, tell)
     except (EngineError, generations.Busy, generations.BuildFailed, Stalled) as error:
         raise NotIndexed(str(error)) from error
     state = "Active" if generation.is_active else "Kept, for another network serves by now"

@@ -11,7 +11,7 @@ import redis
 from django.conf import settings
 
 from engine.errors import BadIndex
-from engine.index import Index
+from engine.index.annoy_index import Index
 from engine.networks.embedder import Embedder
 from gallery import doorbell, generations, networks, workers
 from gallery.models import IndexGeneration

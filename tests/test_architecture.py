@@ -50,7 +50,7 @@ def test_a_web_process_never_loads_the_heavy_libraries(code: str, tmp_path: Path
 
 
 def test_the_engine_needs_no_django(tmp_path: Path) -> None:
-    code = "import engine.embedder, engine.index, sys; print(*sys.modules)"
+    code = "import engine.networks.embedder, engine.index.annoy_index, sys; print(*sys.modules)"
     modules = fresh.run(code, tmp_path).split()
     assert {"torch", "annoy"} <= set(modules)  # so that it was loaded in earnest
     assert [name for name in ("django", "celery", "gallery", "simsearch", "tasks") if name in modules] == []

@@ -17,7 +17,7 @@ from engine.networks import registry
 from engine.networks.embedder import Embedder
 from gallery.models import Calibration, Embedding, Image
 from tasks.alterations import ALTERATIONS
-from tasks.newer import to_vectors
+from tasks.delta import to_vectors
 from tasks.thresholds import thresholds
 from tests.sites import Site
 from tests.tasks.conftest import add, add_drawn, drawn

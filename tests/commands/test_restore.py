@@ -167,12 +167,12 @@ def test_workers_of_an_empty_system_may_go_on(backup: Path, target: Site) -> Non
     before, after = target.run(f"""
 from django.core.management import call_command
 from gallery.models import Image
-from tasks.neighbours import Neighbours, Wanted
+from tasks.neighbours import Neighbours, SearchRequest
 from tests.engine.galleries import NETWORK, make_vectors
 neighbours = Neighbours(NETWORK)
 def search():
     neighbours.refresh()
-    [found] = neighbours.search(make_vectors(5)[3:4], [Wanted(10)])
+    [found] = neighbours.search(make_vectors(5)[3:4], [SearchRequest(10)])
     return [str(match.image) for match in found]
 before = search()
 call_command("restore", {str(backup)!r}, stdout=io.StringIO())

@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 from annoy import AnnoyIndex
 
-from engine import manifest as manifests
-from engine.cells import open_annoy
 from engine.errors import BadIndex, OldIndex
-from engine.index import Index
-from engine.index_build import build
+from engine.index import manifest as manifests
+from engine.index.annoy_index import Index, open_annoy
+from engine.index.build import build
 from tests.engine.galleries import NETWORK, make_vectors, write_as_another_version
 
-FILES = ("index.ann", "cells.npy", "order.npy", "reduce.npz", "reduced.npy", "ids.npy", "vectors.npy", "manifest.json")
+FILES = ("index.ann", "pca.npy", "ids.npy", "vectors.npy", "manifest.json")
 
 
 class Door:
@@ -36,7 +35,7 @@ class Door:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("index") / "1"
-    build(directory, np.arange(900), make_vectors(900), NETWORK, method="annoy")
+    build(directory, np.arange(900), make_vectors(900), NETWORK)
     return directory
 
 
@@ -59,7 +58,7 @@ def damage(path: Path) -> Iterator[bytearray]:
 def assert_refused(directory: Path, reason: str | None = None) -> None:
     door = Door()
     with pytest.raises(BadIndex, match=reason) as refusal:
-        Index.open(directory, NETWORK, trees=door)
+        Index.open(directory, NETWORK, open_annoy=door)
     assert str(refusal.value).endswith("run manage.py build_index.")
     assert "\n" not in str(refusal.value)
     assert door.opened == []
@@ -67,7 +66,7 @@ def assert_refused(directory: Path, reason: str | None = None) -> None:
 
 def test_a_whole_generation_is_opened_through_the_door(generation: Path) -> None:
     door = Door()
-    assert len(Index.open(generation, NETWORK, trees=door).search(make_vectors(2), 10)) == 2
+    assert len(Index.open(generation, NETWORK, open_annoy=door).search(make_vectors(2), 10)) == 2
     assert door.opened == [generation / "index.ann"]
 
 
@@ -148,12 +147,12 @@ def test_a_manifest_with_one_key_too_many_is_refused(generation: Path) -> None:
         (lambda made: replace(made, metric="euclidean"), "its metric is euclidean instead of cosine"),
         (lambda made: replace(made, dimension=512), "its vectors have 512 numbers instead of 4096"),
         (lambda made: replace(made, network="alexnet-00-p1"), "made by another network"),
-        (lambda made: replace(made, method="scan"), "names other files"),
-        (lambda made: replace(made, method="faiss"), "names other files"),
         (lambda made: replace(made, files={}), "names other files"),
         (lambda made: replace(made, count=899), "ids.npy does not hold 899"),
-        (lambda made: replace(made, parameters=replace(made.parameters, reduced_dimension=64)), "reduce.npz"),
-        (lambda made: replace(made, parameters=replace(made.parameters, cells=7)), "cells.npy does not part 900"),
+        (
+            lambda made: replace(made, parameters=replace(made.parameters, dimension=64)),
+            "pca.npy does not reduce to 64 numbers",
+        ),
     ],
 )
 def test_a_manifest_that_does_not_fit_is_refused(
@@ -192,27 +191,25 @@ def test_ids_of_another_kind_are_refused(generation: Path, array: np.ndarray) ->
 @pytest.mark.parametrize(
     "change",
     [
-        lambda bounds: bounds.astype(np.int32),
-        lambda bounds: bounds[:-1],
-        lambda bounds: np.append(bounds, 900),
-        lambda bounds: bounds + 1,
-        lambda bounds: np.where(bounds == bounds[3], -5, bounds),
-        lambda bounds: np.where(bounds == bounds[3], bounds[4], bounds),
-        lambda bounds: bounds.astype(object),
+        lambda components: components.astype(np.float64),
+        lambda components: components[:-1],
+        lambda components: components.T.copy(),
+        lambda components: components.astype(object),
     ],
 )
-def test_cells_that_do_not_part_the_pictures_are_refused(
-    generation: Path, change: Callable[[np.ndarray], np.ndarray]
-) -> None:
-    put_in_place(generation, "cells.npy", change(np.load(generation / "cells.npy")))
+def test_components_of_another_kind_are_refused(generation: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    put_in_place(generation, "pca.npy", change(np.load(generation / "pca.npy")))
     assert_refused(generation)
 
 
-def test_a_row_that_is_in_two_cells_is_refused(generation: Path) -> None:
-    order = np.load(generation / "order.npy")
-    order[0] = order[-1]
-    put_in_place(generation, "order.npy", order)
-    assert_refused(generation, "order.npy does not hold 900 rows, each once")
+def test_trees_of_another_gallery_are_refused(generation: Path, tmp_path: Path) -> None:
+    build(tmp_path / "2", np.arange(300), make_vectors(300), NETWORK)
+    shutil.copy(tmp_path / "2" / "index.ann", generation / "index.ann")
+    made = manifests.read(generation)
+    files = made.files | {"index.ann": manifests.describe_file(generation / "index.ann")}
+    (generation / manifests.NAME).write_bytes(manifests.encode(replace(made, files=files)))
+    with pytest.raises(BadIndex, match=r"index\.ann does not hold 900 vectors"):
+        Index.open(generation, NETWORK)
 
 
 def put_in_place(generation: Path, name: str, array: np.ndarray) -> None:

@@ -12,7 +12,7 @@ from pytest_django import Settings
 from gallery import backup, generations, restoring
 from gallery.models import Embedding, Image, IndexGeneration
 from tasks.build import build_generation
-from tasks.neighbours import Neighbours, Wanted
+from tasks.neighbours import Neighbours, SearchRequest
 from tests.drills.disks import fill, small_disk
 from tests.engine.galleries import NETWORK, make_vectors
 from tests.gallery.rows import add_image, files_kept
@@ -50,7 +50,7 @@ def answer(neighbours: Neighbours) -> list[str]:
     """The titles that the last picture finds."""
     neighbours.refresh()
     last = make_vectors(Image.objects.count())[-1:]
-    [found] = neighbours.search(last, [Wanted(10)])
+    [found] = neighbours.search(last, [SearchRequest(10)])
     titles = dict(Image.objects.values_list("id", "title"))
     return [titles[match.image] for match in found]
 
@@ -65,10 +65,10 @@ def vectors_bytes(count: int) -> int:
         (300, 0),
         (300, vectors_bytes(300) // 2),
         (300, vectors_bytes(300)),  # the ids and the vectors' head have none
-        (900, vectors_bytes(900) + ROOM_LEFT),  # the vectors fit, what narrows them down does not
-        (900, vectors_bytes(900) + (3 << 20) + ROOM_LEFT),
+        (900, vectors_bytes(900) + ROOM_LEFT),  # the vectors fit, the components do not
+        (900, vectors_bytes(900) + (2 << 20) + ROOM_LEFT),  # the trees do not fit
     ],
-    ids=["nothing", "half the vectors", "no manifest", "no reduction", "half the reduction"],
+    ids=["nothing", "half the vectors", "no manifest", "no components", "no trees"],
 )
 def test_a_full_disk_is_one_clear_sentence_and_the_old_generation_serves(
     db: None, disk: Path, pictures: int, room: int

@@ -15,14 +15,14 @@ from typing import IO, LiteralString
 import psycopg
 import pytest
 
-from engine.index import Index
+from engine.index.annoy_index import Index
 from tests.engine.galleries import NETWORK
 from tests.environment import DATA_DIR, own_database
 from tests.stack import ROOT, draw_gallery
 
 COMMAND_KILLS = 6
 BUILD_KILLS = 50
-PICTURES = 1500  # enough for an index that narrows down; a build takes about a second
+PICTURES = 1500  # enough for most pictures to be no candidates; a build takes about a second
 
 FILL = f"""
 from gallery.models import Embedding

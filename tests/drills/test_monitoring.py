@@ -38,7 +38,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     # One child: the sweep that checks recall is then taken by the process that searched.
     stack = Stack(directory, LOG_FORMAT="json", SIMSEARCH_METRICS_TOKEN=TOKEN, SIMSEARCH_SEARCH_CHILDREN="1")
     # Before it starts: a system that runs would see the crowd and begin a build of its own.
-    for command in (["shell", "-c", CROWD], ["build_index", "--method", "annoy"]):
+    for command in (["shell", "-c", CROWD], ["build_index"]):
         done = fresh.python("manage.py", *command, data_dir=stack.data_dir)
         assert done.returncode == 0, done.stderr
     with stack:

@@ -16,7 +16,7 @@ from django.conf import settings
 from PIL import Image as Pillow
 from gallery.models import Image
 from tasks import network
-from tasks.neighbours import Neighbours, Wanted
+from tasks.neighbours import Neighbours, SearchRequest
 from tests.tasks.conftest import drawn
 embedder = network.load_served()
 images = Image.objects.order_by("content_hash")
@@ -25,7 +25,7 @@ asked = [Pillow.open(image.picture_path).convert("RGB") for image in some]
 asked += [drawn(number + 5000) for number in range(50)]
 neighbours = Neighbours(embedder.network)
 neighbours.refresh()
-found = neighbours.search(embedder.embed(asked), [Wanted(10)] * 100)
+found = neighbours.search(embedder.embed(asked), [SearchRequest(10)] * 100)
 matches = [[[str(match.image), match.similarity] for match in matches] for matches in found]
 print(json.dumps([neighbours.problem, matches]))
 """

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine import manifest as manifests
+from engine.index import manifest as manifests
 from engine.networks.registry import EMBEDDING_SIZE
 
 NETWORK = "efficientnet_lite0-579344248a93-p1"

@@ -3,19 +3,19 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine import manifest as manifests
 from engine.errors import BadIndex
-from engine.index import Hits, Index
-from engine.index_build import build
-from engine.index_check import self_test
+from engine.index import manifest as manifests
+from engine.index.annoy_index import Index
+from engine.index.build import build
+from engine.index.check import self_test
+from engine.index.ranking import Hits
 from tests.engine.galleries import NETWORK, make_vectors
 
 COUNT = 2000
@@ -34,12 +34,10 @@ def queries() -> NDArray[np.float32]:
     return make_vectors(64, seed=8)
 
 
-@pytest.fixture(scope="module", params=["exact", "scan", "annoy"])
-def directory(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, vectors: NDArray[np.float32]
-) -> Path:
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory, vectors: NDArray[np.float32]) -> Path:
     path = tmp_path_factory.mktemp("index") / "1"
-    build(path, IDS, vectors, NETWORK, method=request.param)
+    build(path, IDS, vectors, NETWORK)
     return path
 
 
@@ -156,29 +154,49 @@ def test_a_missing_directory_is_refused(tmp_path: Path) -> None:
         Index.open(tmp_path / "nothing")
 
 
-@pytest.mark.parametrize("count", [0, 1, 5])
-def test_a_tiny_gallery_is_searchable(tmp_path: Path, count: int) -> None:
+@pytest.mark.parametrize("count", [1, 2, 5, 100, 127, 129])
+def test_a_small_gallery_is_searched_by_annoy_and_misses_nothing(tmp_path: Path, count: int) -> None:
     gallery = make_vectors(count)
-    build(tmp_path / "1", list(range(count)), gallery, NETWORK)
+    made = build(tmp_path / "1", list(range(count)), gallery, NETWORK)
     index = Index.open(tmp_path / "1", NETWORK)
-    assert [len(hits.ids) for hits in index.search(make_vectors(2, seed=1), 10)] == [count, count]
-    assert len(index.search_among(make_vectors(1, seed=1)[0], np.arange(9), 10).ids) == count
+    for queries in (gallery[:9], make_vectors(9, seed=1)):
+        found, true = index.search(queries, 10), index.exact(queries, 10)
+        assert [len(hits.ids) for hits in found] == [min(10, count)] * len(queries)
+        assert made.parameters.trees == 20
+        if count <= 100:
+            assert made.is_exact
+            assert all(same(one, other) for one, other in zip(found, true, strict=True))
+        else:
+            assert made.recall >= 0.99
+            assert [hits.ids[0] for hits in found] == [hits.ids[0] for hits in true]
     self_test(tmp_path / "1", NETWORK)
 
 
-def test_cells_that_hold_too_few_cost_time_but_no_results(
-    tmp_path: Path, vectors: NDArray[np.float32], queries: NDArray[np.float32]
-) -> None:
-    made = build(tmp_path / "1", IDS, vectors, NETWORK, method="annoy")
+def test_a_gallery_of_copies_is_searchable(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
+    build(tmp_path / "1", range(300), np.repeat(vectors[:1], 300, axis=0), NETWORK)
+    [hits] = Index.open(tmp_path / "1").search(vectors[:1], 10)
+    assert hits.ids.tolist() == list(range(10))
 
-    def find_one(_path: Path, dimension: int) -> Any:
-        return SimpleNamespace(f=dimension, get_n_items=lambda: made.parameters.cells, get_nns_by_vector=lambda *_: [3])
 
-    index = Index.open(tmp_path / "1", trees=find_one)
-    assert all(
-        same(one, other)
-        for one, other in zip(index.search(queries[:4], 200), index.exact(queries[:4], 200), strict=True)
-    )
+def test_growing_candidates_compare_more_and_keep_what_they_have(index: Index, queries: NDArray[np.float32]) -> None:
+    [candidates] = index.candidates(queries[:1], 10)
+    first, before = candidates.best(10), candidates.compared
+    candidates.grow()
+    assert candidates.compared == 3 * before
+    assert candidates.best(candidates.compared).ids[:10].tolist() == candidates.best(10).ids.tolist()
+    assert set(first.ids.tolist()) <= set(candidates.best(candidates.compared).ids.tolist())
+    while candidates.compared < COUNT:
+        candidates.grow()
+    assert candidates.reliable == COUNT
+    assert same(candidates.best(COUNT), index.exact(queries[:1], COUNT)[0])
+
+
+def test_annoy_is_asked_ahead_for_what_grows(index: Index, queries: NDArray[np.float32]) -> None:
+    [alone], [ahead] = index.candidates(queries[:1], 10), index.candidates(queries[:1], 10, ahead=3)
+    assert alone.compared == ahead.compared
+    assert same(alone.best(10), ahead.best(10))
+    ahead.grow()
+    assert ahead.compared == 3 * alone.compared
 
 
 def test_the_self_test_passes_in_a_process_of_its_own(directory: Path) -> None:
@@ -194,15 +212,12 @@ def test_the_self_test_says_in_one_line_what_is_wrong(directory: Path) -> None:
 
 
 def test_the_self_test_notices_an_index_that_answers_wrongly(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
-    build(tmp_path / "1", IDS, vectors, NETWORK, method="annoy")
-    other = build(tmp_path / "2", IDS, make_vectors(COUNT, seed=9), NETWORK, method="annoy")
-    # The trees and cells of one gallery over the vectors of another, with every checksum right.
-    names = ("index.ann", "order.npy", "cells.npy")
-    for name in names:
-        shutil.copy(tmp_path / "2" / name, tmp_path / "1" / name)
+    build(tmp_path / "1", IDS, vectors, NETWORK)
+    other = build(tmp_path / "2", IDS, make_vectors(COUNT, seed=9), NETWORK)
+    # The trees of one gallery over the vectors of another, with every checksum right.
+    shutil.copy(tmp_path / "2" / "index.ann", tmp_path / "1" / "index.ann")
     manifest = manifests.read(tmp_path / "1")
-    files = manifest.files | {name: other.files[name] for name in names}
-    fixed = manifests.Manifest(**{**vars(manifest), "files": files, "parameters": other.parameters})
+    fixed = replace(manifest, files=manifest.files | {"index.ann": other.files["index.ann"]})
     (tmp_path / "1" / manifests.NAME).write_bytes(manifests.encode(fixed))
     with pytest.raises(BadIndex, match="does not find itself"):
         self_test(tmp_path / "1", NETWORK)
@@ -213,5 +228,5 @@ def same(one: Hits, other: Hits) -> bool:
 
 
 def check(directory: Path, network: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "engine.index_check", str(directory), network]
+    command = [sys.executable, "-m", "engine.index.check", str(directory), network]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine import manifest as manifests
 from engine.errors import BadIndex
-from engine.index import Index
-from engine.index_build import build, clean_leftovers
+from engine.index import manifest as manifests
+from engine.index.annoy_index import Index
+from engine.index.build import build, clean_leftovers
 from tests.engine.galleries import NETWORK, make_noise, make_vectors
 
 COUNT = 900
@@ -26,9 +26,9 @@ KILLED = """
 import sys
 import numpy as np
 from pathlib import Path
-from engine.index_build import build
+from engine.index.build import build
 print("ready", flush=True)
-build(Path(sys.argv[1]), np.arange(900), np.load(sys.argv[2], mmap_mode="r"), "x", method="annoy")
+build(Path(sys.argv[1]), np.arange(900), np.load(sys.argv[2], mmap_mode="r"), "x")
 """
 
 
@@ -37,47 +37,69 @@ def vectors() -> NDArray[np.float32]:
     return make_vectors(COUNT)
 
 
-@pytest.mark.parametrize("method", ["scan", "annoy"])
-def test_the_manifest_describes_what_is_there(tmp_path: Path, vectors: NDArray[np.float32], method: str) -> None:
-    made = build(tmp_path / "1", IDS, vectors, NETWORK, method=method)
+def test_the_manifest_describes_what_is_there(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
+    made = build(tmp_path / "1", IDS, vectors, NETWORK)
     assert made == Index.open(tmp_path / "1").manifest
     assert (made.network, made.metric, made.dimension, made.count) == (NETWORK, "cosine", 4096, COUNT)
-    assert made.method == method
+    assert (made.parameters.dimension, made.parameters.trees) == (128, 20)
     assert made.meets_target
     assert made.recall >= made.recall_target == 0.99
-    assert made.recall_sample > 0
-    assert 0 < made.parameters.candidates <= COUNT
-    if method == "scan":
-        assert made.parameters.candidates <= made.parameters.shortlist
-    else:
-        assert 0 < made.parameters.probes <= made.parameters.cells
+    assert made.recall_sample == 500
+    assert 10 <= made.parameters.candidates < COUNT
+    assert made.parameters.search_k >= made.parameters.candidates
+    assert not made.is_exact
     assert set(made.files) == {path.name for path in (tmp_path / "1").iterdir()} - {manifests.NAME}
     for name, stored in made.files.items():
         content = (tmp_path / "1" / name).read_bytes()
         assert (stored.size_bytes, stored.sha256) == (len(content), hashlib.sha256(content).hexdigest())
 
 
-def test_a_small_gallery_is_scanned_exactly_and_says_so(tmp_path: Path) -> None:
-    made = build(tmp_path / "1", range(300), make_vectors(300), NETWORK)
-    assert made.method == "exact"
-    assert made.meets_target
-    assert {path.name for path in (tmp_path / "1").iterdir()} == {"ids.npy", "vectors.npy", manifests.NAME}
+@pytest.mark.parametrize("count", [1, 2, 5, 100])
+def test_in_a_small_gallery_every_picture_is_a_candidate(tmp_path: Path, count: int) -> None:
+    made = build(tmp_path / "1", range(count), make_vectors(count), NETWORK)
+    assert (made.parameters.candidates, made.parameters.search_k) == (count, 20 * count)
+    assert (made.recall, made.recall_sample) == (1.0, 0)
+    assert made.is_exact
+    assert {path.name for path in (tmp_path / "1").iterdir()} == {*manifests.FILES, manifests.NAME}
 
 
-def test_a_gallery_that_nothing_helps_is_scanned_exactly(tmp_path: Path) -> None:
-    assert build(tmp_path / "1", IDS, make_noise(COUNT), NETWORK, target_recall=0.999).method == "exact"
+def test_a_gallery_without_structure_needs_more_candidates(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
+    noise = build(tmp_path / "1", IDS, make_noise(COUNT), NETWORK)
+    usual = build(tmp_path / "2", IDS, vectors, NETWORK)
+    assert noise.meets_target
+    assert noise.parameters.candidates > 3 * usual.parameters.candidates
 
 
 def test_a_missed_target_stays_in_the_manifest(tmp_path: Path) -> None:
-    made = build(tmp_path / "1", IDS, make_noise(COUNT), NETWORK, target_recall=1.0, method="scan")
+    made = build(tmp_path / "1", range(2500), make_noise(2500), NETWORK, target_recall=1.0)
     assert made.recall < made.recall_target
     assert not made.meets_target
 
 
 def test_the_same_gallery_gives_the_same_files(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
-    one, other = (build(tmp_path / name, IDS, vectors, NETWORK, method="annoy") for name in ("1", "2"))
+    one, other = (build(tmp_path / name, IDS, vectors, NETWORK) for name in ("1", "2"))
     assert one.files == other.files
-    assert one.parameters == other.parameters
+    assert (one.parameters, one.recall) == (other.parameters, other.recall)
+
+
+def test_another_seed_gives_other_trees(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
+    one, other = (build(tmp_path / str(seed), IDS, vectors, NETWORK, seed=seed) for seed in (1, 2))
+    assert one.files["index.ann"] != other.files["index.ann"]
+
+
+@pytest.mark.parametrize("count", [129, 1500])
+def test_photographs_that_were_kept_out_are_found(tmp_path: Path, count: int) -> None:
+    made = build(tmp_path / "1", range(count), make_vectors(count), NETWORK)
+    index, queries = Index.open(tmp_path / "1"), make_vectors(100, seed=5)
+    pairs = zip(index.search(queries, 10), index.exact(queries, 10), strict=True)
+    assert np.mean([np.isin(true.ids, found.ids).mean() for found, true in pairs]) >= 0.98
+    assert made.parameters.candidates < count
+
+
+def test_no_picture_is_no_index(tmp_path: Path) -> None:
+    with pytest.raises(BadIndex, match="There is no picture to index"):
+        build(tmp_path / "1", [], make_vectors(0), NETWORK)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ids_in_any_order_keep_their_vectors(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
@@ -144,11 +166,6 @@ def test_ids_that_do_not_fit_are_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_method_is_refused(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
-    with pytest.raises(ValueError, match="no method faiss"):
-        build(tmp_path / "1", IDS, vectors, NETWORK, method="faiss")
-
-
 def test_a_generation_is_never_written_over(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
     build(tmp_path / "1", range(50), vectors[:50], NETWORK)
     with pytest.raises(BadIndex, match="exists already"):
@@ -173,8 +190,8 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, vectors: NDArra
         build(tmp_path / "file" / "1", range(50), vectors[:50], NETWORK)
 
 
-# Where it ends: in the vectors, in reduce.npz, in reduced.npy, in Annoy's own file.
-@pytest.mark.parametrize("room_kb", [4_000, 15_500, 18_700, 19_020])
+# Where it ends: in the vectors, in pca.npy, in Annoy's own file, early and late.
+@pytest.mark.parametrize("room_kb", [4_000, 15_500, 18_000, 18_600])
 def test_a_full_disk_is_one_clear_sentence_and_leaves_nothing(
     tmp_path: Path, vectors: NDArray[np.float32], room_kb: int
 ) -> None:
@@ -184,7 +201,7 @@ def test_a_full_disk_is_one_clear_sentence_and_leaves_nothing(
     try:
         build(tmp_path / "old", range(50), vectors[:50], NETWORK)
         with pytest.raises(BadIndex, match=r"could not be written: .*[Nn]o space left on device.*\.$"):
-            build(tmp_path / "new", IDS, vectors, NETWORK, method="annoy")
+            build(tmp_path / "new", IDS, vectors, NETWORK)
         assert [path.name for path in tmp_path.iterdir()] == ["old"]
         assert Index.open(tmp_path / "old").manifest.count == 50
     finally:

@@ -17,8 +17,8 @@ __all__ = ["curator", "member", "visitor"]
 
 pytestmark = pytest.mark.django_db
 
-REACHED = {"method": "annoy", "recall": 0.993, "recall_target": 0.99}
-MISSED = {"method": "annoy", "recall": 0.972, "recall_target": 0.99}
+REACHED = {"recall": 0.993, "recall_target": 0.99}
+MISSED = {"recall": 0.972, "recall_target": 0.99}
 
 
 def built(manifest: dict[str, Any]) -> IndexGeneration:

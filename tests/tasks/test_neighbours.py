@@ -10,13 +10,13 @@ from gallery import generations
 from gallery.models import Embedding, Image
 from tasks.build import build_generation
 from tasks.embedding import embed_step
-from tasks.neighbours import Neighbours, Wanted
+from tasks.neighbours import Neighbours, SearchRequest
 from tests.tasks.conftest import add, drawn
 
 
 def titles(neighbours: Neighbours, embedder: Embedder, number: int, k: int = 10) -> list[str]:
     neighbours.refresh()
-    [matches] = neighbours.search(embedder.embed([drawn(number)]), [Wanted(k)])
+    [matches] = neighbours.search(embedder.embed([drawn(number)]), [SearchRequest(k)])
     names = {image.pk: image.title for image in Image.objects.all()}
     return [names[match.image] for match in matches]
 

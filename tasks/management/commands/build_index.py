@@ -5,7 +5,6 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from engine.tuning import METHODS
 from gallery import generations
 from gallery.models import Image
 from tasks import asked
@@ -24,11 +23,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--distributed", action="store_true", help="have the pictures embedded by all workers of the gallery queue"
         )
-        parser.add_argument("--method", choices=METHODS, help="search this way (800 pictures or more)")
 
-    def handle(
-        self, *, dry_run: bool, if_stale: bool, rollback: bool, distributed: bool, method: str | None, **_: Any
-    ) -> None:
+    def handle(self, *, dry_run: bool, if_stale: bool, rollback: bool, distributed: bool, **_: Any) -> None:
         if rollback:
             self._roll_back()
             return
@@ -45,7 +41,7 @@ class Command(BaseCommand):
             if dry_run:
                 self.stdout.write(indexing.plan())
             else:
-                self.stdout.write(indexing.index(self.stdout.write, method, distributed=distributed))
+                self.stdout.write(indexing.index(self.stdout.write, distributed=distributed))
         except indexing.NotIndexed as error:
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:

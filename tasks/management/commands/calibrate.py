@@ -10,7 +10,7 @@ import numpy as np
 from django.core.management.base import BaseCommand, CommandError
 
 from engine.errors import EngineError
-from engine.index import Index
+from engine.index.annoy_index import Index
 from engine.networks import registry
 from gallery import generations
 from gallery.models import IndexGeneration

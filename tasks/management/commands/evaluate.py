@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from django.core.management.base import BaseCommand, CommandError
 
 from engine.errors import BadIndex
-from engine.index import Index
+from engine.index.annoy_index import Index
 from gallery import backup, generations
 from gallery.progress import Progress
 from tasks import evaluation_page

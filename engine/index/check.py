@@ -1,7 +1,7 @@
-"""A last look at a generation, in a process of its own: `python -m engine.index_check DIRECTORY NETWORK`.
+"""Self-test of a generation, in a process of its own: `python -m engine.index.check DIRECTORY NETWORK`.
 
-Annoy believes its file; should one ever crash it, then here and not in a worker. Exit code 0, or 1 with one
-line on standard error.
+Annoy believes its file: if a damaged one crashes a process, then this one and not a worker. Exit code 0, or 1 with
+one line on standard error.
 """
 
 import sys
@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from engine.errors import BadIndex
-from engine.index import Index
-from engine.manifest import refuse
+from engine.index.annoy_index import Index
+from engine.index.manifest import refuse
 
 NEIGHBOURS = 10
 SAME = 0.9999  # the cosine of a picture with itself or its copy; nothing else in a gallery comes near
 
 
 def self_test(directory: Path, network: str | None, sample: int = 50) -> None:
-    """Open the generation and ask for `sample` of its own pictures.
+    """Open the generation and search it for `sample` of its own pictures.
 
     Each must come first (or a copy of it), with as many neighbours as there are, up to ten. Raises BadIndex.
     """

@@ -1,4 +1,4 @@
-"""What an index generation says of itself: `manifest.json`, read with distrust and written once."""
+"""`manifest.json`: what an index generation holds and how it is searched; written once, never trusted."""
 
 import hashlib
 import json
@@ -9,15 +9,11 @@ from typing import Any, NoReturn
 
 from engine.errors import BadIndex, OldIndex
 
-FORMAT = 2  # 1 had no cells
+FORMAT = 3
 METRIC = "cosine"
 NAME = "manifest.json"
-LARGEST_BYTES = 1 << 20  # a real one has about 1,500: whatever is longer was never written by us
-FILES = {
-    "exact": frozenset({"ids.npy", "vectors.npy"}),
-    "scan": frozenset({"ids.npy", "vectors.npy", "reduce.npz", "reduced.npy", "coarse.npy"}),
-    "annoy": frozenset({"ids.npy", "vectors.npy", "reduce.npz", "reduced.npy", "order.npy", "cells.npy", "index.ann"}),
-}
+LARGEST_BYTES = 1 << 20  # a real one has about 1,000
+FILES = frozenset({"ids.npy", "vectors.npy", "pca.npy", "index.ann"})
 
 
 @dataclass(frozen=True)
@@ -30,40 +26,30 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class Parameters:
-    """How candidates are found for ten results; all 0 in a generation that is scanned exactly.
+    """How ten results are found: `candidates` by Annoy, then ranked by their exact cosines.
 
-    `reduced_dimension`: numbers left of the 4096 by `reduce.npz`, kept in `reduced.npy`; `coarse_dimension`:
-    how many of them a shortlist or the nearest cells are found by; `shortlist`: how many pictures a scan finds by
-    these; `cells`: how many there are; `trees` and `search_k`: Annoy's, for the `probes` cells that are looked
-    into; `candidates`: how many pictures are then compared exactly.
+    `dimension`: numbers that PCA (`pca.npy`) reduces the 4096 to; `trees` and `search_k`: Annoy's own.
     """
 
-    reduced_dimension: int = 0
-    coarse_dimension: int = 0
-    shortlist: int = 0
-    cells: int = 0
-    trees: int = 0
-    search_k: int = 0
-    probes: int = 0
-    candidates: int = 0
+    dimension: int
+    trees: int
+    search_k: int
+    candidates: int
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A generation in words and numbers.
+    """A generation: the network that made its vectors, how it is searched, its files.
 
-    `method`: "exact" (every vector is compared), "scan" (a shortlist by comparing the coarse vectors of
-    `coarse.npy`) or "annoy" (what is in the cells whose centres Annoy's trees, `index.ann`, find near;
-    `order.npy` and `reduced.npy` hold rows and vectors cell by cell, `cells.npy` where each begins, and n).
-    `recall`: the share of the true ten that were found for `recall_sample` pictures when it was built (1.0 of
-    0 where nothing is approximate); `recall_target`: what was asked for. `created_at`: ISO 8601, UTC.
+    `dimension`: of the stored vectors. `recall`: the share of the exact top ten that `recall_sample` queries found
+    when the index was built (1.0 of 0 queries where every picture is a candidate); `recall_target`: the share
+    that the parameters were chosen for. `created_at`: ISO 8601, UTC.
     """
 
     network: str
     dimension: int
     count: int
     created_at: str
-    method: str
     parameters: Parameters
     recall: float
     recall_sample: int
@@ -74,8 +60,13 @@ class Manifest:
 
     @property
     def meets_target(self) -> bool:
-        """Whether the measured recall is what was asked for."""
+        """Whether the measured recall reaches the target."""
         return self.recall >= self.recall_target
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every picture is a candidate, so that no search can miss one."""
+        return self.parameters.candidates >= self.count
 
 
 def refuse(directory: Path, reason: str, kind: type[BadIndex] = BadIndex) -> NoReturn:
@@ -119,10 +110,9 @@ def describe_file(path: Path) -> StoredFile:
 
 def verify_files(directory: Path, manifest: Manifest) -> None:
     """Check that the files are the ones the manifest names, every byte of them. Raises BadIndex."""
-    expected = FILES.get(manifest.method)
-    if expected is None or set(manifest.files) != expected:
+    if set(manifest.files) != FILES:
         refuse(directory, f"{NAME} names other files than a generation has")
-    if extra := sorted({path.name for path in directory.iterdir()} - expected - {NAME}):
+    if extra := sorted({path.name for path in directory.iterdir()} - FILES - {NAME}):
         refuse(directory, f"{extra[0]} does not belong there")
     # Lengths first: a truncated file is found without reading gigabytes.
     for name, stored in sorted(manifest.files.items()):

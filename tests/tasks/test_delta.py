@@ -1,11 +1,11 @@
-"""Embeddings that the index lacks, also when a lower id becomes visible after a higher one."""
+"""Embeddings added since the index was built, also when a lower id becomes visible after a higher one."""
 
 import numpy as np
 import pytest
 from django.db import connection
 
 from gallery.models import Embedding
-from tasks.newer import Newer
+from tasks.delta import Delta
 
 NETWORK = "efficientnet_lite0-test-p1"
 
@@ -17,22 +17,22 @@ def embedding(id_: int) -> None:
 
 
 def test_each_id_has_its_own_vector(db: None) -> None:
-    known = Newer(NETWORK, last=1, indexed=np.array([1], np.int64))
+    known = Delta(NETWORK, last=1, indexed=np.array([1], np.int64))
     for id_ in (1, 2, 3):
         embedding(id_)
-    known.top_up()
+    known.refresh()
     embedding(7)
-    known.top_up()
+    known.refresh()
     assert known.ids.tolist() == [2, 3, 7]
     assert known.vectors_of(np.array([7, 2])).argmax(axis=1).tolist() == [7, 2]
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer: ids become visible in order")
 def test_a_late_id_takes_its_place(db: None) -> None:
-    known = Newer(NETWORK)
+    known = Delta(NETWORK)
     for ids in ((5, 9), (4, 7), (8,)):
         for id_ in ids:
             embedding(id_)
-        known.top_up()
+        known.refresh()
     assert known.ids.tolist() == [4, 5, 7, 8, 9]
     assert known.vectors_of(known.ids).argmax(axis=1).tolist() == [4, 5, 7, 8, 9]

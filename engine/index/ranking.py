@@ -1,4 +1,4 @@
-"""The exact part of a search: cosines, and the best of them in a settled order."""
+"""The exact part of a search: cosines, and the best of them; equal ones by id."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,18 +37,28 @@ def best_rows(scores: NDArray[np.float32], wanted: int) -> Rows:
     return np.flatnonzero(scores >= threshold - ROUNDING)
 
 
-def rank(vectors: Vectors, ids: NDArray[np.int64], query: Vectors, rows: Rows, k: int) -> Hits:
-    """Return the best k of `rows` (ascending) by the exact cosine of vectors [n, 4096] and query [4096].
+def cosines(vectors: Vectors, query: Vectors, rows: Rows) -> Vectors:
+    """Return [m]: the exact cosines of vectors [n, 4096] in `rows` [m] with query [4096].
 
-    Every cosine is a product of its own, never part of a matrix product: copies of a picture get the same
-    bits wherever they lie, so that they tie and the id decides.
+    Every cosine is a product of its own, never part of a matrix product: near-duplicates that are true copies get
+    the same bits wherever they lie, so that they tie and the id decides.
     """
     similarities = np.empty(len(rows), np.float32)
     for start in range(0, len(rows), GATHER_ROWS):
         part = slice(start, start + GATHER_ROWS)
         np.vecdot(vectors.take(rows[part], axis=0), query, out=similarities[part])
+    return similarities
+
+
+def best(ids: NDArray[np.int64], similarities: Vectors, k: int) -> Hits:
+    """Return the best k of ids [m], ascending, with their cosines [m]."""
     order = np.argsort(-similarities, kind="stable")[:k]
-    return Hits(ids[rows[order]], similarities[order])
+    return Hits(ids[order], similarities[order])
+
+
+def rank(vectors: Vectors, ids: NDArray[np.int64], query: Vectors, rows: Rows, k: int) -> Hits:
+    """Return the best k of `rows` (ascending) by the exact cosine of vectors [n, 4096] and query [4096]."""
+    return best(ids[rows], cosines(vectors, query, rows), k)
 
 
 def scan(vectors: Vectors, ids: NDArray[np.int64], queries: Vectors, k: int) -> list[Hits]:

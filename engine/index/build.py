@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+from annoy import AnnoyIndex
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from engine import manifest as manifests
 from engine.errors import BadIndex
-from engine.manifest import FILES, Manifest
+from engine.index import manifest as manifests
+from engine.index.manifest import FILES, Manifest
+from engine.index.pca import principal_components, reduced, unit
+from engine.index.ranking import Vectors
+from engine.index.tuning import TREES, tune
 from engine.networks.registry import EMBEDDING_SIZE
-from engine.ranking import Vectors
-from engine.reduction import Reduction, unit
-from engine.tuning import FEWEST_PICTURES, METHODS, REDUCED, Way, choose, exact_way
 
+DIMENSION = 128  # numbers that Annoy compares
 BLOCK_ROWS = 4096  # 64 MB of float32
 UNFINISHED = ".building-"
 LENGTH_TOLERANCE = 0.01  # float16 moves a length by 0.0005 at most; more was never a unit vector
@@ -36,7 +38,6 @@ def build(
     network: str,
     *,
     target_recall: float = 0.99,
-    method: str | None = None,
     seed: int = 1,
     progress: Progress | None = None,
 ) -> Manifest:
@@ -44,24 +45,38 @@ def build(
 
     `ids`: [n], in any order, each once. `vectors`: unit length, in the order of the ids, float16 or float32:
     one array [n, 4096] or blocks [m, 4096] of it, copied to disk one at a time. `network`: the identity of
-    what made them. `method` ("exact", "scan", "annoy"): that one instead of the cheapest that reaches
-    `target_recall`. `progress` is called with the name of a step, how much of it is done, and of how much.
+    the network that made them. `target_recall`: the share of the exact top ten that a search finds. `progress`
+    is called with the name of a step, how much of it is done, and of how much. One seed and one thread give the
+    same files.
 
     Until the last moment everything lies in a directory `.<name>.building-…` beside, which is removed on any
-    error; `clean_leftovers` removes what a killed build left. Raises BadIndex (the disk is full, the
-    directory exists, ids or vectors cannot be used) and ValueError (no such method).
+    error; `clean_leftovers` removes what a killed build left. Raises BadIndex (the disk is full, the directory
+    exists, there are no pictures, ids or vectors cannot be used).
     """
-    if method is not None and method not in METHODS:
-        raise ValueError(f"There is no method {method}, only {', '.join(METHODS)}.")
-    report = progress or _silent
+    report = progress or (lambda *_: None)
     order, ordered = _order(ids)
     with _beside(directory) as unfinished:
         _store(unfinished / "ids.npy", ordered)
         stored = _write_vectors(unfinished / "vectors.npy", ordered, order, vectors, report)
-        report("measuring", 0, 1)
-        way = _write_search(unfinished, stored, target_recall, method, seed)
+        report("trees", 0, 1)
+        components = principal_components(stored, DIMENSION, seed)
+        _store(unfinished / "pca.npy", components)
+        annoy = _build_annoy(reduced(stored, components), seed)
+        annoy.save(str(unfinished / "index.ann"))
+        report("measuring recall", 0, 1)
+        tuning = tune(annoy, components, stored, target_recall, seed)
         report("checksums", 0, 1)
-        manifest = _manifest(unfinished, way, len(ordered), network, target_recall)
+        manifest = Manifest(
+            network=network,
+            dimension=EMBEDDING_SIZE,
+            count=len(ordered),
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            parameters=tuning.parameters,
+            recall=tuning.recall,
+            recall_sample=tuning.sample,
+            recall_target=target_recall,
+            files={name: manifests.describe_file(unfinished / name) for name in sorted(FILES)},
+        )
         (unfinished / manifests.NAME).write_bytes(manifests.encode(manifest))
     report("done", 1, 1)
     return manifest
@@ -99,6 +114,8 @@ def _beside(directory: Path) -> Iterator[Path]:
 def _order(ids: Sequence[int] | NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
     """Return the row that each id gets, and the ids as they then stand."""
     given = np.asarray(ids, np.int64).reshape(-1)
+    if not len(given):
+        raise BadIndex("There is no picture to index.")
     sorting = np.argsort(given, kind="stable")
     ordered = given[sorting]
     if twice := ordered[1:][ordered[1:] == ordered[:-1]].tolist():
@@ -156,47 +173,14 @@ def _checked(block: NDArray[np.floating[Any]], ids: NDArray[np.int64]) -> Vector
     return unit(vectors)
 
 
-def _write_search(directory: Path, vectors: Vectors, target: float, method: str | None, seed: int) -> Way:
-    """Write what `method`, or the best way, needs besides ids and vectors."""
-    if method == "exact" or len(vectors) < FEWEST_PICTURES:
-        return exact_way(len(vectors))
-    reduction = Reduction.learn(vectors, REDUCED, seed)
-    reduced = unit(_products(vectors, reduction))
-    way = choose(vectors, reduction, reduced, target=target, method=method, seed=seed)
-    if way.method == "exact":
-        return way
-    np.savez(directory / "reduce.npz", basis=reduction.basis)
-    if way.cells is None:
-        _store(directory / "reduced.npy", reduced)
-        _store(directory / "coarse.npy", unit(reduced[:, : way.parameters.coarse_dimension]))
-    else:
-        _store(directory / "reduced.npy", reduced[way.cells.order])
-        _store(directory / "order.npy", way.cells.order)
-        _store(directory / "cells.npy", np.array(way.cells.bounds))
-        way.cells.annoy.save(str(directory / "index.ann"))
-    return way
-
-
-def _products(vectors: Vectors, reduction: Reduction) -> Vectors:
-    products = np.empty((len(vectors), reduction.dimension), np.float32)
-    for start in range(0, len(vectors), BLOCK_ROWS):
-        np.matmul(vectors[start : start + BLOCK_ROWS], reduction.basis.T, out=products[start : start + BLOCK_ROWS])
-    return products
-
-
-def _manifest(directory: Path, way: Way, count: int, network: str, target: float) -> Manifest:
-    return Manifest(
-        network=network,
-        dimension=EMBEDDING_SIZE,
-        count=count,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        method=way.method,
-        parameters=way.parameters,
-        recall=way.recall,
-        recall_sample=way.sample,
-        recall_target=target,
-        files={name: manifests.describe_file(directory / name) for name in sorted(FILES[way.method])},
-    )
+def _build_annoy(short: Vectors, seed: int) -> AnnoyIndex:
+    """Build the trees over short [n, d], unit length, whose euclidean distances order as the cosines do."""
+    annoy = AnnoyIndex(short.shape[1], "euclidean")
+    annoy.set_seed(seed)
+    for row, vector in enumerate(short):
+        annoy.add_item(row, vector.tolist())
+    annoy.build(TREES, n_jobs=1)
+    return annoy
 
 
 def _sync(path: Path) -> None:
@@ -205,7 +189,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _silent(_step: str, _done: int, _total: int) -> None:
-    pass

@@ -1,0 +1,84 @@
+"""How long a worker's search stage takes, database included: `python -m bench.search_stage DATA_DIR BURSTS`.
+
+DATA_DIR holds index/1, a generation over the embeddings 1 to n, and queries.npy; a SQLite database is made there. The
+best match of each of the first BURSTS queries has hundreds of near-duplicates. Prints the medians in ms as JSON.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import django
+import numpy as np
+
+NEAR_DUPLICATES_FROM = 0.95
+TURNS = 5
+ROWS = 2000  # written at once
+
+
+def main(data_dir: Path, bursts: int) -> None:
+    """Fill the database, then time the index alone and the whole stage in turns."""
+    own = {"SIMSEARCH_DATA_DIR": str(data_dir), "DATABASE_URL": f"sqlite:///{data_dir}/simsearch.sqlite3"}
+    os.environ.update(own | {"DJANGO_SETTINGS_MODULE": "simsearch.settings", "SECRET_KEY": "bench", "DEBUG": "off"})
+    os.environ.update({"ALLOWED_HOSTS": "localhost", "LOG_LEVEL": "WARNING"})
+    django.setup()
+    from bench.index import K, p50_ms
+    from engine.index.annoy_index import GROWTH
+    from tasks.neighbours import Neighbours, SearchRequest
+
+    _fill(data_dir)
+    neighbours = Neighbours("bench")
+    neighbours.refresh()
+    index = neighbours.index
+    assert index is not None
+    queries = np.load(data_dir / "queries.npy")
+    crowded, usual = queries[:bursts], queries[bursts:]
+    request = SearchRequest(K, duplicates_from=NEAR_DUPLICATES_FROM)
+    assert all(len(found[0].duplicates) > K for found in neighbours.search(crowded, [request] * bursts))
+
+    def stage(query: np.ndarray) -> None:
+        neighbours.refresh()
+        neighbours.search(query[None], [request])
+
+    def grow(number: int) -> None:
+        [candidates] = index.candidates(crowded[number % bursts][None], K, ahead=GROWTH)
+        candidates.grow()
+
+    alternatives: dict[str, Callable[[int], object]] = {
+        "usual search": lambda n: index.candidates(usual[n][None], K, ahead=GROWTH),
+        "burst search": grow,
+        "usual stage": lambda n: stage(usual[n]),
+        "burst stage": lambda n: stage(crowded[n % bursts]),
+    }
+    ms = p50_ms(alternatives, per_turn=40, queries=len(usual), turns=TURNS)
+    measured = {
+        "index": {"usual": ms["usual search"], "burst": ms["burst search"]},
+        "stage": {"usual": ms["usual stage"], "burst": ms["burst stage"]},
+    }
+    print(json.dumps(measured))
+
+
+def _fill(data_dir: Path) -> None:
+    """Make rows of all embeddings. Their vectors are zeros of the usual length: only those of the delta are read."""
+    from django.core.management import call_command
+
+    from engine.index import manifest as manifests
+    from gallery import generations
+    from gallery.models import Embedding, Image
+
+    call_command("migrate", verbosity=0)
+    manifest = manifests.read(data_dir / "index" / "1")
+    hashes = [f"{number:064x}" for number in np.random.default_rng(1).permutation(manifest.count).tolist()]
+    blob = bytes(2 * manifest.dimension)
+    images = (Image(content_hash=one, width_px=1, height_px=1) for one in hashes)
+    Image.objects.bulk_create(images, batch_size=ROWS)
+    embeddings = (Embedding(image_id=one, network=manifest.network, vector=blob) for one in reversed(hashes))
+    Embedding.objects.bulk_create(embeddings, batch_size=ROWS)
+    generation = generations.start(manifest.network)
+    generations.activate(generation, images=manifest.count, last_embedding=manifest.count, manifest={})
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,1 @@
+"""Index generations: built, checked, opened and searched. PCA, then Annoy for candidates, then exact cosines."""
