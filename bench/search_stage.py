@@ -26,6 +26,7 @@ def main(data_dir: Path, bursts: int) -> None:
     django.setup()
     from bench.index import K, p50_ms
     from engine.index.annoy_index import GROWTH
+    from tasks.near_duplicates import Rule
     from tasks.neighbours import Neighbours, SearchRequest
 
     _fill(data_dir)
@@ -35,7 +36,7 @@ def main(data_dir: Path, bursts: int) -> None:
     assert index is not None
     queries = np.load(data_dir / "queries.npy")
     crowded, usual = queries[:bursts], queries[bursts:]
-    request = SearchRequest(K, duplicates_from=NEAR_DUPLICATES_FROM)
+    request = SearchRequest(K, near_duplicates=Rule(NEAR_DUPLICATES_FROM, by_cosine_alone=True))
     assert all(len(found[0].duplicates) > K for found in neighbours.search(crowded, [request] * bursts))
 
     def stage(query: np.ndarray) -> None:

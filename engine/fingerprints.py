@@ -26,22 +26,27 @@ def fingerprint(square: Image.Image) -> bytes:
     return b"".join(np.packbits(imagehash.dhash(one, SIDE).hash).tobytes() for one in (square, ImageOps.mirror(square)))
 
 
-def stacked(fingerprints: list[bytes]) -> tuple[Fingerprints, NDArray[np.bool_]]:
-    """Return fingerprints as rows, uint8 [n, 64], and [n]: which of them there are (WITHOUT is not)."""
-    known = np.array([len(one) == BYTES for one in fingerprints], np.bool_)
+def stacked(fingerprints: list[bytes]) -> Fingerprints:
+    """Return fingerprints as rows, uint8 [n, 64]; zeros for WITHOUT, as for a picture of one colour."""
     joined = b"".join(one if len(one) == BYTES else bytes(BYTES) for one in fingerprints)
-    return np.frombuffer(joined, np.uint8).reshape(-1, BYTES), known
+    return np.frombuffer(joined, np.uint8).reshape(-1, BYTES)
 
 
 def agree(some: Fingerprints, others: Fingerprints) -> NDArray[np.bool_]:
-    """Return [n, m]: which of uint8 [n, 64] and [m, 64] belong to copies of one picture, mirrored ones included."""
+    """Return [n, m]: which of uint8 [n, 64] and [m, 64] belong to copies of one picture, mirrored ones included.
+
+    Zeros agree with nothing: they say nothing of a picture.
+    """
     a, b = some.view(np.uint64)[:, None], others.view(np.uint64)[None]
     upright, mirrored = slice(0, HASH_BYTES // 8), slice(HASH_BYTES // 8, None)
     as_they_are = _different_bits(a[..., upright], b[..., upright])
     one_mirrored = np.minimum(
         _different_bits(a[..., upright], b[..., mirrored]), _different_bits(a[..., mirrored], b[..., upright])
     )
-    return np.minimum(as_they_are, one_mirrored) <= MAX_DIFFERENT_BITS
+    agreeing: NDArray[np.bool_] = np.minimum(as_they_are, one_mirrored) <= MAX_DIFFERENT_BITS
+    agreeing[~some.any(axis=1)] = False
+    agreeing[:, ~others.any(axis=1)] = False
+    return agreeing
 
 
 def _different_bits(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[np.int64]:

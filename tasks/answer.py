@@ -63,7 +63,7 @@ def _answer(worker: Worker, claim: Claim, told: Batch) -> None:
     told.stages.end("embed")
     asked = list(prepared)
     worker.neighbours.refresh()
-    found = worker.neighbours.search(vectors, [_request(query) for query in asked])
+    found = worker.neighbours.search(vectors, [_request(worker, query) for query in asked])
     told.stages.end("search")
     searched = Searched(
         images=worker.neighbours.images,
@@ -76,11 +76,11 @@ def _answer(worker: Worker, claim: Claim, told: Batch) -> None:
     told.answered(done, asked)
 
 
-def _request(query: Query) -> SearchRequest:
-    # "More like this" is asked by somebody who looks at this one.
-    asked = None if query.has_picture else query.like_id
-    same = settings.SIMSEARCH_DUPLICATE_SIMILARITY if query.collapse else None
-    return SearchRequest(query.k, tuple(query.labels), without=asked, duplicates_from=same)
+def _request(worker: Worker, query: Query) -> SearchRequest:
+    # Whoever wants more like a gallery picture is looking at it.
+    without = None if query.has_picture else query.like_id
+    rule = worker.near_duplicates if query.collapse else None
+    return SearchRequest(query.k, tuple(query.labels), without, rule)
 
 
 # --- From a query to what the network takes -----------------------------------------------------------------

@@ -10,13 +10,14 @@ import numpy as np
 from django.conf import settings
 
 from engine.errors import BadIndex, OldIndex
+from engine.fingerprints import Fingerprints
 from engine.index import manifest as manifests
 from engine.index.build import build, clean_leftovers
 from engine.index.manifest import Manifest
 from gallery import generations
 from gallery.models import Embedding, IndexGeneration
 from gallery.persistence import persist
-from tasks.delta import Ids, Vectors, to_vectors
+from tasks.delta import Ids, Vectors, to_fingerprints, to_vectors
 
 logger = logging.getLogger(__name__)
 
@@ -86,13 +87,13 @@ def _write(generation: IndexGeneration, ids: Ids, tell: Tell) -> Manifest:
     return build(generation.directory, ids, _blocks(ids), generation.network, progress=progress)
 
 
-def _blocks(ids: Ids) -> Iterator[Vectors]:
+def _blocks(ids: Ids) -> Iterator[tuple[Vectors, Fingerprints]]:
     for start in range(0, len(ids), BLOCK):
         part = ids[start : start + BLOCK].tolist()
-        vectors = dict(Embedding.objects.filter(id__in=part).values_list("id", "vector"))
-        if len(vectors) < len(part):
+        rows = list(Embedding.objects.filter(id__in=part).order_by("id").values_list("vector", "fingerprint"))
+        if len(rows) < len(part):
             raise BadIndex("Embeddings were deleted while the index was built; build it again.")
-        yield to_vectors([vectors[id_] for id_ in part])
+        yield to_vectors([vector for vector, _ in rows]), to_fingerprints([mark for _, mark in rows])
 
 
 def _check(generation: IndexGeneration) -> None:

@@ -108,8 +108,8 @@ class Gallery:
         own = int(self.index.ids[row])
         ids = [id_ for id_ in hits.ids.tolist() if id_ in self._ids]
         marks = dict(Embedding.objects.filter(id__in=[*ids, own]).values_list("id", "fingerprint"))
-        fingerprints, known = stacked([bytes(marks.get(id_) or WITHOUT) for id_ in (own, *ids)])
-        alike = agree(fingerprints[:1], fingerprints[1:])[0] & known[0] & known[1:]
+        fingerprints = stacked([bytes(marks.get(id_) or WITHOUT) for id_ in (own, *ids)])
+        alike = agree(fingerprints[:1], fingerprints[1:])[0]
         cosines = dict(zip(hits.ids.tolist(), hits.similarities.tolist(), strict=True))
         rows = np.searchsorted(self.index.ids, ids).tolist()
         found = zip(rows, (cosines[id_] for id_ in ids), alike.tolist(), strict=True)
@@ -141,7 +141,7 @@ def altered_copies(gallery: Gallery, embedder: Embedder, rows: Rows, advance: Ad
         picture = _read(gallery.picture(row))
         if picture is not None:
             seen = [embedder.prepare(one) for one in (picture, *(alter(picture) for alter in ALTERATIONS.values()))]
-            fingerprints, _ = stacked([fingerprint(as_picture(prepared)) for prepared in seen])
+            fingerprints = stacked([fingerprint(as_picture(prepared)) for prepared in seen])
             cosines.append(embedder.embed_prepared(seen[1:]) @ gallery.index.vectors_at(np.array([row]))[0])
             alike.append(agree(fingerprints[:1], fingerprints[1:])[0])
         advance(1)

@@ -6,6 +6,7 @@ import numpy as np
 from django.db import connection
 from numpy.typing import NDArray
 
+from engine.fingerprints import BYTES, WITHOUT, Fingerprints, stacked
 from engine.index.ranking import Hits, rank, scan
 from engine.networks.registry import EMBEDDING_SIZE
 from gallery.models import Embedding
@@ -24,6 +25,11 @@ def to_vectors(blobs: Sequence[bytes | memoryview]) -> Vectors:
     return joined.reshape(-1, EMBEDDING_SIZE).astype(np.float32)
 
 
+def to_fingerprints(blobs: Sequence[bytes | memoryview | None]) -> Fingerprints:
+    """Return stored fingerprints as uint8 [n, 64]; zeros for none."""
+    return stacked([bytes(blob or WITHOUT) for blob in blobs])
+
+
 class Delta:
     """Embeddings of one network with an id above `last`, ascending. `indexed`: the ids of the generation."""
 
@@ -31,6 +37,7 @@ class Delta:
         self.network = network
         self.ids: Ids = np.empty(0, np.int64)
         self._vectors: Vectors = np.empty((0, EMBEDDING_SIZE), np.float32)
+        self._marks: Fingerprints = np.empty((0, BYTES), np.uint8)
         self._newest = last
         self._indexed = np.empty(0, np.int64) if indexed is None else indexed
 
@@ -44,12 +51,13 @@ class Delta:
             self._add(fresh[start : start + READ_ROWS].tolist())
 
     def _add(self, ids: list[int]) -> None:
-        found = list(Embedding.objects.filter(id__in=ids).order_by("id").values_list("id", "vector"))
-        self.ids = np.append(self.ids, [id_ for id_, _ in found])
-        self._vectors = np.concatenate([self._vectors, to_vectors([blob for _, blob in found])])
+        found = list(Embedding.objects.filter(id__in=ids).order_by("id").values_list("id", "vector", "fingerprint"))
+        self.ids = np.append(self.ids, [id_ for id_, _, _ in found])
+        self._vectors = np.concatenate([self._vectors, to_vectors([blob for _, blob, _ in found])])
+        self._marks = np.concatenate([self._marks, to_fingerprints([mark for _, _, mark in found])])
         if ids[0] < self._newest:  # late ones: sorted once here instead of in every search
             order = np.argsort(self.ids)
-            self.ids, self._vectors = self.ids[order], self._vectors[order]
+            self.ids, self._vectors, self._marks = self.ids[order], self._vectors[order], self._marks[order]
         self._newest = max(self._newest, ids[-1])
 
     def nearest(self, vectors: Vectors, k: int) -> list[Hits]:
@@ -60,6 +68,7 @@ class Delta:
         """Return the k nearest of those with these ids for one vector [4096]."""
         return rank(self._vectors, self.ids, vector, np.flatnonzero(np.isin(self.ids, ids)), k)
 
-    def vectors_of(self, ids: Ids) -> Vectors:
-        """Return the vectors [m, 4096] of `ids`, all of which are in the delta."""
-        return self._vectors[np.searchsorted(self.ids, ids)]
+    def stored(self, ids: Ids) -> tuple[Vectors, Fingerprints]:
+        """Return vectors [m, 4096] and fingerprints [m, 64] of `ids`, all of which are in the delta."""
+        rows = np.searchsorted(self.ids, ids)
+        return self._vectors[rows], self._marks[rows]

@@ -1,66 +1,90 @@
-"""Near-duplicates: hits that come best first become at most k matches, each with those that look the same."""
+"""Near-duplicates: hits that come best first become groups, each of a picture and those that look the same."""
 
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from engine.fingerprints import BYTES, Fingerprints, agree
+from engine.index.ranking import Hits
 from engine.networks.registry import EMBEDDING_SIZE
-from gallery.answers import Found
 from tasks.delta import Ids, Vectors
 
 ROWS = 64  # vectors compared at a time: 1 MB, which stays in the cache
+CERTAIN = 0.98  # the cosine from which a fingerprint is not needed; plain areas and older embeddings have none
+
+Stored = Callable[[Ids], tuple[Vectors, Fingerprints]]  # the vectors [m, 4096] and fingerprints [m, 64] of embeddings
 
 
-# A visible hit: its embedding, its picture, its cosine with the query. A plain tuple: there are hundreds in a search.
-Hit = tuple[int, uuid.UUID, float]
+@dataclass(frozen=True)
+class Rule:
+    """When two pictures are near-duplicates: their cosine is at least `cosine`, and their fingerprints agree.
+
+    `by_cosine_alone`: fingerprints are not looked at.
+    """
+
+    cosine: float
+    by_cosine_alone: bool = False
+
+    def are_near(
+        self, some: Vectors, marks: Fingerprints, others: Vectors, other_marks: Fingerprints
+    ) -> NDArray[np.bool_]:
+        """Return [n, m] for vectors [n, 4096] and [m, 4096] with their fingerprints."""
+        cosines = some @ others.T
+        near: NDArray[np.bool_] = cosines >= self.cosine
+        if self.by_cosine_alone or not near.any():
+            return near
+        return near & ((cosines >= CERTAIN) | agree(marks, other_marks))
 
 
 class Groups:
-    """The matches so far. A hit joins the first match whose cosine with it is at least `threshold`, or becomes one.
+    """Up to `count` groups. A hit joins the first group whose first hit it is a near-duplicate of, or begins one.
 
-    `threshold`: None where every hit is a match of its own. `vectors_of`: the vectors [m, 4096] of m embeddings.
+    `members`: of each group the hits, best first, as pairs of embedding and cosine.
     """
 
-    def __init__(self, k: int, threshold: float | None, vectors_of: Callable[[Ids], Vectors]) -> None:
-        self.matches: list[Found] = []
-        self._k = k
-        self._threshold = threshold
-        self._vectors_of = vectors_of
-        self._firsts: Vectors = np.empty((0, EMBEDDING_SIZE), np.float32)  # of each match
+    def __init__(self, count: int, rule: Rule | None, stored: Stored) -> None:
+        self.members: list[list[tuple[int, float]]] = []
+        self._count = count
+        self._rule = rule
+        self._stored = stored
+        self._firsts: Vectors = np.empty((0, EMBEDDING_SIZE), np.float32)
+        self._first_marks: Fingerprints = np.empty((0, BYTES), np.uint8)
 
     @property
     def is_full(self) -> bool:
-        """Whether there are k matches."""
-        return len(self.matches) == self._k
+        """Whether there are as many groups as were wanted."""
+        return len(self.members) == self._count
 
-    def add(self, hits: Sequence[Hit]) -> None:
-        """Add hits that come after those before, until there are k matches."""
-        if self._threshold is None:
-            missing = self._k - len(self.matches)
-            self.matches += [Found(image, cosine) for _, image, cosine in hits[:missing]]
-            return
-        for start in range(0, len(hits), ROWS):
-            if not self.is_full:
-                self._add(hits[start : start + ROWS], self._threshold)
+    def add(self, hits: Hits) -> None:
+        """Add hits that come after those before, until there are as many groups as were wanted."""
+        for start in range(0, len(hits.ids), ROWS):
+            if self.is_full:
+                return
+            ids, cosines = hits.ids[start : start + ROWS], hits.similarities[start : start + ROWS]
+            pairs = list(zip(ids.tolist(), cosines.tolist(), strict=True))
+            if self._rule is None:
+                self.members += [[pair] for pair in pairs[: self._count - len(self.members)]]
+            else:
+                self._add(ids, pairs, self._rule)
 
-    def _add(self, hits: Sequence[Hit], threshold: float) -> None:
-        vectors = self._vectors_of(np.array([embedding for embedding, _, _ in hits], np.int64))
-        joins = np.full(len(hits), -1)  # the match that each belongs to
-        if len(self._firsts):
-            alike = vectors @ self._firsts.T >= threshold
-            joins[alike.any(axis=1)] = alike.argmax(axis=1)[alike.any(axis=1)]
-        rest = np.flatnonzero(joins == -1)
-        firsts: list[int] = []
-        if len(rest) and not self.is_full:
-            alike = vectors[rest] @ vectors[rest].T >= threshold
-            for place, row in enumerate(rest.tolist()):
-                if joins[row] == -1 and len(self.matches) < self._k:
-                    same = rest[place:][alike[place, place:] & (joins[rest[place:]] == -1)]
-                    joins[same] = len(self.matches)
-                    joins[row] = -1
-                    firsts.append(row)
-                    self.matches.append(Found(*hits[row][1:]))
-            self._firsts = np.concatenate([self._firsts, vectors[firsts]])
-        for row in np.flatnonzero(joins >= 0).tolist():
-            self.matches[joins[row]].duplicates.append(hits[row][1:])
+    def _add(self, ids: Ids, pairs: list[tuple[int, float]], rule: Rule) -> None:
+        vectors, marks = self._stored(ids)
+        groups = np.full(len(ids), -1)
+        if self.members:
+            near = rule.are_near(vectors, marks, self._firsts, self._first_marks)
+            groups[near.any(axis=1)] = near.argmax(axis=1)[near.any(axis=1)]
+        rest = np.flatnonzero(groups == -1)
+        near = rule.are_near(vectors[rest], marks[rest], vectors[rest], marks[rest])
+        firsts = []
+        for place, row in enumerate(rest.tolist()):
+            if groups[row] == -1 and not self.is_full:
+                same = rest[place:][near[place, place:] & (groups[rest[place:]] == -1)]
+                groups[same] = groups[row] = len(self.members)
+                firsts.append(row)
+                self.members.append([])
+        self._firsts = np.concatenate([self._firsts, vectors[firsts]])
+        self._first_marks = np.concatenate([self._first_marks, marks[firsts]])
+        for row in np.flatnonzero(groups >= 0).tolist():
+            self.members[groups[row]].append(pairs[row])

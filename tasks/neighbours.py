@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.errors import BadIndex, OldIndex
+from engine.fingerprints import BYTES, Fingerprints
 from engine.index.annoy_index import GROWTH, Candidates, Index
 from engine.index.ranking import Hits
 from engine.networks.registry import EMBEDDING_SIZE
@@ -15,7 +16,7 @@ from gallery import generations
 from gallery.answers import Found
 from gallery.models import Embedding, IndexGeneration
 from tasks.delta import Delta, Ids, Vectors
-from tasks.near_duplicates import Groups
+from tasks.near_duplicates import Groups, Rule
 
 logger = logging.getLogger(__name__)
 
@@ -24,10 +25,8 @@ SPARE = 20
 # With a label more of the nearest are left out; a label that half the gallery has is still served by one search.
 SPARE_FOR_LABELS = 200
 GROWTHS = 2  # times that the candidates of the index grow before everything is compared: to 9 times as many
-BLOCK = 128  # hits looked up in the database by one statement
-MOST_GROUPED = (
-    20_000  # hits: where even more of the nearest are near-duplicates of fewer than k, there are fewer matches
-)
+MOST_GROUPED = 20_000  # hits: where even more are near-duplicates of fewer than k pictures, there are fewer matches
+LISTED = 100  # near-duplicates of a match that are named; a burst has hundreds
 
 Visible = dict[int, tuple[uuid.UUID, str]]  # embedding -> its picture and label
 
@@ -37,13 +36,13 @@ class SearchRequest:
     """What one query asks for.
 
     `k`: how many matches; `labels`: of which labels (none: all); `without`: a gallery picture to leave out;
-    `duplicates_from`: the cosine from which two pictures are near-duplicates and count as one match (None: never).
+    `near_duplicates`: when two pictures count as one match (None: never).
     """
 
     k: int
     labels: tuple[str, ...] = ()
     without: uuid.UUID | None = None
-    duplicates_from: float | None = None
+    near_duplicates: Rule | None = None
 
     @property
     def depth(self) -> int:
@@ -124,22 +123,24 @@ class Neighbours:
     def _matches(
         self, vector: Vectors, request: SearchRequest, candidates: Candidates | None, hits: Hits, visible: Visible
     ) -> list[Found]:
-        groups = self._grouped(hits, request, visible)
-        if groups.is_full or len(hits.ids) == self.images:
-            return groups.matches
+        found = self._found(self._grouped(_only(hits, visible, request), request, request.k), request, visible)
+        if len(found) == request.k or len(hits.ids) == self.images:
+            return found
         if candidates is not None and not request.labels:
-            visible, known = dict(visible), set(hits.ids.tolist())
             for _ in range(GROWTHS):
                 candidates.grow()
-                hits = self._hits(vector, candidates, candidates.reliable)
-                groups = self._grouped(hits, request, visible, known)
-                if groups.is_full:
-                    return groups.matches
+                groups = self._grouped(self._hits(vector, candidates), request, request.k + SPARE)
+                listed = {id_ for group in groups for id_, _ in group[: LISTED + 1]}
+                found = self._found(groups, request, self._visible(listed))
+                if len(found) == request.k:
+                    return found
         # Too many of the nearest are hidden, near-duplicates or of other labels: compare all that may be shown.
         visible = self._all_visible(request.labels)
-        return self._grouped(self._among(vector, np.array(sorted(visible), np.int64)), request, visible).matches
+        hits = self._among(vector, np.array(sorted(visible), np.int64))
+        return self._found(self._grouped(_only(hits, visible, request), request, request.k), request, visible)
 
-    def _hits(self, vector: Vectors, candidates: Candidates, depth: int) -> Hits:
+    def _hits(self, vector: Vectors, candidates: Candidates) -> Hits:
+        depth = candidates.reliable
         return _merge(candidates.best(depth), self._delta.nearest(vector[None], depth)[0], depth)
 
     def _among(self, vector: Vectors, ids: Ids) -> Hits:
@@ -148,30 +149,21 @@ class Neighbours:
         delta = self._delta.nearest_among(vector, ids, len(ids))
         return delta if self.index is None else _merge(self.index.search_among(vector, ids, len(ids)), delta, len(ids))
 
-    def _grouped(self, hits: Hits, request: SearchRequest, visible: Visible, known: set[int] | None = None) -> Groups:
-        """Group hits until there are k matches.
+    def _grouped(self, hits: Hits, request: SearchRequest, count: int) -> list[list[tuple[int, float]]]:
+        """Return up to `count` groups of near-duplicates, best first."""
+        groups = Groups(count, request.near_duplicates, self._stored)
+        groups.add(Hits(hits.ids[:MOST_GROUPED], hits.similarities[:MOST_GROUPED]))
+        return groups.members
 
-        `known`: the embeddings that were looked up; others are looked up block by block, and added to `visible`
-        where they are (None: all were looked up).
-        """
-        groups = Groups(request.k, request.duplicates_from, self._vectors_of)
-        for start in range(0, min(len(hits.ids), MOST_GROUPED), BLOCK):
-            ids = hits.ids[start : start + BLOCK].tolist()
-            if known is not None:
-                visible |= self._visible(set(ids) - known)
-                known |= set(ids)
-            pairs = zip(ids, hits.similarities[start : start + BLOCK].tolist(), strict=True)
-            shown = [(id_, *visible[id_], cosine) for id_, cosine in pairs if id_ in visible]
-            groups.add(
-                [
-                    (id_, image, cosine)
-                    for id_, image, label, cosine in shown
-                    if image != request.without and (not request.labels or label in request.labels)
-                ]
-            )
-            if groups.is_full:
-                break
-        return groups
+    def _found(self, groups: list[list[tuple[int, float]]], request: SearchRequest, visible: Visible) -> list[Found]:
+        """Return up to k matches: of each group the first picture that may be shown, and up to LISTED others."""
+        matches: list[Found] = []
+        for group in groups:
+            shown = [(visible[id_][0], cosine) for id_, cosine in group[: LISTED + 1] if id_ in visible]
+            shown = [pair for pair in shown if pair[0] != request.without]
+            if shown and len(matches) < request.k:
+                matches.append(Found(*shown[0], duplicates=shown[1:]))
+        return matches
 
     def _visible(self, ids: Iterable[int]) -> Visible:
         rows = Embedding.objects.filter(id__in=ids, image__is_hidden=False)
@@ -183,15 +175,31 @@ class Neighbours:
             rows = rows.filter(image__label__in=labels)
         return {id_: (image, label) for id_, image, label in rows.values_list("id", "image__id", "image__label")}
 
-    def _vectors_of(self, ids: Ids) -> Vectors:
+    def _stored(self, ids: Ids) -> tuple[Vectors, Fingerprints]:
+        """Return vectors [m, 4096] and fingerprints [m, 64] of embeddings."""
         if not len(self._delta.ids) and self.index is not None:
-            return self.index.vectors_at(np.searchsorted(self.index.ids, ids))
+            return self.index.stored_at(np.searchsorted(self.index.ids, ids))
         vectors: Vectors = np.empty((len(ids), EMBEDDING_SIZE), np.float32)
+        marks: Fingerprints = np.empty((len(ids), BYTES), np.uint8)
         added = np.isin(ids, self._delta.ids)
-        vectors[added] = self._delta.vectors_of(ids[added])
+        vectors[added], marks[added] = self._delta.stored(ids[added])
         if self.index is not None:
-            vectors[~added] = self.index.vectors_at(np.searchsorted(self.index.ids, ids[~added]))
-        return vectors
+            rows = np.searchsorted(self.index.ids, ids[~added])
+            vectors[~added], marks[~added] = self.index.stored_at(rows)
+        return vectors, marks
+
+
+def _only(hits: Hits, visible: Visible, request: SearchRequest) -> Hits:
+    """Return the hits that may be shown, without the picture that is left out and other labels than those wanted."""
+
+    def is_wanted(id_: int) -> bool:
+        if id_ not in visible:
+            return False
+        image, label = visible[id_]
+        return image != request.without and (not request.labels or label in request.labels)
+
+    kept = np.array([is_wanted(id_) for id_ in hits.ids.tolist()], np.bool_)
+    return Hits(hits.ids[kept], hits.similarities[kept])
 
 
 def _merge(a: Hits, b: Hits, k: int) -> Hits:

@@ -14,13 +14,17 @@ from typing import Any
 import redis
 from billiard import pool
 from celery.signals import celeryd_after_setup, worker_process_init, worker_process_shutdown
+from django.conf import settings
 from django.db import DatabaseError, connections
 
 from engine.errors import EngineError
 from engine.networks.embedder import Embedder
+from engine.networks.registry import Thresholds
 from gallery import counters, doorbell, generations, owners, recall, workers
 from tasks import asked, network
+from tasks.near_duplicates import Rule
 from tasks.neighbours import Neighbours
+from tasks.thresholds import thresholds
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +32,7 @@ logger = logging.getLogger(__name__)
 # when it had not yet heard that the task began: a stop in that moment took 30 s. Nobody waits for what it says, because
 # results are ignored and tasks are acknowledged when they begin.
 LAST_WORDS_S = 1.0
+THRESHOLDS_S = 10.0
 
 
 @dataclass
@@ -45,6 +50,8 @@ class Worker:
     swept_at: float = 0.0
     decode: Callable[..., Iterator[Any]] = field(init=False)
     _followed: str | None = None
+    _thresholds: Thresholds | None = None
+    _thresholds_until: float = 0.0
 
     def __post_init__(self) -> None:
         # Pillow lets go of the interpreter lock while it decodes. On the CPU there is a process per core.
@@ -64,7 +71,7 @@ class Worker:
         try:
             if served != self.embedder.network:
                 self.embedder = self.load(served)
-                self.neighbours = Neighbours(served)
+                self.neighbours, self._thresholds = Neighbours(served), None
                 logger.info("changed to the network %s", served)
         except EngineError as error:
             self.problem = str(error)
@@ -73,6 +80,21 @@ class Worker:
         self.problem = asked.disagreement(served)
         if self.problem:
             logger.warning("%s", self.problem)
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """What the network's cosines mean; read again after THRESHOLDS_S, because `calibrate --write` changes them."""
+        if self._thresholds is None or time.monotonic() > self._thresholds_until:
+            self._thresholds = thresholds(self.embedder.network)
+            self._thresholds_until = time.monotonic() + THRESHOLDS_S
+        return self._thresholds
+
+    @property
+    def near_duplicates(self) -> Rule:
+        """When two gallery pictures are near-duplicates."""
+        if settings.SIMSEARCH_DUPLICATE_SIMILARITY is not None:
+            return Rule(settings.SIMSEARCH_DUPLICATE_SIMILARITY, by_cosine_alone=True)
+        return Rule(self.thresholds.duplicate)
 
     def report(self) -> None:
         """Tell the web that this process is alive and what it runs on."""

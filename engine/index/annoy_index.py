@@ -9,6 +9,7 @@ from annoy import AnnoyIndex
 from numpy.typing import NDArray
 
 from engine.errors import BadIndex
+from engine.fingerprints import BYTES, Fingerprints
 from engine.index import manifest as manifests
 from engine.index.manifest import METRIC, Manifest, Parameters, refuse
 from engine.index.pca import reduced_one
@@ -96,11 +97,18 @@ class Index:
     """
 
     def __init__(
-        self, manifest: Manifest, ids: NDArray[np.int64], vectors: Vectors, components: Vectors, annoy: AnnoyIndex
+        self,
+        manifest: Manifest,
+        ids: NDArray[np.int64],
+        vectors: Vectors,
+        fingerprints: Fingerprints,
+        components: Vectors,
+        annoy: AnnoyIndex,
     ) -> None:
         self.manifest = manifest
         self.ids = ids
         self._vectors = vectors
+        self._fingerprints = fingerprints
         self._components = components
         self._annoy = annoy
 
@@ -172,6 +180,10 @@ class Index:
         copied: Vectors = self._vectors[rows]
         return copied
 
+    def stored_at(self, rows: NDArray[np.intp]) -> tuple[Vectors, Fingerprints]:
+        """Return copies of the vectors [m, 4096] and the fingerprints [m, 64] in these rows."""
+        return self._vectors[rows], self._fingerprints[rows]
+
     def _rows(self, ids: NDArray[np.int64]) -> Rows:
         wanted = np.unique(ids)
         rows = np.searchsorted(self.ids, wanted)
@@ -201,16 +213,20 @@ def _check_fit(directory: Path, manifest: Manifest, network: str | None) -> None
         )
 
 
-def _open_arrays(directory: Path, manifest: Manifest) -> tuple[NDArray[np.int64], Vectors, Vectors]:
-    ids, vectors, components = (_map(directory / name) for name in ("ids.npy", "vectors.npy", "pca.npy"))
+def _open_arrays(directory: Path, manifest: Manifest) -> tuple[NDArray[np.int64], Vectors, Fingerprints, Vectors]:
+    ids, vectors, fingerprints, components = (
+        _map(directory / f"{name}.npy") for name in ("ids", "vectors", "fingerprints", "pca")
+    )
     if ids.dtype != np.int64 or ids.shape != (manifest.count,) or np.any(ids[1:] <= ids[:-1]):
         refuse(directory, f"ids.npy does not hold {manifest.count} ascending ids")
     if vectors.dtype != np.float32 or vectors.shape != (manifest.count, manifest.dimension):
         refuse(directory, f"vectors.npy does not hold {manifest.count} vectors")
+    if fingerprints.dtype != np.uint8 or fingerprints.shape != (manifest.count, BYTES):
+        refuse(directory, f"fingerprints.npy does not hold {manifest.count} fingerprints")
     dimension = manifest.parameters.dimension
     if components.dtype != np.float32 or components.shape != (dimension, manifest.dimension):
         refuse(directory, f"pca.npy does not reduce to {dimension} numbers")
-    return ids, vectors, components
+    return ids, vectors, fingerprints, components
 
 
 def _map(path: Path) -> NDArray[Any]:

@@ -15,6 +15,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from engine.errors import BadIndex
+from engine.fingerprints import BYTES, Fingerprints
 from engine.index import manifest as manifests
 from engine.index.manifest import FILES, Manifest
 from engine.index.pca import principal_components, reduced, unit
@@ -27,7 +28,8 @@ BLOCK_ROWS = 4096  # 64 MB of float32
 UNFINISHED = ".building-"
 LENGTH_TOLERANCE = 0.01  # float16 moves a length by 0.0005 at most; more was never a unit vector
 
-Blocks: TypeAlias = NDArray[np.floating[Any]] | Iterable[NDArray[np.floating[Any]]]
+Block: TypeAlias = tuple[NDArray[np.floating[Any]], Fingerprints]
+Blocks: TypeAlias = NDArray[np.floating[Any]] | Iterable[Block]
 Progress: TypeAlias = Callable[[str, int, int], None]
 
 
@@ -44,7 +46,8 @@ def build(
     """Write a generation to `directory`, which must not exist, and return its manifest.
 
     `ids`: [n], in any order, each once. `vectors`: unit length, in the order of the ids, float16 or float32:
-    one array [n, 4096] or blocks [m, 4096] of it, copied to disk one at a time. `network`: the identity of
+    one array [n, 4096], or blocks of vectors [m, 4096] and fingerprints [m, 64], copied to disk one at a time.
+    `network`: the identity of
     the network that made them. `target_recall`: the share of the exact top ten that a search finds. `progress`
     is called with the name of a step, how much of it is done, and of how much. One seed and one thread give the
     same files.
@@ -57,7 +60,7 @@ def build(
     order, ordered = _order(ids)
     with _beside(directory) as unfinished:
         _store(unfinished / "ids.npy", ordered)
-        stored = _write_vectors(unfinished / "vectors.npy", ordered, order, vectors, report)
+        stored = _write_blocks(unfinished, ordered, order, vectors, report)
         report("trees", 0, 1)
         components = principal_components(stored, DIMENSION, seed)
         _store(unfinished / "pca.npy", components)
@@ -125,16 +128,18 @@ def _order(ids: Sequence[int] | NDArray[np.int64]) -> tuple[NDArray[np.intp], ND
     return rows, ordered
 
 
-def _write_vectors(
-    path: Path, ids: NDArray[np.int64], order: NDArray[np.intp], vectors: Blocks, report: Progress
+def _write_blocks(
+    directory: Path, ids: NDArray[np.int64], order: NDArray[np.intp], vectors: Blocks, report: Progress
 ) -> Vectors:
-    stored = _reserve(path, (len(ids), EMBEDDING_SIZE))
+    stored = _reserve(directory / "vectors.npy", (len(ids), EMBEDDING_SIZE))
+    marks = _reserve(directory / "fingerprints.npy", (len(ids), BYTES), np.uint8)
     done = 0
-    for block in _blocks(vectors):
+    for block, fingerprints in _blocks(vectors):
         rows = order[done : done + len(block)]
         if block.shape != (len(rows), EMBEDDING_SIZE):
             raise BadIndex(f"A block of vectors has the shape {list(block.shape)} where {len(rows)} pictures are left.")
         stored[rows] = _checked(block, ids[rows])
+        marks[rows] = fingerprints
         done += len(block)
         report("vectors", done, len(ids))
     if done < len(ids):
@@ -155,12 +160,13 @@ def _store(path: Path, array: NDArray[Any]) -> None:
     _reserve(path, array.shape, array.dtype.type)[:] = array
 
 
-def _blocks(vectors: Blocks) -> Iterator[NDArray[np.floating[Any]]]:
+def _blocks(vectors: Blocks) -> Iterator[Block]:
     if not isinstance(vectors, np.ndarray):
         yield from vectors
         return
     for start in range(0, len(vectors), BLOCK_ROWS):
-        yield vectors[start : start + BLOCK_ROWS]
+        block = vectors[start : start + BLOCK_ROWS]
+        yield block, np.zeros((len(block), BYTES), np.uint8)
 
 
 def _checked(block: NDArray[np.floating[Any]], ids: NDArray[np.int64]) -> Vectors:

@@ -13,7 +13,7 @@ FORMAT = 3
 METRIC = "cosine"
 NAME = "manifest.json"
 LARGEST_BYTES = 1 << 20  # a real one has about 1,000
-FILES = frozenset({"ids.npy", "vectors.npy", "pca.npy", "index.ann"})
+FILES = frozenset({"ids.npy", "vectors.npy", "fingerprints.npy", "pca.npy", "index.ann"})
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.errors import BadIndex
+from engine.fingerprints import BYTES
 from engine.index import manifest as manifests
 from engine.index.annoy_index import Index
-from engine.index.build import build, clean_leftovers
+from engine.index.build import Block, build, clean_leftovers
 from tests.engine.galleries import NETWORK, make_noise, make_vectors
 
 COUNT = 900
@@ -112,8 +113,10 @@ def test_ids_in_any_order_keep_their_vectors(tmp_path: Path, vectors: NDArray[np
 
 
 def test_blocks_of_float16_are_brought_back_to_unit_length(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
-    blocks = (vectors[start : start + 77].astype(np.float16) for start in range(0, COUNT, 77))
-    build(tmp_path / "1", IDS, blocks, NETWORK)
+    marks = np.random.default_rng(1).integers(0, 256, (COUNT, BYTES), np.uint8)
+    parts = [slice(start, start + 77) for start in range(0, COUNT, 77)]
+    build(tmp_path / "1", IDS, ((vectors[part].astype(np.float16), marks[part]) for part in parts), NETWORK)
+    np.testing.assert_array_equal(Index.open(tmp_path / "1").stored_at(IDS)[1], marks)
     stored = Index.open(tmp_path / "1").vectors_at(IDS)
     assert stored.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(stored, axis=1), 1, atol=1e-6)
@@ -175,8 +178,8 @@ def test_a_generation_is_never_written_over(tmp_path: Path, vectors: NDArray[np.
 
 
 def test_a_source_that_breaks_off_leaves_nothing(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
-    def blocks() -> Iterator[NDArray[np.float32]]:
-        yield vectors[:40]
+    def blocks() -> Iterator[Block]:
+        yield vectors[:40], np.zeros((40, BYTES), np.uint8)
         raise ConnectionResetError(104, "the database went away")
 
     with pytest.raises(BadIndex, match="the database went away"):

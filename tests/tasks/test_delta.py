@@ -24,7 +24,7 @@ def test_each_id_has_its_own_vector(db: None) -> None:
     embedding(7)
     known.refresh()
     assert known.ids.tolist() == [2, 3, 7]
-    assert known.vectors_of(np.array([7, 2])).argmax(axis=1).tolist() == [7, 2]
+    assert known.stored(np.array([7, 2]))[0].argmax(axis=1).tolist() == [7, 2]
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer: ids become visible in order")
@@ -35,4 +35,4 @@ def test_a_late_id_takes_its_place(db: None) -> None:
             embedding(id_)
         known.refresh()
     assert known.ids.tolist() == [4, 5, 7, 8, 9]
-    assert known.vectors_of(known.ids).argmax(axis=1).tolist() == [4, 5, 7, 8, 9]
+    assert known.stored(known.ids)[0].argmax(axis=1).tolist() == [4, 5, 7, 8, 9]

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
+from pytest_django import Settings
 
 from engine.index.annoy_index import Candidates, Index
 from engine.index.ranking import Hits
+from engine.networks import registry
 from engine.networks.embedder import Embedder
 from gallery import curation, generations, queries, results, uploads
 from gallery.answers import Found
@@ -19,14 +21,15 @@ from gallery.spans import Stopwatch
 from tasks.answer import answer_waiting
 from tasks.build import build_generation
 from tasks.embedding import embed_step
-from tasks.neighbours import Neighbours, SearchRequest
+from tasks.near_duplicates import Rule
+from tasks.neighbours import LISTED, Neighbours, SearchRequest
 from tasks.worker import Worker
 from tests.engine.galleries import NETWORK, make_vectors, unit
 from tests.tasks.conftest import Ask, drawn, picture
 
 COPIES = 30
 BURST = 500  # near-duplicates of one picture: cosine 0.99 with each other
-ALIKE = 0.985
+RULE = Rule(0.985, by_cosine_alone=True)
 OTHERS = 2000
 
 
@@ -87,8 +90,8 @@ def test_the_threshold_decides(worker: Worker, copies: list[Image], embedder: Em
     neighbours = Neighbours(embedder.network)
     neighbours.refresh()
     vectors = embedder.embed([drawn(5)])
-    [strict] = neighbours.search(vectors, [SearchRequest(10, duplicates_from=1.01)])
-    [everything] = neighbours.search(vectors, [SearchRequest(10, duplicates_from=-1)])
+    [strict] = neighbours.search(vectors, [SearchRequest(10, near_duplicates=Rule(1.01, by_cosine_alone=True))])
+    [everything] = neighbours.search(vectors, [SearchRequest(10, near_duplicates=Rule(-1, by_cosine_alone=True))])
     assert len(strict) == 10
     assert not any(match.duplicates for match in strict)
     assert len(everything) == 1
@@ -156,16 +159,16 @@ def burst(db: None) -> NDArray[np.float32]:
 
 
 def test_a_burst_is_one_match_without_comparing_every_picture(burst: NDArray[np.float32]) -> None:
-    found, index = search_watched(burst, SearchRequest(10, duplicates_from=ALIKE))
+    found, index = search_watched(burst, SearchRequest(10, near_duplicates=RULE))
     assert len(found) == 10
-    assert len(found[0].duplicates) == BURST - 1
+    assert len(found[0].duplicates) == LISTED
     [candidates] = index.asked
     assert index.compared_all == 0
     assert BURST < candidates.compared < OTHERS
 
 
 def test_the_matches_beside_a_burst_are_the_right_ones(burst: NDArray[np.float32]) -> None:
-    found, index = search_watched(burst, SearchRequest(10, duplicates_from=ALIKE))
+    found, index = search_watched(burst, SearchRequest(10, near_duplicates=RULE))
     true = [int(id_) for id_ in index.exact(burst, BURST + 9)[0].ids]
     ids = dict(Image.objects.values_list("id", "title"))
     shown = {int(ids[match.image]) + 1 for match in found}
@@ -173,20 +176,57 @@ def test_the_matches_beside_a_burst_are_the_right_ones(burst: NDArray[np.float32
 
 
 def test_a_search_without_a_burst_does_not_grow(burst: NDArray[np.float32]) -> None:
-    _, index = search_watched(make_vectors(1, seed=3), SearchRequest(10, duplicates_from=ALIKE))
+    _, index = search_watched(make_vectors(1, seed=3), SearchRequest(10, near_duplicates=RULE))
     assert index.asked[0].compared == index.manifest.parameters.candidates
     assert index.compared_all == 0
 
 
 def test_a_gallery_of_few_scenes_is_compared_to_the_end(burst: NDArray[np.float32]) -> None:
-    found, _ = search_watched(burst, SearchRequest(10, duplicates_from=-1.0))
-    assert [len(match.duplicates) for match in found] == [OTHERS + BURST - 1]
+    found, _ = search_watched(burst, SearchRequest(10, near_duplicates=Rule(-1.0, by_cosine_alone=True)))
+    assert [len(match.duplicates) for match in found] == [LISTED]
 
 
 def test_a_burst_that_was_added_later_is_one_match_too(burst: NDArray[np.float32]) -> None:
     noise = np.random.default_rng(5).standard_normal((40, 4096), np.float32)
     add_vectors(NETWORK, unit(burst + 0.1 * unit(noise)))
-    found, index = search_watched(burst, SearchRequest(10, duplicates_from=ALIKE))
+    found, index = search_watched(burst, SearchRequest(10, near_duplicates=RULE))
     assert len(found) == 10
-    assert len(found[0].duplicates) == BURST + 40 - 1
+    assert len(found[0].duplicates) == LISTED
     assert index.compared_all == 0
+
+
+# --- Fingerprints -------------------------------------------------------------------------------------------
+
+
+def marked(*bits: int) -> bytes:
+    """A fingerprint with these bits set, upright and mirrored."""
+    half = np.zeros(256, np.uint8)
+    half[list(bits)] = 1
+    return np.packbits(half).tobytes() * 2
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_of_two_similar_pictures_the_one_with_another_fingerprint_is_no_copy(db: None, indexed: bool) -> None:
+    [origin] = make_vectors(1)
+    noise = np.random.default_rng(2).standard_normal((3, 4096), np.float32)
+    add_vectors(NETWORK, np.concatenate([origin[None], unit(origin + 0.3 * unit(noise)), make_vectors(30, seed=5)]))
+    images = [marked(*range(100)), marked(*range(110)), marked(*range(150, 250)), b""]
+    for number, mark in enumerate(images):
+        Embedding.objects.filter(image__title=str(number)).update(fingerprint=mark or None)
+    if indexed:
+        build_generation(NETWORK)
+    neighbours = Neighbours(NETWORK)
+    neighbours.refresh()
+    [found] = neighbours.search(origin[None], [SearchRequest(10, near_duplicates=Rule(0.9))])
+    titles = dict(Image.objects.values_list("id", "title"))
+    assert titles[found[0].image] == "0"
+    assert [titles[image] for image, _ in found[0].duplicates] == ["1"]
+    assert {"2", "3"} <= {titles[match.image] for match in found}
+
+
+def test_near_duplicates_are_those_of_the_network_unless_a_setting_says_otherwise(
+    worker: Worker, settings: Settings
+) -> None:
+    assert worker.near_duplicates == Rule(registry.get(registry.DEFAULT).thresholds.duplicate)
+    settings.SIMSEARCH_DUPLICATE_SIMILARITY = 0.9
+    assert worker.near_duplicates == Rule(0.9, by_cosine_alone=True)
