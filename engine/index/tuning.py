@@ -16,10 +16,10 @@ from engine.index.ranking import Rows, Vectors, scan
 
 TREES = 20
 QUERIES = 500  # 5,000 neighbours to find, so that a recall of 0.99 is known to about 0.0015
-SPARE = 0.2  # of the misses that the target allows are left for what a sample cannot show
+SPARE = 0.05  # of the misses that the target allows are left for what a sample cannot show
 PARTNERS, BLEND = 20, (0.3, 0.5)  # see Sample
 FEWEST_PICTURES = 100  # up to here every picture is a candidate
-FEWEST_SEARCH_K, STEP = 500, 1.2
+FEWEST_SEARCH_K, STEP = 500, 1.1
 ENTRIES_A_CANDIDATE = 40  # search_k for each candidate: the two then take about the same time
 MOST_CANDIDATES = 2000  # in a gallery without structure: their exact cosines take 3 to 5 ms
 
