@@ -14,7 +14,7 @@ from ninja.files import UploadedFile
 from pydantic import Field
 
 from engine.images import Crop
-from gallery import api_images, asking, models, queries, results
+from gallery import api_images, asking, models, queries, results, waiting
 from gallery.api_images import Error, ImageOut, Problem, Text, described, visible
 from gallery.errors import Refusal
 from gallery.middleware import drain
@@ -94,13 +94,13 @@ def ask(
 def query(request: HttpRequest, query_id: UUID) -> JsonResponse:
     """Where a query stands, and its matches once it is done."""
     row = get_object_or_404(models.Query, pk=query_id)
-    prospect = asking.prospect(row)
+    ahead = waiting.ahead_of(row)
     told = {
         "id": row.pk,
         "state": row.state,
         "error": {"code": row.error_code, "message": row.error} if row.error_code else None,
-        "waiting_ahead": prospect.ahead,
-        "poll_after_ms": prospect.poll_after_ms,
+        "waiting_ahead": ahead,
+        "poll_after_ms": None if row.is_finished else waiting.cached().poll_after_ms(row, ahead),
         "timings_ms": row.timings_ms,
         "index": {"generation": row.generation, "model": row.network, "images": row.images},
         "matches": _matches(row) if row.is_finished else [],
@@ -134,11 +134,12 @@ def _crop(text: str | None) -> tuple[float, float, float, float] | None:
 
 
 def _accepted(query: models.Query) -> dict[str, Any]:
+    queue = waiting.cached()
     return {
         "id": query.pk,
         "state": query.state,
         "url": f"/api/queries/{query.pk}",
-        "poll_after_ms": asking.prospect(query).poll_after_ms,
+        "poll_after_ms": queue.poll_after_ms(query, queue.waiting),
     }
 
 

@@ -40,11 +40,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Claim:
-    """Queries that one run owns until the lease is over. `is_alone`: there is one, and no other run is going on."""
+    """Queries that one batch owns until the lease is over."""
 
     token: uuid.UUID
     queries: Sequence[Query]
-    is_alone: bool = False
 
 
 # --- Asking -------------------------------------------------------------------------------------------------
@@ -77,7 +76,7 @@ def ask_like(image: Image, question: Question, received: Stopwatch) -> Query:
 
 
 def _new(question: Question, received: Stopwatch, **fields: Any) -> Query:
-    if len(waiting.noted().received) >= settings.SIMSEARCH_MAX_WAITING:
+    if waiting.cached().waiting >= settings.SIMSEARCH_MAX_WAITING:
         raise Refusal("busy", "Too many pictures are waiting; try again in a moment.", retry_after_s=5)
     return Query(
         k=question.k,
@@ -128,11 +127,7 @@ def claim(limit: int) -> Claim:
         query.attempts += 1
         for name, value in claimed.items():
             setattr(query, name, value)
-    return Claim(token, mine, is_alone=len(mine) == 1 and not _others_run(token))
-
-
-def _others_run(token: uuid.UUID) -> bool:
-    return Query.objects.filter(state=RUNNING).exclude(claim=token).exists()
+    return Claim(token, mine)
 
 
 def _next(limit: int) -> list[Query]:

@@ -14,7 +14,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.middleware import HtmxDetails
 
-from gallery import asking, queries, results
+from gallery import asking, queries, results, waiting
 from gallery.errors import Refusal
 from gallery.forms import UploadForm
 from gallery.models import Image, Query
@@ -59,10 +59,12 @@ def more_like(request: HttpRequest, image_id: UUID) -> HttpResponse:
 def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
     """The page of a query; htmx asks for its changing part alone."""
     row = get_object_or_404(Query.objects.select_related("like"), pk=query_id)
+    ahead = waiting.ahead_of(row)
     context = {
         "query": row,
         "matches": results.shown(row) if row.is_finished else [],
-        "prospect": asking.prospect(row),
+        "ahead": ahead,
+        "poll_after_ms": None if row.is_finished else waiting.cached().poll_after_ms(row, ahead),
         "is_late": asking.is_late(row),
     }
     if request.htmx:

@@ -1,36 +1,42 @@
-"""How many wait, and for how long; and what has waited long enough after it was answered."""
+"""The queue: how many wait and for how long, when a poll should come, and which results have expired."""
 
-from array import array
-from bisect import bisect_left
-from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
 
 from django.core.cache import cache
-from django.db.models import Count, F, QuerySet
+from django.db.models import Count, QuerySet
 from django.utils import timezone
 
-from gallery.forecast import Forecast, Run
 from gallery.models import Query
 
-LATELY_S, RUNS = 10, 8  # what was answered before, and in older runs, says nothing of now
-# Every upload and every poll asks how the queue stands, which took a third of their time. What one asked will do for
-# the others of its process that come within:
-NOTED, NOTED_S = "simsearch:queue", 0.2
+# The length of the queue is cached for so long per process, because every upload and every poll needs it.
+CACHE_KEY, CACHED_S = "simsearch:queue", 0.2
+RECENT_S, RECENT_QUERIES = 10, 64  # finished queries that the throughput is taken from
+USUAL_PER_S = 20.0  # the throughput while none has finished recently
+FIRST_POLL_MS, LAST_POLL_MS = 30, 2000  # about the time of one search; the longest pause
+POLL_SHARE = 0.1  # of the time that a query has taken so far: the shortest pause
 WAITING, RUNNING, DONE, FAILED = Query.State.WAITING, Query.State.RUNNING, Query.State.DONE, Query.State.FAILED
 
 
 @dataclass(frozen=True)
 class Queue:
-    """When those that wait were received (seconds since the epoch, the oldest first), and when they may be answered."""
+    """How many queries wait and run; `per_s`: how many a second the workers answer while they are busy."""
 
-    received: "array[float]"
-    forecast: Forecast | None
+    waiting: int
+    running: int
+    per_s: float
 
-    def ahead_of(self, query: Query) -> int:
-        """How many queries will be claimed before this one."""
-        return bisect_left(self.received, query.created_at.timestamp()) if query.state == WAITING else 0
+    def poll_after_ms(self, query: Query, ahead: int) -> int:
+        """Soon when nothing is ahead, otherwise when those ahead are answered at the recent throughput.
+
+        Old queries are polled less often: their workers may be away.
+        """
+        now, due_s = timezone.now(), (self.running + ahead) / self.per_s
+        if query.state == RUNNING and query.claimed_at:  # a batch ends together
+            due_s -= (now - query.claimed_at).total_seconds()
+        due_s = max(due_s, POLL_SHARE * (now - query.created_at).total_seconds())
+        return int(min(LAST_POLL_MS, max(FIRST_POLL_MS, 1000 * due_s)))
 
 
 def count() -> int:
@@ -38,29 +44,31 @@ def count() -> int:
     return Query.objects.filter(state=WAITING).count()
 
 
-def noted() -> Queue:
-    """How the queue stood NOTED_S ago at most."""
-    return cast("Queue", cache.get_or_set(NOTED, _queue, NOTED_S))
+def ahead_of(query: Query) -> int:
+    """How many queries will be claimed before this one."""
+    if query.state != WAITING:
+        return 0
+    return Query.objects.filter(state=WAITING, created_at__lt=query.created_at).count()
+
+
+def cached() -> Queue:
+    """The queue as it was CACHED_S ago at most."""
+    return cast("Queue", cache.get_or_set(CACHE_KEY, _queue, CACHED_S))
 
 
 def _queue() -> Queue:
-    unfinished = Query.objects.filter(state__in=[WAITING, RUNNING]).order_by("created_at")
-    rows = list(unfinished.values_list("state", "created_at", "claimed_by", "claimed_at"))
-    received = array("d", (created_at.timestamp() for state, created_at, _, _ in rows if state == WAITING))
-    claims = Counter((process, claimed_at) for state, _, process, claimed_at in rows if state == RUNNING and claimed_at)
-    going_on = [Run(process, claimed_at.timestamp(), size) for (process, claimed_at), size in claims.items()]
-    return Queue(received, Forecast.of(going_on, _ended()))
+    unfinished = Query.objects.filter(state__in=[WAITING, RUNNING]).order_by()
+    counts = dict(unfinished.values_list("state").annotate(Count("pk")))
+    return Queue(counts.get(WAITING, 0), counts.get(RUNNING, 0), _throughput())
 
 
-def _ended() -> list[Run]:
-    """The newest runs with an answer, of queries that were asked lately."""
-    since = timezone.now() - timedelta(seconds=LATELY_S)
-    answered = Query.objects.filter(state=DONE, created_at__gt=since, finished_at__gt=F("claimed_at"))
-    runs = answered.values_list("claimed_by", "claimed_at", "finished_at").annotate(size=Count("pk"))
-    return [
-        Run(process, claimed_at.timestamp(), size, (finished_at - claimed_at).total_seconds())
-        for process, claimed_at, finished_at, size in runs.order_by("-claimed_at")[:RUNS]
-    ]
+def _throughput() -> float:
+    """Queries a second that the workers answer while they are busy, from those that were finished recently."""
+    since = timezone.now() - timedelta(seconds=RECENT_S)
+    recent = Query.objects.filter(state=DONE, created_at__gt=since, claimed_at__isnull=False).order_by("-created_at")
+    rows = list(recent.values_list("claimed_by", "claimed_at", "finished_at")[:RECENT_QUERIES])
+    busy_s = sum((end - start).total_seconds() for _, start, end in set(rows) if start and end)  # of each batch once
+    return len(rows) * len({process for process, _, _ in rows}) / busy_s if busy_s > 0 else USUAL_PER_S
 
 
 def oldest_s() -> float:

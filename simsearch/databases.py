@@ -46,11 +46,3 @@ def configured(database: dict[str, Any], pool: int = 0) -> dict[str, Any]:
         }
     # A connection that died meanwhile (the server was restarted) is noticed before it is used.
     return database | {"CONN_MAX_AGE": 0 if pool else 60, "CONN_HEALTH_CHECKS": True, "OPTIONS": options}
-
-
-def requests_at_once(database: dict[str, Any]) -> int:
-    """How many requests run at once in each of gunicorn's processes (`simsearch/turns.py`).
-
-    SQLite answers within the process; while a server works, another request can use the interpreter.
-    """
-    return 1 if database["ENGINE"] == "django.db.backends.sqlite3" else 2

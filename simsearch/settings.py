@@ -4,7 +4,7 @@ import django_stubs_ext
 from csp.constants import NONE, SELF
 
 from simsearch import __version__, logs
-from simsearch.databases import configured, requests_at_once
+from simsearch.databases import configured
 from simsearch.env import DATA_DIR, broker_url, env
 
 # Lets the generic classes of Django (ModelAdmin[Image]) be written as mypy reads them.
@@ -40,7 +40,6 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "gallery.middleware.UploadLimitMiddleware",  # before CSRF, whose check reads the whole body
-    "gallery.crowding.CrowdMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -81,7 +80,6 @@ SIMSEARCH_ACCEL_PREFIX = env.str("SIMSEARCH_ACCEL_PREFIX", default="")
 
 _database = env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'simsearch.sqlite3'}")
 DATABASES = {"default": configured(_database, pool=env.int("SIMSEARCH_DATABASE_POOL", default=0))}
-REQUESTS_AT_ONCE = requests_at_once(DATABASES["default"])
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STATIC_URL = "static/"
@@ -106,7 +104,7 @@ SIMSEARCH_DUPLICATE_SIMILARITY = env.float("SIMSEARCH_DUPLICATE_SIMILARITY", def
 SIMSEARCH_ANSWER_LIMIT_S = env.int("SIMSEARCH_ANSWER_LIMIT_S", default=30)
 SIMSEARCH_MAX_UPLOAD_BYTES = env.int("SIMSEARCH_MAX_UPLOAD_BYTES", default=16 * 2**20)
 SIMSEARCH_MAX_PIXELS = env.int("SIMSEARCH_MAX_PIXELS", default=50_000_000)
-SIMSEARCH_MAX_WAITING = env.int("SIMSEARCH_MAX_WAITING", default=2000)
+SIMSEARCH_MAX_WAITING = env.int("SIMSEARCH_MAX_WAITING", default=10_000)
 SIMSEARCH_UPLOADS_PER_MINUTE = env.int("SIMSEARCH_UPLOADS_PER_MINUTE", default=600)
 SIMSEARCH_QUERY_TTL_S = env.int("SIMSEARCH_QUERY_TTL_S", default=7 * 24 * 3600)
 

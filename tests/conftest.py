@@ -15,9 +15,9 @@ from tests.environment import CLUSTER, DATA_DIR
 from tests.stack import Stack
 
 # What is not about rows is not tested once more on PostgreSQL: pictures and vectors, how a network is made, the
-# environment, the processes of `make run`, images, dashboards, pages in a browser, damaged files, a full disk, crowds.
+# environment, the processes of `make run`, images, dashboards, pages in a browser, damaged files, a full disk.
 NO_ROWS = ["browser", "docker", "engine", "local", "monitoring", "training"]
-DRILLS_WITHOUT_ROWS = ["clear_starts", "crowd", "damaged_index", "full_disk", "hostile_weights", "make_run"]
+DRILLS_WITHOUT_ROWS = ["clear_starts", "damaged_index", "full_disk", "hostile_weights", "make_run"]
 DRILLS_WITHOUT_ROWS += ["full_disks_while_serving", "many_queries", "monitoring", "told_in_time", "web_process"]
 # These start a PostgreSQL of their own in either run.
 OWN_CLUSTER = ["deployment", "drills/test_postgres.py", "drills/test_restored_searches.py"]

@@ -4,7 +4,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from environ import Env
 
-from simsearch.databases import configured, requests_at_once
+from simsearch.databases import configured
 
 POSTGRES = "postgres://someone:opensesame@db.example.org:5433/gallery"
 
@@ -29,8 +29,3 @@ def test_a_pool_is_for_processes_with_many_threads() -> None:
 def test_another_kind_of_database_is_refused() -> None:
     with pytest.raises(ImproperlyConfigured, match="DATABASE_URL"):
         configured(Env.db_url_config("mysql://someone@db.example.org/gallery"))
-
-
-def test_requests_wait_for_each_other_unless_a_server_works_meanwhile() -> None:
-    of = {name: requests_at_once({"ENGINE": f"django.db.backends.{name}"}) for name in ("sqlite3", "postgresql")}
-    assert of == {"sqlite3": 1, "postgresql": 2}

@@ -76,8 +76,6 @@ def from_settings() -> dict[str, str]:
         "SIMSEARCH_ACCEL_PREFIX": settings.SIMSEARCH_ACCEL_PREFIX,
         "SIMSEARCH_MAX_BODY_BYTES": str(settings.FILE_UPLOAD_MAX_MEMORY_SIZE),
         "SIMSEARCH_UPLOADS_PER_MINUTE": str(settings.SIMSEARCH_UPLOADS_PER_MINUTE),
-        "SIMSEARCH_UPLOADS_AT_ONCE": "512",
-        "SIMSEARCH_POLLS_AT_ONCE": "32",
         "SIMSEARCH_NGINX_ACCESS_LOG": "/var/log/nginx/simsearch.log",
         "SIMSEARCH_TRUSTED_PROXY": "127.0.0.1",
     }

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from gallery import queries
+from gallery import queries, waiting
 from gallery.api import MatchOut, QueryOut
 from gallery.models import Image, Query
 from gallery.spans import Stopwatch, in_ms
@@ -82,59 +82,47 @@ def test_a_waiting_query_knows_how_many_are_ahead(client: Client) -> None:
     assert [entry["waiting_ahead"] for entry in told] == [0, 1, 2]
 
 
-def test_polls_become_rarer_with_age(client: Client) -> None:
-    ages_s = (0, 5, 3600)
-    told = [look_at(client, ask(age_s=age_s))["poll_after_ms"] for age_s in ages_s]
-    assert told == [150, pytest.approx(1000, rel=0.2), 2000]
+def test_a_query_with_nothing_ahead_is_polled_soon(client: Client) -> None:
+    assert look_at(client, ask())["poll_after_ms"] == waiting.FIRST_POLL_MS
 
 
-def test_a_poll_comes_when_the_answer_is_due(client: Client) -> None:
-    done = finished()
-    set_row(done, created_at=ago(1.5), claimed_at=ago(1), finished_at=ago(0.4))  # one picture in 600 ms
-    alone = ask()
-    assert look_at(client, alone)["poll_after_ms"] == pytest.approx(700, abs=2)
-    behind = ask()
-    assert look_at(client, behind)["poll_after_ms"] == pytest.approx(1045, abs=2)  # a run of two
+@pytest.mark.parametrize(("ahead", "after_ms"), [(2, 200), (8, 800), (30, waiting.LAST_POLL_MS)])
+def test_a_poll_comes_when_those_ahead_are_answered(client: Client, ahead: int, after_ms: int) -> None:
+    set_row(finished(), claimed_at=ago(0.2), finished_at=ago(0.1))  # ten a second
+    for _ in range(ahead):
+        ask(age_s=1)
+    assert look_at(client, ask())["poll_after_ms"] == pytest.approx(after_ms, rel=0.01)
+
+
+def test_what_runs_is_ahead_too(client: Client) -> None:
+    set_row(finished(), claimed_at=ago(0.2), finished_at=ago(0.1))
+    ask(1)
+    ask(2)
     queries.claim(2)
-    began = ago(0.2)
-    set_row(behind, claimed_at=began)  # a run of one, which takes 690 ms
-    least, told, most = look_between(client, behind, began)
-    assert 690 - most <= told <= max(50, 690 - least)
-    began = ago(2)
-    set_row(behind, claimed_at=began)  # overdue: after a quarter of what it has taken
-    least, told, most = look_between(client, behind, began)
-    assert least / 4 <= told <= most / 4
+    behind = ask()
+    assert (look_at(client, behind)["waiting_ahead"], look_at(client, behind)["poll_after_ms"]) == (0, 200)
 
 
-def test_who_comes_during_a_run_waits_for_its_end(client: Client) -> None:
-    done = finished()
-    set_row(done, created_at=ago(1.5), claimed_at=ago(1), finished_at=ago(0.4))
-    ask()
-    queries.claim(1)
-    behind, began = ask(), Query.objects.get(state=Query.State.RUNNING).claimed_at
-    assert began is not None
-    least, told, most = look_between(client, behind, began)
-    assert max(690, 2 * 690 - most) <= told <= 2 * 690 - least  # an idle process would take 700
-
-
-def test_a_quick_answer_is_looked_for_soon(client: Client) -> None:
-    done = finished()
-    set_row(done, created_at=ago(1), claimed_at=ago(0.9), finished_at=ago(0.895))
-    assert look_at(client, ask())["poll_after_ms"] == 25
-
-
-def test_answers_of_long_ago_say_nothing_of_now(client: Client) -> None:
-    done = finished()
-    set_row(done, created_at=ago(61), claimed_at=ago(61), finished_at=ago(60))
-    ask()
-    assert look_at(client, ask())["poll_after_ms"] == 150
+def test_a_batch_that_runs_is_polled_when_it_ends(client: Client) -> None:
+    set_row(finished(), claimed_at=ago(0.2), finished_at=ago(0.1))
+    asked = [ask(number) for number in range(10)]
+    queries.claim(10)
+    began = ago(0.4)
+    set_row(asked[0], claimed_at=began)
+    least, told, most = look_between(client, asked[0], began)
+    assert 1000 - most - 1 <= told <= 1000 - least + 1
+    set_row(asked[0], claimed_at=ago(100))  # overdue
+    assert look_at(client, asked[0])["poll_after_ms"] == waiting.FIRST_POLL_MS
+    set_row(asked[0], created_at=ago(10))
+    assert look_at(client, asked[0])["poll_after_ms"] == pytest.approx(1000, rel=0.1)
 
 
 def test_a_running_query_says_so(client: Client) -> None:
     query = ask()
     queries.claim(1)
     told = look_at(client, query)
-    assert (told["state"], told["waiting_ahead"], told["matches"], told["poll_after_ms"]) == ("running", 0, [], 150)
+    assert (told["state"], told["waiting_ahead"], told["matches"]) == ("running", 0, [])
+    assert waiting.FIRST_POLL_MS <= told["poll_after_ms"] <= 50
 
 
 def test_a_failed_query_gives_its_reason(client: Client) -> None:

@@ -79,9 +79,9 @@ def test_the_third_attempt_is_the_last(ending: str) -> None:
 
 def test_the_place_in_the_queue_counts_what_waits_before() -> None:
     first, second, third = (ask(age_s=age_s) for age_s in (30, 20, 10))
-    assert [waiting.noted().ahead_of(query) for query in (first, second, third)] == [0, 1, 2]
+    assert [waiting.ahead_of(query) for query in (first, second, third)] == [0, 1, 2]
     queries.claim(1)
-    assert [waiting.noted().ahead_of(now(query)) for query in (first, second, third)] == [0, 0, 1]
+    assert [waiting.ahead_of(now(query)) for query in (first, second, third)] == [0, 0, 1]
     assert waiting.count() == 2
 
 

@@ -67,18 +67,6 @@ def test_a_claim_is_written_down(settings: Settings) -> None:
     assert (row.lease_until - row.claimed_at).total_seconds() > settings.SIMSEARCH_ANSWER_LIMIT_S
 
 
-def test_a_claim_knows_whether_it_is_the_only_work_there_is() -> None:
-    ask()
-    assert queries.claim(10).is_alone
-    ask()
-    assert not queries.claim(10).is_alone  # the first one is still being answered
-
-
-def test_two_that_are_claimed_together_are_not_alone() -> None:
-    ask(), ask()
-    assert not queries.claim(10).is_alone
-
-
 @pytest.mark.parametrize("state", ["running", "done", "failed"])
 def test_only_what_waits_is_claimed(state: str) -> None:
     in_state(state)

@@ -1,9 +1,8 @@
-"""How the queue stands: looked at once for many requests."""
+"""The queue: its length, its throughput, and what a request may cost."""
 
 import io
 import time
 import uuid
-from array import array
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
@@ -27,8 +26,8 @@ A_MINUTE = 60
 
 
 @pytest.fixture
-def noting(settings: Settings) -> Iterator[None]:
-    """As when it serves: a look at the queue will do for a moment."""
+def caching(settings: Settings) -> Iterator[None]:
+    """As when it serves: the length of the queue is cached for a moment."""
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     cache.clear()
     yield
@@ -36,58 +35,66 @@ def noting(settings: Settings) -> Iterator[None]:
 
 
 @pytest.fixture
-def empty_a_moment_ago(noting: None) -> None:
-    """Somebody has just looked, and saw nobody."""
-    cache.set(waiting.NOTED, Queue(array("d"), forecast=None), A_MINUTE)
+def cached_as_empty(caching: None) -> None:
+    cache.set(waiting.CACHE_KEY, Queue(0, 0, per_s=20), A_MINUTE)
 
 
-def test_the_queue_tells_who_waits_and_what_runs() -> None:
+def test_the_queue_is_what_waits_and_what_runs() -> None:
     done = finished()
     set_row(done, created_at=ago(3), claimed_at=ago(2), finished_at=ago(1))
     second, first = (ask(age_s=age_s) for age_s in (10, 20))
-    queue = waiting.noted()
-    assert list(queue.received) == [query.created_at.timestamp() for query in (first, second)]
-    assert [queue.ahead_of(query) for query in (first, second, done)] == [0, 1, 0]
-    assert queue.forecast is not None
-    assert queue.forecast.going_on == {}
-    assert queue.forecast.picture_s == pytest.approx(0.5, abs=0.05)  # one picture in a second, and what is fixed
+    assert waiting.cached() == Queue(2, 0, per_s=pytest.approx(1, rel=0.05))  # type: ignore[arg-type]
+    assert [waiting.ahead_of(query) for query in (first, second, done)] == [0, 1, 0]
     queries.claim(1)
-    first.refresh_from_db()
-    queue = waiting.noted()
-    assert list(queue.received) == [second.created_at.timestamp()]
-    assert queue.forecast is not None
-    assert first.claimed_at is not None
-    assert queue.forecast.going_on == {first.claimed_at.timestamp(): 1}
+    assert (waiting.cached().waiting, waiting.cached().running) == (1, 1)
 
 
-def test_a_look_of_a_moment_ago_will_do(empty_a_moment_ago: None, settings: Settings) -> None:
+def test_a_batch_counts_once_for_the_throughput() -> None:
+    rows = [finished() for _ in range(3)]
+    claimed_at, finished_at = ago(2), ago(1)
+    for row in rows:
+        set_row(row, claimed_at=claimed_at, finished_at=finished_at)
+    assert waiting.cached().per_s == pytest.approx(3, rel=0.05)
+    set_row(rows[0], claimed_by="another process", claimed_at=ago(2))
+    assert waiting.cached().per_s == pytest.approx(3, rel=0.05)  # two seconds of two processes
+
+
+def test_what_finished_long_ago_says_nothing_of_the_throughput() -> None:
+    set_row(finished(), created_at=ago(61), claimed_at=ago(61), finished_at=ago(60))
+    assert waiting.cached().per_s == waiting.USUAL_PER_S
+
+
+def test_the_limit_goes_by_the_cached_length(cached_as_empty: None, settings: Settings) -> None:
     settings.SIMSEARCH_MAX_WAITING = 1
-    assert [waiting.noted().ahead_of(ask()) for _ in range(3)] == [0, 0, 0]
-    cache.delete(waiting.NOTED)  # the moment is over
+    for _ in range(3):
+        ask()
+    cache.delete(waiting.CACHE_KEY)  # the moment is over
     with pytest.raises(Refusal) as refusal:
         ask()
     assert refusal.value.code == "busy"
 
 
-def test_the_moment_is_over_soon(noting: None) -> None:
-    assert list(waiting.noted().received) == []
+def test_the_cached_length_expires(caching: None) -> None:
+    assert waiting.cached().waiting == 0
     ask()
     deadline = time.monotonic() + 30
-    while not waiting.noted().received:
+    while not waiting.cached().waiting:
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
-def test_an_upload_is_one_statement(
-    empty_a_moment_ago: None, client: Client, django_assert_num_queries: Counted
-) -> None:
+def test_by_default_thousands_may_wait(settings: Settings) -> None:
+    assert settings.SIMSEARCH_MAX_WAITING >= 2000
+
+
+def test_an_upload_is_one_statement(cached_as_empty: None, client: Client, django_assert_num_queries: Counted) -> None:
     with django_assert_num_queries(1):
         assert client.post("/api/queries", {"image": io.BytesIO(picture())}).status_code == 202
 
 
-@pytest.mark.parametrize(("state", "statements"), [("waiting", 1), ("running", 1), ("done", 2)])
-def test_a_poll_is_one_statement_and_one_for_the_matches(
-    empty_a_moment_ago: None, client: Client, django_assert_num_queries: Counted, state: str, statements: int
+@pytest.mark.parametrize(("state", "statements"), [("waiting", 2), ("running", 1), ("done", 2)])
+def test_a_poll_is_one_statement_and_one_for_the_queue_or_the_matches(
+    cached_as_empty: None, client: Client, django_assert_num_queries: Counted, state: str, statements: int
 ) -> None:
     query = finished(add_image(1), add_image(2)) if state == "done" else ask()
     Query.objects.filter(pk=query.pk).update(state=state)
