@@ -1,4 +1,4 @@
-"""Which kinds of picture files are read, and by what. Importing this module registers the readers with Pillow."""
+"""The readers of the formats in `image_headers.ALLOWED`. Importing this module registers them with Pillow."""
 
 import warnings
 from typing import IO
@@ -8,34 +8,15 @@ import PIL.TiffImagePlugin
 import PIL.WebPImagePlugin  # noqa: F401
 from PIL import Image, ImageFile
 
-# Pillow's name for it, and what people call it. JPEG includes MPO, which phones write. AVIF is before HEIF: both
-# readers claim files branded `mif1`, and only AVIF's leaves them to the other.
-ALLOWED = {
-    "JPEG": "JPEG",
-    "PNG": "PNG",
-    "WEBP": "WebP",
-    "GIF": "GIF",
-    "BMP": "BMP",
-    "TIFF": "TIFF",
-    "AVIF": "AVIF",
-    "HEIF": "HEIC",
-}
-# ISO/IEC 23008-12: pictures and sequences of them.
-_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
-
-
-def is_known_start(data: bytes) -> bool:
-    """Whether a reader knows the first bytes: then an unreadable file is damaged, and not of another kind."""
-    accepts = (Image.OPEN[name][1] for name in ALLOWED)
-    return any(accept is not None and accept(data[:16]) for accept in accepts)
+from engine.image_headers import HEIF_BRANDS
 
 
 def _is_heif(start: bytes) -> bool:
-    return start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS
+    return start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS
 
 
 def _open_heif(file: IO[bytes], name: str | bytes) -> ImageFile.ImageFile:
-    import pillow_heif  # 6 MB of a web process, for what few visitors send
+    import pillow_heif  # 6 MB, for what few visitors send
 
     pillow_heif.options.THUMBNAILS = False  # `draft` would take the one in a file for its picture
     picture: ImageFile.ImageFile = pillow_heif.HeifImageFile(file, name)  # type: ignore[no-untyped-call]

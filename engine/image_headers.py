@@ -1,87 +1,258 @@
-"""What the header of a picture file tells of the time and the memory that decoding it would take."""
+"""What the first bytes of a picture file say: its format and its size in pixels. Runs no codec and imports no Pillow.
 
-import re
-from collections.abc import Iterator
+The web process judges uploads by this alone. A file that is refused here is no picture or too large a one; whether
+its pixels are whole is known when a worker decodes it.
+"""
 
-from PIL import Image, JpegImagePlugin, TiffImagePlugin
+import os
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
 
-# A progressive JPEG that repeats a 70-byte scan up to 16 MB would keep a core busy for two hours, and Pillow
-# joins Exif segments in the square of their number. Real files have ten scans and few hundred segments.
-MAX_JPEG_SCANS = 100
-MAX_JPEG_SEGMENTS = 1000
-_JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")  # those that stand alone left out
-_JPEG_SCAN, _JPEG_END = b"\xda", b"\xd9"
+from engine.errors import BadImage
 
-# With everything around it 250 MB. Some codecs hold a picture several times, so their formats get fewer pixels for it:
-# bytes per pixel, measured at the worst (4:4:4, animation, film grain). Other formats take the 4 of Pillow's own
-# picture; what is made of it, upright and in RGB, may take these 4 once more.
+# Pillow's names, and what people call them. JPEG includes MPO, which phones write. AVIF comes before HEIF: both readers
+# claim files branded `mif1`, and only AVIF's leaves them to the other.
+ALLOWED = {
+    "JPEG": "JPEG",
+    "PNG": "PNG",
+    "WEBP": "WebP",
+    "GIF": "GIF",
+    "BMP": "BMP",
+    "TIFF": "TIFF",
+    "AVIF": "AVIF",
+    "HEIF": "HEIC",
+}
+# ISO/IEC 23008-12 and the AVIF specification: pictures and sequences of them.
+HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+AVIF_BRANDS = {b"avif", b"avis"}
+_STARTS = {
+    "JPEG": (b"\xff\xd8\xff",),
+    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "GIF": (b"GIF87a", b"GIF89a"),
+    "BMP": (b"BM",),
+    "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+}
+# The fewest bytes a pixel that each codec needs, from `engine.image_memory`; the worker knows the exact number.
 MAX_DECODING_BYTES = 220_000_000
-_WEBP, _AVIF = 17.0, 18.0
-_HEIF = {(8, "RGB"): 8.9, (8, "RGBA"): 12.4, (16, "RGB"): 15.6, (16, "RGBA"): 20.4}  # by bits (16: more than 8), mode
-_PIXEL_BYTES = 4.0
+BYTES_PER_PIXEL = {"WEBP": 17.0, "AVIF": 18.0, "HEIF": 8.9}
+# The search for the size ends here; real files have it among the first.
+_MOST_PARTS = 1000
+# JPEG's frame headers: SOF0 to SOF15 without the three markers between them that are something else.
+_JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
-def is_plain(data: bytes) -> bool:
-    """Whether the file is free of the repetitions that make a small JPEG take hours."""
-    if not data.startswith(b"\xff\xd8"):
-        return True
-    scans = 0
-    for count, (kind, _) in enumerate(_jpeg_segments(data), start=1):
-        scans += kind == _JPEG_SCAN
-        if scans > MAX_JPEG_SCANS or count > MAX_JPEG_SEGMENTS:
-            return False
-    return True
+@dataclass(frozen=True)
+class Limits:
+    """What is accepted: bytes of the file, pixels of the picture, pixels of its longer side.
 
-
-def most_pixels(picture: Image.Image, data: bytes, at_least_px: int | None) -> int:
-    """How many pixels a picture with such a header may have, so that decoding takes at most MAX_DECODING_BYTES.
-
-    `picture` is opened and not loaded, `data` is its file; `at_least_px` is what it will be reduced to, as in
-    `images.decode`. Raises whatever a senseless header makes it raise.
+    Formats whose codec needs much memory get fewer pixels, so that no picture takes more than 250 MB: WebP 12.9
+    million, AVIF 12.2, HEIC 24.7 (deep colours 14.1), a progressive JPEG with colours at full resolution 33 (CMYK 25),
+    a TIFF compressed in one strip 27.5 (16 bits a channel 18), and what is decoded at full size 27.5. Only the first
+    frame is ever read, so frames need no limit.
     """
-    factor = max(1, min(picture.size) // at_least_px) if at_least_px else 1
-    if isinstance(picture, JpegImagePlugin.JpegImageFile):
-        return int(MAX_DECODING_BYTES / _jpeg_bytes_per_pixel(picture, data, factor))
-    loaded, made = _bytes_per_pixel(picture), _PIXEL_BYTES + _PIXEL_BYTES / factor**2
-    return int(MAX_DECODING_BYTES / max(loaded, made))
+
+    max_bytes: int = 16 * 2**20
+    max_pixels: int = 50_000_000
+    max_side_px: int = 20_000
 
 
-def _bytes_per_pixel(picture: Image.Image) -> float:
-    if isinstance(picture, TiffImagePlugin.TiffImageFile):
-        return _tiff_bytes_per_pixel(picture)
-    if picture.format == "HEIF":
-        return _HEIF[8 if picture.info.get("bit_depth") == 8 else 16, "RGBA" if "A" in picture.mode else "RGB"]
-    return {"WEBP": _WEBP, "AVIF": _AVIF}.get(picture.format or "", _PIXEL_BYTES)
+@dataclass(frozen=True)
+class Crop:
+    """A part of an upright picture, as fractions of its width and height, from the top left.
+
+    Raises ValueError if it is empty or reaches outside.
+    """
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+    def __post_init__(self) -> None:
+        for start, length in ((self.x, self.w), (self.y, self.h)):
+            # Written so that NaN fails; the slack is for fractions that were rounded as text.
+            if not (0 <= start < 1 and length > 0 and start + length <= 1 + 1e-6):
+                raise ValueError("The crop is empty or reaches outside; give fractions from 0 to 1.")
 
 
-def _jpeg_bytes_per_pixel(picture: JpegImagePlugin.JpegImageFile, data: bytes, factor: int) -> float:
-    """libjpeg keeps the coefficients of the whole picture, two bytes each, unless the first scan has all of it."""
-    drafted = next(scale for scale in (8, 4, 2, 1) if factor >= scale)  # what Pillow's `draft` makes of it
-    made = 2 * _PIXEL_BYTES / drafted**2
-    scan = next(at for kind, at in _jpeg_segments(data) if kind == _JPEG_SCAN)
-    if data[scan + 2] == len(picture.layer) and "progressive" not in picture.info:
-        return made
-    whole = max(h for _, h, _, _ in picture.layer) * max(v for _, _, v, _ in picture.layer)
-    return made + 2 * sum(h * v for _, h, v, _ in picture.layer) / whole
+class Readable(Protocol):
+    """An open file, Django's or Python's."""
+
+    def read(self, num_bytes: int, /) -> bytes: ...
+
+    def seek(self, offset: int, whence: int, /) -> object: ...
+
+    def tell(self) -> int: ...
 
 
-def _tiff_bytes_per_pixel(picture: TiffImagePlugin.TiffImageFile) -> float:
-    """libtiff unpacks a strip or a tile as a whole: at the worst that is the picture once more."""
-    tags = picture.tag_v2
-    if picture.info.get("compression") == "raw":
-        return _PIXEL_BYTES
-    if TiffImagePlugin.TILEWIDTH in tags:
-        strip: int = tags[TiffImagePlugin.TILEWIDTH] * tags[TiffImagePlugin.TILELENGTH]
-    else:
-        rows = tags.get(TiffImagePlugin.ROWSPERSTRIP, picture.height)
-        strip = min(rows, picture.height) * picture.width
-    bits: int = max(tags.get(TiffImagePlugin.BITSPERSAMPLE, (8,))) * tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)
-    return _PIXEL_BYTES + strip * max(bits, 32) / 8 / max(1, picture.width * picture.height)
+@dataclass(frozen=True)
+class Header:
+    """The format by Pillow's name; the size as it is stored, not turned upright, (0, 0) where it was not found."""
+
+    format: str
+    width_px: int
+    height_px: int
 
 
-def _jpeg_segments(data: bytes) -> Iterator[tuple[bytes, int]]:
-    """The kinds of the segments, and where the two bytes of their length are."""
-    at = 0
-    while (marker := _JPEG_MARKER.search(data, at)) and marker[1] != _JPEG_END:
-        yield marker[1], marker.end()
-        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
+def check(file: Readable | BinaryIO, limits: Limits) -> Header:
+    """Read the header and leave the file at its start.
+
+    Raises BadImage: `empty`, `too_large`, `unsupported_format`, `too_many_pixels`. A known kind of file whose header
+    is damaged passes: decoding it fails with `corrupt`.
+    """
+    file.seek(0, os.SEEK_END)
+    check_bytes(file.tell(), limits)
+    header = read(file)
+    file.seek(0, os.SEEK_SET)
+    most = min(limits.max_pixels, int(MAX_DECODING_BYTES / BYTES_PER_PIXEL.get(header.format, 1.0)))
+    check_pixels((header.width_px, header.height_px), most, limits)
+    return header
+
+
+def check_bytes(count: int, limits: Limits) -> None:
+    """Raises BadImage `empty` or `too_large`."""
+    if not count:
+        raise BadImage("empty", "The file is empty; choose a picture and send it again.")
+    if count > limits.max_bytes:
+        most = f"{limits.max_bytes / 2**20:g} MB"
+        raise BadImage("too_large", f"The file is larger than {most}; send a smaller one.")
+
+
+def check_pixels(size: tuple[int, int], most: int, limits: Limits) -> None:
+    """Raises BadImage `too_many_pixels`."""
+    if size[0] * size[1] > most or max(size) > limits.max_side_px:
+        raise too_many_pixels(most, limits)
+
+
+def read(file: Readable | BinaryIO) -> Header:
+    """Raises BadImage `unsupported_format`."""
+    file.seek(0, os.SEEK_SET)
+    start = file.read(64)
+    name = kind_of(start)
+    try:
+        width, height = _SIZES[name](file, start)
+    except (struct.error, IndexError, StopIteration):
+        width = height = 0
+    return Header(name, width, height)
+
+
+def kind_of(start: bytes) -> str:
+    """The format of a file that begins like this. Raises BadImage `unsupported_format`."""
+    for name, starts in _STARTS.items():
+        if start.startswith(starts):
+            return name
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return "WEBP"
+    if start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS | AVIF_BRANDS:
+        return "AVIF" if start[8:12] in AVIF_BRANDS or b"avif" in start[12:] else "HEIF"
+    *names, last = ALLOWED.values()
+    kinds = f"{', '.join(names)} or {last}"
+    raise BadImage("unsupported_format", f"The file is not a picture that can be read here; send a {kinds}.")
+
+
+def too_many_pixels(most: int, limits: Limits) -> BadImage:
+    """The refusal of a picture with more than `most` pixels."""
+    allowed = f"{most / 1e6:.3g} megapixels and {limits.max_side_px} pixels a side"
+    return BadImage("too_many_pixels", f"The picture is too big; send one of at most {allowed}.")
+
+
+# --- Where each format keeps its size -------------------------------------------------------------------------
+
+Size = tuple[int, int]
+
+
+def _jpeg(file: Readable | BinaryIO, start: bytes) -> Size:
+    at = 2
+    for _ in range(_MOST_PARTS):
+        file.seek(at, os.SEEK_SET)
+        part = file.read(9)
+        marker = part[1]
+        if part[0] != 0xFF or marker == 0xFF:  # padding between segments
+            at += 1
+        elif marker in _JPEG_FRAMES:
+            height, width = struct.unpack(">HH", part[5:9])
+            return width, height
+        else:
+            at += 2 if marker in (0x01, *range(0xD0, 0xD9)) else 2 + int.from_bytes(part[2:4])
+    return 0, 0
+
+
+def _png(file: Readable | BinaryIO, start: bytes) -> Size:
+    width, height = struct.unpack(">II", start[16:24])
+    return width, height
+
+
+def _gif(file: Readable | BinaryIO, start: bytes) -> Size:
+    width, height = struct.unpack("<HH", start[6:10])
+    return width, height
+
+
+def _bmp(file: Readable | BinaryIO, start: bytes) -> Size:
+    is_os2 = start[14:18] == b"\x0c\0\0\0"
+    width, height = struct.unpack("<HH", start[18:22]) if is_os2 else struct.unpack("<ii", start[18:26])
+    return abs(width), abs(height)
+
+
+def _webp(file: Readable | BinaryIO, start: bytes) -> Size:
+    if start[12:16] == b"VP8X":
+        return 1 + int.from_bytes(start[24:27], "little"), 1 + int.from_bytes(start[27:30], "little")
+    if start[12:16] == b"VP8L":
+        bits = int.from_bytes(start[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    width, height = struct.unpack("<HH", start[26:30])
+    return width & 0x3FFF, height & 0x3FFF
+
+
+def _tiff(file: Readable | BinaryIO, start: bytes) -> Size:
+    order = "<" if start.startswith(b"II") else ">"
+    if start[2:4] in (b"+\0", b"\0+"):  # BigTIFF
+        return 0, 0
+    file.seek(struct.unpack(order + "I", start[4:8])[0], os.SEEK_SET)
+    (count,) = struct.unpack(order + "H", file.read(2))
+    found = {}
+    for _ in range(min(count, _MOST_PARTS)):
+        entry = file.read(12)
+        tag, kind = struct.unpack(order + "HH", entry[:4])
+        found[tag] = struct.unpack(order + ("H" if kind == 3 else "I"), entry[8 : 10 if kind == 3 else 12])[0]
+    return found.get(256, 0), found.get(257, 0)
+
+
+def _isobmff(file: Readable | BinaryIO, start: bytes) -> Size:
+    """The largest `ispe` box of meta/iprp/ipco: a picture made of tiles is larger than each of them."""
+    file.seek(0, os.SEEK_END)
+    begin, end = 0, file.tell()
+    for name, skipped in ((b"meta", 4), (b"iprp", 0), (b"ipco", 0)):
+        begin, end = next((at + skipped, to) for kind, at, to in _boxes(file, begin, end) if kind == name)
+    sizes = [(0, 0)]
+    for kind, at, _ in _boxes(file, begin, end):
+        if kind == b"ispe":
+            file.seek(at + 4, os.SEEK_SET)
+            sizes.append(struct.unpack(">II", file.read(8)))
+    return max(sizes, key=lambda size: size[0] * size[1])
+
+
+def _boxes(file: Readable | BinaryIO, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """The boxes side by side: the name, and where the content begins and ends."""
+    for _ in range(_MOST_PARTS):
+        if begin + 8 > end:
+            return
+        file.seek(begin, os.SEEK_SET)
+        length, name, large = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
+        content = begin + (16 if length == 1 else 8)
+        length = large if length == 1 else length or end - begin
+        yield name, content, min(begin + length, end)
+        begin += max(length, 8)
+
+
+_SIZES: dict[str, Callable[[Readable | BinaryIO, bytes], Size]] = {
+    "JPEG": _jpeg,
+    "PNG": _png,
+    "GIF": _gif,
+    "BMP": _bmp,
+    "WEBP": _webp,
+    "TIFF": _tiff,
+    "AVIF": _isobmff,
+    "HEIF": _isobmff,
+}

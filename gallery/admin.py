@@ -9,18 +9,18 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from gallery import curation, doorbell, generations, networks, recall, workers
+from gallery import curation, generations, networks, recall, results, uploads, wakeup, workers
 from gallery.errors import Refusal
 from gallery.forms import NewImageForm
-from gallery.models import Embedding, Image, IndexGeneration, Match, Query
+from gallery.models import Embedding, Image, IndexGeneration, Query
 
 
-def _thumbnail(image: Image | None) -> SafeString | str:
-    if image is None:
-        return "—"
+def _thumbnail(image: Image | results.Picture) -> SafeString | str:
+    if isinstance(image, Image) and image.is_pending:
+        return "not decoded yet"
     return format_html('<img src="{}" alt="" width="96" loading="lazy">', image.thumbnail_url)
 
 
@@ -66,8 +66,8 @@ class ImageAdmin(admin.ModelAdmin[Image]):
         if change:
             super().save_model(request, obj, form, change)
             return
-        curation.keep(obj, form.cleaned_data["file"])
-        doorbell.ring(doorbell.CURATE)
+        uploads.check_space(request)
+        curation.upload(obj, form.cleaned_data["file"])
 
     def delete_model(self, request: HttpRequest, obj: Image) -> None:
         curation.remove(Image.objects.filter(pk=obj.pk))
@@ -88,7 +88,9 @@ class ImageAdmin(admin.ModelAdmin[Image]):
         return _thumbnail(image)
 
     @admin.display(description="picture")
-    def preview(self, image: Image) -> SafeString:
+    def preview(self, image: Image) -> SafeString | str:
+        if image.is_pending:
+            return _thumbnail(image)
         return format_html('<img src="{}" alt="" width="{}">', image.picture_url, min(image.width_px, 512))
 
     @admin.display(description="embedding", boolean=True, ordering="embedded")
@@ -170,26 +172,19 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
             self.message_user(request, str(error), messages.ERROR)
 
 
-class MatchInline(admin.TabularInline[Match, Query]):
-    model = Match
-    fields = ["rank", "similarity", "thumbnail", "image"]
-    readonly_fields = ["rank", "similarity", "thumbnail", "image"]
-    can_delete = False
-    extra = 0
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    @admin.display(description="picture")
-    def thumbnail(self, match: Match) -> SafeString | str:
-        return _thumbnail(match.image)
-
-
 @admin.register(Query)
 class QueryAdmin(ReadOnlyAdmin):
     list_display = ["id", "state", "k", "attempts", "error_code", "generation", "total_ms", "created_at"]
     list_filter = ["state", "error_code"]
-    inlines = [MatchInline]
+    exclude = ["matches"]
+    readonly_fields = ["best"]
+
+    @admin.display(description="matches")
+    def best(self, query: Query) -> SafeString:
+        shown = results.shown(query)
+        return format_html_join(
+            "", "<p>{} · {} {}</p>", ((m.rank, f"{m.similarity:.3f}", _thumbnail(m.image)) for m in shown)
+        )
 
     @admin.display(description="total, ms")
     def total_ms(self, query: Query) -> float | None:
@@ -197,5 +192,5 @@ class QueryAdmin(ReadOnlyAdmin):
 
 
 def _rebuild(model_admin: admin.ModelAdmin[Any], request: HttpRequest) -> None:
-    doorbell.ring(doorbell.BUILD)
+    wakeup.wake_workers(wakeup.BUILD)
     model_admin.message_user(request, "A rebuild is under way; searches go on meanwhile.", messages.INFO)

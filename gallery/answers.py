@@ -1,10 +1,10 @@
-"""What a run found for its queries, and the matches as rows."""
+"""What a batch found for its queries."""
 
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gallery.models import Image, Match, Query
+from gallery.models import Query, StoredMatch
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,14 @@ class Found:
     similarity: float
     duplicates: list[tuple[uuid.UUID, float]] = field(default_factory=list)
 
+    def stored(self) -> StoredMatch:
+        """As it is kept in `Query.matches`."""
+        return {
+            "image": str(self.image),
+            "similarity": self.similarity,
+            "duplicates": [(str(image), round(similarity, 4)) for image, similarity in self.duplicates],
+        }
+
 
 # For each query, best first.
 Answers = dict[Query, Sequence[Found]]
@@ -22,7 +30,7 @@ Answers = dict[Query, Sequence[Found]]
 
 @dataclass(frozen=True)
 class Searched:
-    """What all answers of a run have in common: among how many images, by which network and index, how long it took.
+    """What all answers of a batch have in common: among how many images, by which network and index, how long it took.
 
     `stages_ms`: the time of each stage for the whole batch.
     """
@@ -31,22 +39,3 @@ class Searched:
     network: str
     generation: int | None
     stages_ms: dict[str, float]
-
-
-def write_matches(answers: Answers) -> None:
-    """Write them for queries that the current transaction has locked and will mark as done."""
-    wanted = {match.image for found in answers.values() for match in found}
-    # A picture may have been deleted since the search; its row would break the whole batch. One that PostgreSQL loses
-    # between here and the commit breaks it all the same, and `persist` comes here again.
-    still_there = set(Image.objects.filter(id__in=wanted).values_list("id", flat=True))
-    Match.objects.bulk_create(
-        Match(
-            query_id=query.pk,
-            rank=rank,
-            similarity=match.similarity,
-            image_id=match.image,
-            duplicates=[(str(image), round(similarity, 4)) for image, similarity in match.duplicates],
-        )
-        for query, found in answers.items()
-        for rank, match in enumerate((m for m in found if m.image in still_there), start=1)
-    )

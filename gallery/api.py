@@ -13,16 +13,16 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.files import UploadedFile
 from pydantic import Field
 
-from engine.images import Crop
-from gallery import api_images, asking, models, queries, results, waiting
+from engine.image_headers import Crop
+from gallery import accept, api_images, models, queries, results, uploads, waiting
+from gallery.accept import Parameters
 from gallery.api_images import Error, ImageOut, Problem, Text, described, visible
 from gallery.errors import Refusal
 from gallery.middleware import drain
 from gallery.pages import database_away, error_json
-from gallery.queries import Question
 
 TIMINGS = (
-    "accept (parse, throttle, reencode, keep: from the first byte to a waiting query), queue, then those of the whole "
+    "accept (parse, throttle, check, keep: from the first byte to a waiting query), queue, then those of the whole "
     "batch: claim, decode, embed, search, finish; total is the sum of these seven, and of earlier runs that broke"
 )
 
@@ -80,13 +80,14 @@ def ask(
     collapse: Annotated[bool, Form(description="0: near-duplicates are matches of their own")] = True,
 ) -> Status[Any]:
     """Ask for the k gallery pictures most like an uploaded one, or like a gallery picture."""
-    question = Question(k=k, labels=tuple(label or ()), crop=_crop(crop), collapse=collapse)
+    uploads.check_space(request)
+    parameters = Parameters(k=k, labels=tuple(label or ()), crop=_crop(crop), collapse=collapse)
     if (image is None) == (like is None):
         raise Refusal("empty" if image is None else "invalid", "Send either a picture as `image` or an id as `like`.")
     if image is not None:
-        query = asking.ask_with_file(request, image, question)
+        query = accept.upload(request, image, parameters)
     else:
-        query = asking.ask_like(request, visible(like), question)
+        query = accept.more_like(request, visible(like), parameters)
     return Status(202, _accepted(query))
 
 
@@ -176,6 +177,8 @@ def _unauthorized(request: HttpRequest, error: Exception) -> HttpResponse:
 
 @api.exception_handler(ValidationError)
 def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    if uploads.NO_SPACE in request.META:  # the file is missing because there was no room for it
+        return error_json(request, uploads.no_space())
     told = "; ".join(f"{entry['loc'][-1]}: {entry['msg']}" for entry in error.errors)
     return error_json(request, Refusal("invalid", told))
 

@@ -13,7 +13,7 @@ from ninja.files import UploadedFile
 from ninja.security import HttpBearer
 from pydantic import Field, StringConstraints
 
-from gallery import curation, doorbell, models
+from gallery import curation, models, uploads
 from gallery.models import LONGEST_LABEL, LONGEST_TITLE
 from gallery.results import Picture
 
@@ -84,12 +84,16 @@ def add(
     label: Annotated[str, Form(pattern=NO_NUL, max_length=LONGEST_LABEL)] = "",
     title: Annotated[str, Form(pattern=NO_NUL, max_length=LONGEST_TITLE)] = "",
 ) -> Status[Any]:
-    """Put a picture into the gallery: 201, or 200 with the picture that is there already when it is this very file."""
+    """Put a picture into the gallery: 201, or 200 with the picture that is there already when it is this very file.
+
+    It is seen and found as soon as a worker has decoded it.
+    """
     try:
-        added = curation.add(image, label=label, title=title)
+        uploads.check_space(request)
+        added = models.Image(label=label, title=title)
+        curation.upload(added, image)
     except curation.AlreadyThere as known:
         return Status(200, described(known.image))
-    doorbell.ring(doorbell.CURATE)
     return Status(201, described(added))
 
 

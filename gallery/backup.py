@@ -6,7 +6,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from gallery import generations, tables
 from gallery.archive import Manifest, Picture, Rows, Writer
-from gallery.models import Query
+from gallery.models import Image, Query
 from gallery.progress import Progress
 from gallery.tables import Table
 
@@ -76,9 +76,9 @@ def into(path: Path) -> Iterator[BinaryIO]:
 
 def _manifest(chosen: Sequence[Table]) -> Manifest:
     rows = {tables.name(table): table._base_manager.count() for table in chosen}
-    pictures = sum(rows[tables.name(table)] * len(tables.kinds(table)) for table in chosen if table is not Query)
+    pictures = 2 * Image.objects.exclude(is_pending=True).count() + Image.objects.pending().count()
     if Query in chosen:
-        pictures += Query.objects.filter(has_picture=True).count()
+        pictures += Query.objects.filter(has_picture=True).exclude(state=Query.State.FAILED).count()
     active = generations.active()
     return Manifest(
         simsearch=settings.SIMSEARCH_VERSION,
@@ -150,10 +150,8 @@ class _Copy:
 
         A row that can be seen has its files: they are written before it and deleted after it.
         """
-        if isinstance(row, Query) and not row.has_picture:
-            return True
-        wanted = tables.kinds(type(row))
-        pictures = [picture for kind in wanted if (picture := _picture(kind, row))]
+        wanted = tables.pictures_of(row)
+        pictures = [picture for kind, paths in wanted.items() if (picture := _picture(kind, row, paths))]
         if len(pictures) < len(wanted):
             if not self._present.has(row):
                 self._gone.setdefault(type(row), set()).add(row.pk)
@@ -176,11 +174,11 @@ def _in_steps(table: Table) -> Iterator[list[Model]]:
         step = list(rows.filter(pk__gt=step[-1].pk)[:ROWS_AT_ONCE])
 
 
-def _picture(kind: str, row: Model) -> Picture | None:
-    try:
-        return Picture(kind, row.pk, tables.picture_path(kind, row.pk).read_bytes())
-    except FileNotFoundError:
-        return None
+def _picture(kind: str, row: Model, paths: Sequence[Path]) -> Picture | None:
+    for path in paths:
+        with suppress(FileNotFoundError):
+            return Picture(kind, row.pk, path.read_bytes())
+    return None
 
 
 def _lines(rows: Sequence[Model]) -> list[bytes]:

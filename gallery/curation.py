@@ -1,12 +1,19 @@
-"""Changes of the gallery: the one way in for a picture, whoever brings it (admin, command, demonstration)."""
+"""Changes of the gallery: pictures in, by upload or by command, and out."""
 
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.core.files.uploadedfile import UploadedFile
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
-from gallery import files
+from gallery import files, uploads, wakeup
 from gallery.errors import Refusal
-from gallery.models import LONGEST_LABEL, LONGEST_TITLE, Image
-from gallery.uploads import Readable, Upload, accept
+from gallery.models import Image
+
+if TYPE_CHECKING:
+    from gallery.pictures import Encoded  # loads Pillow, which the web process does without
 
 
 class AlreadyThere(Exception):
@@ -21,46 +28,63 @@ def find(content_hash: str) -> Image | None:
     return Image.objects.filter(content_hash=content_hash).first()
 
 
-def accept_new(file: Readable) -> Upload:
-    """A picture that the gallery does not have yet. Raises Refusal and AlreadyThere."""
-    upload = accept(file, with_thumbnail=True)
-    if existing := find(upload.content_hash):
+def check_new(file: "UploadedFile[Any]") -> str:
+    """The content hash of a picture that the gallery does not have yet. Raises Refusal and AlreadyThere."""
+    uploads.check(file)
+    digest = hashlib.sha256()
+    for chunk in file.chunks():
+        digest.update(chunk)
+    file.seek(0)
+    if existing := find(digest.hexdigest()):
         raise AlreadyThere(existing)
-    return upload
+    return digest.hexdigest()
 
 
-def keep(image: Image, upload: Upload) -> None:
-    """Save a new row with its files. Raises Refusal (no room) and AlreadyThere (somebody was quicker)."""
-    image.content_hash = upload.content_hash
-    image.width_px, image.height_px = upload.width_px, upload.height_px
-    try:
-        files.write(image.picture_path, upload.picture)
-        files.write(image.thumbnail_path, upload.thumbnail)
-        with transaction.atomic():  # so that a duplicate leaves an outer transaction usable
-            image.save(force_insert=True)
-    except BaseException as error:
-        files.remove(image.picture_path, image.thumbnail_path)
-        if isinstance(error, IntegrityError) and (existing := find(image.content_hash)):
-            raise AlreadyThere(existing) from error
-        if isinstance(error, OSError):
-            raise Refusal("no_space", "The disk is full: the picture could not be kept.") from error
-        raise
-
-
-def add(file: Readable, *, label: str = "", title: str = "") -> Image:
-    """Put a picture into the gallery; whoever calls rings `doorbell.CURATE` when it is done adding.
+def upload(image: Image, file: "UploadedFile[Any]") -> None:
+    """Save a new row with the uploaded bytes; a gallery worker decodes them, and until then nobody sees the picture.
 
     Raises Refusal (an unusable picture, no room) and AlreadyThere.
     """
-    upload = accept_new(file)
-    image = Image(label=label[:LONGEST_LABEL], title=title[:LONGEST_TITLE])
-    keep(image, upload)
-    return image
+    image.content_hash, image.is_pending = check_new(file), True
+    image.width_px = image.height_px = 0
+    uploads.store(file, image.upload_path)
+    _insert(image, image.upload_path)
+    wakeup.wake_workers(wakeup.CURATE)
+
+
+def keep(image: Image, content_hash: str, encoded: "Encoded") -> None:
+    """Save a new row with its files. Raises Refusal (no room) and AlreadyThere (somebody was quicker)."""
+    image.content_hash = content_hash
+    try:
+        write(image, encoded)
+    except OSError as error:
+        raise Refusal("no_space", "The disk is full: the picture could not be kept.") from error
+    _insert(image, image.picture_path, image.thumbnail_path)
+
+
+def write(image: Image, encoded: "Encoded") -> None:
+    """The files of a picture, both or none. Raises OSError."""
+    image.width_px, image.height_px = encoded.width_px, encoded.height_px
+    try:
+        files.write(image.picture_path, encoded.picture)
+        files.write(image.thumbnail_path, encoded.thumbnail)
+    except BaseException:
+        files.remove(image.picture_path, image.thumbnail_path)
+        raise
+
+
+def _insert(image: Image, *paths: Path) -> None:
+    """Save a row whose files are there; without it they go. Raises AlreadyThere."""
+    try:
+        with transaction.atomic():  # so that a duplicate leaves an outer transaction usable
+            image.save(force_insert=True)
+    except BaseException as error:
+        files.remove(*paths)
+        if isinstance(error, IntegrityError) and (existing := find(image.content_hash)):
+            raise AlreadyThere(existing) from error
+        raise
 
 
 def remove(images: QuerySet[Image]) -> None:
-    """Delete gallery pictures with their files; the answers that name them lose a match."""
-    with transaction.atomic():
-        # The rows are ours alone first: an answer that PostgreSQL wrote between their matches and them would name them.
-        list(images.order_by("pk").select_for_update(of=("self",)).values_list("pk"))
-        images.delete()
+    """Delete gallery pictures with their files; results no longer show them."""
+    images.delete()

@@ -1,12 +1,14 @@
 """The forms of the site and of the admin."""
 
+from typing import Any
+
 from django import forms
 from django.core.exceptions import ValidationError
+from django.core.files.uploadedfile import UploadedFile
 
 from gallery import curation
 from gallery.errors import Refusal
 from gallery.models import Image
-from gallery.uploads import Upload
 
 PICTURE_TYPES = ".jpg,.jpeg,.png,.webp,.gif,.bmp,.tif,.tiff,.avif,.heic,.heif,image/*"
 
@@ -31,8 +33,10 @@ class NewImageForm(forms.ModelForm[Image]):
         model = Image
         fields = ["file", "title", "label", "is_hidden"]
 
-    def clean_file(self) -> Upload:
+    def clean_file(self) -> "UploadedFile[Any]":
+        file: UploadedFile[Any] = self.cleaned_data["file"]
         try:
-            return curation.accept_new(self.cleaned_data["file"])
+            curation.check_new(file)
         except (Refusal, curation.AlreadyThere) as error:
             raise ValidationError(str(error)) from error
+        return file

@@ -1,4 +1,4 @@
-"""Prometheus text, read off the database and Redis at each scrape: the same from whichever process answers."""
+"""Prometheus text, read at each scrape from the database, Redis and the counters of all processes."""
 
 import ipaddress
 from collections.abc import Iterator
@@ -33,11 +33,11 @@ class SystemCollector(Collector):
         yield _gauge("simsearch_embeddings", "Stored embeddings", Embedding.objects.count())
         if active:
             yield from self._index(active)
+        yield from counters.totals()
         try:
             if active:
                 yield from self._live_recall(active)
             yield from self._workers(active)
-            yield from counters.totals()
         except (redis.RedisError, OSError):
             yield _gauge("simsearch_redis_up", "Whether Redis answers", 0)
         else:

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 RECEIVED = "simsearch.received"  # a key of request.META: a Stopwatch
 METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
+POLL = "api-1:query"
 ASKING_VIEWS = {"home", "more_like", "api-1:ask"}  # what is posted there is a question
 
 EVERYBODY = ["0.0.0.0/0", "::/0"]  # what gunicorn calls `*`
@@ -37,7 +38,6 @@ class RequestLogMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        counters.SENDER.start()
         start = time.perf_counter()
         response = self.get_response(request)
         _tell(request, response, time.perf_counter() - start)
@@ -54,8 +54,16 @@ def _tell(request: HttpRequest, response: HttpResponseBase, took_s: float) -> No
     if method == "POST" and view in ASKING_VIEWS and outcome:
         counters.UPLOADS.labels(outcome).inc()
     fields = {"event": "request", "method": method, "view": view, "status": status, "ms": round(took_s * 1000, 1)}
-    logger.info(
-        "%s %s %s %s %.1f ms", method, view, status, outcome or "ok", took_s * 1000, extra=fields | {"outcome": outcome}
+    # Polls are counted and no lines: there would be several for each search.
+    logger.log(
+        logging.DEBUG if view == POLL and status == 200 else logging.INFO,
+        "%s %s %s %s %.1f ms",
+        method,
+        view,
+        status,
+        outcome or "ok",
+        took_s * 1000,
+        extra=fields | {"outcome": outcome},
     )
 
 
@@ -108,7 +116,7 @@ class UploadLimitMiddleware:
     def process_view(self, request: HttpRequest, *view: Any) -> HttpResponse | None:
         # Not sooner: the page of a refusal has a form, whose token needs the cookie that the CSRF middleware has
         # read by now. Not later: its own process_view reads the body.
-        too_large = _body_bytes(request) > settings.FILE_UPLOAD_MAX_MEMORY_SIZE
+        too_large = _body_bytes(request) > settings.SIMSEARCH_MAX_BODY_BYTES
         return self._refuse(request) if too_large else None
 
     def _refuse(self, request: HttpRequest) -> HttpResponse:

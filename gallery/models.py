@@ -1,8 +1,8 @@
-"""What is kept: gallery pictures, their embeddings, index generations, queries and their matches."""
+"""What is kept: gallery pictures, their embeddings, index generations, queries with their matches."""
 
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from django.conf import settings
 from django.db import models
@@ -17,12 +17,15 @@ LONGEST_LABEL, LONGEST_TITLE = 100, 200
 
 class ImageQuerySet(models.QuerySet["Image"]):
     def visible(self) -> "ImageQuerySet":
-        return self.filter(is_hidden=False)
+        return self.filter(is_hidden=False).exclude(is_pending=True)
+
+    def pending(self) -> "ImageQuerySet":
+        return self.filter(is_pending=True, problem="")
 
     def not_embedded(self, network: str) -> "ImageQuerySet":
         return self.filter(
             ~Exists(Embedding.objects.filter(image=OuterRef("content_hash"), network=network)), problem=""
-        )
+        ).exclude(is_pending=True)
 
 
 class Image(OfPicture, models.Model):
@@ -37,6 +40,9 @@ class Image(OfPicture, models.Model):
     width_px = models.PositiveIntegerField(editable=False)
     height_px = models.PositiveIntegerField(editable=False)
     is_hidden = models.BooleanField("hidden", default=False, db_index=True)
+    is_pending = models.BooleanField(
+        null=True, editable=False, help_text="uploaded and not decoded yet; empty for other ways into the gallery"
+    )
     problem = models.CharField(
         max_length=200, blank=True, editable=False, help_text="why this picture could not be embedded"
     )
@@ -57,6 +63,11 @@ class Image(OfPicture, models.Model):
     @property
     def thumbnail_path(self) -> Path:
         return settings.MEDIA_ROOT / "thumbnails" / self.pk.hex[:2] / f"{self.pk}.jpg"
+
+    @property
+    def upload_path(self) -> Path:
+        """The uploaded bytes of a pending picture."""
+        return settings.UPLOADS_ROOT / "gallery" / self.pk.hex[:2] / str(self.pk)
 
 
 class Embedding(models.Model):
@@ -127,6 +138,17 @@ class IndexGeneration(models.Model):
         return settings.INDEX_ROOT / str(self.number)
 
 
+class StoredMatch(TypedDict):
+    """One of the gallery pictures most like a query's picture.
+
+    `similarity`: the cosine, -1 to 1; `duplicates`: near-duplicates of this one with their similarity to the query.
+    """
+
+    image: str
+    similarity: float
+    duplicates: list[tuple[str, float]]
+
+
 class Calibration(models.Model):
     """What a network's cosines mean in this gallery, as `manage.py calibrate --write` measured it."""
 
@@ -153,7 +175,7 @@ class Calibration(models.Model):
 
 
 class Query(models.Model):
-    """An accepted question. Its state changes only in `gallery.queries`."""
+    """An accepted search. Its state changes only in `gallery.queries`."""
 
     class State(models.TextChoices):
         WAITING = "waiting"
@@ -182,6 +204,9 @@ class Query(models.Model):
     generation = models.PositiveIntegerField(null=True)
     network = models.CharField(max_length=64, blank=True)
     images = models.PositiveIntegerField(null=True, help_text="how many gallery pictures were compared")
+    matches: "models.JSONField[Any, list[StoredMatch] | None]" = models.JSONField(
+        null=True, help_text="gallery pictures, the most similar first"
+    )
     accept_ms = models.FloatField(null=True, help_text="from the first byte to a waiting query")
     accept_stages_ms: "models.JSONField[Any, dict[str, float] | None]" = models.JSONField(
         null=True, help_text="the stages of that"
@@ -217,14 +242,20 @@ class Query(models.Model):
 
     @property
     def picture_url(self) -> str | None:
-        """Where the browser finds the picture that was asked about; None when it is gone."""
+        """Where the browser finds the picture that is searched with; None while it is not decoded, or gone."""
         if self.has_picture:
-            return address("query_picture", self.pk)
+            return address("query_picture", self.pk) if self.picture_path.exists() else None
         return self.like.picture_url if self.like else None
 
     @property
     def picture_path(self) -> Path:
+        """The picture as a worker encoded it."""
         return settings.MEDIA_ROOT / "queries" / self.pk.hex[:2] / f"{self.pk}.jpg"
+
+    @property
+    def upload_path(self) -> Path:
+        """The uploaded bytes, until the picture is encoded."""
+        return settings.UPLOADS_ROOT / "queries" / self.pk.hex[:2] / str(self.pk)
 
     @property
     def timings_ms(self) -> dict[str, float]:
@@ -245,26 +276,3 @@ class Query(models.Model):
     @property
     def is_finished(self) -> bool:
         return self.state in {self.State.DONE, self.State.FAILED}
-
-
-class Match(models.Model):
-    """One of the gallery pictures most like a query's picture."""
-
-    query = models.ForeignKey(Query, on_delete=models.CASCADE, related_name="matches")
-    rank = models.PositiveSmallIntegerField(help_text="1 is the most similar")
-    similarity = models.FloatField(help_text="cosine, -1 to 1")
-    image = models.ForeignKey(Image, on_delete=models.CASCADE, related_name="+")
-    duplicates: "models.JSONField[Any, list[tuple[str, float]]]" = models.JSONField(
-        default=list, help_text="gallery pictures that look the same as this one, with their similarity to the query"
-    )
-
-    class Meta:
-        verbose_name_plural = "matches"
-        ordering = ["rank"]
-        constraints = [
-            models.UniqueConstraint(fields=["query", "rank"], name="one_match_per_rank"),
-            models.UniqueConstraint(fields=["query", "image"], name="one_match_per_image"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.rank}: {self.similarity:.3f}"

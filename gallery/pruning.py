@@ -18,7 +18,19 @@ from gallery.models import Image, Query
 SETTLED_S = 3600
 BATCH = 500
 Item = TypeVar("Item")
-OWNERS: dict[str, type[Image] | type[Query]] = {"gallery": Image, "thumbnails": Image, "queries": Query}
+Owner = type[Image] | type[Query]
+
+
+def owners() -> dict[Path, Owner]:
+    """The folders of picture files, and whose they are."""
+    media, uploads = settings.MEDIA_ROOT, settings.UPLOADS_ROOT
+    return {
+        media / "gallery": Image,
+        media / "thumbnails": Image,
+        media / "queries": Query,
+        uploads / "gallery": Image,
+        uploads / "queries": Query,
+    }
 
 
 class TooMany(Exception):
@@ -40,8 +52,8 @@ def find() -> Orphans:
     """Changes nothing. Raises TooMany."""
     orphans = Orphans(
         files=sorted(_files_without_rows()),
-        images=[image.pk for image in Image.objects.iterator(BATCH) if not image.picture_path.exists()],
-        queries=[query.pk for query in _finished_uploads().iterator(BATCH) if not query.picture_path.exists()],
+        images=[image.pk for image in _decoded().iterator(BATCH) if not image.picture_path.exists()],
+        queries=[query.pk for query in _answered().iterator(BATCH) if not _has_file(query)],
     )
     gallery = Image.objects.count()
     if len(orphans.images) > max(10, gallery // 2):
@@ -61,15 +73,25 @@ def remove(orphans: Orphans) -> None:
         queries.withdraw(query_id)
 
 
-def _finished_uploads() -> "QuerySet[Query]":
-    """One that is waiting ends by itself, with a reason that its visitor can read."""
-    return Query.objects.filter(has_picture=True, state__in=[Query.State.DONE, Query.State.FAILED])
+def _decoded() -> "QuerySet[Image]":
+    return Image.objects.exclude(is_pending=True)
+
+
+def _answered() -> "QuerySet[Query]":
+    """One that is waiting ends by itself, with a reason that its visitor can read; one that failed has no picture."""
+    return Query.objects.filter(has_picture=True, state=Query.State.DONE)
+
+
+def _has_file(query: Query) -> bool:
+    return query.picture_path.exists() or query.upload_path.exists()
 
 
 def _files_without_rows() -> Iterator[Path]:
-    for folder, model in OWNERS.items():
+    # Of an upload that was killed, before it had its name.
+    yield from (path for path in settings.UPLOADS_ROOT.glob("*.upload*") if _is_settled(path))
+    for folder, model in owners().items():
         # Only what has a name of ours is ours to delete.
-        settled = (path for path in (settings.MEDIA_ROOT / folder).glob("??/*") if _is_settled(path))
+        settled = (path for path in folder.glob("??/*") if _is_settled(path))
         for paths in _batches(settled):
             named = {path: _owner(path) for path in paths}
             wanted = [row for row in named.values() if row]
@@ -92,7 +114,7 @@ def _is_settled(path: Path) -> bool:
 
 def _owner(path: Path) -> uuid.UUID | None:
     try:
-        return uuid.UUID(path.stem) if path.suffix == ".jpg" else None
+        return uuid.UUID(path.stem) if path.suffix in {".jpg", ""} else None
     except ValueError:
         return None
 

@@ -23,7 +23,7 @@ from django.db import connection, transaction
 from django.db.migrations.loader import MigrationLoader
 from django.db.models import Model
 
-from gallery import doorbell, files, tables, workers
+from gallery import files, tables, wakeup, workers
 from gallery.archive import BadBackup, Manifest, Picture, Reader, Rows
 from gallery.models import Embedding, Image, IndexGeneration, Query
 from gallery.progress import Progress
@@ -88,7 +88,7 @@ def restore(file: BinaryIO, *, replace: bool) -> tuple[Manifest, Contents]:
     with Progress(manifest.items, "Restoring", "item") as progress:
         _fill(_reading(file), progress, replace)
     ContentType.objects.clear_cache()
-    doorbell.ring(doorbell.CURATE)  # a gallery worker that runs already builds the index
+    wakeup.wake_workers(wakeup.CURATE)  # a gallery worker that runs already builds the index
     return manifest, contents
 
 

@@ -7,7 +7,6 @@ from gallery.addresses import OfPicture
 from gallery.models import Image, Query
 
 FIELDS = ("id", "title", "label", "width_px", "height_px")
-OF_MATCH = ("rank", "similarity", "duplicates", *(f"image__{name}" for name in FIELDS))
 
 
 @dataclass(frozen=True)
@@ -32,12 +31,18 @@ class Shown:
 
 
 def shown(query: Query) -> list[Shown]:
-    """The visible matches by rank: two queries, the second only where there are near-duplicates."""
-    matches = list(query.matches.filter(image__is_hidden=False).values_list(*OF_MATCH))
-    wanted = {image for _, _, duplicates, *_ in matches for image, _ in duplicates}
-    rows = Image.objects.visible().filter(pk__in=wanted).values_list(*FIELDS) if wanted else ()
+    """The visible matches by rank, in one statement."""
+    matches = query.matches or []
+    wanted = {image for match in matches for image, _ in [(match["image"], 1.0), *match["duplicates"]]}
+    rows = Image.objects.visible().filter(pk__in=wanted).order_by().values_list(*FIELDS) if wanted else ()
     images = {str(row[0]): Picture(*row) for row in rows}
     return [
-        Shown(rank, similarity, Picture(*image), [(images[id_], of) for id_, of in duplicates if id_ in images])
-        for rank, similarity, duplicates, *image in matches
+        Shown(
+            rank,
+            match["similarity"],
+            images[match["image"]],
+            [(images[image], similarity) for image, similarity in match["duplicates"] if image in images],
+        )
+        for rank, match in enumerate(matches, start=1)
+        if match["image"] in images
     ]

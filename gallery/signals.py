@@ -12,11 +12,11 @@ from gallery.models import Image, Query
 
 @receiver(post_delete, sender=Image)
 def remove_image_files(instance: Image, **_: Any) -> None:
-    paths = (instance.picture_path, instance.thumbnail_path)
+    paths = (instance.picture_path, instance.thumbnail_path, instance.upload_path)
     transaction.on_commit(lambda: files.remove(*paths))
 
 
 @receiver(post_delete, sender=Query)
-def remove_query_file(instance: Query, **_: Any) -> None:
-    path = instance.picture_path
-    transaction.on_commit(lambda: files.remove(path))
+def remove_query_files(instance: Query, **_: Any) -> None:
+    paths = (instance.picture_path, instance.upload_path)
+    transaction.on_commit(lambda: files.remove(*paths))

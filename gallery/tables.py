@@ -9,18 +9,20 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Model
 
-from gallery.models import Image, IndexGeneration, Match, Query
+from gallery.models import Image, IndexGeneration, Query
 
 Table = type[Model]
 
 # Who is logged in here, and what the index of these embeddings is: that is on this disk, and can be built again.
 NOT_KEPT: set[Table] = {Session, IndexGeneration}
-QUERIES: set[Table] = {Query, Match}
+QUERIES: set[Table] = {Query}
 # Kind of picture file -> whose it is, and which property says where it is on the disk.
 PICTURES: dict[str, tuple[Table, str]] = {
     "gallery": (Image, "picture_path"),
     "thumbnails": (Image, "thumbnail_path"),
+    "pending": (Image, "upload_path"),
     "queries": (Query, "picture_path"),
+    "uploads": (Query, "upload_path"),
 }
 
 
@@ -39,9 +41,20 @@ def name(table: Table) -> str:
     return table._meta.label_lower
 
 
-def kinds(table: Table) -> list[str]:
-    """The kinds of picture files that rows of this table have."""
-    return [kind for kind, (owner, _) in PICTURES.items() if owner is table]
+def pictures_of(row: Model) -> dict[str, list[Path]]:
+    """The kinds of picture files that a row needs, and where each may be found, the best place first.
+
+    What waits for a worker may be decoded while the backup is made: then the decoded picture takes the upload's place.
+    """
+    if isinstance(row, Image):
+        if row.is_pending:
+            return {} if row.problem else {"pending": [row.upload_path, row.picture_path]}
+        return {"gallery": [row.picture_path], "thumbnails": [row.thumbnail_path]}
+    if not isinstance(row, Query) or not row.has_picture or row.state == Query.State.FAILED:
+        return {}
+    if row.state == Query.State.DONE and not row.upload_path.exists():
+        return {"queries": [row.picture_path]}
+    return {"uploads": [row.upload_path, row.picture_path]}
 
 
 def picture_path(kind: str, row_id: uuid.UUID) -> Path:

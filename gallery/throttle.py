@@ -15,7 +15,7 @@ from gallery.errors import Refusal
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT_S = 0.5  # a silent Redis must not cost an upload more than the doorbell does
+TIMEOUT_S = 0.5  # a silent Redis must not cost an upload more than the wake-up message does
 BAD_LOGINS = RateLimitItemPerMinute(5, namespace="logins")
 
 

@@ -1,53 +1,71 @@
-"""From the bytes that somebody sent to pictures of our own making."""
+"""Uploaded bytes: checked by their header, stored where nobody is served, until a worker has decoded them."""
 
-import hashlib
-from dataclasses import dataclass
-from typing import Protocol
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.core.files.uploadhandler import SkipFile, TemporaryFileUploadHandler
+from django.http import HttpRequest
 
-from engine import images
+from engine import image_headers
 from engine.errors import BadImage
+from engine.image_headers import Limits
+from gallery import files
 from gallery.errors import Refusal
 
-STORED_PX = 1024  # the longer side of a kept picture: enough to look at, and for a crop of a fifth
-THUMBNAIL_PX = 320  # the longer side; sharp at 160 CSS pixels on a phone
+NO_SPACE = "simsearch.no_space"  # a key of request.META: the disk was full while the body was read
 
 
-class Readable(Protocol):
-    """An open file, Django's or Python's."""
+class UploadHandler(TemporaryFileUploadHandler):
+    """Writes a large upload to the disk. A full disk is a refusal, which `check_space` raises, and no error."""
 
-    def read(self, num_bytes: int, /) -> bytes: ...
-
-
-@dataclass(frozen=True)
-class Upload:
-    """An accepted picture, already re-encoded: none of the sent bytes live on."""
-
-    content_hash: str
-    picture: bytes
-    thumbnail: bytes
-    width_px: int
-    height_px: int
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        try:
+            super().receive_data_chunk(raw_data, start)
+        except OSError as error:
+            if self.request is not None:
+                self.request.META[NO_SPACE] = True
+            raise SkipFile from error
 
 
-def limits() -> images.Limits:
-    return images.Limits(max_bytes=settings.SIMSEARCH_MAX_UPLOAD_BYTES, max_pixels=settings.SIMSEARCH_MAX_PIXELS)
+def check_space(request: HttpRequest) -> None:
+    """Raises Refusal `no_space` when the disk was full while the request was read."""
+    if NO_SPACE in request.META:
+        raise no_space()
 
 
-def accept(file: Readable, *, with_thumbnail: bool = False) -> Upload:
-    """Decode and re-encode what was sent. Raises Refusal with one of the upload codes."""
-    data = file.read(settings.SIMSEARCH_MAX_UPLOAD_BYTES + 1)
+def limits() -> Limits:
+    return Limits(max_bytes=settings.SIMSEARCH_MAX_UPLOAD_BYTES, max_pixels=settings.SIMSEARCH_MAX_PIXELS)
+
+
+def check(file: "UploadedFile[Any]") -> None:
+    """Judge a file by its size and its header. Raises Refusal with one of the upload codes."""
     try:
-        # Of a 4:3 picture: its longer side then keeps at least STORED_PX.
-        picture = images.decode(data, limits(), at_least_px=STORED_PX * 3 // 4)
+        image_headers.check(file, limits())
     except BadImage as error:
         raise Refusal(error.code, str(error)) from error
-    picture.thumbnail((STORED_PX, STORED_PX))  # in place
-    return Upload(
-        content_hash=hashlib.sha256(data).hexdigest(),
-        picture=images.to_jpeg(picture, STORED_PX),
-        thumbnail=images.to_jpeg(picture, THUMBNAIL_PX, quality=82) if with_thumbnail else b"",
-        width_px=picture.width,
-        height_px=picture.height,
-    )
+
+
+def store(file: "UploadedFile[Any]", path: Path) -> None:
+    """Keep the uploaded bytes, readable for our own processes alone. Raises Refusal `no_space`.
+
+    No row names the file yet, so a write that is killed leaves an orphan that `prune` finds.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(AttributeError, OSError):  # on the disk already, if it is large
+            Path(file.temporary_file_path()).rename(path)  # type: ignore[attr-defined]
+            return
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
+            for chunk in file.chunks():
+                target.write(chunk)
+    except OSError as error:
+        files.remove(path)
+        raise no_space() from error
+
+
+def no_space() -> Refusal:
+    return Refusal("no_space", "The server has no room for another picture right now.")

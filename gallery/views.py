@@ -14,12 +14,12 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.middleware import HtmxDetails
 
-from gallery import asking, queries, results, waiting
+from gallery import accept, queries, results, uploads, waiting
+from gallery.accept import Parameters
 from gallery.errors import Refusal
 from gallery.forms import UploadForm
 from gallery.models import Image, Query
 from gallery.pages import refuse, with_upload_form
-from gallery.queries import Question
 
 PAGE_SIZE = 48
 YEAR_S = 365 * 24 * 3600
@@ -36,10 +36,11 @@ def home(request: HttpRequest) -> HttpResponse:
         context = with_upload_form({"images": Image.objects.visible().count()})
         return render(request, "gallery/home.html", context)
     form = UploadForm(request.POST, request.FILES)
-    if not form.is_valid():
-        return refuse(request, Refusal("empty", "Choose a picture first."))
     try:
-        query = asking.ask_with_file(request, form.cleaned_data["image"], Question())
+        uploads.check_space(request)
+        if not form.is_valid():
+            return refuse(request, Refusal("empty", "Choose a picture first."))
+        query = accept.upload(request, form.cleaned_data["image"], Parameters())
     except Refusal as refusal:
         return refuse(request, refusal)
     return _to(query.get_absolute_url())
@@ -48,7 +49,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_POST
 def more_like(request: HttpRequest, image_id: UUID) -> HttpResponse:
     try:
-        query = asking.ask_like(request, _image(request, image_id), Question())
+        query = accept.more_like(request, _image(request, image_id), Parameters())
     except Refusal as refusal:
         return refuse(request, refusal)
     return _to(query.get_absolute_url())
@@ -65,10 +66,10 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
         "matches": results.shown(row) if row.is_finished else [],
         "ahead": ahead,
         "poll_after_ms": None if row.is_finished else waiting.cached().poll_after_ms(row, ahead),
-        "is_late": asking.is_late(row),
+        "is_late": waiting.is_late(row),
     }
     if request.htmx:
-        return render(request, "gallery/_query.html", context)
+        return render(request, "gallery/_query.html", context | {"is_update": True})
     return render(request, "gallery/query.html", with_upload_form(context))
 
 

@@ -40,7 +40,7 @@ def configuration(form: str, level: str) -> dict[str, Any]:
             "django.server": {"handlers": ["console"], "propagate": False},
             # Our own line per request says all that a 4xx has to say.
             "django.request": {"level": "ERROR"},
-            # Three lines per doorbell, also of those that find nothing to do; a batch has our own line.
+            # Three lines per message, also of those that find nothing to do; a batch has our own line.
             "celery.worker.strategy": {"level": "WARNING"},
             "celery.app.trace": {"level": "WARNING"},
             "celery.beat": {"level": "WARNING"},

@@ -72,9 +72,11 @@ USE_TZ = True
 # --- Where things are kept ----------------------------------------------------------------------------------
 
 MEDIA_ROOT = DATA_DIR / "pictures"
+UPLOADS_ROOT = DATA_DIR / "uploads"  # bytes as they were sent, until a worker has decoded them; never served
 INDEX_ROOT = DATA_DIR / "index"
 WEIGHTS_ROOT = DATA_DIR / "weights"
 RUN_ROOT = DATA_DIR / "run"
+METRICS_ROOT = DATA_DIR / "metrics"  # gallery/counters.py; shared by the containers of a machine
 # Where nginx keeps MEDIA_ROOT for X-Accel-Redirect; empty where no nginx is in front: then Django sends the files.
 SIMSEARCH_ACCEL_PREFIX = env.str("SIMSEARCH_ACCEL_PREFIX", default="")
 
@@ -108,9 +110,11 @@ SIMSEARCH_MAX_WAITING = env.int("SIMSEARCH_MAX_WAITING", default=10_000)
 SIMSEARCH_UPLOADS_PER_MINUTE = env.int("SIMSEARCH_UPLOADS_PER_MINUTE", default=600)
 SIMSEARCH_QUERY_TTL_S = env.int("SIMSEARCH_QUERY_TTL_S", default=7 * 24 * 3600)
 
-# Uploads stay in memory (they are bounded), so that a refused one leaves no file behind.
-FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
-FILE_UPLOAD_MAX_MEMORY_SIZE = SIMSEARCH_MAX_UPLOAD_BYTES + 2**20
+SIMSEARCH_MAX_BODY_BYTES = SIMSEARCH_MAX_UPLOAD_BYTES + 2**20  # with room for the rest of the form
+# Larger uploads go to the disk at once, to where they are kept: a process with eight of them at hand stays small.
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler", "gallery.uploads.UploadHandler"]
+FILE_UPLOAD_MAX_MEMORY_SIZE = 2**20
+FILE_UPLOAD_TEMP_DIR = UPLOADS_ROOT if UPLOADS_ROOT.is_dir() else None
 DATA_UPLOAD_MAX_NUMBER_FILES = 10  # no form has more than one
 
 # Each process's own: how the queue stood a moment ago (gallery/waiting.py).
@@ -134,12 +138,12 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-CELERY_IMPORTS = ["tasks.answer", "tasks.curate", "tasks.maintain"]
+CELERY_IMPORTS = ["tasks.tasks"]
 CELERY_TASK_DEFAULT_QUEUE = "gallery"
 CELERY_TASK_ROUTES = {"tasks.answer": {"queue": "search"}, "tasks.sweep": {"queue": "search"}}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_SEND_TASK_EVENTS = True
-# A bell finds all the work there is: many at hand would only keep the sweep, which comes behind them, waiting.
+# One message finds all the work there is: many at hand would only keep the sweep, which comes behind them, waiting.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 2
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # Celery would connect anew for every task, which to PostgreSQL takes as long as a forward pass; simsearch/celery.py
@@ -148,7 +152,7 @@ CELERY_DB_REUSE_MAX = 2**62
 # A child counts as up only when its network is warm; VGG-19 on a slow disk takes its time.
 CELERY_WORKER_PROC_ALIVE_TIMEOUT = 300.0
 CELERY_BEAT_SCHEDULE = {
-    # Rungs that nobody takes within their own period are void: they must not pile up while no worker runs.
+    # Messages that nobody takes within their own period are void: they must not pile up while no worker runs.
     "sweep": {"task": "tasks.sweep", "schedule": 3.0, "options": {"expires": 3}},
     "expire": {"task": "tasks.expire", "schedule": 600.0, "options": {"expires": 600}},
 }

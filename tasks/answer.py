@@ -1,79 +1,83 @@
 """claim -> decode -> embed -> search -> finish, for all waiting queries that fit into one batch."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from uuid import UUID
 
 import numpy as np
 import torch
-from celery import shared_task
-from django.conf import settings
+from PIL.Image import Image as Picture
 
+from engine import images
 from engine.errors import BadImage
-from engine.images import Crop
+from engine.image_headers import Crop
 from engine.networks.embedder import Embedder
-from gallery import doorbell, queries, waiting
+from gallery import files, pictures, queries, waiting, wakeup
 from gallery.answers import Searched
 from gallery.models import Embedding, Query
-from gallery.persistence import AWAY
 from gallery.queries import Claim
 from gallery.spans import Stopwatch
-from tasks import worker as workers
 from tasks.batch import Batch
 from tasks.delta import Vectors, to_vectors
 from tasks.neighbours import SearchRequest
 from tasks.worker import Worker
 
-
-@shared_task(name=doorbell.ANSWER, time_limit=settings.SIMSEARCH_ANSWER_LIMIT_S, throws=AWAY)
-def answer() -> int:
-    """The doorbell rang: answer one batch. The result, seen in Flower, is its size."""
-    doorbell.heard(doorbell.ANSWER)
-    worker = workers.current()
-    return answer_waiting(worker, worker.embedder.batch)
+logger = logging.getLogger(__name__)
 
 
-def answer_waiting(worker: Worker, batch: int) -> int:
-    """Answer up to `batch` waiting queries in one forward pass; returns how many it took on."""
+def answer_waiting(worker: Worker, batch: int) -> list[UUID]:
+    """Answer up to `batch` waiting queries in one forward pass; returns those that it took on."""
     stages = Stopwatch()
     claim = queries.claim(batch)
     if not claim.queries:
-        return 0
+        return []
     if len(claim.queries) == batch:  # there may be more: for another process, while this one is busy
-        doorbell.ring_unless_pending(doorbell.ANSWER)
+        wakeup.wake_unless_pending(wakeup.ANSWER)
     stages.end("claim")
-    told = Batch(worker, len(claim.queries), stages)
+    report = Batch(worker, len(claim.queries), stages)
     try:
-        _answer(worker, claim, told)
+        _answer(worker, claim, report)
     except Exception as error:
         queries.give_back(claim.token)
-        told.broke(error)
+        _remove_withdrawn(claim.queries)
+        report.broke(error)
         raise
     finally:
-        # The rest must not depend on its own doorbells: Redis may have lost them.
+        # The rest must not depend on wake-up messages of its own: Redis may have lost them.
         if waiting.count():
-            doorbell.ring_unless_pending(doorbell.ANSWER)
-    return len(claim.queries)
+            wakeup.wake_unless_pending(wakeup.ANSWER)
+    return [query.pk for query in claim.queries]
 
 
-def _answer(worker: Worker, claim: Claim, told: Batch) -> None:
-    prepared = _prepare(worker, claim, told)
-    told.stages.end("decode")
+def _answer(worker: Worker, claim: Claim, report: Batch) -> None:
+    prepared = _prepare(worker, claim, report)
+    report.stages.end("decode")
     vectors = _embed(worker, prepared)
-    told.stages.end("embed")
+    report.stages.end("embed")
     asked = list(prepared)
     worker.neighbours.refresh()
     found = worker.neighbours.search(vectors, [_request(worker, query) for query in asked])
-    told.stages.end("search")
+    report.stages.end("search")
     searched = Searched(
         images=worker.neighbours.images,
         network=worker.embedder.network,
         generation=worker.neighbours.generation,
-        stages_ms=dict(told.stages.ms),
+        stages_ms=dict(report.stages.ms),
     )
     done = queries.finish(claim.token, dict(zip(asked, found, strict=True)), searched)
-    told.stages.end("finish")
-    told.answered(done, asked)
+    report.stages.end("finish")
+    if done < len(asked):
+        _remove_withdrawn(asked)
+    report.answered(done, asked)
+
+
+def _remove_withdrawn(claimed: Sequence[Query]) -> None:
+    """Delete the pictures of queries that were deleted while they were answered."""
+    there = set(Query.objects.filter(pk__in=[query.pk for query in claimed]).values_list("pk", flat=True))
+    for query in claimed:
+        if query.pk not in there:
+            files.remove(query.picture_path, query.upload_path)
 
 
 def _request(worker: Worker, query: Query) -> SearchRequest:
@@ -88,12 +92,12 @@ def _request(worker: Worker, query: Query) -> SearchRequest:
 Prepared = torch.Tensor | Vectors  # a picture for the network, or an embedding that is there already
 
 
-def _prepare(worker: Worker, claim: Claim, told: Batch) -> dict[Query, Prepared]:
+def _prepare(worker: Worker, claim: Claim, report: Batch) -> dict[Query, Prepared]:
     """Decode every picture of the batch; a bad one fails alone and is left out."""
     prepared: dict[Query, Prepared] = {}
     for query, result in zip(claim.queries, _decode_all(worker, claim.queries), strict=True):
         if isinstance(result, BadImage):
-            told.failed[result.code] += queries.fail(claim.token, query, result.code, str(result))
+            report.failed[result.code] += queries.fail(claim.token, query, result.code, str(result))
         else:
             prepared[query] = result
     return prepared
@@ -124,22 +128,37 @@ def _decode_all(worker: Worker, asked: Sequence[Query]) -> Iterator[Prepared | B
 
 
 def _decode(embedder: Embedder, query: Query) -> torch.Tensor:
-    return embedder.read(_read(query), None if query.crop is None else Crop(*query.crop))
+    """What the network sees of the query's picture. Raises BadImage."""
+    if query.has_picture:
+        picture = _uploaded(query)
+    elif query.like is None:
+        raise BadImage("gone", "That gallery picture has been removed; choose another one.")
+    elif not query.crop:
+        return embedder.read(_read(query.like.picture_path))
+    else:
+        picture = images.decode(_read(query.like.picture_path))
+    return embedder.prepare(images.crop(picture, Crop(*query.crop)) if query.crop else picture)
 
 
-def _read(query: Query) -> bytes:
+def _uploaded(query: Query) -> Picture:
+    """Decode the uploaded bytes once and keep the picture in their place; a later attempt reads that."""
+    if not query.upload_path.exists():
+        return pictures.decode(_read(query.picture_path))
+    picture = pictures.decode(_read(query.upload_path))
     try:
-        return _path(query).read_bytes()
+        files.write(query.picture_path, pictures.encode(picture))
+    except OSError as error:  # a full disk: the result is worth more than its picture, and the upload stays
+        logger.warning("the picture of a query was not kept: %s", error)
+    else:
+        files.remove(query.upload_path)
+    return picture
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
     except OSError as error:
         raise BadImage("gone", "The picture is no longer on the server; upload it again.") from error
-
-
-def _path(query: Query) -> Path:
-    if query.has_picture:
-        return query.picture_path
-    if query.like is None:
-        raise BadImage("gone", "That gallery picture has been removed; choose another one.")
-    return query.like.picture_path
 
 
 def _embed(worker: Worker, prepared: dict[Query, Prepared]) -> Vectors:

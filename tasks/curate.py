@@ -1,44 +1,48 @@
-"""Embed new gallery pictures; build and activate index generations."""
+"""Decode and embed new gallery pictures; build and activate index generations."""
 
 import logging
 
-from celery import shared_task
-
-from gallery import doorbell, generations
-from gallery.persistence import AWAY
+from gallery import generations, importing, wakeup
 from tasks import worker as workers
 from tasks.build import build_generation, is_outdated
 from tasks.embedding import embed_step
 
 logger = logging.getLogger(__name__)
 
-STEP = 32  # pictures a task embeds before it lets the next task in line go first
+STEP = 32  # pictures a task takes before it lets the next task in line go first
 
 
-@shared_task(name=doorbell.CURATE, time_limit=300, throws=AWAY)
-def curate() -> int:
-    """Embed one step of new pictures and ring again while there are more; the result is how many it embedded."""
+def curate_step() -> int:
+    """Decode and embed one step of new pictures and come again while there are more; returns how many were embedded."""
+    decoded = _decode_step()
     embedder = workers.current().embedder
     done = embed_step(embedder, STEP)
     if done:
         logger.info("embedded %d gallery pictures", done)
-        doorbell.ring(doorbell.CURATE)
+    if done or decoded:
+        wakeup.wake_workers(wakeup.CURATE)
     elif generations.is_stale(embedder.network):
-        doorbell.ring(doorbell.REBUILD)
+        wakeup.wake_workers(wakeup.REBUILD)
     return done
 
 
-@shared_task(name=doorbell.REBUILD, time_limit=3600)
-def rebuild() -> str:
-    """Build if that still pays: every added picture may have rung, and the first ring was enough."""
+def _decode_step() -> int:
+    try:
+        return importing.decode_pending(STEP)
+    except OSError as error:  # the sweep comes again
+        logger.warning("uploaded gallery pictures stay pending: %s", error)
+        return 0
+
+
+def rebuild_if_it_pays() -> str:
+    """Build a new generation if enough is newer than the active one; returns a sentence about it."""
     network = workers.current().embedder.network
     pays = generations.is_stale(network) or is_outdated(network)
     return build_and_tell(network) if pays else "There is too little new to rebuild."
 
 
-@shared_task(name=doorbell.BUILD, time_limit=3600)
-def build() -> str:
-    """Build and activate a new generation, whatever it brings; the result is a sentence about it."""
+def build_generation_of_all() -> str:
+    """Build and activate a new generation by the network that serves; returns a sentence about it."""
     return build_and_tell(workers.current().embedder.network)
 
 

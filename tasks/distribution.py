@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from celery import current_app
 
-from gallery import doorbell
+from gallery import wakeup
 from gallery.models import Image
 from gallery.progress import Progress
 from tasks.embedding import EMBEDDING
@@ -38,7 +38,7 @@ def embed_elsewhere(network: str) -> None:
     if not count:
         raise Stalled("No worker takes from the gallery queue; start one, or embed here: without --distributed.")
     for _ in range(count):
-        doorbell.ring(doorbell.CURATE)
+        wakeup.wake_workers(wakeup.CURATE)
     with Progress(missing, EMBEDDING, "picture") as progress:
         _watch(network, missing, progress.advance)
 

@@ -13,7 +13,7 @@ from django.conf import settings
 from engine.errors import BadIndex
 from engine.index.annoy_index import Index
 from engine.networks.embedder import Embedder
-from gallery import doorbell, generations, networks, workers
+from gallery import generations, networks, wakeup, workers
 from gallery.models import IndexGeneration
 from tasks.build import build_generation
 from tasks.embedding import embed_step
@@ -51,8 +51,8 @@ def switch(embedder: Embedder, tell: Tell) -> IndexGeneration:
     generation = _ready(embedder.network) or _build(embedder.network, tell)
     while not generations.serve(generation):
         embed_step(embedder, embedder.batch)  # what was added meanwhile
-    doorbell.ring(doorbell.ANSWER)  # nobody has to wait for the first query to load it
-    doorbell.ring(doorbell.CURATE)
+    wakeup.wake_workers(wakeup.ANSWER)  # nobody has to wait for the first query to load it
+    wakeup.wake_workers(wakeup.CURATE)
     return generation
 
 

@@ -12,15 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import redis
-from billiard import pool
-from celery.signals import celeryd_after_setup, worker_process_init, worker_process_shutdown
 from django.conf import settings
 from django.db import DatabaseError, connections
 
 from engine.errors import EngineError
 from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
-from gallery import counters, doorbell, generations, owners, recall, workers
+from gallery import generations, owners, recall, workers
 from tasks import asked, network
 from tasks.near_duplicates import Rule
 from tasks.neighbours import Neighbours
@@ -28,10 +26,6 @@ from tasks.thresholds import thresholds
 
 logger = logging.getLogger(__name__)
 
-# A child that ends waits until its parent has read what it said about its last task. A parent that stops does not read
-# when it had not yet heard that the task began: a stop in that moment took 30 s. Nobody waits for what it says, because
-# results are ignored and tasks are acknowledged when they begin.
-LAST_WORDS_S = 1.0
 THRESHOLDS_S = 10.0
 
 
@@ -127,7 +121,6 @@ class Worker:
 
 
 _current: Worker | None = None
-_answers_queries = False
 
 
 def current() -> Worker:
@@ -142,24 +135,12 @@ def current() -> Worker:
     return _current
 
 
-@celeryd_after_setup.connect
-def note_queues(instance: Any, **_: object) -> None:
-    """Remember, before the children are forked, whether this worker answers queries or only curates."""
-    global _answers_queries
-    _answers_queries = doorbell.SEARCH in instance.app.amqp.queues.consume_from
-
-
-@worker_process_init.connect
-def start(**_: object) -> None:
-    """Warm this child up before the worker counts it as ready: a cold one would cost its first query seconds.
+def start() -> None:
+    """Prepare a child that answers queries: warm before it counts as ready, because a cold one costs seconds.
 
     A network that cannot be loaded stops the whole worker with one clear line instead of failing query by query. A
     database that does not answer is waited for: the first task loads the network then.
     """
-    counters.SENDER.start()
-    pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = round(
-        LAST_WORDS_S / pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_INTERVAL
-    )
     try:
         _load_and_warm_up()
     except EngineError as error:
@@ -168,16 +149,15 @@ def start(**_: object) -> None:
         return
     except DatabaseError as error:
         logger.error("simsearch: this worker waits for its database: %s", error)  # noqa: TRY400 (one clear line)
-    if _answers_queries:
-        threading.Thread(target=_report_regularly, name="report", daemon=True).start()
+    threading.Thread(target=_report_regularly, name="report", daemon=True).start()
 
 
 def _load_and_warm_up() -> None:
     worker = current()
-    if _answers_queries:
-        worker.embedder.warm_up()
-        worker.neighbours.refresh()
-        connections.close_all()  # Celery's own start of a child, after ours, would close it less gently
+    # On the CPU a whole batch would only take memory before it is needed.
+    worker.embedder.warm_up(*([1] if worker.embedder.device == "cpu" else []))
+    worker.neighbours.refresh()
+    connections.close_all()  # Celery's own start of a child, after ours, would close it less gently
     # What is there now stays. The collector would look through all of torch, for a tenth of a second or two, in the
     # middle of every seventieth batch or so.
     gc.collect()
@@ -190,9 +170,3 @@ def _report_regularly() -> None:
         if _current is not None:
             _current.report()
         time.sleep(workers.REPORT_EVERY_S)
-
-
-@worker_process_shutdown.connect
-def end(**_: object) -> None:
-    # Celery ends a child without Python's own exit handlers.
-    counters.SENDER.send_last()

@@ -79,7 +79,6 @@ class Stack:
         self.environment = inherited | {
             "SIMSEARCH_DATA_DIR": str(self.data_dir),
             "FLOWER_UNAUTHENTICATED_API": "true",
-            "SIMSEARCH_SEARCH_WORKERS": "1",  # a second one takes as long to start as the rest
             **self.database,
             **environment,
         }

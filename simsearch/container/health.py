@@ -7,16 +7,13 @@ import http.client
 import os
 import socket
 import sys
-import time
 from collections.abc import Callable
 
 from kombu.exceptions import OperationalError
 
-from simsearch.env import DATA_DIR, env
+from simsearch.env import env
 
 TIMEOUT_S = 5
-# Beat writes its schedule every three minutes, when it sends something (celery.beat.Scheduler.sync_every).
-SCHEDULE_AGE_S = 600
 
 
 class Ill(Exception):
@@ -35,20 +32,11 @@ def flower() -> None:
 
 
 def search() -> None:
-    _ping("search-0")
+    _ping("search")
 
 
 def gallery() -> None:
     _ping("gallery")
-
-
-def beat() -> None:
-    written = [path.stat().st_mtime for path in (DATA_DIR / "run").glob("beat*")]
-    if not written:
-        raise Ill(f"There is no schedule in {DATA_DIR / 'run'}.")
-    age_s = time.time() - max(written)
-    if age_s > SCHEDULE_AGE_S:
-        raise Ill(f"The schedule was written {age_s:.0f} s ago; beat stands still.")
 
 
 def _get(port: int, path: str, headers: dict[str, str]) -> None:
@@ -80,7 +68,7 @@ def _ping(worker: str) -> None:
         raise Ill(f"{node} does not answer.")
 
 
-CHECKS: dict[str, Callable[[], None]] = {check.__name__: check for check in (web, flower, search, gallery, beat)}
+CHECKS: dict[str, Callable[[], None]] = {check.__name__: check for check in (web, flower, search, gallery)}
 
 
 def main(arguments: list[str]) -> None:

@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from configparser import ConfigParser
 from pathlib import Path
 
-from simsearch.local import pin, processes
+from simsearch.local import processes
 from simsearch.local.preflight import StartError
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGURATION = ROOT / "docker" / "supervisord.conf"
 BIN = Path(sys.executable).parent
-NAMES = ("beat", "flower", "gallery", "search")
+NAMES = ("flower", "gallery", "search")
 
 
 def command(arguments: list[str], environ: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
@@ -30,9 +30,8 @@ def command(arguments: list[str], environ: Mapping[str, str]) -> tuple[list[str]
         return arguments, dict(environ)
     program = _configuration()[f"program:{name}"]
     known = {**environ, "SIMSEARCH_BIN": str(BIN)}
-    known["SIMSEARCH_SEARCH_CHILDREN"] = processes.search_children(environ, pin.visible_gpus(environ))
-    # A container has one process of a program; the GPU it was given is the first that it sees.
-    words: dict[str, object] = {"here": str(CONFIGURATION.parent), "process_num": 0}
+    known["SIMSEARCH_SEARCH_CHILDREN"] = processes.search_children(environ)
+    words = {"here": str(CONFIGURATION.parent)}
     words |= {f"ENV_{key}": value for key, value in known.items()}
     own = shlex.split(program["command"] % words)
     return [*own, *more], {**known, **_pairs(program.get("environment", ""))}

@@ -38,6 +38,12 @@ def end_with_parent() -> Callable[[], None]:
     return ask_the_kernel
 
 
+def follow_parent() -> None:
+    """This process gets SIGTERM when its parent dies, even by SIGKILL."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 def end_orphans() -> None:
     """End every descendant that is left: politely, then not."""
     deadline = time.monotonic() + ORPHAN_GRACE_S

@@ -74,7 +74,7 @@ def from_settings() -> dict[str, str]:
         "SIMSEARCH_MEDIA_ROOT": str(settings.MEDIA_ROOT),
         "SIMSEARCH_STATIC_ROOT": str(settings.STATIC_ROOT),
         "SIMSEARCH_ACCEL_PREFIX": settings.SIMSEARCH_ACCEL_PREFIX,
-        "SIMSEARCH_MAX_BODY_BYTES": str(settings.FILE_UPLOAD_MAX_MEMORY_SIZE),
+        "SIMSEARCH_MAX_BODY_BYTES": str(settings.SIMSEARCH_MAX_BODY_BYTES),
         "SIMSEARCH_UPLOADS_PER_MINUTE": str(settings.SIMSEARCH_UPLOADS_PER_MINUTE),
         "SIMSEARCH_NGINX_ACCESS_LOG": "/var/log/nginx/simsearch.log",
         "SIMSEARCH_TRUSTED_PROXY": "127.0.0.1",

@@ -23,6 +23,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "simsearch.settings")
     try:
         django.setup()
+        settings.UPLOADS_ROOT.mkdir(mode=0o700, parents=True, exist_ok=True)
         refuse_serious(run_checks())
         call_command("migrate", verbosity=0, interactive=False)
         refuse_serious(run_checks(databases=["default"]))

@@ -1,7 +1,6 @@
 """The programs of `docker/supervisord.conf`, started and watched through supervisor."""
 
 import http.client
-import math
 import os
 import shutil
 import signal
@@ -10,12 +9,12 @@ import subprocess
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from simsearch.local import kin, pin
+from simsearch.local import gpus, kin
 from simsearch.local.foreground import say
 from simsearch.local.preflight import StartError
 
@@ -33,18 +32,14 @@ MAX_CHILDREN = 16
 def variables(
     environ: Mapping[str, str], data_dir: Path, run_dir: Path, flower_port: int, *, own_redis: bool = True
 ) -> dict[str, str]:
-    """What `docker/supervisord.conf` wants to know; `environ` may choose how many search workers and children."""
-    gpus = pin.visible_gpus(environ)
-    # Without a GPU two: one goes on while the other, which may have been killed, takes seconds to start.
-    workers = _chosen(environ, "SIMSEARCH_SEARCH_WORKERS") or len(gpus) or (1 if _is_on_a_gpu(environ, gpus) else 2)
+    """What `docker/supervisord.conf` wants to know; `environ` may choose how many children answer queries."""
     return {
         "SIMSEARCH_BIN": str(BIN),
         "SIMSEARCH_DATA_DIR": str(data_dir),
         "SIMSEARCH_RUN_DIR": str(run_dir),
         "SIMSEARCH_REDIS_SERVERS": str(int(own_redis)),
         "SIMSEARCH_REDIS_SERVER": redis_server() if own_redis else "",
-        "SIMSEARCH_SEARCH_WORKERS": str(workers),
-        "SIMSEARCH_SEARCH_CHILDREN": search_children(environ, gpus, workers),
+        "SIMSEARCH_SEARCH_CHILDREN": search_children(environ),
         "SIMSEARCH_FLOWER_PORT": str(flower_port),
         "SIMSEARCH_AUTOSTART": "false",
     }
@@ -63,24 +58,18 @@ def redis_server() -> str:
     return found
 
 
-def search_children(environ: Mapping[str, str], gpus: Sequence[str], workers: int = 1) -> str:
-    """How many children each search worker has: as was chosen, else one on a GPU, and one per core of the CPU in all.
+def search_children(environ: Mapping[str, str]) -> str:
+    """How many children the search worker has: as was chosen, else one for each GPU, else one for each core.
 
     Raises StartError when what was chosen is no number.
     """
-    of_each = 1 if _is_on_a_gpu(environ, gpus) else math.ceil(min(_cores(), MAX_CHILDREN) / workers)
-    return str(_chosen(environ, "SIMSEARCH_SEARCH_CHILDREN") or of_each)
-
-
-def _chosen(environ: Mapping[str, str], name: str) -> int | None:
-    text = environ.get(name)
-    if text and not (text.isdecimal() and int(text)):
-        raise StartError(f"{name}={text} is no number of processes.")
-    return int(text) if text else None
-
-
-def _is_on_a_gpu(environ: Mapping[str, str], gpus: Sequence[str]) -> bool:
-    return bool(gpus) or environ.get("SIMSEARCH_DEVICE", "").startswith("cuda")
+    if chosen := environ.get("SIMSEARCH_SEARCH_CHILDREN"):
+        if not (chosen.isdecimal() and int(chosen)):
+            raise StartError(f"SIMSEARCH_SEARCH_CHILDREN={chosen} is no number of processes.")
+        return chosen
+    if found := gpus.visible(environ):
+        return str(len(found))
+    return "1" if environ.get("SIMSEARCH_DEVICE", "").startswith("cuda") else str(min(_cores(), MAX_CHILDREN))
 
 
 def _cores() -> int:

@@ -1,7 +1,4 @@
-"""The Celery application without the tasks, for beat and Flower: they only pass names on.
-
-With the tasks each of them would import torch: half a gigabyte and seconds of a start, twice, for nothing.
-"""
+"""The Celery application without the tasks, for Flower and for health checks: they know them by name."""
 
 import os
 

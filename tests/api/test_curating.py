@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
+from gallery import importing
 from gallery.models import Image
 from tests import fresh
 from tests.api.answers import Response, error_code
@@ -47,10 +48,42 @@ def test_a_picture_comes_in_and_the_workers_are_told(
         response = add(client, label="cat", title="Tom")
     image = Image.objects.get()
     assert response.status_code == 201
-    assert response.json() == client.get(f"/api/images/{image.pk}").json()
-    assert (image.label, image.title, image.is_hidden) == ("cat", "Tom", False)
-    assert files_kept() == sorted([image.picture_path, image.thumbnail_path])
+    assert response.json()["id"] == str(image.pk)
+    assert (image.label, image.title, image.is_hidden, image.is_pending) == ("cat", "Tom", False, True)
+    assert files_kept() == [image.upload_path]
     assert len(told) == 1
+
+
+def test_a_picture_is_there_when_it_is_decoded(client: Client) -> None:
+    added = add(client).json()
+    assert client.get("/api/images").json()["count"] == 0
+    assert [client.get(added[name]).status_code for name in ("url", "thumbnail_url")] == [404, 404]
+    assert client.get(f"/api/images/{added['id']}").status_code == 404
+    assert importing.decode_pending(10) == 1
+    assert client.get(f"/api/images/{added['id']}").json() == added
+    image = Image.objects.get()
+    assert (image.width_px, image.height_px) == (48, 32)
+    assert files_kept() == sorted([image.picture_path, image.thumbnail_path])
+    assert importing.decode_pending(10) == 0
+
+
+def test_a_damaged_picture_stays_unseen_and_says_why(client: Client) -> None:
+    added = add(client, picture()[:300])
+    assert added.status_code == 201
+    assert [importing.decode_pending(10) for _ in range(2)] == [1, 0]
+    assert "damaged" in Image.objects.get().problem
+    assert client.get(f"/api/images/{added.json()['id']}").status_code == 404
+    assert files_kept() == []
+
+
+def test_a_picture_deleted_before_it_is_decoded_leaves_nothing(
+    client: Client, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    added = add(client).json()
+    with django_capture_on_commit_callbacks(execute=True):
+        delete(client, added["id"])
+    assert importing.decode_pending(10) == 0
+    assert files_kept() == []
 
 
 def test_the_same_file_again_is_the_same_picture(client: Client) -> None:

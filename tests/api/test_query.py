@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from gallery import queries, waiting
+from gallery import accept, queries, waiting
 from gallery.api import MatchOut, QueryOut
 from gallery.models import Image, Query
 from gallery.spans import Stopwatch, in_ms
@@ -69,8 +69,7 @@ def test_the_timings_name_the_parts_of_an_upload(client: Client) -> None:
     accepted = client.post("/api/queries", {"image": io.BytesIO(picture())})
     query = Query.objects.get(pk=accepted.json()["id"])
     timings = look_at(client, query)["timings_ms"]
-    assert set(timings) == {"accept", "parse", "throttle", "reencode", "keep"}
-    assert timings["reencode"] > 0
+    assert set(timings) == {"accept", "parse", "throttle", "check", "keep"}
     accept = timings.pop("accept")
     assert sum(timings.values()) == pytest.approx(accept, abs=1)  # all tenths
 
@@ -82,16 +81,19 @@ def test_a_waiting_query_knows_how_many_are_ahead(client: Client) -> None:
     assert [entry["waiting_ahead"] for entry in told] == [0, 1, 2]
 
 
-def test_a_query_with_nothing_ahead_is_polled_soon(client: Client) -> None:
-    assert look_at(client, ask())["poll_after_ms"] == waiting.FIRST_POLL_MS
+def test_a_query_with_nothing_ahead_is_polled_after_the_time_of_one_search(client: Client) -> None:
+    assert look_at(client, ask())["poll_after_ms"] == pytest.approx(1000 * (waiting.USUAL_S + waiting.WAKE_S), abs=1)
+    set_row(finished(), claimed_at=ago(0.112), finished_at=ago(0.1))
+    assert look_at(client, ask())["poll_after_ms"] < 100
 
 
 @pytest.mark.parametrize(("ahead", "after_ms"), [(2, 200), (8, 800), (30, waiting.LAST_POLL_MS)])
-def test_a_poll_comes_when_those_ahead_are_answered(client: Client, ahead: int, after_ms: int) -> None:
+def test_a_poll_comes_when_those_ahead_are_answered_and_a_batch_more(client: Client, ahead: int, after_ms: int) -> None:
     set_row(finished(), claimed_at=ago(0.2), finished_at=ago(0.1))  # ten a second
     for _ in range(ahead):
-        ask(age_s=1)
-    assert look_at(client, ask())["poll_after_ms"] == pytest.approx(after_ms, rel=0.01)
+        ask(age_s=0.01)
+    due_ms = min(waiting.LAST_POLL_MS, after_ms + 100 + 1000 * waiting.WAKE_S)
+    assert look_at(client, ask())["poll_after_ms"] == pytest.approx(due_ms, rel=0.02)
 
 
 def test_what_runs_is_ahead_too(client: Client) -> None:
@@ -99,8 +101,8 @@ def test_what_runs_is_ahead_too(client: Client) -> None:
     ask(1)
     ask(2)
     queries.claim(2)
-    behind = ask()
-    assert (look_at(client, behind)["waiting_ahead"], look_at(client, behind)["poll_after_ms"]) == (0, 200)
+    told = look_at(client, ask())
+    assert (told["waiting_ahead"], told["poll_after_ms"]) == (0, pytest.approx(308, rel=0.02))
 
 
 def test_a_batch_that_runs_is_polled_when_it_ends(client: Client) -> None:
@@ -111,10 +113,13 @@ def test_a_batch_that_runs_is_polled_when_it_ends(client: Client) -> None:
     set_row(asked[0], claimed_at=began)
     least, told, most = look_between(client, asked[0], began)
     assert 1000 - most - 1 <= told <= 1000 - least + 1
-    set_row(asked[0], claimed_at=ago(100))  # overdue
-    assert look_at(client, asked[0])["poll_after_ms"] == waiting.FIRST_POLL_MS
-    set_row(asked[0], created_at=ago(10))
-    assert look_at(client, asked[0])["poll_after_ms"] == pytest.approx(1000, rel=0.1)
+
+
+def test_an_old_query_is_polled_less_often(client: Client) -> None:
+    set_row(query := ask(), created_at=ago(4))
+    assert look_at(client, query)["poll_after_ms"] == pytest.approx(4000 * waiting.POLL_SHARE, rel=0.1)
+    set_row(query, created_at=ago(60))
+    assert look_at(client, query)["poll_after_ms"] == waiting.LAST_POLL_MS
 
 
 def test_a_running_query_says_so(client: Client) -> None:
@@ -146,7 +151,7 @@ def test_a_picture_that_left_the_gallery_leaves_the_matches(client: Client, way:
 
 def test_a_gallery_picture_asked_about_may_be_deleted_meanwhile(client: Client) -> None:
     image = add_image()
-    query = queries.ask_like(image, queries.Question(), Stopwatch(image.created_at))
+    query = accept.store_like(image, accept.Parameters(), Stopwatch(image.created_at))
     image.delete()
     assert look_at(client, query)["state"] == "waiting"
 

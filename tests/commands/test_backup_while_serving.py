@@ -18,12 +18,12 @@ PICTURES, BACKUPS = 200, 3
 CHANGE = """
 import random
 from django.conf import settings
-from gallery import curation
+from gallery import importing
 from gallery.models import Image, Query
 from tests.gallery.rows import finished, picture
 
 def add(number):
-    image = curation.add(io.BytesIO(picture(number)), label=str(number))
+    image = importing.add(io.BytesIO(picture(number)), label=str(number))
     image.embeddings.create(network="n", vector=os.urandom(8192))
     return image
 """

@@ -42,7 +42,7 @@ def test_nothing_is_lost_when_gunicorn_is_reloaded_restarted_and_told_to_end(ser
 
 def test_nothing_is_lost_when_the_other_programs_are_restarted(server: Server) -> None:
     with uploads(server) as sent:
-        os.kill(min(server.pids("--queues search", "search-0")), signal.SIGTERM)
+        os.kill(min(server.pids("--queues search", "search")), signal.SIGTERM)
         time.sleep(2)
         with ThreadPoolExecutor(4) as operators:
             list(operators.map(partial(restart, server), ("search-1", "gallery", "beat", "flower")))

@@ -109,5 +109,5 @@ def test_nginx_and_django_agree_on_where_the_pictures_are() -> None:
 
 
 def test_nginx_lets_through_what_django_accepts(settings: Settings) -> None:
-    assert int(variables()["SIMSEARCH_MAX_BODY_BYTES"]) == settings.FILE_UPLOAD_MAX_MEMORY_SIZE
+    assert int(variables()["SIMSEARCH_MAX_BODY_BYTES"]) == settings.SIMSEARCH_MAX_BODY_BYTES
     assert int(variables()["SIMSEARCH_UPLOADS_PER_MINUTE"]) == settings.SIMSEARCH_UPLOADS_PER_MINUTE

@@ -20,7 +20,7 @@ from tests.local.starter import one_clear_line, python
 from tests.stack import free_port
 
 DEADLINE_S = 120
-QUESTIONS = sorted(set(health.CHECKS) - {"beat"})
+QUESTIONS = sorted(health.CHECKS)
 
 
 @pytest.fixture(scope="module")
@@ -100,16 +100,6 @@ def _send(pids: list[int], number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-def test_beat_is_ill_when_it_has_not_written_its_schedule_for_long(variables: dict[str, str]) -> None:
-    assert "no schedule" in one_clear_line(ask("beat", variables))
-    with running("beat", variables) as process:
-        process.terminate()
-        assert process.wait(10) == 0
-    for path in Path(variables["SIMSEARCH_DATA_DIR"], "run").glob("beat*"):
-        os.utime(path, times=(time.time() - 2 * health.SCHEDULE_AGE_S,) * 2)
-    assert "stands still" in one_clear_line(ask("beat", variables))
-
-
 def test_a_worker_is_ill_without_redis(variables: dict[str, str]) -> None:
     nowhere = variables | {"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
     assert "Redis does not answer" in one_clear_line(ask("search", nowhere))
@@ -126,15 +116,15 @@ def test_a_program_is_supervisors_own_command(name: str) -> None:
     written = section["command"].replace("%(ENV_SIMSEARCH_BIN)s", str(files.BIN)).replace("%%", "%")
     for key, value in environ.items():
         written = written.replace(f"%(ENV_{key})s", value)
-    assert words == [*shlex.split(written.replace("%(process_num)d", "0")), "--more"]
+    assert words == [*shlex.split(written), "--more"]
     assert given.items() >= environ.items()
     own = {key: value for key, value in given.items() if key not in environ and key != "SIMSEARCH_BIN"}
     assert ",".join(f'{key}="{value}"' for key, value in own.items()) == section.get("environment", "")
 
 
-def test_a_worker_on_a_gpu_has_one_child() -> None:
-    words, _ = program.command(["search"], {"CUDA_VISIBLE_DEVICES": "0"})
-    assert words[words.index("--concurrency") + 1] == "1"
+def test_a_worker_has_a_child_for_each_gpu_of_its_container() -> None:
+    words, _ = program.command(["search"], {"CUDA_VISIBLE_DEVICES": "0,1"})
+    assert words[words.index("--concurrency") + 1] == "2"
 
 
 def test_any_other_command_is_run_as_it_stands(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gallery.counters import STAGES_OF_ASKING, STAGES_OF_BATCH, STAGES_OF_QUERY
+from gallery.counters import STAGES_AFTER, STAGES_OF_BATCH, STAGES_OF_QUERY
 from tests import fresh
 from tests.drills.searching import wait_until
 from tests.engine.pictures import encoded, scene
@@ -79,7 +79,7 @@ def test_all_that_the_dashboard_and_the_alerts_name_is_told_after_one_upload(wat
         assert time.monotonic() < deadline, told
         told = samples(watched, wanted=names)
     assert told["simsearch_batch_size_sum"] == 1
-    for stage in (*STAGES_OF_ASKING, *STAGES_OF_QUERY, *STAGES_OF_BATCH):
+    for stage in (*STAGES_AFTER, *STAGES_OF_QUERY, *STAGES_OF_BATCH):
         assert told[f'simsearch_stage_seconds_count{{stage="{stage}"}}'] == 1
 
 

@@ -115,9 +115,9 @@ def a_live_worker_with_a_stalled_queue(stack: Stack, redis: Redis) -> AbstractCo
 
 @contextmanager
 def workers_gone(stack: Stack, redis: Redis) -> Iterator[None]:
-    supervisorctl(stack, "stop", "simsearch:search-0")
+    supervisorctl(stack, "stop", "simsearch:search")
     yield
-    supervisorctl(stack, "start", "simsearch:search-0")
+    supervisorctl(stack, "start", "simsearch:search")
 
 
 @contextmanager
@@ -144,7 +144,7 @@ def index_damaged(stack: Stack, redis: Redis) -> Iterator[None]:
     damaged = bytearray(vectors.read_bytes())
     damaged[-1] ^= 1
     replace(vectors, bytes(damaged))
-    supervisorctl(stack, "restart", "simsearch:search-0")
+    supervisorctl(stack, "restart", "simsearch:search")
     yield
     built = stack.manage("build_index")
     assert built.returncode == 0, built.stderr

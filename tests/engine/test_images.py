@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from PIL import ImageFile
 
-from engine.image_formats import ALLOWED
+from engine.image_headers import ALLOWED
 from engine.images import decode
 from tests.engine.looks import LOSSLESS, colour_at, difference, every_format
 from tests.engine.pictures import (

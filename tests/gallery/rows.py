@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core.files.uploadedfile import SimpleUploadedFile, UploadedFile
 from django.utils import timezone
 
-from gallery import curation, owners, queries, uploads
+from gallery import accept, files, importing, owners, pictures, queries
+from gallery.accept import Parameters
 from gallery.answers import Answers, Found, Searched
 from gallery.models import Image, Query
-from gallery.queries import Claim, Question
+from gallery.queries import Claim
 from gallery.spans import Stopwatch
 from tests.engine.pictures import encoded, noise
 
@@ -23,18 +25,22 @@ def picture(seed: int = 1) -> bytes:
     return encoded(noise(48, 32, seed), "PNG")
 
 
+def uploaded(data: bytes) -> "UploadedFile[Any]":
+    """A file as Django hands it over."""
+    return SimpleUploadedFile("picture.jpg", data)
+
+
 def add_image(seed: int = 1, *, is_hidden: bool = False, **fields: str) -> Image:
     """A picture in the gallery."""
-    image = curation.add(io.BytesIO(picture(seed)), **fields)
+    image = importing.add(io.BytesIO(picture(seed)), **fields)
     if is_hidden:
         Image.objects.filter(pk=image.pk).update(is_hidden=True)
     return image
 
 
-def ask(seed: int = 1, *, age_s: float = 0, **question: Any) -> Query:
+def ask(seed: int = 1, *, age_s: float = 0, **parameters: Any) -> Query:
     """A waiting query that was received `age_s` seconds ago."""
-    upload = uploads.accept(io.BytesIO(picture(seed)))
-    return queries.ask(upload, Question(**question), Stopwatch(ago(age_s)))
+    return accept.store(uploaded(picture(seed)), Parameters(**parameters), Stopwatch(ago(age_s)))
 
 
 def answer(*images: Image) -> list[Found]:
@@ -52,8 +58,21 @@ def finished(*images: Image, **fields: Any) -> Query:
     """A query that was answered with these pictures."""
     query = ask()
     claim = queries.claim(1)
+    decode(query)
     assert finish(claim.token, {query: answer(*images)}, **({"images": len(images)} | fields)) == 1
     return query
+
+
+def decode(query: Query) -> None:
+    """What a worker does with the upload."""
+    files.write(query.picture_path, pictures.encode(pictures.decode(query.upload_path.read_bytes())))
+    files.remove(query.upload_path)
+
+
+def matches(query: Query) -> list[tuple[int, float, uuid.UUID]]:
+    """The matches of the row as it is now: rank, similarity, picture."""
+    stored = Query.objects.get(pk=query.pk).matches or []
+    return [(rank, match["similarity"], uuid.UUID(match["image"])) for rank, match in enumerate(stored, start=1)]
 
 
 def ago(seconds: float) -> datetime:
@@ -94,8 +113,9 @@ def gone_process() -> str:
 
 
 def files_kept() -> list[Path]:
-    """Every file that the web process has made and kept."""
-    return sorted(path for path in Path(settings.MEDIA_ROOT).rglob("*") if path.is_file())
+    """Every file of pictures and uploads."""
+    folders = (Path(settings.MEDIA_ROOT), Path(settings.UPLOADS_ROOT))
+    return sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
 
 
 STRANGER = uuid.UUID("00000000-0000-4000-8000-000000000000")  # the id of nothing

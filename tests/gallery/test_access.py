@@ -13,7 +13,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from pytest_django import Settings
 
 from gallery import generations
-from gallery.models import Embedding, Image, IndexGeneration, Match, Query
+from gallery.models import Embedding, Image, IndexGeneration, Query
 from tests.gallery.rows import add_image, files_kept, finished, in_state
 from tests.responses import end
 
@@ -60,7 +60,7 @@ def another(db: None) -> Client:
 
 def state() -> list[Any]:
     """Every row and file that there is, but for what a visit by itself leaves (a session)."""
-    models = (Image, Query, Match, Embedding, IndexGeneration, User)
+    models = (Image, Query, Embedding, IndexGeneration, User)
     rows = [list(model._default_manager.order_by("pk").values()) for model in models]
     return [*rows, files_kept()]
 

@@ -7,7 +7,7 @@ from pytest_django import Settings
 
 from tests.api.answers import Response, file
 from tests.gallery.elements import send
-from tests.gallery.rows import add_image, ask, picture
+from tests.gallery.rows import add_image, finished, picture
 
 pytestmark = pytest.mark.django_db
 
@@ -96,7 +96,7 @@ def test_machines_are_not_sent_to_https(client: Client, settings: Settings, addr
 
 def test_pictures_are_left_to_nginx_where_there_is_one(client: Client, settings: Settings) -> None:
     settings.SIMSEARCH_ACCEL_PREFIX = "/_pictures/"
-    image, query = add_image(), ask()
+    image, query = add_image(), finished()
     for address, path in [
         (image.picture_url, image.picture_path),
         (image.thumbnail_url, image.thumbnail_path),
@@ -134,6 +134,6 @@ def test_without_nginx_the_pictures_are_sent_with_the_same_safety(client: Client
 
 def test_a_gallery_picture_is_kept_for_ever_and_an_upload_for_an_hour(client: Client) -> None:
     assert "immutable" in sent(client, add_image().thumbnail_url)["Cache-Control"]
-    uploaded = sent(client, str(ask().picture_url))["Cache-Control"]
+    uploaded = sent(client, str(finished().picture_url))["Cache-Control"]
     assert "immutable" not in uploaded
     assert "max-age=3600" in uploaded

@@ -17,6 +17,7 @@ from tests.gallery.rows import (
     finished,
     gone_process,
     in_state,
+    matches,
     now,
     set_row,
 )
@@ -100,5 +101,5 @@ def test_old_queries_expire_when_they_are_finished(state: str, django_capture_on
     gone = state in {"done", "failed"}
     assert expired == gone
     assert Query.objects.filter(pk=old.pk).exists() is not gone
-    assert set(before) - set(files_kept()) == ({old.picture_path} if gone else set())
-    assert now(young).matches.count() == 1
+    assert set(before) - set(files_kept()) == ({old.upload_path} if gone else set())
+    assert len(matches(young)) == 1

@@ -10,7 +10,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from pytest_django import Settings
 
-from gallery import uploads
+from engine.errors import BadImage
+from gallery import pictures, uploads
 from gallery.errors import STATUS_OF_CODE, Refusal
 from gallery.models import Query
 from tests.engine.pictures import FORMATS, damaged, encoded, noise, oriented, png, scene, with_metadata
@@ -25,10 +26,11 @@ every_format = pytest.mark.parametrize("name", FORMATS)
 def outcome(data: bytes) -> str:
     """`accepted`, or the code of the refusal. Anything else that is raised is a defect."""
     try:
-        upload = uploads.accept(io.BytesIO(data), with_thumbnail=True)
-    except Refusal as refusal:
+        uploads.check(SimpleUploadedFile("picture", data))
+        made = pictures.reencode(data)
+    except (Refusal, BadImage) as refusal:
         return refusal.code
-    for kept in (upload.picture, upload.thumbnail):
+    for kept in (made.picture, made.thumbnail):
         with PIL.Image.open(io.BytesIO(kept)) as picture:
             assert (picture.format, picture.mode) == ("JPEG", "RGB")
     return "accepted"
@@ -75,10 +77,12 @@ def test_over_http_each_has_its_status_and_none_is_500(
     settings.SIMSEARCH_MAX_PIXELS = 2_000_000
     data = encoded(scene(48, 32), name)
     for bad in damaged(data, seed=2000 + len(name), count=POSTED):
-        expected = outcome(bad)
+        code = outcome(bad)
         response = client.post(address, {"image": SimpleUploadedFile("picture.jpg", bad, "image/jpeg")})
         accepted = 303 if address == "/" else 202
-        assert response.status_code == STATUS_OF_CODE.get(expected, accepted)
+        # Damaged pixels are for a worker to find, and what only it can know of the size.
+        later = {accepted} if code in {"corrupt", "too_many_pixels"} else set()
+        assert response.status_code in {STATUS_OF_CODE.get(code, accepted)} | later
     assert len(files_kept()) == Query.objects.count()
 
 
@@ -138,7 +142,7 @@ APPENDED = {
 def test_a_picture_that_is_something_else_as_well_is_only_a_picture_afterwards(name: str, payload: bytes) -> None:
     data = encoded(scene(), name) + payload
     assert b"PAYLOAD" in data
-    kept = uploads.accept(io.BytesIO(data), with_thumbnail=True)
+    kept = pictures.reencode(data)
     for file in (kept.picture, kept.thumbnail):
         assert file.startswith(b"\xff\xd8")
         assert file.endswith(b"\xff\xd9")
@@ -151,7 +155,7 @@ def test_a_payload_in_a_comment_is_left_behind(payload: bytes) -> None:
     for name in ("JPEG", "GIF"):
         data = encoded(scene(), name, comment=payload)
         assert payload in data
-        assert b"PAYLOAD" not in uploads.accept(io.BytesIO(data)).picture
+        assert b"PAYLOAD" not in pictures.reencode(data).picture
 
 
 NO_PICTURES = {
@@ -187,7 +191,7 @@ def test_a_bomb_is_refused_by_its_size(data: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["PNG", "TIFF"])
 def test_the_eight_orientations_of_a_picture_are_kept_as_the_same_file(name: str) -> None:
-    kept = {uploads.accept(io.BytesIO(oriented(scene(), name, orientation))).picture for orientation in range(1, 9)}
+    kept = {pictures.reencode(oriented(scene(), name, orientation)).picture for orientation in range(1, 9)}
     assert len(kept) == 1
 
 
@@ -197,7 +201,7 @@ def every_size() -> Iterator[bytes]:
 
 
 def test_the_eight_orientations_of_a_jpeg_are_kept_the_same_to_the_eye() -> None:
-    kept = [PIL.Image.open(io.BytesIO(uploads.accept(io.BytesIO(data)).picture)) for data in every_size()]
+    kept = [PIL.Image.open(io.BytesIO(pictures.reencode(data).picture)) for data in every_size()]
     assert {picture.size for picture in kept} == {(960, 640)}
     first = kept[0].resize((96, 64)).tobytes()
     for picture in kept[1:]:

@@ -1,15 +1,16 @@
 """The gallery: what comes in, what stays, what goes."""
 
+import hashlib
 import io
 from pathlib import Path
 
 import pytest
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
-from gallery import curation, files
+from gallery import curation, files, importing, pictures, results
 from gallery.errors import Refusal
 from gallery.models import Image
-from tests.gallery.rows import add_image, files_kept, finished, picture
+from tests.gallery.rows import add_image, files_kept, finished, now, picture
 
 pytestmark = pytest.mark.django_db
 
@@ -44,18 +45,19 @@ def test_a_hidden_picture_is_still_there() -> None:
 
 
 def test_of_two_who_bring_the_same_file_at_once_one_is_told() -> None:
-    uploads_of_both = [curation.accept_new(io.BytesIO(picture())) for _ in range(2)]
-    curation.keep(Image(title="quicker"), uploads_of_both[0])
+    data = picture()
+    content_hash, encoded = hashlib.sha256(data).hexdigest(), pictures.reencode(data)
+    curation.keep(Image(title="quicker"), content_hash, encoded)
     before = files_kept()
     with pytest.raises(curation.AlreadyThere):
-        curation.keep(Image(title="slower"), uploads_of_both[1])
+        curation.keep(Image(title="slower"), content_hash, encoded)
     assert [image.title for image in Image.objects.all()] == ["quicker"]
     assert files_kept() == before
 
 
 def test_a_bad_picture_does_not_come_in() -> None:
     with pytest.raises(Refusal) as refusal:
-        curation.add(io.BytesIO(b"no picture"))
+        importing.add(io.BytesIO(b"no picture"))
     assert refusal.value.code == "unsupported_format"
     assert not Image.objects.exists()
     assert files_kept() == []
@@ -88,7 +90,7 @@ def test_a_deleted_picture_takes_its_files_along(
             Image.objects.filter(pk=gone.pk).delete()
         assert path.exists()  # until the deletion is certain
     assert files_kept() == sorted([kept.picture_path, kept.thumbnail_path, query.picture_path])
-    assert [match.image for match in query.matches.all()] == [kept]
+    assert [match.image.id for match in results.shown(now(query))] == [kept.pk]
 
 
 def test_a_deleted_picture_may_come_back(

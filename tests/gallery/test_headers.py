@@ -5,9 +5,10 @@ from django.conf import settings as configured
 from django.test import Client
 from pytest_django import Settings
 
+from gallery.models import Query
 from tests.api.answers import Response
 from tests.gallery.elements import send
-from tests.gallery.rows import STRANGER, add_image, finished, picture
+from tests.gallery.rows import STRANGER, add_image, decode, finished, picture
 from tests.responses import end
 
 pytestmark = pytest.mark.django_db
@@ -43,7 +44,7 @@ def test_refusals_are_guarded(client: Client, settings: Settings) -> None:
     assert_guarded(send(client, b"no picture"))
     assert_guarded(send(Client(enforce_csrf_checks=True), b""))
     assert_guarded(client.get("/", headers={"Host": "elsewhere.example"}))
-    settings.FILE_UPLOAD_MAX_MEMORY_SIZE = 10
+    settings.SIMSEARCH_MAX_BODY_BYTES = 10
     assert_guarded(send(client, bytes(100)))
 
 
@@ -70,6 +71,8 @@ def test_pictures_are_jpegs_and_nothing_else(client: Client, settings: Settings,
     settings.SIMSEARCH_ACCEL_PREFIX = prefix
     image = add_image()
     query = send(client, picture())["Location"]
+    assert client.get(f"{query}/picture.jpg").status_code == 404  # what was uploaded is never sent
+    decode(Query.objects.get())
     for address in (image.picture_url, image.thumbnail_url, f"{query}/picture.jpg"):
         response = client.get(address)
         assert (response.status_code, response["Content-Type"]) == (200, "image/jpeg")

@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
-from gallery import curation
+from gallery import importing
 from gallery.models import Image, Query
 from tests.api.answers import Response, error_code
 from tests.gallery.elements import Elements
@@ -64,7 +64,7 @@ def test_the_name_of_a_file_is_not_used_at_all(
     told = [str(response.headers), response.content.decode(), caplog.text]
     if response.status_code in {202, 303}:
         query = Query.objects.get()
-        assert everywhere() - before == {query.picture_path}
+        assert everywhere() - before == {query.upload_path}
         told += [client.get(f"/q/{query.pk}").content.decode(), client.get(f"/api/queries/{query.pk}").content.decode()]
     else:
         assert everywhere() == before
@@ -80,7 +80,7 @@ def test_the_name_of_a_file_is_not_used_at_all(
 @every_name
 def test_a_title_and_a_label_are_text_on_every_page_and_in_json(client: Client, curator: Client, name: str) -> None:
     text = name.replace("\0", "")[:100]
-    image = curation.add(io.BytesIO(picture()), title=text, label=text)
+    image = importing.add(io.BytesIO(picture()), title=text, label=text)
     pages = ["/gallery/", image.get_absolute_url(), f"/q/{finished(image).pk}"]
     desk = [
         "/admin/gallery/image/",
@@ -127,6 +127,6 @@ def assert_nothing_runs(response: Response) -> None:
 
 
 def test_the_name_of_an_imported_file_is_a_label_and_no_path() -> None:
-    image = curation.add(io.BytesIO(picture()), title="../../../etc/passwd", label="../..")
+    image = importing.add(io.BytesIO(picture()), title="../../../etc/passwd", label="../..")
     assert files_kept() == sorted([image.picture_path, image.thumbnail_path])
     assert Image.objects.get().picture_path.is_relative_to(settings.MEDIA_ROOT)

@@ -1,14 +1,16 @@
 """The life of a query: who may change its state, and when."""
 
 import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 from pytest_django import Settings
 
-from gallery import queries, waiting
+from gallery import accept, queries, results, waiting
+from gallery.accept import Parameters
 from gallery.errors import Refusal
-from gallery.models import Image, Match, Query
-from gallery.queries import Question
+from gallery.models import Image, Query
 from gallery.spans import Stopwatch
 from tests.gallery.rows import (
     add_image,
@@ -20,11 +22,13 @@ from tests.gallery.rows import (
     finish,
     finished,
     in_state,
+    matches,
     now,
     set_row,
 )
 
 pytestmark = pytest.mark.django_db
+Counted = Callable[[int], AbstractContextManager[object]]
 
 # Asking
 
@@ -33,7 +37,7 @@ def test_an_accepted_upload_waits_with_its_picture() -> None:
     query = now(ask(k=3, labels=("cat",), crop=(0, 0, 0.5, 0.5)))
     assert (query.state, query.attempts, query.claim, query.lease_until) == ("waiting", 0, None, None)
     assert (query.k, query.labels, query.crop) == (3, ["cat"], [0, 0, 0.5, 0.5])
-    assert files_kept() == [query.picture_path]
+    assert files_kept() == [query.upload_path]
 
 
 def test_no_more_wait_than_the_queue_may_hold(settings: Settings) -> None:
@@ -42,7 +46,7 @@ def test_no_more_wait_than_the_queue_may_hold(settings: Settings) -> None:
     with pytest.raises(Refusal) as refusal:
         ask()
     assert refusal.value.code == "busy"
-    assert files_kept() == [first.picture_path]
+    assert files_kept() == [first.upload_path]
     queries.claim(1)  # what runs does not wait
     assert ask()
 
@@ -96,11 +100,8 @@ def test_an_answer_is_written_with_its_matches() -> None:
     row = now(query)
     assert (row.state, row.claim, row.lease_until) == ("done", None, None)
     assert (row.images, row.network, row.generation) == (5, "efficientnet_lite0-1234", 4)
-    assert row.timings_ms.keys() == {"accept", "keep", "queue", "embed", "finish", "total"}
-    assert list(row.matches.values_list("rank", "similarity", "image")) == [
-        (1, 1.0, images[0].pk),
-        (2, 0.9, images[1].pk),
-    ]
+    assert row.timings_ms.keys() == {"accept", "check", "keep", "queue", "embed", "finish", "total"}
+    assert matches(row) == [(1, 1.0, images[0].pk), (2, 0.9, images[1].pk)]
 
 
 def test_a_second_answer_changes_nothing() -> None:
@@ -109,7 +110,7 @@ def test_a_second_answer_changes_nothing() -> None:
     token = queries.claim(1).token
     assert finish(token, {query: answer(first)}) == 1
     assert finish(token, {query: answer(second)}) == 0
-    assert [match.image for match in query.matches.all()] == [first]
+    assert matches(query) == [(1, 1.0, first.pk)]
 
 
 def test_a_run_that_lost_its_claim_answers_nothing() -> None:
@@ -123,7 +124,7 @@ def test_a_run_that_lost_its_claim_answers_nothing() -> None:
     assert not queries.fail(late, query, "corrupt", "Too late.")
     assert queries.give_back(late) == 0
     assert finish(punctual, {query: answer(image)}) == 1
-    assert [match.image for match in query.matches.all()] == [image]
+    assert matches(query) == [(1, 1.0, image.pk)]
 
 
 def test_one_lost_query_does_not_cost_the_others_their_answers() -> None:
@@ -133,17 +134,26 @@ def test_one_lost_query_does_not_cost_the_others_their_answers() -> None:
     set_row(lost, claim=uuid.uuid4())
     assert finish(token, {lost: answer(image), kept: answer(image)}) == 1
     assert (now(lost).state, now(kept).state) == ("running", "done")
-    assert [match.query for match in Match.objects.all()] == [kept]
+    assert [query.matches is None for query in (now(lost), now(kept))] == [True, False]
 
 
-def test_a_picture_deleted_during_the_search_is_left_out() -> None:
+def test_a_picture_deleted_during_the_search_is_not_shown() -> None:
     first, gone, last = (add_image(seed) for seed in (1, 2, 3))
     query = ask()
     token = queries.claim(1).token
     found = answer(first, gone, last)
     Image.objects.get(pk=gone.pk).delete()
     assert finish(token, {query: found}) == 1
-    assert list(query.matches.values_list("rank", "similarity", "image")) == [(1, 1.0, first.pk), (2, 0.8, last.pk)]
+    assert [match.image.id for match in results.shown(now(query))] == [first.pk, last.pk]
+
+
+def test_a_batch_is_finished_in_a_few_statements(django_assert_max_num_queries: Counted) -> None:
+    images = [add_image(seed) for seed in range(10)]
+    asked = [ask(seed) for seed in range(8)]
+    token = queries.claim(8).token
+    with django_assert_max_num_queries(6):  # with the transaction's own
+        assert finish(token, {query: answer(*images) for query in asked}) == 8
+    assert all(len(matches(query)) == 10 for query in asked)
 
 
 @pytest.mark.parametrize("state", ["waiting", "done", "failed"])
@@ -167,10 +177,24 @@ def test_a_query_that_cannot_be_answered_gets_its_reason() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("how", ["fail", "give up"])
+def test_what_was_uploaded_for_a_failed_query_is_deleted(how: str) -> None:
+    query = ask()
+    set_row(query, attempts=queries.MAX_ATTEMPTS - 1)
+    token = queries.claim(1).token
+    if how == "fail":
+        queries.fail(token, query, "corrupt", "The picture is damaged.")
+    else:
+        queries.give_back(token)
+    assert now(query).state == "failed"
+    assert files_kept() == []
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_picture_deleted_while_somebody_asks_for_more_like_it_is_told() -> None:
     image = add_image()
     Image.objects.filter(pk=image.pk).delete()
     with pytest.raises(Refusal) as refusal:
-        queries.ask_like(image, Question(), Stopwatch())
+        accept.store_like(image, Parameters(), Stopwatch())
     assert refusal.value.code == "not_found"
     assert waiting.count() == 0

@@ -8,7 +8,7 @@ from django.test import Client
 from gallery import queries
 from gallery.models import Image, Query
 from tests.gallery.elements import HTMX, Elements, heading
-from tests.gallery.rows import add_image, ask, finished, in_state
+from tests.gallery.rows import add_image, ask, decode, finished, in_state
 
 pytestmark = pytest.mark.django_db
 
@@ -82,7 +82,9 @@ def test_a_query_about_a_deleted_picture_still_has_a_page(client: Client) -> Non
 
 
 def test_the_part_that_was_asked_about_is_outlined(client: Client) -> None:
-    page = Elements(client.get(f"/q/{ask(crop=(0.1, 0.2, 0.5, 0.25)).pk}"))
+    query = ask(crop=(0.1, 0.2, 0.5, 0.25))
+    decode(query)
+    page = Elements(client.get(f"/q/{query.pk}"))
     outline = next(rect for rect in page.of("rect") if "x" in rect and rect["width"] == "0.5")
     assert (outline["x"], outline["y"], outline["height"]) == ("0.1", "0.2", "0.25")
 
@@ -102,3 +104,14 @@ def test_htmx_gets_the_changing_part_alone(client: Client) -> None:
     assert Elements(response).found[0][0] == "section"
     assert "<html" not in response.content.decode()
     assert "no-store" in response["Cache-Control"]
+
+
+def test_a_picture_that_is_not_decoded_yet_has_a_place(client: Client) -> None:
+    query = ask()
+    page = client.get(f"/q/{query.pk}").content.decode()
+    assert f"/q/{query.pk}/picture.jpg" not in page
+    assert "appears here in a moment" in page
+    decode(query)
+    part = client.get(f"/q/{query.pk}", headers=HTMX)
+    assert Elements(part).values("hx-swap-oob") == ["true"]
+    assert f"/q/{query.pk}/picture.jpg" in part.content.decode()

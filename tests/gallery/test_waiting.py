@@ -36,14 +36,14 @@ def caching(settings: Settings) -> Iterator[None]:
 
 @pytest.fixture
 def cached_as_empty(caching: None) -> None:
-    cache.set(waiting.CACHE_KEY, Queue(0, 0, per_s=20), A_MINUTE)
+    cache.set(waiting.CACHE_KEY, Queue(0, 0), A_MINUTE)
 
 
 def test_the_queue_is_what_waits_and_what_runs() -> None:
     done = finished()
     set_row(done, created_at=ago(3), claimed_at=ago(2), finished_at=ago(1))
     second, first = (ask(age_s=age_s) for age_s in (10, 20))
-    assert waiting.cached() == Queue(2, 0, per_s=pytest.approx(1, rel=0.05))  # type: ignore[arg-type]
+    assert waiting.cached() == Queue(2, 0, pytest.approx(1, rel=0.05), pytest.approx(1, rel=0.05))  # type: ignore[arg-type]
     assert [waiting.ahead_of(query) for query in (first, second, done)] == [0, 1, 0]
     queries.claim(1)
     assert (waiting.cached().waiting, waiting.cached().running) == (1, 1)

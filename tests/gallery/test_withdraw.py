@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from gallery import queries
-from gallery.models import Image, Match, Query
+from gallery.models import Image, Query
 from tests.api.answers import Response, error_code
 from tests.gallery.elements import Elements, heading
 from tests.gallery.rows import STRANGER, add_image, answer, ask, files_kept, finish, finished, in_state
@@ -32,7 +32,7 @@ def test_nothing_of_it_is_left(client: Client, way: Callable[[Client, object], R
     other = ask(2)
     assert way(client, query.pk).status_code in {303, 204}
     assert list(Query.objects.all()) == [other]
-    assert files_kept() == [other.picture_path]
+    assert files_kept() == [other.upload_path]
     assert client.get(f"/q/{query.pk}").status_code == 404
     assert client.get(f"/q/{query.pk}/picture.jpg").status_code == 404
     assert client.get(f"/api/queries/{query.pk}").status_code == 404
@@ -42,7 +42,6 @@ def test_the_gallery_keeps_its_pictures(client: Client) -> None:
     image = add_image()
     assert by_page(client, finished(image).pk).status_code == 303
     assert list(Image.objects.all()) == [image]
-    assert not Match.objects.exists()
     assert files_kept() == sorted([image.picture_path, image.thumbnail_path])
 
 
@@ -52,7 +51,6 @@ def test_one_that_is_being_answered_gets_no_answer(client: Client) -> None:
     by_api(client, query.pk)
     assert finish(claim.token, {query: answer(image)}) == 0
     assert not queries.fail(claim.token, query, "corrupt", "The picture is damaged.")
-    assert not Match.objects.exists()
 
 
 def test_the_page_has_a_button_for_it_and_says_that_it_is_done(client: Client) -> None:

@@ -28,4 +28,4 @@ def test_an_upload_is_accepted_while_redis_is_away(redis: str, tmp_path: Path) -
         told = fresh.run(UPLOAD, tmp_path, REDIS_URL=f"redis://127.0.0.1:{port}/0", DEBUG="on")
     status, took_s, waiting = json.loads(told.splitlines()[-1])
     assert (status, waiting) == (202, 1)
-    assert took_s < 8  # a time-out of 2 s for the throttle and one for the doorbell
+    assert took_s < 8  # a time-out of 2 s for the throttle and one for the message

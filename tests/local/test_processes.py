@@ -1,15 +1,13 @@
 """`docker/supervisord.conf` under a real supervisord."""
 
 import json
-import math
 import os
 import socket
-import sys
 from pathlib import Path
 
 import pytest
 
-from simsearch.local import pin, preflight, processes
+from simsearch.local import gpus, preflight, processes
 from tests.local.starter import left_running, python
 
 ONLY_REDIS = """
@@ -40,7 +38,7 @@ def test_every_program_is_known_and_redis_starts_and_stops(tmp_path: Path, name:
     run = python(tmp_path / name, "-c", ONLY_REDIS, SIMSEARCH_DEVICE="cpu")
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout.splitlines()[-1])
-    assert found["states"].keys() == {"redis", "search-0", "search-1", "gallery", "beat", "web", "flower"}
+    assert found["states"].keys() == {"redis", "search", "gallery", "web", "flower"}
     assert found["states"].pop("redis") in {"STARTING", "RUNNING"}
     assert set(found["states"].values()) == {"STOPPED"}
     assert found["redis"] == "0o700"
@@ -57,27 +55,19 @@ def test_nothing_is_left_when_supervisord_itself_is_killed(tmp_path: Path) -> No
     assert left_running(tmp_path) == []
 
 
-def test_there_is_one_search_worker_per_gpu(tmp_path: Path) -> None:
-    known = _variables(tmp_path, CUDA_VISIBLE_DEVICES="2, 5,GPU-1234")
-    assert (known["SIMSEARCH_SEARCH_WORKERS"], known["SIMSEARCH_SEARCH_CHILDREN"]) == ("3", "1")
-    run = python(tmp_path, "-c", ONLY_REDIS, CUDA_VISIBLE_DEVICES="2, 5,GPU-1234")
-    assert {"search-0", "search-1", "search-2"} <= json.loads(run.stdout.splitlines()[-1])["states"].keys()
+def test_the_search_worker_has_a_child_per_gpu(tmp_path: Path) -> None:
+    assert _variables(tmp_path, CUDA_VISIBLE_DEVICES="2, 5,GPU-1234")["SIMSEARCH_SEARCH_CHILDREN"] == "3"
 
 
 @pytest.mark.parametrize("hidden", ["", "-1"])
-@pytest.mark.parametrize(("chosen", "workers"), [({}, 2), ({"SIMSEARCH_SEARCH_WORKERS": "1"}, 1)])
-def test_without_a_gpu_the_workers_share_a_child_per_core(
-    tmp_path: Path, hidden: str, chosen: dict[str, str], workers: int
-) -> None:
-    known = _variables(tmp_path, CUDA_VISIBLE_DEVICES=hidden, **chosen)
+def test_without_a_gpu_it_has_a_child_per_core(tmp_path: Path, hidden: str) -> None:
     cores = min(len(os.sched_getaffinity(0)), processes.MAX_CHILDREN)
-    each = math.ceil(cores / workers)
-    assert (known["SIMSEARCH_SEARCH_WORKERS"], known["SIMSEARCH_SEARCH_CHILDREN"]) == (str(workers), str(each))
+    assert _variables(tmp_path, CUDA_VISIBLE_DEVICES=hidden)["SIMSEARCH_SEARCH_CHILDREN"] == str(cores)
 
 
-def test_a_device_chosen_by_name_is_one_worker_that_sees_all(tmp_path: Path) -> None:
+def test_a_device_chosen_by_name_has_one_child_that_sees_all(tmp_path: Path) -> None:
     known = _variables(tmp_path, SIMSEARCH_DEVICE="cuda:1", CUDA_VISIBLE_DEVICES="0,1")
-    assert (known["SIMSEARCH_SEARCH_WORKERS"], known["SIMSEARCH_SEARCH_CHILDREN"]) == ("1", "1")
+    assert known["SIMSEARCH_SEARCH_CHILDREN"] == "1"
 
 
 def test_the_number_of_children_can_be_chosen(tmp_path: Path) -> None:
@@ -85,31 +75,26 @@ def test_the_number_of_children_can_be_chosen(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", ["two", "0", "-1"])
-@pytest.mark.parametrize("name", ["SIMSEARCH_SEARCH_WORKERS", "SIMSEARCH_SEARCH_CHILDREN"])
-def test_what_is_no_number_of_processes_is_refused(tmp_path: Path, name: str, number: str) -> None:
-    with pytest.raises(preflight.StartError, match=f"{name}={number} is no number of processes"):
-        _variables(tmp_path, **{name: number})
+def test_what_is_no_number_of_processes_is_refused(tmp_path: Path, number: str) -> None:
+    with pytest.raises(preflight.StartError, match=f"SIMSEARCH_SEARCH_CHILDREN={number} is no number of processes"):
+        _variables(tmp_path, SIMSEARCH_SEARCH_CHILDREN=number)
 
 
 def _variables(data_dir: Path, **environ: str) -> dict[str, str]:
     return processes.variables(environ, data_dir, data_dir / "run", 5555)
 
 
-def test_a_worker_sees_its_own_gpu_only(tmp_path: Path) -> None:
-    show = [sys.executable, "-c", "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"]
-    seen = [
-        python(tmp_path, "simsearch/local/pin.py", number, *show, CUDA_VISIBLE_DEVICES="2,5").stdout.strip()
-        for number in ("0", "1", "2")
-    ]
-    assert seen == ["2", "5", "2"]  # more workers than GPUs share them
+def test_children_share_the_gpus() -> None:
+    found = gpus.visible({"CUDA_VISIBLE_DEVICES": "2,5"})
+    assert [gpus.of_child(number, found) for number in range(3)] == ["2", "5", "2"]
 
 
 def test_gpus_and_slices_of_gpus_are_counted() -> None:
-    gpus = "GPU 0: NVIDIA H200 (UUID: GPU-aa)\nGPU 1: NVIDIA H200 (UUID: GPU-bb)\n"
-    assert pin._listed(gpus) == ["0", "1"]
-    sliced = gpus + "  MIG 1g.18gb     Device  0: (UUID: MIG-cc)\n  MIG 1g.18gb     Device  1: (UUID: MIG-dd)\n"
-    assert pin._listed(sliced) == ["MIG-cc", "MIG-dd"]
-    assert pin._listed("") == []
+    listing = "GPU 0: NVIDIA H200 (UUID: GPU-aa)\nGPU 1: NVIDIA H200 (UUID: GPU-bb)\n"
+    assert gpus._listed(listing) == ["0", "1"]
+    sliced = listing + "  MIG 1g.18gb     Device  0: (UUID: MIG-cc)\n  MIG 1g.18gb     Device  1: (UUID: MIG-dd)\n"
+    assert gpus._listed(sliced) == ["MIG-cc", "MIG-dd"]
+    assert gpus._listed("") == []
 
 
 def test_a_long_path_gets_a_short_place_for_its_sockets_that_only_the_owner_can_enter(tmp_path: Path) -> None:

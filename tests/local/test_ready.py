@@ -47,11 +47,11 @@ class Programs:
 
     def failing(self) -> list[str]:
         self._left -= 1
-        return ["search-0"] if self._left < 0 else []
+        return ["search"] if self._left < 0 else []
 
     def states(self) -> dict[str, str]:
         self._starts_for -= 1
-        return {"web": "RUNNING", "search-0": "STARTING" if self._starts_for >= 0 else "RUNNING"}
+        return {"web": "RUNNING", "search": "STARTING" if self._starts_for >= 0 else "RUNNING"}
 
     def tail(self, file_name: str) -> str:
         return f"the end of {file_name}"
@@ -100,11 +100,11 @@ def test_a_slow_start_says_what_is_missing_and_goes_on(capfd: pytest.CaptureFixt
 def test_programs_that_are_being_started_are_named(capfd: pytest.CaptureFixture[str]) -> None:
     with site(0) as port:
         starting(port).wait(Programs(starts_for=LOOKS))
-    assert capfd.readouterr().out.count("Not ready yet: being started: search-0; logs in logs") == LOOKS
+    assert capfd.readouterr().out.count("Not ready yet: being started: search; logs in logs") == LOOKS
 
 
 def test_a_program_that_gives_up_ends_it() -> None:
-    with site(float("inf")) as port, pytest.raises(StartError, match=r"(?s)search-0 does not start; .*the end of"):
+    with site(float("inf")) as port, pytest.raises(StartError, match=r"(?s)search does not start; .*the end of"):
         starting(port).wait(Programs(gives_up_after=LOOKS))
 
 

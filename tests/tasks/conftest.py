@@ -7,13 +7,14 @@ import pytest
 from PIL import Image as Pillow
 
 from engine.networks.embedder import Embedder
-from gallery import curation, demonstration, queries, uploads
+from gallery import accept, demonstration, importing
+from gallery.accept import Parameters
 from gallery.models import Image, Query
-from gallery.queries import Question
 from gallery.spans import Stopwatch
 from tasks.embedding import embed_step
 from tasks.neighbours import Neighbours
 from tasks.worker import Worker
+from tests.gallery.rows import uploaded
 
 
 @pytest.fixture(scope="session")
@@ -45,11 +46,11 @@ def encoded(picture: Pillow.Image) -> bytes:
 
 def add_drawn(picture: Pillow.Image, label: str = "") -> Image:
     """That picture in the gallery."""
-    return curation.add(io.BytesIO(encoded(picture)), label=label)
+    return importing.add(io.BytesIO(encoded(picture)), label=label)
 
 
 def add(number: int, label: str = "") -> Image:
-    return curation.add(io.BytesIO(picture(number)), label=label, title=str(number))
+    return importing.add(io.BytesIO(picture(number)), label=label, title=str(number))
 
 
 @pytest.fixture
@@ -67,8 +68,7 @@ Ask = Callable[..., Query]
 def ask(db: None) -> Ask:
     """Ask about picture `number`, without a web server."""
 
-    def ask(number: int, **question: object) -> Query:
-        upload = uploads.accept(io.BytesIO(picture(number)))
-        return queries.ask(upload, Question(**question), Stopwatch())  # type: ignore[arg-type]
+    def ask(number: int, **parameters: object) -> Query:
+        return accept.store(uploaded(picture(number)), Parameters(**parameters), Stopwatch())  # type: ignore[arg-type]
 
     return ask

@@ -8,40 +8,42 @@ import pytest
 from django.db.models import F
 from django.utils import timezone
 from PIL import Image as Pillow
+from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from engine.networks.embedder import Embedder
-from gallery import queries, uploads
+from gallery import accept, queries, results
+from gallery.accept import Parameters
 from gallery.models import Image, Query
-from gallery.queries import Question
 from gallery.spans import Stopwatch
 from tasks.answer import answer_waiting
 from tasks.neighbours import Neighbours
 from tasks.worker import Worker
-from tests.engine.pictures import oriented
+from tests.engine.pictures import encoded, oriented
+from tests.gallery.rows import decode, files_kept, now, uploaded
 from tests.tasks.conftest import Ask, drawn
 
 FAILED, DONE, WAITING = Query.State.FAILED, Query.State.DONE, Query.State.WAITING
 
 
 def shown(query: Query) -> list[str]:
-    return [match.image.title for match in query.matches.select_related("image")]
+    return [match.image.title for match in results.shown(now(query))]
 
 
 def test_the_picture_itself_comes_first(worker: Worker, gallery: list[Image], ask: Ask) -> None:
     query = ask(3)
-    assert answer_waiting(worker, 32) == 1
+    assert len(answer_waiting(worker, 32)) == 1
     query.refresh_from_db()
-    matches = list(query.matches.select_related("image"))
+    shown = results.shown(query)
     assert query.state == DONE
-    assert [match.rank for match in matches] == list(range(1, 11))
-    assert matches[0].image == gallery[3]
-    assert matches[0].similarity > 0.99
-    assert [m.similarity for m in matches] == sorted((m.similarity for m in matches), reverse=True)
+    assert [match.rank for match in shown] == list(range(1, 11))
+    assert shown[0].image.id == gallery[3].pk
+    assert shown[0].similarity > 0.99
+    assert [m.similarity for m in shown] == sorted((m.similarity for m in shown), reverse=True)
 
 
 def test_waiting_queries_are_answered_in_one_batch(worker: Worker, gallery: list[Image], ask: Ask) -> None:
     asked = [ask(number) for number in range(8)]
-    assert answer_waiting(worker, 32) == 8
+    assert len(answer_waiting(worker, 32)) == 8
     for number, query in enumerate(asked):
         assert shown(query)[0] == str(number)
 
@@ -49,7 +51,7 @@ def test_waiting_queries_are_answered_in_one_batch(worker: Worker, gallery: list
 def test_no_more_than_a_batch_is_taken(worker: Worker, gallery: list[Image], ask: Ask) -> None:
     for number in range(5):
         ask(number)
-    assert [answer_waiting(worker, 3) for _ in range(3)] == [3, 2, 0]
+    assert [len(answer_waiting(worker, 3)) for _ in range(3)] == [3, 2, 0]
 
 
 def test_the_timings_name_every_stage(worker: Worker, gallery: list[Image], ask: Ask) -> None:
@@ -58,7 +60,7 @@ def test_the_timings_name_every_stage(worker: Worker, gallery: list[Image], ask:
     query.refresh_from_db()
     told = query.timings_ms
     run = {"claim", "decode", "embed", "search", "finish"}
-    assert set(told) == {"accept", "keep", "queue", "total"} | run
+    assert set(told) == {"accept", "check", "keep", "queue", "total"} | run
     assert told["embed"] > 0
     assert told["total"] == pytest.approx(sum(told[stage] for stage in run | {"accept", "queue"}), abs=1)  # all tenths
 
@@ -93,9 +95,9 @@ def test_what_the_answer_says_of_the_network(worker: Worker, gallery: list[Image
 
 def test_a_bad_picture_fails_alone(worker: Worker, gallery: list[Image], ask: Ask) -> None:
     bad, gone, good = ask(1), ask(2), ask(3)
-    bad.picture_path.write_bytes(b"not a picture")
-    gone.picture_path.unlink()
-    assert answer_waiting(worker, 32) == 3
+    bad.upload_path.write_bytes(b"not a picture")
+    gone.upload_path.unlink()
+    assert len(answer_waiting(worker, 32)) == 3
     states = {q.pk: (q.state, q.error_code) for q in Query.objects.all()}
     assert states == {bad.pk: (FAILED, "unsupported_format"), gone.pk: (FAILED, "gone"), good.pk: (DONE, "")}
 
@@ -106,25 +108,26 @@ def test_as_many_as_asked_for_or_all_there_are(
 ) -> None:
     query = ask(0, k=k)
     answer_waiting(worker, 32)
-    assert query.matches.count() == found
+    assert len(shown(query)) == found
 
 
 def test_only_the_wanted_labels(worker: Worker, gallery: list[Image], ask: Ask) -> None:
     query = ask(4, labels=("odd",))
     answer_waiting(worker, 32)
-    assert {match.image.label for match in query.matches.select_related("image")} == {"odd"}
-    assert query.matches.count() == 8
+    found = results.shown(now(query))
+    assert {match.image.label for match in found} == {"odd"}
+    assert len(found) == 8
 
 
 def test_more_like_this_leaves_the_asked_one_out(worker: Worker, gallery: list[Image]) -> None:
-    query = queries.ask_like(gallery[5], Question(), Stopwatch())
+    query = accept.store_like(gallery[5], Parameters(), Stopwatch())
     answer_waiting(worker, 32)
-    assert query.matches.count() == 10
+    assert len(shown(query)) == 10
     assert "5" not in shown(query)
 
 
 def test_more_like_a_removed_picture_fails_with_a_reason(worker: Worker, gallery: list[Image]) -> None:
-    query = queries.ask_like(gallery[5], Question(), Stopwatch())
+    query = accept.store_like(gallery[5], Parameters(), Stopwatch())
     gallery[5].delete()
     answer_waiting(worker, 32)
     query.refresh_from_db()
@@ -138,9 +141,9 @@ def test_a_crop_asks_about_a_part(worker: Worker, gallery: list[Image]) -> None:
     both.paste(drawn(9).resize((320, 240)), (320, 0))
     file = io.BytesIO()
     both.save(file, "PNG")
-    upload = uploads.accept(io.BytesIO(file.getvalue()))
-    left = queries.ask(upload, Question(crop=(0, 0, 0.5, 1)), Stopwatch())
-    right = queries.ask(upload, Question(crop=(0.5, 0, 0.5, 1)), Stopwatch())
+    left, right = (
+        accept.store(uploaded(file.getvalue()), Parameters(crop=(x, 0, 0.5, 1)), Stopwatch()) for x in (0, 0.5)
+    )
     answer_waiting(worker, 32)
     assert shown(left)[0] == "7"
     assert shown(right)[0] == "9"
@@ -149,8 +152,8 @@ def test_a_crop_asks_about_a_part(worker: Worker, gallery: list[Image]) -> None:
 def test_the_eight_orientations_give_the_same_ten(worker: Worker, gallery: list[Image]) -> None:
     asked = []
     for orientation in range(1, 9):
-        file = io.BytesIO(oriented(drawn(6), "PNG", orientation))
-        asked.append(queries.ask(uploads.accept(file), Question(), Stopwatch()))
+        file = uploaded(oriented(drawn(6), "PNG", orientation))
+        asked.append(accept.store(file, Parameters(), Stopwatch()))
     answer_waiting(worker, 32)
     answers = [shown(query) for query in asked]
     assert answers[0][0] == "6"
@@ -161,7 +164,7 @@ class BrokenEmbedder:
     """Answers nothing: a network that runs into an error."""
 
     def __init__(self, embedder: Embedder) -> None:
-        self.network, self.read = embedder.network, embedder.read
+        self.network, self.prepare = embedder.network, embedder.prepare
         self.device = embedder.device
 
     def embed_prepared(self, prepared: object) -> None:
@@ -179,7 +182,7 @@ def test_a_broken_run_gives_its_queries_back_until_the_third_attempt(
         query.refresh_from_db()
         assert query.state == state
     assert query.error_code == "gave_up"
-    assert answer_waiting(broken, 32) == 0
+    assert len(answer_waiting(broken, 32)) == 0
 
 
 def test_a_broken_run_costs_its_neighbours_one_attempt(
@@ -189,7 +192,7 @@ def test_a_broken_run_costs_its_neighbours_one_attempt(
     broken = Worker(BrokenEmbedder(embedder), Neighbours(embedder.network))  # type: ignore[arg-type]
     with pytest.raises(RuntimeError):
         answer_waiting(broken, 32)
-    assert [answer_waiting(worker, 32) for _ in range(4)] == [1, 1, 1, 0]
+    assert [len(answer_waiting(worker, 32)) for _ in range(4)] == [1, 1, 1, 0]
     assert {q.state for q in Query.objects.filter(pk__in=[q.pk for q in asked])} == {DONE}
 
 
@@ -197,4 +200,75 @@ def test_an_empty_gallery_answers_with_no_match(worker: Worker, ask: Ask, tmp_pa
     query = ask(1)
     answer_waiting(worker, 32)
     query.refresh_from_db()
-    assert (query.state, query.images, query.matches.count()) == (DONE, 0, 0)
+    assert (query.state, query.images, query.matches) == (DONE, 0, [])
+
+
+def test_the_uploaded_bytes_are_replaced_by_a_picture_of_ours(worker: Worker, gallery: list[Image]) -> None:
+    data = encoded(drawn(3).resize((2400, 1800)), "JPEG", comment=b"secret")
+    query = accept.store(uploaded(data), Parameters(), Stopwatch())
+    answer_waiting(worker, 32)
+    assert files_kept() == sorted(
+        [query.picture_path, *(path for image in gallery for path in (image.picture_path, image.thumbnail_path))]
+    )
+    with Pillow.open(query.picture_path) as kept:
+        assert (kept.format, kept.size) == ("JPEG", (1000, 750))
+    assert b"secret" not in query.picture_path.read_bytes()
+    assert shown(query)[0] == "3"
+
+
+@pytest.mark.parametrize("left", ["upload", "picture", "both"])
+def test_a_second_attempt_uses_what_is_there(worker: Worker, gallery: list[Image], ask: Ask, left: str) -> None:
+    query = ask(3)
+    data = query.upload_path.read_bytes()
+    if left != "upload":
+        decode(query)
+    if left == "both":
+        query.upload_path.write_bytes(data)
+    assert len(answer_waiting(worker, 32)) == 1
+    assert shown(query)[0] == "3"
+    assert query.picture_path.exists()
+    assert not query.upload_path.exists()
+
+
+def test_without_room_for_its_picture_a_query_is_answered_all_the_same(
+    worker: Worker, gallery: list[Image], ask: Ask, settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    query = ask(3)
+    (tmp_path / "full").write_bytes(b"")
+    settings.MEDIA_ROOT = tmp_path / "full" / "pictures"
+    answer_waiting(worker, 32)
+    assert shown(query)[0] == "3"
+    assert query.upload_path.exists()
+    assert "was not kept" in caplog.text
+
+
+def test_damaged_pixels_end_a_query_as_corrupt_and_are_not_kept(
+    worker: Worker, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    data = encoded(drawn(3), "JPEG")
+    query = accept.store(uploaded(data[: len(data) // 2]), Parameters(), Stopwatch())
+    with django_capture_on_commit_callbacks(execute=True):
+        answer_waiting(worker, 32)
+    query = now(query)
+    assert (query.state, query.error_code) == (FAILED, "corrupt")
+    assert files_kept() == []
+
+
+class Withdrawing(BrokenEmbedder):
+    """Somebody deletes the query while the network looks at its picture."""
+
+    def __init__(self, embedder: Embedder, query: Query) -> None:
+        super().__init__(embedder)
+        self._embedder, self._query = embedder, query
+
+    def embed_prepared(self, prepared: list[object]) -> object:  # type: ignore[override]
+        assert queries.withdraw(self._query.pk)
+        return self._embedder.embed_prepared(prepared)  # type: ignore[arg-type]
+
+
+def test_a_query_deleted_while_it_is_answered_leaves_no_picture(embedder: Embedder, ask: Ask) -> None:
+    query, other = ask(3), ask(4)
+    worker = Worker(Withdrawing(embedder, query), Neighbours(embedder.network))  # type: ignore[arg-type]
+    assert len(answer_waiting(worker, 32)) == 2
+    assert now(other).state == DONE
+    assert files_kept() == [other.picture_path]

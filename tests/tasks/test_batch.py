@@ -19,7 +19,6 @@ STAGES = {"claim", "decode", "embed", "search", "finish"}
 
 def counted() -> dict[tuple[str, str], float]:
     """The samples by name and stage."""
-    counters.SENDER.send()
     return {
         (sample.name, sample.labels.get("stage", "")): sample.value
         for family in counters.totals()
@@ -36,8 +35,8 @@ def line(caplog: pytest.LogCaptureFixture) -> logging.LogRecord:
 
 def test_a_batch_is_one_line(worker: Worker, gallery: list[Image], ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
     good, bad, gone = ask(1), ask(2), ask(3)
-    bad.picture_path.write_bytes(b"not a picture")
-    gone.picture_path.unlink()
+    bad.upload_path.write_bytes(b"not a picture")
+    gone.upload_path.unlink()
     caplog.set_level(logging.INFO)
     answer_waiting(worker, 32)
     assert line(caplog).levelno == logging.INFO
@@ -81,9 +80,9 @@ def test_a_broken_batch_says_so(
     assert after["simsearch_broken_batches_total", ""] - before["simsearch_broken_batches_total", ""] == 1
 
 
-def test_a_doorbell_without_work_says_nothing(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_message_without_work_says_nothing(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     before = counted()
-    assert answer_waiting(worker, 32) == 0
+    assert len(answer_waiting(worker, 32)) == 0
     assert [record for record in caplog.records if record.name == "tasks.batch"] == []
     assert counted() == before

@@ -13,10 +13,10 @@ from engine.index.annoy_index import Candidates, Index
 from engine.index.ranking import Hits
 from engine.networks import registry
 from engine.networks.embedder import Embedder
-from gallery import curation, generations, queries, results, uploads
+from gallery import accept, generations, importing, results
+from gallery.accept import Parameters
 from gallery.answers import Found
 from gallery.models import Embedding, Image, Query
-from gallery.queries import Question
 from gallery.spans import Stopwatch
 from tasks.answer import answer_waiting
 from tasks.build import build_generation
@@ -25,6 +25,7 @@ from tasks.near_duplicates import Rule
 from tasks.neighbours import LISTED, Neighbours, SearchRequest
 from tasks.worker import Worker
 from tests.engine.galleries import NETWORK, make_vectors, unit
+from tests.gallery.rows import now, uploaded
 from tests.tasks.conftest import Ask, drawn, picture
 
 COPIES = 30
@@ -47,7 +48,7 @@ def copies(gallery: list[Image], embedder: Embedder) -> list[Image]:
     for copy in range(COPIES):
         file = io.BytesIO()
         copy_of(5, copy).save(file, "PNG")
-        added.append(curation.add(io.BytesIO(file.getvalue()), title=f"5 copy {copy}"))
+        added.append(importing.add(io.BytesIO(file.getvalue()), title=f"5 copy {copy}"))
     embed_step(embedder, 100)
     return added
 
@@ -60,7 +61,7 @@ def test_copies_are_one_match_and_the_others_still_make_ten(
         build_generation(worker.embedder.network)
     query = ask(5)
     answer_waiting(worker, 32)
-    shown = results.shown(query)
+    shown = results.shown(now(query))
     assert len(shown) == 10
     assert shown[0].image.title.startswith("5")
     assert len(shown[0].duplicates) == COPIES
@@ -69,10 +70,9 @@ def test_copies_are_one_match_and_the_others_still_make_ten(
 
 
 def test_each_is_a_match_of_its_own_when_asked_for(worker: Worker, copies: list[Image]) -> None:
-    upload = uploads.accept(io.BytesIO(picture(5)))
-    query = queries.ask(upload, Question(collapse=False), Stopwatch())
+    query = accept.store(uploaded(picture(5)), Parameters(collapse=False), Stopwatch())
     answer_waiting(worker, 32)
-    shown = results.shown(query)
+    shown = results.shown(now(query))
     assert all(found.image.title.startswith("5") for found in shown)
     assert not any(found.duplicates for found in shown)
 
@@ -80,10 +80,10 @@ def test_each_is_a_match_of_its_own_when_asked_for(worker: Worker, copies: list[
 def test_a_hidden_copy_is_not_counted(worker: Worker, copies: list[Image], ask: Ask) -> None:
     query = ask(5)
     answer_waiting(worker, 32)
-    found = results.shown(query)[0]
+    found = results.shown(now(query))[0]
     hidden, _ = found.duplicates[0]
     Image.objects.filter(pk=hidden.id).update(is_hidden=True)
-    assert hidden not in [image for image, _ in results.shown(query)[0].duplicates]
+    assert hidden not in [image for image, _ in results.shown(now(query))[0].duplicates]
 
 
 def test_the_threshold_decides(worker: Worker, copies: list[Image], embedder: Embedder) -> None:

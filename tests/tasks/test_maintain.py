@@ -1,4 +1,4 @@
-"""The sweeper: what was forgotten is rung for, what was left behind is let go."""
+"""The sweep: workers are woken for what was forgotten, and what was left behind is released."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 from gallery import owners, queries, workers
 from gallery.models import Image, Query
 from tasks import worker as process
-from tasks.maintain import expire, sweep
+from tasks.tasks import expire, sweep
 from tasks.worker import Worker
 from tests.tasks.conftest import Ask, add
 
@@ -24,7 +24,7 @@ def swept(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> Worker:
     return worker
 
 
-def waiting_bells(queue: str) -> int:
+def messages(queue: str) -> int:
     with workers.connect() as client:
         return int(client.llen(queue))
 
@@ -39,7 +39,7 @@ def test_a_query_past_its_lease_waits_again(
         assert sweep() == 1
     query.refresh_from_db()
     assert (query.state, query.attempts) == (Query.State.WAITING, 1)
-    assert waiting_bells("search") == 1
+    assert messages("search") == 1
 
 
 def test_a_query_of_a_killed_process_waits_again_at_once(swept: Worker, ask: Ask) -> None:
@@ -59,26 +59,26 @@ def test_a_query_of_a_living_process_is_left_alone(swept: Worker, ask: Ask) -> N
     assert sweep() == 0
 
 
-def test_a_query_without_a_doorbell_is_rung_for(
+def test_a_query_that_lost_its_message_wakes_a_worker(
     swept: Worker, ask: Ask, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
     ask(1)
     with django_capture_on_commit_callbacks(execute=True):
         sweep()
-    assert waiting_bells("search") == 0
+    assert messages("search") == 0
     Query.objects.update(waiting_since=timezone.now() - timedelta(seconds=10))
     with django_capture_on_commit_callbacks(execute=True):
         sweep()
-    assert waiting_bells("search") == 1
+    assert messages("search") == 1
 
 
-def test_a_picture_without_an_embedding_is_rung_for(
+def test_a_picture_without_an_embedding_wakes_a_worker(
     swept: Worker, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
     add(1)
     with django_capture_on_commit_callbacks(execute=True):
         sweep()
-    assert waiting_bells("gallery") == 1
+    assert messages("gallery") == 1
 
 
 def test_a_sweep_reports_the_worker(swept: Worker, gallery: list[Image]) -> None:
@@ -95,5 +95,5 @@ def test_old_finished_queries_expire_with_their_pictures(
     Query.objects.exclude(pk=young.pk).update(created_at=timezone.now() - timedelta(days=8))
     with django_capture_on_commit_callbacks(execute=True):
         assert expire() == 1
-    assert not old.picture_path.exists()
+    assert not old.upload_path.exists()
     assert {query.pk for query in Query.objects.all()} == {unfinished.pk, young.pk}

@@ -8,16 +8,14 @@ from django.db import connection
 from pytest_django import Settings
 
 from engine.errors import BadWeights
-from engine.networks.embedder import Embedder
-from gallery import generations, queries, workers
+from gallery import accept, generations, results, workers
 from gallery.models import Embedding, Image, Query
 from gallery.spans import Stopwatch
 from tasks import worker as process
-from tasks.answer import answer, answer_waiting
+from tasks.answer import answer_waiting
 from tasks.build import build_generation
-from tasks.curate import curate
 from tasks.embedding import embed_step
-from tasks.maintain import sweep
+from tasks.tasks import answer, curate, sweep
 from tasks.worker import Worker
 from tests.tasks.conftest import Ask, add
 from tests.tasks.networks import retrained
@@ -49,7 +47,7 @@ def change_to(embedder: Embedder) -> None:
 def titles(query: Query) -> list[str]:
     query.refresh_from_db()
     assert query.state == Query.State.DONE
-    return [match.image.title for match in query.matches.select_related("image")]
+    return [match.image.title for match in results.shown(query)]
 
 
 def test_the_next_batch_is_of_the_network_that_serves(
@@ -92,7 +90,7 @@ def test_back_and_forth(running: Worker, embedder: Embedder, other: Embedder, as
 def test_more_like_this_is_asked_by_the_network_that_serves(running: Worker, other: Embedder, ask: Ask) -> None:
     change_to(other)
     image = Image.objects.get(title="4")
-    query = queries.ask_like(image, queries.Question(), Stopwatch(image.created_at))
+    query = accept.store_like(image, accept.Parameters(), Stopwatch(image.created_at))
     answer()
     assert "4" not in titles(query)
     assert query.network == other.network

@@ -5,11 +5,10 @@ from collections.abc import Callable
 import pytest
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
-from gallery import doorbell, generations, workers
+from gallery import generations, wakeup, workers
 from gallery.models import Image, IndexGeneration
 from tasks import worker as process
-from tasks.curate import build, curate, rebuild
-from tasks.maintain import sweep
+from tasks.tasks import build, curate, rebuild, sweep
 from tasks.worker import Worker
 from tests.engine.galleries import write_as_another_version
 from tests.tasks.conftest import add
@@ -17,11 +16,11 @@ from tests.tasks.conftest import add
 NOTHING_NEW = "There is too little new to rebuild."
 
 
-def rung() -> list[str]:
-    """The tasks that wait for the gallery's worker."""
+def woken() -> list[str]:
+    """The tasks that the gallery's worker was woken for."""
     with workers.connect() as redis:
         messages = b" ".join(redis.lrange("gallery", 0, -1)).decode()
-    return [task for task in (doorbell.CURATE, doorbell.BUILD, doorbell.REBUILD) if f'"{task}"' in messages]
+    return [task for task in (wakeup.CURATE, wakeup.BUILD, wakeup.REBUILD) if f'"{task}"' in messages]
 
 
 def test_a_stale_index_asks_for_a_rebuild_when_all_is_embedded(
@@ -29,7 +28,7 @@ def test_a_stale_index_asks_for_a_rebuild_when_all_is_embedded(
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
         assert curate() == 0
-    assert rung() == [doorbell.REBUILD]
+    assert woken() == [wakeup.REBUILD]
 
 
 def test_what_is_left_to_embed_comes_first(
@@ -38,10 +37,10 @@ def test_what_is_left_to_embed_comes_first(
     add(99)
     with django_capture_on_commit_callbacks(execute=True):
         assert curate() == 1
-    assert rung() == [doorbell.CURATE]
+    assert woken() == [wakeup.CURATE]
 
 
-def test_many_rings_make_one_rebuild(gallery: list[Image]) -> None:
+def test_many_messages_make_one_rebuild(gallery: list[Image]) -> None:
     told = [rebuild() for _ in range(3)]
     made = IndexGeneration.objects.get()
     assert told == [f"{made} with 16 pictures is active", *[NOTHING_NEW] * 2]
@@ -61,7 +60,7 @@ def test_an_index_of_another_version_is_built_anew_by_itself(
     with django_capture_on_commit_callbacks(execute=True):
         sweep()
     assert "this version reads" in worker.neighbours.problem
-    assert rung() == [doorbell.REBUILD]
+    assert woken() == [wakeup.REBUILD]
     assert [rebuild(), rebuild()] == [f"generation {old.number + 1} with 16 pictures is active", NOTHING_NEW]
     sweep()
     assert (worker.neighbours.problem, worker.neighbours.generation) == ("", old.number + 1)

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from gallery import doorbell, importing
+from gallery import importing, wakeup
 from gallery.errors import Refusal
 from gallery.progress import Progress
 
@@ -33,7 +33,7 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             raise CommandError("Stopped; the same command goes on where this one ended.", returncode=130) from None
         finally:
-            doorbell.ring(doorbell.CURATE)
+            wakeup.wake_workers(wakeup.CURATE)
         self._tell(outcome, directory)
 
     def _tell(self, outcome: importing.Outcome, directory: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from gallery import curation, demonstration, doorbell
+from gallery import curation, demonstration, importing, wakeup
 from gallery.errors import Refusal
 from gallery.models import Image
 from gallery.progress import Progress
@@ -33,14 +33,14 @@ class Command(BaseCommand):
         except Refusal as refusal:
             raise CommandError(str(refusal)) from refusal
         finally:
-            doorbell.ring(doorbell.CURATE)
+            wakeup.wake_workers(wakeup.CURATE)
         self.stdout.write(f"{added} pictures drawn, {total - added} were there already.")
 
 
 def _add(kind: str, number: int) -> bool:
     """Whether the picture was new, under whatever name."""
     try:
-        curation.add(demonstration.file(kind, number), label=kind, title=demonstration.title(kind, number))
+        importing.add(demonstration.file(kind, number), label=kind, title=demonstration.title(kind, number))
     except curation.AlreadyThere:
         return False
     return True

@@ -1,4 +1,5 @@
-// The page of a query: keeps looking while the network is away, tells screen readers, copies the link.
+// The page of a query: keeps looking while the network is away, tells screen readers, copies the link, and shows the
+// browser's own copy of the picture until the server has one.
 
 const RETRY_MS = 2000;
 const lost = document.getElementById("lost");
@@ -38,9 +39,20 @@ function copyTheOldWay(text) {
   field.remove();
 }
 
+function showOwnPicture() {
+  const own = document.querySelector("#picture .own");
+  const kept = sessionStorage.getItem("picture");
+  sessionStorage.removeItem("picture");
+  if (!own || !kept) return;
+  own.src = kept;
+  own.hidden = false;
+  own.nextElementSibling.hidden = true;
+}
+
 for (const name of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
   document.addEventListener(name, lookAgain);
 }
 document.addEventListener("htmx:afterSwap", announce);
 copy.addEventListener("click", copyLink);
 copy.hidden = false;
+showOwnPicture();

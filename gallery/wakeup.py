@@ -1,4 +1,4 @@
-"""The only way from the web to the workers: "there is work". The work itself is in the database."""
+"""Wake-up messages from the web to the workers: "there is work". The work itself is in the database."""
 
 import functools
 import logging
@@ -22,42 +22,42 @@ BUILD = "tasks.build"  # asked for by a person
 REBUILD = "tasks.rebuild"  # only if it pays
 
 PENDING = "simsearch:pending:"
-# The most that a bell which got lost (its worker was killed) keeps others from being rung.
+# A message that got lost (its worker was killed) keeps others from being sent for so long at most.
 PENDING_MS = 1000
-# Every run lets new bells through. Under a steady load they would pile up by the thousand, and the sweep behind them.
+# Every batch lets new messages through. Under a steady load they would pile up, and the sweep behind them.
 QUEUED_PER_PROCESS = 2
 TIMEOUT_S = 1.0  # a silent Redis must not cost an upload its patience; the throttle has had its half second before
 
 
-def ring(task: str) -> None:
-    """Tell the workers, once the current transaction is committed, that there is work for `task`.
+def wake_workers(task: str) -> None:
+    """Send a message for `task`, once the current transaction is committed.
 
-    Never raises: a bell that Redis does not carry is made up for by the sweeper.
+    Never raises: the sweep makes up for a message that Redis does not take.
     """
     transaction.on_commit(lambda: _send(task), robust=True)
 
 
-def ring_unless_pending(task: str) -> None:
-    """The same, but for a task that takes all the work there is and calls `heard` before it looks.
+def wake_unless_pending(task: str) -> None:
+    """The same for a task that takes all the work there is and calls `clear_pending` before it looks.
 
-    A bell that nobody has heard yet will find this work, too. There may be as many of those as there are search
-    processes, so that a burst wakes all of them, on whichever host they are; and a few more in their queue.
+    A message that no worker has taken yet finds this work, too. As many may be pending as there are search processes,
+    so that a burst wakes all of them, on whichever host they are; and a few more in their queue.
     """
     transaction.on_commit(lambda: _send_unless_pending(task), robust=True)
 
 
-def heard(task: str) -> None:
-    """A run begins to look for work: what is committed from now on is rung for. Never raises."""
+def clear_pending(task: str) -> None:
+    """The task begins to look for work: what is committed from now on needs another message. Never raises."""
     try:
         _client().delete(PENDING + task)
     except (redis.RedisError, OSError) as error:
-        logger.warning("bells for %s stay pending a second longer: %s", task, error)
+        logger.warning("messages for %s stay pending a second longer: %s", task, error)
 
 
 def _send_unless_pending(task: str) -> None:
     try:
         is_enough = _count(task)
-    except (redis.RedisError, OSError) as error:  # it would not carry the bell either
+    except (redis.RedisError, OSError) as error:  # it would not take the message either
         _did_not_get_through(task, error)
         return
     if not is_enough:
@@ -65,7 +65,7 @@ def _send_unless_pending(task: str) -> None:
 
 
 def _count(task: str) -> bool:
-    """Count one more pending bell; whether there were enough already."""
+    """Count one more pending message; whether there were enough already."""
     with _client().pipeline(transaction=True) as pipe:
         pipe.set(PENDING + task, 0, px=PENDING_MS, nx=True)
         pipe.incr(PENDING + task)
@@ -97,4 +97,4 @@ def _send(task: str) -> None:
 
 
 def _did_not_get_through(task: str, error: Exception) -> None:
-    logger.warning("the doorbell for %s did not get through (%s); the sweeper will ring again", task, error)
+    logger.warning("no worker was woken for %s (%s); the next sweep makes up for it", task, error)

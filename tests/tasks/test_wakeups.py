@@ -1,0 +1,75 @@
+"""Which wake-up messages a batch leaves behind: nothing waits without one."""
+
+import pytest
+
+from engine.networks.embedder import Embedder
+from gallery import wakeup, workers
+from gallery.models import Query
+from tasks import worker as process
+from tasks.answer import answer_waiting
+from tasks.neighbours import Neighbours
+from tasks.tasks import answer
+from tasks.worker import Worker
+from tests.tasks.conftest import Ask
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def messages() -> int:
+    with workers.connect() as client:
+        return int(client.llen("search"))
+
+
+def forget_messages() -> None:
+    """As if all had been taken."""
+    wakeup.clear_pending(wakeup.ANSWER)
+    with workers.connect() as client:
+        client.delete("search")
+
+
+class Listening:
+    """Counts the messages at the moment of the forward pass."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder, self.messages = embedder, -1
+        self.network, self.prepare = embedder.network, embedder.prepare
+        self.device = embedder.device
+
+    def embed_prepared(self, prepared: list[object]) -> object:
+        self.messages = messages()
+        return self._embedder.embed_prepared(prepared)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("batch", "sent"), [(2, 1), (3, 1), (4, 0)])
+def test_a_full_batch_wakes_another_process_at_once(embedder: Embedder, ask: Ask, batch: int, sent: int) -> None:
+    for number in range(3):
+        ask(number)
+    forget_messages()
+    listening = Listening(embedder)
+    answer_waiting(Worker(listening, Neighbours(embedder.network)), batch)  # type: ignore[arg-type]
+    assert listening.messages == sent
+
+
+def test_a_run_that_leaves_some_waiting_wakes_a_worker(worker: Worker, ask: Ask) -> None:
+    for number in range(2):
+        ask(number)
+    Query.objects.filter(pk=ask(3).pk).update(attempts=1)  # comes alone, later
+    forget_messages()
+    assert len(answer_waiting(worker, 32)) == 2
+    assert messages() == 1
+
+
+def test_a_run_without_work_wakes_nobody(worker: Worker) -> None:
+    assert len(answer_waiting(worker, 32)) == 0
+    assert messages() == 0
+
+
+def test_who_asks_after_a_run_has_begun_wakes_again(worker: Worker, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_current", worker)
+    ask(1)
+    assert messages() == 1
+    ask(2)
+    assert messages() == 1
+    answer()
+    ask(3)
+    assert messages() == 2
