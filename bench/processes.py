@@ -11,7 +11,6 @@ KINDS = {
     "gunicorn": "web",
     "--queues search": "search worker",
     "--queues gallery": "gallery worker",
-    " beat ": "beat",
     " flower ": "Flower",
     "redis": "Redis",
 }

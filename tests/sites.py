@@ -72,5 +72,6 @@ class Site:
 
     def files(self) -> dict[str, bytes]:
         """Every picture file, by its path."""
-        pictures = self.data_dir / "pictures"
-        return {str(path.relative_to(pictures)): path.read_bytes() for path in pictures.rglob("*") if path.is_file()}
+        folders = (self.data_dir / "pictures", self.data_dir / "uploads")
+        paths = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+        return {str(path.relative_to(self.data_dir)): path.read_bytes() for path in paths}

@@ -1,6 +1,7 @@
 """A running system for tests: started as `make run` starts it, talked to over HTTP, killed for real."""
 
 import functools
+import json
 import os
 import re
 import shutil
@@ -164,6 +165,11 @@ class Stack:
                 return connection.execute(question, values).fetchall()
         with closing(sqlite3.connect(self.data_dir / "simsearch.sqlite3", timeout=20)) as database:
             return database.execute(question.replace("%s", "?"), values).fetchall()
+
+    def matches(self) -> list[int]:
+        """How many matches each finished query has, past all our code."""
+        stored = [matches for (matches,) in self.rows("SELECT matches FROM gallery_query WHERE state = 'done'")]
+        return [len(json.loads(matches) if isinstance(matches, str) else matches) for matches in stored]
 
     # --- Asking ---------------------------------------------------------------------------------------------
 

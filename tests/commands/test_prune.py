@@ -9,9 +9,9 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from gallery import files, pruning
+from gallery import curation, files, pruning
 from gallery.models import Image, Query
-from tests.gallery.rows import add_image, ago, ask, files_kept, in_state, set_row
+from tests.gallery.rows import add_image, ago, ask, files_kept, in_state, picture, set_row, uploaded
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -60,6 +60,33 @@ def test_a_file_without_a_row_is_removed(folder: str) -> None:
     assert not path.exists()
 
 
+@pytest.mark.parametrize("folder", ["gallery", "queries"])
+def test_uploaded_bytes_without_a_row_are_removed(folder: str) -> None:
+    path = old(settings.UPLOADS_ROOT / folder / "ab" / str(uuid.uuid4()))
+    half_way = old(settings.UPLOADS_ROOT / "tmpabc.upload.jpg")
+    assert "     2 files without a row" in prune("--dry-run")
+    prune("--apply")
+    assert not path.exists()
+    assert not half_way.exists()
+
+
+def test_a_pending_gallery_picture_stays() -> None:
+    image = Image()
+    curation.upload(image, uploaded(picture()))
+    make_old(image.upload_path)
+    prune("--apply")
+    assert files_kept() == [image.upload_path]
+    assert list(Image.objects.all()) == [image]
+
+
+def test_a_result_whose_picture_did_not_fit_on_the_disk_stays() -> None:
+    query, _ = in_state("done")
+    query.upload_path.write_bytes(query.picture_path.read_bytes())
+    files.remove(query.picture_path)
+    prune("--apply")
+    assert list(Query.objects.all()) == [query]
+
+
 def test_what_a_killed_write_left_is_removed_after_an_hour() -> None:
     leftover, fresh = old(stray("queries", ".new-abc")), stray("queries", ".new-def")
     files.write(fresh, b"")
@@ -101,7 +128,7 @@ def test_a_missing_folder_costs_no_gallery() -> None:
 def test_a_finished_query_without_its_picture_is_removed_and_a_waiting_one_is_left_to_its_end() -> None:
     done, _ = in_state("done")
     waiting = ask()
-    files.remove(done.picture_path, waiting.picture_path)
+    files.remove(done.picture_path, waiting.upload_path)
     assert "     1 queries without their picture" in prune("--dry-run")
     prune("--apply")
     assert list(Query.objects.all()) == [waiting]
@@ -114,7 +141,7 @@ def test_expired_queries_are_removed_with_their_pictures() -> None:
     assert Query.objects.count() == 2
     prune("--apply")
     assert list(Query.objects.all()) == [young]
-    assert files_kept() == [young.picture_path]
+    assert files_kept() == []
 
 
 def test_saying_it_twice_finds_nothing_more() -> None:

@@ -52,10 +52,10 @@ def test_new_rows_go_on_after_those_that_came(backup: Path, any_target: Site) ->
     any_target.told("restore", str(backup))
     before, after = any_target.run("""
 from django.contrib.auth.models import Group, Permission, User
-from gallery.models import Embedding, Match, Query
+from gallery.models import Embedding, Query
 from tests.gallery.rows import add_image, finished
 def newest():
-    return [table.objects.latest("pk").pk for table in (Embedding, Match, Group, User)]
+    return [table.objects.latest("pk").pk for table in (Embedding, Group, User)]
 before = newest()
 Query.objects.filter(state="waiting").delete()
 image = add_image(20)

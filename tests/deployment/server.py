@@ -38,8 +38,7 @@ class Server(Stack):
         self._chosen = environment
         self.flower_port = lasting_port()
         self._number = 0
-        # Set in the file, as an operator does.
-        del self.environment["FLOWER_UNAUTHENTICATED_API"], self.environment["SIMSEARCH_SEARCH_WORKERS"]
+        del self.environment["FLOWER_UNAUTHENTICATED_API"]
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -110,8 +109,7 @@ class Server(Stack):
             "SIMSEARCH_ACCEL_PREFIX": "/_pictures/",
             "SIMSEARCH_PORT": str(self.port),
             "SIMSEARCH_FLOWER_PORT": str(self.flower_port),
-            "SIMSEARCH_SEARCH_WORKERS": "2",
-            "SIMSEARCH_SEARCH_CHILDREN": "1",
+            "SIMSEARCH_SEARCH_CHILDREN": "2",
             "SIMSEARCH_UPLOADS_PER_MINUTE": str(UPLOADS_PER_MINUTE),
             "SIMSEARCH_DEVICE": "cpu",
             **self._chosen,

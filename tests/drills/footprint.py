@@ -17,7 +17,6 @@ KINDS = {
     "simsearch.local.run": "parent",
     "--queues search": "search",
     "--queues gallery": "gallery",
-    "beat": "beat",
     "flower": "Flower",
     "gunicorn": "web",
 }

@@ -26,6 +26,7 @@ class Disks:
     """Each of these is a small disk of its own."""
 
     pictures: Path
+    uploads: Path
     index: Path
     redis: Path
     temporary: Path
@@ -36,7 +37,7 @@ def disks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disks]:
     data = tmp_path_factory.mktemp("cramped") / "data"
     with ExitStack() as mounted:
         made = {}
-        for name in ("pictures", "index", "redis", "temporary"):
+        for name in ("pictures", "uploads", "index", "redis", "temporary"):
             (data / name).mkdir(parents=True)
             made[name] = mounted.enter_context(small_disk(data / name, DISK_MB))
         yield Disks(**made)
@@ -58,20 +59,32 @@ def upload_many(stack: Stack) -> Uploads:
 
 
 def assert_no_row_and_no_file_is_alone(stack: Stack) -> None:
-    for table, folders in {"gallery_query": ["queries"], "gallery_image": ["gallery", "thumbnails"]}.items():
+    folders = {
+        "gallery_query": [["pictures/queries", "uploads/queries"]],  # one of them has it
+        "gallery_image": [["pictures/gallery"], ["pictures/thumbnails"]],
+    }
+    for table, kinds in folders.items():
         rows = {str(id_).replace("-", "") for (id_,) in stack.rows("SELECT id FROM " + table)}
-        for folder in folders:
-            files = {path.name for path in (stack.data_dir / "pictures" / folder).rglob("*") if path.is_file()}
-            assert {name.removesuffix(".jpg").replace("-", "") for name in files} == rows, folder
+        for kind in kinds:
+            files = {path.name for folder in kind for path in (stack.data_dir / folder).rglob("*") if path.is_file()}
+            assert {name.removesuffix(".jpg").replace("-", "") for name in files} == rows, kind
 
 
-def test_pictures_that_find_no_room_are_refused(cramped: Stack, disks: Disks) -> None:
-    filler = fill(disks.pictures, but_bytes=ROOM_BYTES)
+def test_uploads_that_find_no_room_are_refused(cramped: Stack, disks: Disks) -> None:
+    filler = fill(disks.uploads)
     uploads = upload_many(cramped)
-    assert set(uploads.told) == {202, 507}
+    assert set(uploads.told) == {507}
     refused = cramped.ask(uploads.pictures[0])
     assert (refused.status_code, refused.json()["error"]["code"]) == (507, "no_space")
     assert "no room" in refused.json()["error"]["message"]
+    filler.unlink()
+    assert set(upload_many(cramped).told) == {202}
+
+
+def test_pictures_that_find_no_room_cost_no_answer(cramped: Stack, disks: Disks) -> None:
+    filler = fill(disks.pictures, but_bytes=ROOM_BYTES)
+    uploads = upload_many(cramped)
+    assert set(uploads.told) == {202}
     assert_all_are_answered(cramped, uploads.ids, PATIENCE_S)
     assert_no_row_and_no_file_is_alone(cramped)
 
@@ -130,7 +143,7 @@ def test_uploads_need_no_temporary_folder(cramped: Stack, disks: Disks) -> None:
 
 def test_pages_say_it_too(cramped: Stack, disks: Disks) -> None:
     home = cramped.client.get("/")
-    filler = fill(disks.pictures)
+    filler = fill(disks.uploads)
     form = {"csrfmiddlewaretoken": cramped.client.cookies["csrftoken"]}
     refused = cramped.client.post("/", data=form, files={"image": ("picture.jpg", some(1)[0])})
     filler.unlink()

@@ -1,4 +1,4 @@
-"""`make run` from the first line to the last process: real Redis, workers, gunicorn, beat and Flower."""
+"""`make run` from the first line to the last process: real Redis, workers, gunicorn and Flower."""
 
 import os
 import re
@@ -24,9 +24,9 @@ def system(tmp_path: Path) -> Iterator[Stack]:
 
 @pytest.fixture
 def first(tmp_path: Path) -> Iterator[Stack]:
-    """With nothing there but photographs, and as many workers as there are by default."""
+    """With nothing there but photographs."""
     photos = draw_gallery(tmp_path / "photos")
-    with Stack(tmp_path, photos, SIMSEARCH_SEARCH_WORKERS="") as running:
+    with Stack(tmp_path, photos) as running:
         yield running
 
 

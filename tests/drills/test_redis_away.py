@@ -116,7 +116,7 @@ def test_uploads_are_accepted_while_redis_is_away(relayed: Stack, relay: Relay, 
     )
 
 
-def test_an_upload_whose_web_process_dies_before_the_doorbell_is_found(relayed: Stack, relay: Relay) -> None:
+def test_an_upload_whose_web_process_dies_before_a_worker_is_woken_is_found(relayed: Stack, relay: Relay) -> None:
     refused: list[httpx.TransportError] = []
 
     def ask() -> None:
@@ -126,7 +126,7 @@ def test_an_upload_whose_web_process_dies_before_the_doorbell_is_found(relayed: 
             refused.append(error)
 
     asker = threading.Thread(target=ask)
-    relay.switch("silent")  # so that the doorbell takes its time
+    relay.switch("silent")  # so that the message takes its time
     try:
         asker.start()
         wait_until(lambda: relayed.rows(UNFINISHED) == [(1,)], relayed, PATIENCE_S)  # the row is committed
@@ -135,7 +135,7 @@ def test_an_upload_whose_web_process_dies_before_the_doorbell_is_found(relayed: 
     finally:
         relay.switch("forward")
     cured_at = time.monotonic()
-    assert refused  # nobody was told, and nobody has rung
+    assert refused  # nobody was woken
     assert_all_are_answered(relayed, [], CURED_S)
     print(f"done {time.monotonic() - cured_at:.1f} s after the web process was killed")
     relayed.wait_ready(PATIENCE_S)
