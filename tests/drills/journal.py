@@ -13,7 +13,7 @@ from tests.stack import Stack
 TABLE: LiteralString = "CREATE TABLE journal (at FLOAT, query TEXT, state TEXT, claimed_by TEXT);"
 # SQLite's own clock is the start of a statement, in milliseconds; PostgreSQL's the moment of the change.
 SQLITE: LiteralString = """
-CREATE TRIGGER journal_{0} AFTER {0} ON gallery_query BEGIN
+CREATE TRIGGER journal_{0} AFTER {1} ON gallery_query BEGIN
     INSERT INTO journal VALUES
         ((julianday('now') - 2440587.5) * 86400, new.id, new.state, new.claimed_by);
 END;
@@ -24,18 +24,18 @@ CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         (extract(epoch FROM clock_timestamp()), new.id::text, new.state, new.claimed_by);
     RETURN new;
 END $$;
-CREATE TRIGGER journal AFTER INSERT OR UPDATE ON gallery_query FOR EACH ROW EXECUTE FUNCTION note();
+CREATE TRIGGER journal AFTER INSERT OR UPDATE OF state ON gallery_query FOR EACH ROW EXECUTE FUNCTION note();
 """
 
 
 def keep(stack: Stack) -> None:
-    """Note every change of a query from now on."""
+    """Note every change of a query's state from now on."""
     if url := stack.database.get("DATABASE_URL"):
         with psycopg.connect(url) as connection:
             connection.execute(TABLE + POSTGRES)
         return
     with closing(sqlite3.connect(stack.data_dir / "simsearch.sqlite3", timeout=20)) as database:
-        database.executescript(TABLE + SQLITE.format("INSERT") + SQLITE.format("UPDATE"))
+        database.executescript(TABLE + SQLITE.format("insert", "INSERT") + SQLITE.format("update", "UPDATE OF state"))
 
 
 @dataclass(frozen=True)

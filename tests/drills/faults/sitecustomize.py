@@ -11,14 +11,14 @@ import threading
 import time
 from pathlib import Path
 
-KILLS, HANGS = (333, 111), (111, 333)  # by their sizes in pixels, which an upload keeps
+KILLS, HANGS = (333, 111), (111, 333)  # by their sizes in pixels
 SEARCH_WORKER = ["--queues", "search"]
 
 _looking = threading.local()  # threads that look at a picture themselves
 
 
 def _watch(event: str, arguments: tuple[object, ...]) -> None:
-    if event != "open" or "/pictures/queries/" not in str(arguments[0]) or getattr(_looking, "now", False):
+    if event != "open" or "/uploads/queries/" not in str(arguments[0]) or getattr(_looking, "now", False):
         return
     _looking.now = True
     try:
