@@ -8,6 +8,7 @@ from django.db import connection
 from pytest_django import Settings
 
 from engine.errors import BadWeights
+from engine.networks.embedder import Embedder
 from gallery import accept, generations, results, workers
 from gallery.models import Embedding, Image, Query
 from gallery.spans import Stopwatch
