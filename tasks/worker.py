@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 THRESHOLDS_S = 10.0
 
+
 @dataclass
 class Worker:
     """One process's network and gallery; tests make their own.

@@ -1,3 +1,4 @@
+import copy
 from typing import Any
 
 import django.db.models.deletion
@@ -5,27 +6,22 @@ from django.db import migrations, models
 
 
 def drop_foreign_keys(apps: Any, schema_editor: Any) -> None:
-    """On a server, where processes of the version before still add matches: they must keep nobody from deleting.
-
-    SQLite has one machine, whose processes have ended before the migration.
-    """
-    if schema_editor.connection.vendor != 'postgresql':
-        return
-    Match = apps.get_model('gallery', 'Match')
-    with schema_editor.connection.cursor() as cursor:
-        constraints = schema_editor.connection.introspection.get_constraints(cursor, Match._meta.db_table)
-    for name, constraint in constraints.items():
-        if constraint['foreign_key']:
-            schema_editor.execute(schema_editor._delete_fk_sql(Match, name))
+    """The table of matches stays for processes of the version before; it must keep nobody from deleting."""
+    _alter(apps, schema_editor, constraint=False)
 
 
 def add_foreign_keys(apps: Any, schema_editor: Any) -> None:
-    if schema_editor.connection.vendor != 'postgresql':
-        return
+    _alter(apps, schema_editor, constraint=True)
+
+
+def _alter(apps: Any, schema_editor: Any, *, constraint: bool) -> None:
     Match = apps.get_model('gallery', 'Match')
-    for field in ('query', 'image'):
-        suffix = '_fk_%(to_table)s_%(to_column)s'
-        schema_editor.execute(schema_editor._create_fk_sql(Match, Match._meta.get_field(field), suffix))
+    fields = [Match._meta.get_field(name) for name in ('query', 'image')]
+    before = [copy.copy(field) for field in fields]
+    for field, old in zip(fields, before, strict=True):  # all first: SQLite makes the whole table anew
+        field.db_constraint, old.db_constraint = constraint, not constraint
+    for field, old in zip(fields, before, strict=True):
+        schema_editor.alter_field(Match, old, field)
 
 
 class Migration(migrations.Migration):
@@ -36,8 +32,8 @@ class Migration(migrations.Migration):
 
     # Processes of the version before may still run: the table of matches stays for them, and new columns may be empty.
     operations = [
+        migrations.RunPython(drop_foreign_keys, add_foreign_keys),
         migrations.SeparateDatabaseAndState(
-            database_operations=[migrations.RunPython(drop_foreign_keys, add_foreign_keys)],
             state_operations=[
                 # `matches` is the name of the column that comes next.
                 migrations.AlterField(

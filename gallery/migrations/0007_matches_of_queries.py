@@ -6,9 +6,8 @@ STEP = 500
 
 
 def move_matches(apps: Any, schema_editor: Any) -> None:
-    """The rows of Match into the column of their query, in the order of their ranks."""
+    """Copy the rows of Match into the column of their query, in the order of their ranks."""
     Query = apps.get_model('gallery', 'Query')
-    Match = apps.get_model('gallery', 'Match')
     done = Query.objects.filter(state='done', matches__isnull=True).order_by('pk').only('pk')
     while step := list(done.prefetch_related('match_rows')[:STEP]):
         for query in step:
@@ -17,7 +16,6 @@ def move_matches(apps: Any, schema_editor: Any) -> None:
                 for row in sorted(query.match_rows.all(), key=lambda row: row.rank)
             ]
         Query.objects.bulk_update(step, ['matches'])
-        Match.objects.filter(query__in=step).delete()
 
 
 def move_back(apps: Any, schema_editor: Any) -> None:
@@ -46,7 +44,7 @@ class Migration(migrations.Migration):
         ('gallery', '0006_matches'),
     ]
 
-    # The empty table is left for processes of the version before; a later version drops it.
+    # The table is left for processes of the version before; a later version drops it.
     operations = [
         migrations.RunPython(move_matches, move_back),
         migrations.SeparateDatabaseAndState(state_operations=[migrations.DeleteModel('Match')]),
