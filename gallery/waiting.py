@@ -39,11 +39,11 @@ class Queue:
 
         Old queries are polled less often: their workers may be away.
         """
-        now, due_s = timezone.now(), (self.running + ahead) / self.per_s
+        now = timezone.now()
         if query.state == RUNNING and query.claimed_at:  # a batch ends together
-            due_s -= (now - query.claimed_at).total_seconds()
-        else:
-            due_s += self.quickest_s + WAKE_S
+            due_s = self.running / self.per_s - (now - query.claimed_at).total_seconds()
+        else:  # what runs is half done in the mean
+            due_s = (self.running / 2 + ahead) / self.per_s + self.quickest_s + WAKE_S
         due_s = max(due_s, POLL_SHARE * (now - query.created_at).total_seconds())
         return int(min(LAST_POLL_MS, max(FIRST_POLL_MS, 1000 * due_s)))
 

@@ -1,13 +1,15 @@
 """The main job in a real browser, against a running system: a picture in, the ten most like it out."""
 
 import base64
+import json
 import re
 from pathlib import Path
 
 from playwright.sync_api import FilePayload, Page, expect
 
 from gallery import demonstration
-from tests.engine.pictures import encoded
+from tests.drills.test_told_in_time import held
+from tests.engine.pictures import encoded, oriented
 from tests.stack import Stack
 
 ANSWER_MS = 60_000  # the bound of a busy machine; an idle one takes a tenth of a second
@@ -117,3 +119,48 @@ def test_a_file_too_large_is_not_even_sent(stack: Stack, page: Page, tmp_path: P
     page.get_by_label("Choose a picture").set_input_files(huge)
     expect(page.get_by_role("alert")).to_contain_text("The file is larger than 16 MB")
     assert "POST" not in sent
+
+
+def note_what_is_sent(page: Page) -> None:
+    """Keep the size and the type of the file that the form sends, over the change of the page."""
+    page.evaluate(
+        """() => document.querySelector("form.drop").addEventListener("submit", () => {
+            const file = document.querySelector("form.drop input[type=file]").files[0];
+            sessionStorage.setItem("sent", JSON.stringify([file.name, file.type, file.size]));
+        })"""
+    )
+
+
+def test_a_large_photograph_is_sent_smaller_and_upright(stack: Stack, page: Page) -> None:
+    photograph = oriented(demonstration.draw("clock", 0).resize((2000, 3000)), "JPEG", 6) + bytes(500_000)
+    page.goto(stack.url)
+    note_what_is_sent(page)
+    drop(page, {"name": "phone.jpg", "mimeType": "image/jpeg", "buffer": photograph})
+    expect_ten_results(page)
+    name, kind, size = json.loads(page.evaluate("sessionStorage.getItem('sent')"))
+    assert (name, kind) == ("phone.jpg", "image/jpeg")
+    assert size < len(photograph) / 2
+    picture = page.get_by_alt_text("The picture asked about")
+    expect(picture).to_be_visible()
+    assert picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [667, 1000]
+
+
+def test_a_small_picture_is_sent_as_it_is(stack: Stack, page: Page) -> None:
+    file = drawn("clock", 0)
+    page.goto(stack.url)
+    note_what_is_sent(page)
+    drop(page, file)
+    expect_ten_results(page)
+    assert json.loads(page.evaluate("sessionStorage.getItem('sent')"))[2] == len(file["buffer"])
+
+
+def test_the_browsers_own_copy_is_shown_until_the_server_has_one(stack: Stack, page: Page) -> None:
+    page.goto(stack.url)
+    with held(stack.pids("--queues search")):
+        drop(page, drawn("clock", 1))
+        expect(page).to_have_url(re.compile("/q/[0-9a-f-]{36}$"))
+        expect(page.get_by_alt_text("Your picture")).to_be_visible()
+        expect(page.get_by_alt_text("The picture asked about")).to_have_count(0)
+    expect_ten_results(page)
+    expect(page.get_by_alt_text("The picture asked about")).to_be_visible()
+    expect(page.get_by_alt_text("Your picture")).to_have_count(0)
