@@ -132,7 +132,12 @@ def test_all_programs_log_json_and_no_query(watched: Stack) -> None:
         assert all({"time", "level", "logger", "message"} <= line.keys() for line in lines)
     assert all(line.startswith("{") for line in log_of(watched, "web").splitlines())
     assert query not in log_of(watched, "")
-    [page] = [line for line in events(watched, "web") if line.get("view") == "query"]
+
+    def pages() -> list[dict[str, Any]]:
+        return [line for line in events(watched, "web") if line.get("view") == "query"]
+
+    wait_until(lambda: bool(pages()), watched, 30)  # supervisor writes a moment later
+    [page] = pages()
     assert (page["event"], page["method"], page["status"]) == ("request", "GET", 200)
 
 
