@@ -16,6 +16,7 @@ from pydantic import Field
 from engine.image_headers import Crop
 from gallery import accept, api_images, models, queries, results, uploads, waiting
 from gallery.accept import Parameters
+from gallery.answers import LISTED
 from gallery.api_images import Error, ImageOut, Problem, Text, described, visible
 from gallery.errors import Refusal
 from gallery.middleware import drain
@@ -24,6 +25,14 @@ from gallery.pages import database_away, error_json
 TIMINGS = (
     "accept (parse, throttle, check, keep: from the first byte to a waiting query), queue, then those of the whole "
     "batch: claim, decode, embed, search, finish; total is the sum of these seven, and of earlier runs that broke"
+)
+BAND = (
+    "what the similarity means for the network of this query: almost the same picture, very similar, similar, not much "
+    "alike; null in results of versions that did not say it"
+)
+DUPLICATES = (
+    f"near-duplicates of this match among the pictures that the search looked at, the best {LISTED} at most: "
+    f"where {LISTED} are listed there may be more"
 )
 
 api = NinjaAPI(title="simsearch", version="1", description="A picture in, the ten most like it out.")
@@ -44,9 +53,10 @@ class DuplicateOut(Schema):
 
 class MatchOut(Schema):
     rank: int
-    similarity: float
+    similarity: Annotated[float, Field(description="the cosine, up to 1")]
+    band: Annotated[models.Band | None, Field(description=BAND)]
     image: ImageOut
-    duplicates: list[DuplicateOut]
+    duplicates: Annotated[list[DuplicateOut], Field(description=DUPLICATES)]
 
 
 class IndexOut(Schema):
@@ -149,6 +159,7 @@ def _matches(query: models.Query) -> list[dict[str, Any]]:
         {
             "rank": shown.rank,
             "similarity": round(shown.similarity, 4),
+            "band": shown.band,
             "image": described(shown.image),
             "duplicates": [{"similarity": cosine, "image": described(image)} for image, cosine in shown.duplicates],
         }

@@ -2,7 +2,7 @@
 
 import uuid
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from django.conf import settings
 from django.db import models
@@ -13,6 +13,8 @@ from gallery.addresses import OfPicture, address
 from gallery.spans import in_ms
 
 LONGEST_LABEL, LONGEST_TITLE = 100, 200
+
+Band = Literal["same", "very_similar", "similar", "weak"]  # what a cosine means, by the network's thresholds
 
 
 class ImageQuerySet(models.QuerySet["Image"]):
@@ -141,11 +143,13 @@ class IndexGeneration(models.Model):
 class StoredMatch(TypedDict):
     """One of the gallery pictures most like a query's picture.
 
-    `similarity`: the cosine, -1 to 1; `duplicates`: near-duplicates of this one with their similarity to the query.
+    `similarity`: the cosine, -1 to 1; `band`: what it means, missing in matches of versions before; `duplicates`:
+    near-duplicates of this one with their similarity to the query, up to `gallery.answers.LISTED`.
     """
 
     image: str
     similarity: float
+    band: NotRequired[Band | None]
     duplicates: list[tuple[str, float]]
 
 

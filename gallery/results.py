@@ -4,9 +4,16 @@ import uuid
 from dataclasses import dataclass
 
 from gallery.addresses import OfPicture
-from gallery.models import Image, Query
+from gallery.answers import LISTED
+from gallery.models import Band, Image, Query
 
 FIELDS = ("id", "title", "label", "width_px", "height_px")
+WORDS: dict[Band, str] = {
+    "same": "almost the same picture",
+    "very_similar": "very similar",
+    "similar": "similar",
+    "weak": "not much alike",
+}
 
 
 @dataclass(frozen=True)
@@ -22,12 +29,22 @@ class Picture(OfPicture):
 
 @dataclass(frozen=True)
 class Shown:
-    """A match, and the pictures that look the same with their cosines."""
+    """A match, and its near-duplicates with their cosines.
+
+    `band`: None for matches of versions before; `has_unlisted`: there may be more near-duplicates than these.
+    """
 
     rank: int
     similarity: float
+    band: Band | None
     image: Picture
     duplicates: list[tuple[Picture, float]]
+    has_unlisted: bool
+
+    @property
+    def words(self) -> str:
+        """The band in words; nothing without one."""
+        return WORDS[self.band] if self.band else ""
 
 
 def shown(query: Query) -> list[Shown]:
@@ -40,8 +57,10 @@ def shown(query: Query) -> list[Shown]:
         Shown(
             rank,
             match["similarity"],
+            match.get("band"),
             images[match["image"]],
             [(images[image], similarity) for image, similarity in match["duplicates"] if image in images],
+            len(match["duplicates"]) >= LISTED,
         )
         for rank, match in enumerate(matches, start=1)
         if match["image"] in images

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from engine.errors import BadImage
 from engine.image_headers import Crop
 from engine.networks.embedder import Embedder
 from gallery import files, pictures, queries, waiting, wakeup
-from gallery.answers import Searched
+from gallery.answers import Answers, Found, Searched
 from gallery.models import Embedding, Query
 from gallery.queries import Claim
 from gallery.spans import Stopwatch
@@ -65,11 +66,20 @@ def _answer(worker: Worker, claim: Claim, report: Batch) -> None:
         generation=worker.neighbours.generation,
         stages_ms=dict(report.stages.ms),
     )
-    done = queries.finish(claim.token, dict(zip(asked, found, strict=True)), searched)
+    done = queries.finish(claim.token, _with_bands(worker, asked, found), searched)
     report.stages.end("finish")
     if done < len(asked):
         _remove_withdrawn(asked)
     report.answered(done, asked)
+
+
+def _with_bands(worker: Worker, asked: Sequence[Query], found: Sequence[Sequence[Found]]) -> Answers:
+    """The matches of each query, with what their cosines mean."""
+    band = worker.thresholds.band
+    return {
+        query: [replace(match, band=band(match.similarity)) for match in matches]
+        for query, matches in zip(asked, found, strict=True)
+    }
 
 
 def _remove_withdrawn(claimed: Sequence[Query]) -> None:

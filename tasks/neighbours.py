@@ -13,7 +13,7 @@ from engine.index.annoy_index import GROWTH, Candidates, Index
 from engine.index.ranking import Hits
 from engine.networks.registry import EMBEDDING_SIZE
 from gallery import generations
-from gallery.answers import Found
+from gallery.answers import LISTED, Found
 from gallery.models import Embedding, IndexGeneration
 from tasks.delta import Delta, Ids, Vectors
 from tasks.near_duplicates import Groups, Rule
@@ -26,7 +26,7 @@ SPARE = 20
 SPARE_FOR_LABELS = 200
 GROWTHS = 2  # times that the candidates of the index grow before everything is compared: to 9 times as many
 MOST_GROUPED = 20_000  # hits: where even more are near-duplicates of fewer than k pictures, there are fewer matches
-LISTED = 100  # near-duplicates of a match that are named; a burst has hundreds
+LOOKED_UP = LISTED + SPARE  # of a group: a few hidden ones among them do not shorten the list
 
 Visible = dict[int, tuple[uuid.UUID, str]]  # embedding -> its picture and label
 
@@ -130,7 +130,7 @@ class Neighbours:
             for _ in range(GROWTHS):
                 candidates.grow()
                 groups = self._grouped(self._hits(vector, candidates), request, request.k + SPARE)
-                listed = {id_ for group in groups for id_, _ in group[: LISTED + 1]}
+                listed = {id_ for group in groups for id_, _ in group[:LOOKED_UP]}
                 found = self._found(groups, request, self._visible(listed))
                 if len(found) == request.k:
                     return found
@@ -159,10 +159,10 @@ class Neighbours:
         """Return up to k matches: of each group the first picture that may be shown, and up to LISTED others."""
         matches: list[Found] = []
         for group in groups:
-            shown = [(visible[id_][0], cosine) for id_, cosine in group[: LISTED + 1] if id_ in visible]
+            shown = [(visible[id_][0], cosine) for id_, cosine in group[:LOOKED_UP] if id_ in visible]
             shown = [pair for pair in shown if pair[0] != request.without]
             if shown and len(matches) < request.k:
-                matches.append(Found(*shown[0], duplicates=shown[1:]))
+                matches.append(Found(*shown[0], duplicates=shown[1 : LISTED + 1]))
         return matches
 
     def _visible(self, ids: Iterable[int]) -> Visible:

@@ -3,15 +3,16 @@
 import io
 import math
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 
 from gallery import accept, queries, waiting
+from gallery.answers import LISTED
 from gallery.api import MatchOut, QueryOut
-from gallery.models import Image, Query
+from gallery.models import Band, Image, Query
 from gallery.spans import Stopwatch, in_ms
 from tests.api.answers import error_code
 from tests.gallery.rows import STRANGER, add_image, ago, answer, ask, finish, finished, in_state, picture, set_row
@@ -49,6 +50,7 @@ def test_a_finished_query_shows_its_matches(client: Client) -> None:
             {
                 "rank": place + 1,
                 "similarity": pytest.approx(1 - place / 10),
+                "band": "similar",
                 "image": {
                     "id": str(image.pk),
                     "url": f"/gallery/{image.pk}/picture.jpg",
@@ -177,6 +179,20 @@ def test_what_is_told_is_what_is_documented(client: Client, state: str) -> None:
     assert QueryOut.model_validate(told).model_dump(mode="json") == told
 
 
-def test_matches_are_told_as_documented(client: Client) -> None:
-    told = look_at(client, finished(add_image(1), add_image(2)))["matches"]
+@pytest.mark.parametrize("band", [*get_args(Band), None])
+def test_matches_are_told_as_documented(client: Client, band: Band | None) -> None:
+    told = look_at(client, finished(add_image(1), add_image(2), band=band))["matches"]
+    assert [match["band"] for match in told] == [band, band]
     assert [MatchOut.model_validate(match).model_dump(mode="json") for match in told] == told
+
+
+def test_a_match_of_a_version_before_has_no_band(client: Client) -> None:
+    image = add_image()
+    set_row(query := finished(), matches=[{"image": str(image.pk), "similarity": 0.5, "duplicates": []}])
+    assert [match["band"] for match in look_at(client, query)["matches"]] == [None]
+
+
+def test_the_bands_and_the_length_of_lists_are_documented(client: Client) -> None:
+    fields = client.get("/api/openapi.json").json()["components"]["schemas"]["MatchOut"]["properties"]
+    assert [option.get("enum", option["type"]) for option in fields["band"]["anyOf"]] == [list(get_args(Band)), "null"]
+    assert f"best {LISTED} at most" in fields["duplicates"]["description"]

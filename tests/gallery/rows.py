@@ -14,7 +14,7 @@ from django.utils import timezone
 from gallery import accept, files, importing, owners, pictures, queries
 from gallery.accept import Parameters
 from gallery.answers import Answers, Found, Searched
-from gallery.models import Image, Query
+from gallery.models import Band, Image, Query
 from gallery.queries import Claim
 from gallery.spans import Stopwatch
 from tests.engine.pictures import encoded, noise
@@ -43,9 +43,9 @@ def ask(seed: int = 1, *, age_s: float = 0, **parameters: Any) -> Query:
     return accept.store(uploaded(picture(seed)), Parameters(**parameters), Stopwatch(ago(age_s)))
 
 
-def answer(*images: Image) -> list[Found]:
+def answer(*images: Image, band: Band | None = "similar") -> list[Found]:
     """These pictures as the matches, the best first."""
-    return [Found(image.pk, 1 - place / 10) for place, image in enumerate(images)]
+    return [Found(image.pk, 1 - place / 10, band=band) for place, image in enumerate(images)]
 
 
 def finish(token: uuid.UUID, answers: Answers, **fields: Any) -> int:
@@ -54,13 +54,14 @@ def finish(token: uuid.UUID, answers: Answers, **fields: Any) -> int:
     return queries.finish(token, answers, Searched(**(known | fields)))
 
 
-def finished(*images: Image, **fields: Any) -> Query:
+def finished(*images: Image, band: Band | None = "similar", asked: Query | None = None, **fields: Any) -> Query:
     """A query that was answered with these pictures."""
-    query = ask()
+    query = asked or ask()
     claim = queries.claim(1)
-    decode(query)
-    assert finish(claim.token, {query: answer(*images)}, **({"images": len(images)} | fields)) == 1
-    return query
+    if query.has_picture:
+        decode(query)
+    assert finish(claim.token, {query: answer(*images, band=band)}, **({"images": len(images)} | fields)) == 1
+    return now(query)
 
 
 def decode(query: Query) -> None:

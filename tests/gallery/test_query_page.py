@@ -6,9 +6,10 @@ import pytest
 from django.test import Client
 
 from gallery import queries
+from gallery.answers import LISTED
 from gallery.models import Image, Query
 from tests.gallery.elements import HTMX, Elements, heading
-from tests.gallery.rows import add_image, ask, decode, finished, in_state
+from tests.gallery.rows import add_image, ask, decode, finished, in_state, set_row
 
 pytestmark = pytest.mark.django_db
 
@@ -43,16 +44,76 @@ def test_a_waiting_query_knows_its_place(client: Client) -> None:
     assert heading(client.get(f"/q/{second.pk}")) == "You are next"
 
 
-def test_the_matches_come_in_order_with_their_similarities(client: Client) -> None:
+def test_the_matches_come_in_order_with_what_their_similarities_mean(client: Client) -> None:
     images = [add_image(seed, label=f"kind {seed}", title=f"picture {seed}") for seed in range(3)]
     query = finished(*images, images=1234, stages_ms={"embed": 9.0})
+    bands = ["same", "very_similar", "weak"]
+    set_row(query, matches=[match | {"band": band} for match, band in zip(query.matches or [], bands, strict=True)])
     text = client.get(f"/q/{query.pk}").content.decode()
-    assert re.findall(r"similarity</span> ([\d.]+)", text) == ["1.00", "0.90", "0.80"]
+    assert re.findall(
+        r'title="Similarity ([\d.]+)">([^<]+)<span class="unseen">, similarity ([\d.]+)</span>', text
+    ) == [
+        ("1.0000", "almost the same picture", "1.00"),
+        ("0.9000", "very similar", "0.90"),
+        ("0.8000", "not much alike", "0.80"),
+    ]
+    assert "nothing like this picture" not in text
     assert re.findall(r'src="/gallery/(.+)/thumbnail.jpg"', text) == [str(image.pk) for image in images]
     assert re.findall(r'formaction="/gallery/(.+)/like"', text) == [str(image.pk) for image in images]
     assert "kind 2" in text
     assert "picture 2" in text
     assert "1,234 pictures compared in" in text
+
+
+def test_matches_without_a_band_show_their_number(client: Client) -> None:
+    text = client.get(f"/q/{finished(add_image(), band=None).pk}").content.decode()
+    assert re.findall(r"similarity</span> ([\d.]+)", text) == ["1.00"]
+    assert "Similarity goes up to 1.00" in text
+
+
+def test_a_gallery_without_anything_alike_says_so_and_shows_what_comes_closest(client: Client) -> None:
+    images = [add_image(1), add_image(2)]
+    response = client.get(f"/q/{finished(*images, band='weak').pk}")
+    text = response.content.decode()
+    assert heading(response) == "The gallery has nothing like this picture"
+    assert (
+        text.index("These 2 come closest") < text.index(images[0].thumbnail_url) < text.index(images[1].thumbnail_url)
+    )
+
+
+def test_nothing_else_is_like_a_gallery_picture(client: Client) -> None:
+    image, other = add_image(1), add_image(2)
+    client.post(f"/gallery/{image.pk}/like")
+    query = finished(other, band="weak", asked=Query.objects.get())
+    assert heading(client.get(f"/q/{query.pk}")) == "The gallery has nothing else like this picture"
+
+
+def test_nothing_of_the_labels_asked_for_is_like_a_picture(client: Client) -> None:
+    query = finished(add_image(), band="weak", asked=ask(labels=("boat", "ship")))
+    assert heading(client.get(f"/q/{query.pk}")) == "No picture labelled boat or ship is like this one"
+
+
+@pytest.mark.parametrize(
+    ("listed", "hidden", "told"),
+    [
+        (1, 0, "1 more that looks the same"),
+        (99, 0, "99 more that look the same"),
+        (LISTED, 0, "100 or more that look the same"),
+        (LISTED, 1, "99 or more that look the same"),
+    ],
+)
+def test_near_duplicates_are_not_counted_past_the_end_of_their_list(
+    client: Client, listed: int, hidden: int, told: str
+) -> None:
+    rows = [
+        Image(content_hash=str(number), width_px=1, height_px=1, is_hidden=number < hidden) for number in range(listed)
+    ]
+    Image.objects.bulk_create(rows)
+    query = finished(add_image())
+    set_row(
+        query, matches=[match | {"duplicates": [(str(row.pk), 0.9) for row in rows]} for match in query.matches or []]
+    )
+    assert told in client.get(f"/q/{query.pk}").content.decode()
 
 
 def test_a_picture_hidden_since_is_not_shown(client: Client) -> None:

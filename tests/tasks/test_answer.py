@@ -11,12 +11,14 @@ from PIL import Image as Pillow
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from engine.networks.embedder import Embedder
+from engine.networks.registry import Thresholds
 from gallery import accept, queries, results
 from gallery.accept import Parameters
 from gallery.models import Image, Query
 from gallery.spans import Stopwatch
 from tasks.answer import answer_waiting
 from tasks.neighbours import Neighbours
+from tasks.thresholds import store
 from tasks.worker import Worker
 from tests.engine.pictures import encoded, oriented
 from tests.gallery.rows import decode, files_kept, now, uploaded
@@ -39,6 +41,22 @@ def test_the_picture_itself_comes_first(worker: Worker, gallery: list[Image], as
     assert shown[0].image.id == gallery[3].pk
     assert shown[0].similarity > 0.99
     assert [m.similarity for m in shown] == sorted((m.similarity for m in shown), reverse=True)
+
+
+def test_each_match_says_what_its_similarity_means(worker: Worker, gallery: list[Image], ask: Ask) -> None:
+    query = ask(3)
+    answer_waiting(worker, 32)
+    found = results.shown(now(query))
+    assert found[0].band == "same"
+    assert [match.band for match in found] == [worker.thresholds.band(match.similarity) for match in found]
+
+
+def test_the_bands_are_those_that_were_measured(worker: Worker, gallery: list[Image], ask: Ask) -> None:
+    measured = Thresholds(same=1.0, very_similar=1.0, similar=1.0, duplicate=1.0)
+    store(worker.embedder.network, measured, pictures=16)
+    query = ask(3)
+    answer_waiting(worker, 32)
+    assert {match.band for match in results.shown(now(query))[1:]} == {"weak"}
 
 
 def test_waiting_queries_are_answered_in_one_batch(worker: Worker, gallery: list[Image], ask: Ask) -> None:

@@ -15,14 +15,14 @@ from engine.networks import registry
 from engine.networks.embedder import Embedder
 from gallery import accept, generations, importing, results
 from gallery.accept import Parameters
-from gallery.answers import Found
+from gallery.answers import LISTED, Found
 from gallery.models import Embedding, Image, Query
 from gallery.spans import Stopwatch
 from tasks.answer import answer_waiting
 from tasks.build import build_generation
 from tasks.embedding import embed_step
 from tasks.near_duplicates import Rule
-from tasks.neighbours import LISTED, Neighbours, SearchRequest
+from tasks.neighbours import Neighbours, SearchRequest
 from tasks.worker import Worker
 from tests.engine.galleries import NETWORK, make_vectors, unit
 from tests.gallery.rows import now, uploaded
@@ -165,6 +165,21 @@ def test_a_burst_is_one_match_without_comparing_every_picture(burst: NDArray[np.
     [candidates] = index.asked
     assert index.compared_all == 0
     assert BURST < candidates.compared < OTHERS
+
+
+@pytest.mark.parametrize("way", ["hidden", "asked about"])
+def test_the_list_of_a_burst_is_full_though_its_first_pictures_are_left_out(
+    burst: NDArray[np.float32], way: str
+) -> None:
+    [before], _ = search_watched(burst, SearchRequest(1, near_duplicates=RULE))
+    if way == "hidden":
+        Image.objects.filter(pk__in=[before.image, *(image for image, _ in before.duplicates[:9])]).update(
+            is_hidden=True
+        )
+    without = before.image if way == "asked about" else None
+    found, _ = search_watched(burst, SearchRequest(10, without=without, near_duplicates=RULE))
+    assert before.image not in {found[0].image, *(image for image, _ in found[0].duplicates)}
+    assert len(found[0].duplicates) == LISTED
 
 
 def test_the_matches_beside_a_burst_are_the_right_ones(burst: NDArray[np.float32]) -> None:
