@@ -5,6 +5,7 @@ from collections.abc import Callable
 from engine.errors import EngineError
 from gallery import generations
 from gallery.models import Image
+from tasks import retired
 from tasks.build import build_generation
 from tasks.distribution import Stalled, embed_elsewhere
 from tasks.embedding import embed_missing
@@ -22,6 +23,9 @@ def index(tell: Callable[[str], object], *, distributed: bool) -> str:
     """
     try:
         embedder = load_served()
+        if notice := retired.notice():
+            missing = Image.objects.not_embedded(embedder.network).count()
+            tell(f"{notice} Embedding its {missing} pictures with {embedder.name} and building a new index.")
         if distributed:
             embed_elsewhere(embedder.network)
         else:
@@ -40,7 +44,8 @@ def plan() -> str:
     except EngineError as error:
         raise NotIndexed(str(error)) from error
     missing, active = Image.objects.not_embedded(embedder.network).count(), generations.active()
-    return (
+    planned = (
         f"{missing} of {Image.objects.count()} pictures would be embedded by {embedder.network} on "
         f"{embedder.device}, then a new generation built (active: {generations.described(active)})."
     )
+    return f"{retired.notice()} {planned}".strip()

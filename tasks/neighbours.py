@@ -15,6 +15,7 @@ from engine.networks.registry import EMBEDDING_SIZE
 from gallery import generations
 from gallery.answers import LISTED, Found
 from gallery.models import Embedding, IndexGeneration
+from tasks import retired
 from tasks.delta import Delta, Ids, Vectors
 from tasks.near_duplicates import Groups, Rule
 
@@ -61,6 +62,7 @@ class Neighbours:
         self.index: Index | None = None
         self.tried: int | None = None  # the generation that was active when we last looked
         self._delta = Delta(network)
+        self._without_index = ""  # what is said while there is none
         self._sample: Vectors | None = None
 
     @property
@@ -76,7 +78,8 @@ class Neighbours:
         active = generations.active()
         number = active.number if active else None
         if active is None:
-            self.problem = "There is no index yet; every search compares every picture."
+            self._without_index = self._without_index or _without_index(self.network)
+            self.problem = self._without_index
         elif number != self.tried and active.network == self.network:
             self._switch_to(active)
         self.tried = number
@@ -187,6 +190,17 @@ class Neighbours:
             rows = np.searchsorted(self.index.ids, ids[~added])
             vectors[~added], marks[~added] = self.index.stored_at(rows)
         return vectors, marks
+
+
+def _without_index(network: str) -> str:
+    """Say why every search compares every picture."""
+    notice = retired.notice()
+    if not notice:
+        return "There is no index yet; every search compares every picture."
+    name = network.partition("-")[0]
+    problem = f"{notice} Its pictures are embedded with {name} for a new index; searches find those that are."
+    logger.warning("%s", problem)
+    return problem
 
 
 def _only(hits: Hits, visible: Visible, request: SearchRequest) -> Hits:

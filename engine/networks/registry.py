@@ -85,7 +85,7 @@ class Model:
 def get(name: str) -> Model:
     """Return the network of that name; raises UnknownModel, whose text lists the names."""
     if name not in MODELS:
-        raise UnknownModel(f"There is no network called {name!r}; choose one of {', '.join(MODELS)}.")
+        raise UnknownModel(f"This version has no network called {name!r}; choose one of {', '.join(MODELS)}.")
     return MODELS[name]
 
 
@@ -97,6 +97,11 @@ def identity(name: str, sha256: str) -> str:
 def identified(network: str) -> Model:
     """Return the network that an identity (or a plain name) begins with; raises UnknownModel."""
     return get(network.partition("-")[0])
+
+
+def is_known(network: str) -> bool:
+    """Whether this version has the network that an identity (or a plain name) begins with."""
+    return network.partition("-")[0] in MODELS
 
 
 def packaged_weights(model: Model) -> Path:

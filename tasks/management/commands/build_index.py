@@ -41,11 +41,15 @@ class Command(BaseCommand):
             if dry_run:
                 self.stdout.write(indexing.plan())
             else:
-                self.stdout.write(indexing.index(self.stdout.write, distributed=distributed))
+                self.stdout.write(indexing.index(self._tell, distributed=distributed))
         except indexing.NotIndexed as error:
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
             raise CommandError("Stopped; the same command goes on where this one ended.", returncode=130) from None
+
+    def _tell(self, line: str) -> None:
+        self.stdout.write(line)
+        self.stdout.flush()  # before the progress on stderr, in a log too
 
     def _roll_back(self) -> None:
         try:

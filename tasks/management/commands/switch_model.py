@@ -93,4 +93,5 @@ class Command(BaseCommand):
             f"{served} serves." if served else "Nothing serves yet; manage.py build_index makes an index."
         )
         for known, embedded in sorted(networks.embedded().items()):
-            self.stdout.write(f"{known}: {embedded} of {count} pictures embedded.")
+            gone = "" if registry.is_known(known) else " This version no longer has this network."
+            self.stdout.write(f"{known}: {embedded} of {count} pictures embedded.{gone}")
