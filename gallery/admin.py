@@ -1,11 +1,15 @@
 """The curators' desk: gallery pictures to keep, queries and index generations to look at."""
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 from django.contrib import admin, messages
-from django.db.models import Exists, OuterRef, QuerySet
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
+from django.core.exceptions import BadRequest, ValidationError
+from django.db.models import Exists, Model, OuterRef, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -24,7 +28,30 @@ def _thumbnail(image: Image | results.Picture) -> SafeString | str:
     return format_html('<img src="{}" alt="" width="96" loading="lazy">', image.thumbnail_url)
 
 
-class ReadOnlyAdmin(admin.ModelAdmin[Any]):
+Row = TypeVar("Row", bound=Model)
+
+
+class CheckedAdmin(admin.ModelAdmin[Row]):
+    """What all our lists have in common."""
+
+    def has_index_permission(self, request: HttpRequest) -> bool:
+        """Whether this account may change which index is searched: `permissions=["index"]` of an action."""
+        return request.user.has_perm("gallery.change_indexgeneration")
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Refuse what no page of ours sends: a selection that names no row, a NUL, which PostgreSQL takes nowhere."""
+        selected, key = request.POST.getlist(ACTION_CHECKBOX_NAME), self.model._meta.pk
+        try:
+            for value in selected:
+                key.clean(value, None)
+        except ValidationError as error:
+            raise BadRequest("The selection names no rows.") from error
+        if any("\0" in value for _, values in request.GET.lists() for value in values):
+            raise BadRequest("The address has a NUL in it.")
+        return super().changelist_view(request, extra_context)
+
+
+class ReadOnlyAdmin(CheckedAdmin[Any]):
     """Rows that the system writes and people read."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -35,7 +62,7 @@ class ReadOnlyAdmin(admin.ModelAdmin[Any]):
 
 
 @admin.register(Image)
-class ImageAdmin(admin.ModelAdmin[Image]):
+class ImageAdmin(CheckedAdmin[Image]):
     list_display = ["thumbnail", "title", "label", "is_hidden", "has_embedding", "created_at"]
     list_display_links = ["thumbnail", "title"]
     list_editable = ["label"]
@@ -97,15 +124,15 @@ class ImageAdmin(admin.ModelAdmin[Image]):
     def has_embedding(self, image: Any) -> bool:
         return bool(image.embedded)
 
-    @admin.action(description="Hide the selected pictures from searches")
+    @admin.action(description="Hide the selected pictures from searches", permissions=["change"])
     def hide(self, request: HttpRequest, images: QuerySet[Image]) -> None:
         self.message_user(request, f"{images.update(is_hidden=True)} hidden.", messages.SUCCESS)
 
-    @admin.action(description="Show the selected pictures again")
+    @admin.action(description="Show the selected pictures again", permissions=["change"])
     def show(self, request: HttpRequest, images: QuerySet[Image]) -> None:
         self.message_user(request, f"{images.update(is_hidden=False)} shown.", messages.SUCCESS)
 
-    @admin.action(description="Rebuild the index (whatever is selected)")
+    @admin.action(description="Rebuild the index (whatever is selected)", permissions=["index"])
     def rebuild_index(self, request: HttpRequest, images: QuerySet[Image]) -> None:
         _rebuild(self, request)
 
@@ -160,11 +187,11 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
                 told = f"Beside the network that serves: {network}, which has embedded {embedded} of {count} pictures."
                 self.message_user(request, told, messages.INFO)
 
-    @admin.action(description="Rebuild the index (whatever is selected)", permissions=["view"])
+    @admin.action(description="Rebuild the index (whatever is selected)", permissions=["index"])
     def rebuild_index(self, request: HttpRequest, selected: QuerySet[IndexGeneration]) -> None:
         _rebuild(self, request)
 
-    @admin.action(description="Go back to the generation before the active one", permissions=["view"])
+    @admin.action(description="Go back to the generation before the active one", permissions=["index"])
     def roll_back(self, request: HttpRequest, selected: QuerySet[IndexGeneration]) -> None:
         try:
             self.message_user(request, f"{generations.roll_back()} is active again.", messages.SUCCESS)
@@ -189,6 +216,11 @@ class QueryAdmin(ReadOnlyAdmin):
     @admin.display(description="total, ms")
     def total_ms(self, query: Query) -> float | None:
         return query.timings_ms.get("total")
+
+
+for model, theirs in [(User, UserAdmin), (Group, GroupAdmin)]:
+    admin.site.unregister(model)
+    admin.site.register(model, type(theirs.__name__, (CheckedAdmin, theirs), {}))
 
 
 def _rebuild(model_admin: admin.ModelAdmin[Any], request: HttpRequest) -> None:
