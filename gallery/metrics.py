@@ -117,11 +117,9 @@ def _is_scraper(request: HttpRequest) -> bool:
 
 def _is_loopback(text: str) -> bool:
     try:
-        address = ipaddress.ip_address(text)
+        return ipaddress.ip_address(text).is_loopback
     except ValueError:  # a socket has no address
         return False
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
 
 
 def _refuse() -> HttpResponse:

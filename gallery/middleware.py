@@ -6,7 +6,7 @@ And the last to see its error, and its answer: one line in the log and one count
 import logging
 import time
 from collections.abc import Callable
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from django.conf import settings
@@ -26,6 +26,8 @@ POLL = "api-1:query"
 ASKING_VIEWS = {"home", "more_like", "api-1:ask"}  # what is posted there is a question
 
 EVERYBODY = ["0.0.0.0/0", "::/0"]  # what gunicorn calls `*`
+# RFC 4291, 2.5.5.2: how a socket for both kinds shows IPv4; RFC 6052, 2.1: NAT64's well-known prefix.
+IPV4_IN_IPV6 = [IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96")]
 CHUNK_BYTES = 2**16
 # A client reads no answer before it has sent its body, so a refused body is read to its end, within reason.
 DRAIN_BYTES = 2**26
@@ -74,33 +76,47 @@ def _view(request: HttpRequest) -> str:
 
 
 class ClientAddressMiddleware:
-    """Puts the visitor's own address into REMOTE_ADDR when a trusted proxy passed the request on.
+    """Puts the visitor's own address into REMOTE_ADDR, each address in one spelling.
 
-    Only the last address of X-Forwarded-For counts, the one that the proxy saw itself: those before it are what the
-    visitor claims. Raises ValueError at the start when settings.TRUSTED_PROXIES holds what is no network.
+    When a trusted proxy passed the request on, the last address of X-Forwarded-For counts, the one that the proxy saw
+    itself: those before it are what the visitor claims. Raises ValueError at the start when settings.TRUSTED_PROXIES
+    holds what is no network.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
         names = settings.TRUSTED_PROXIES
-        self._trusted = [ip_network(name) for name in (EVERYBODY if "*" in names else names)]
+        self._trusted = [_network(name) for name in (EVERYBODY if "*" in names else names)]
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         said = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
-        if said and self._is_trusted(request.META.get("REMOTE_ADDR", "")) and _is_address(said):
-            request.META["REMOTE_ADDR"] = said
+        for text in (request.META.get("REMOTE_ADDR", ""), said):
+            address = _address(text)
+            if address is None:  # a socket has none, nor has a header that holds something else
+                break
+            request.META["REMOTE_ADDR"] = str(address)
+            if not any(address in network for network in self._trusted):
+                break
         return self.get_response(request)
 
-    def _is_trusted(self, address: str) -> bool:
-        return _is_address(address) and any(ip_address(address) in network for network in self._trusted)
 
-
-def _is_address(text: str) -> bool:
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """The address in `text`; an IPv4 address that came as IPv6 (mapped, or through NAT64) as what it is."""
     try:
-        ip_address(text)
+        address = ip_address(text)
     except ValueError:
-        return False
-    return True
+        return None
+    if isinstance(address, IPv6Address) and any(address in network for network in IPV4_IN_IPV6):
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address
+
+
+def _network(name: str) -> IPv4Network | IPv6Network:
+    """The same for a network. Raises ValueError."""
+    network = ip_network(name)
+    if isinstance(network, IPv6Network) and any(network.subnet_of(wider) for wider in IPV4_IN_IPV6):
+        return IPv4Network((int(network.network_address) & 0xFFFFFFFF, network.prefixlen - 96))
+    return network
 
 
 class UploadLimitMiddleware:

@@ -54,6 +54,26 @@ def test_what_is_no_address_does_not_count(said: str) -> None:
     assert status("") == 429
 
 
+@pytest.mark.parametrize(
+    "same", ["::ffff:203.0.113.1", "::FFFF:cb00:7101", "64:ff9b::203.0.113.1", "64:ff9b::cb00:7101"]
+)
+@pytest.mark.usefixtures("one_upload_each")
+def test_an_ipv4_address_that_comes_as_ipv6_is_that_address(same: str) -> None:
+    assert status(same) == 303
+    assert status("203.0.113.1") == 429
+    assert status(same.replace("7101", "7102").replace(".1", ".2")) == 303  # its neighbour is somebody else
+    assert status("", proxy=same) == 429
+
+
+@pytest.mark.parametrize("proxy", ["::ffff:127.0.0.1", "64:ff9b::10.1.2.3"])
+@pytest.mark.parametrize("trusted", ["127.0.0.1,10.0.0.0/8", "::ffff:127.0.0.1,::ffff:10.0.0.0/104"])
+@pytest.mark.usefixtures("one_upload_each")
+def test_a_trusted_proxy_is_known_in_either_spelling(proxy: str, trusted: str) -> None:
+    assert status("203.0.113.1", proxy, trusted) == 303
+    assert status("203.0.113.2", proxy, trusted) == 303
+    assert status("203.0.113.2", proxy, trusted) == 429
+
+
 @pytest.mark.usefixtures("one_upload_each")
 def test_everybody_is_trusted_when_the_operator_says_so() -> None:
     assert status("203.0.113.1", "198.51.100.1", trusted="*") == 303
