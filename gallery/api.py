@@ -20,7 +20,7 @@ from gallery.answers import LISTED
 from gallery.api_images import Error, ImageOut, Problem, Text, described, visible
 from gallery.errors import Refusal
 from gallery.middleware import drain
-from gallery.pages import database_away, error_json
+from gallery.pages import NO_STORE, database_away, error_json
 
 TIMINGS = (
     "accept (parse, throttle, check, keep: from the first byte to a waiting query), queue, then those of the whole "
@@ -117,7 +117,7 @@ def query(request: HttpRequest, query_id: UUID) -> JsonResponse:
         "matches": _matches(row) if row.is_finished else [],
     }
     # As it is: pages ask often, and to check it against its schema takes an eighth of the time.
-    return JsonResponse(told)
+    return JsonResponse(told, headers=NO_STORE)
 
 
 @api.delete("/queries/{uuid:query_id}", response={204: None, 404: Problem})

@@ -11,7 +11,7 @@ from django.utils.crypto import constant_time_compare
 from ninja import File, Form, Query, Router, Schema, Status
 from ninja.files import UploadedFile
 from ninja.security import HttpBearer
-from pydantic import Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 from gallery import curation, models, uploads
 from gallery.models import LONGEST_LABEL, LONGEST_TITLE
@@ -47,8 +47,11 @@ class ImagePage(Schema):
     images: list[ImageOut]
 
 
-class ImageChange(Schema):
-    """What is left out stays as it is."""
+class ImageChange(BaseModel):
+    """What is left out stays as it is.
+
+    No Schema of ninja's, which takes its fields from any JSON value: `[null]` has none of them, and would be no change.
+    """
 
     label: Annotated[str | None, Field(pattern=NO_NUL, max_length=LONGEST_LABEL)] = None
     title: Annotated[str | None, Field(pattern=NO_NUL, max_length=LONGEST_TITLE)] = None
@@ -107,7 +110,7 @@ def image(request: HttpRequest, image_id: UUID) -> dict[str, Any]:
 def change(request: HttpRequest, image_id: UUID, wanted: ImageChange) -> dict[str, Any]:
     """Give a picture another label or title; hide it, or show it again."""
     rows = models.Image.objects.filter(pk=image_id)
-    rows.update(**wanted.dict(exclude_none=True))
+    rows.update(**wanted.model_dump(exclude_none=True))
     return described(get_object_or_404(rows))
 
 

@@ -11,8 +11,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from gallery import generations, waiting, workers
+from gallery.metrics import is_operator
 
 WAITED_TOO_LONG_S = 10.0
+# For strangers: what the workers say names folders of this machine.
+INDEX_PROBLEM = "Some workers do not use the active index; the staff sees why."
 ASK_THE_DATABASE = {"index", "waiting"}  # not asked when it was away a moment ago: each would wait for it again
 
 
@@ -33,11 +36,16 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @require_safe
 @never_cache
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when an upload made now would be answered, else 503; either way each part with its facts."""
+    """200 when an upload made now would be answered, else 503; either way each part with its facts.
+
+    Paths of this machine are for its operators alone.
+    """
     checks: dict[str, Check] = {}
     for name, check in CHECKS.items():
         away = name in ASK_THE_DATABASE and not checks["database"].ok
         checks[name] = Check(False, {"problem": "The database does not answer."}) if away else _run(check)
+    if "problem" in checks["index"].facts and checks["database"].ok and not is_operator(request):
+        checks["index"].facts["problem"] = INDEX_PROBLEM
     ready = all(check.ok for check in checks.values())
     body = {"ready": ready, "checks": {name: {"ok": c.ok} | c.facts for name, c in checks.items()}}
     return JsonResponse(body, status=200 if ready else 503)

@@ -100,9 +100,14 @@ REGISTRY.register(SystemCollector())
 @never_cache
 def metrics(request: HttpRequest) -> HttpResponse:
     """For whoever knows SIMSEARCH_METRICS_TOKEN, or from this machine where there is none; and for the staff."""
-    if not (_is_scraper(request) or request.user.is_staff):
+    if not is_operator(request):
         return _refuse()
     return HttpResponse(generate_latest(REGISTRY), content_type=CONTENT_TYPE_LATEST)
+
+
+def is_operator(request: HttpRequest) -> bool:
+    """Whether the details of this installation are for whoever asks."""
+    return _is_scraper(request) or request.user.is_staff
 
 
 def _is_scraper(request: HttpRequest) -> bool:

@@ -15,6 +15,8 @@ from gallery.forms import UploadForm
 
 logger = logging.getLogger(__name__)
 
+NO_STORE = {"Cache-Control": "no-store"}  # an answer for one visitor and one moment
+
 
 def with_upload_form(context: dict[str, Any]) -> dict[str, Any]:
     """The context of a page on which a picture can be uploaded."""
@@ -39,7 +41,7 @@ def refuse(request: HttpRequest, refusal: Refusal) -> HttpResponse:
 def error_json(request: HttpRequest, refusal: Refusal) -> JsonResponse:
     request.META[OUTCOME] = refusal.code
     body = {"error": {"code": refusal.code, "message": refusal.message}}
-    return JsonResponse(body, status=refusal.status, headers=refusal.headers)
+    return JsonResponse(body, status=refusal.status, headers=refusal.headers | NO_STORE)
 
 
 def database_away(request: HttpRequest, error: Exception) -> HttpResponse:

@@ -49,10 +49,14 @@ def check_login(client: str, username: str) -> None:
 
 
 def forgive_login(client: str, username: str) -> None:
-    """The password was right: what was counted before was a person's mistyping."""
+    """The password was right: the account starts anew, and this attempt does not count against the client.
+
+    The client's other attempts stay: one account of his own must not let him guess the passwords of others.
+    """
+    of_client, of_account = _login_keys(client, username)
     try:
-        for key in _login_keys(client, username):
-            _limiter().clear(BAD_LOGINS, key)
+        _limiter().clear(BAD_LOGINS, of_account)
+        _limiter().hit(BAD_LOGINS, of_client, cost=-1)
     except (redis.RedisError, OSError) as error:
         logger.warning("logins are not counted: %s", error)
 

@@ -106,6 +106,13 @@ def test_texts_that_do_not_fit_are_refused(client: Client, fields: dict[str, str
         assert (response.status_code, error_code(response)) == (422, "invalid")
 
 
+@pytest.mark.parametrize("body", ["null", "[null]", "[]", "5", '"hidden"', "true", '[{"label": "dog"}]', ""])
+def test_a_change_that_is_no_object_is_refused(client: Client, body: str) -> None:
+    address = f"/api/images/{add_image(label='cat').pk}"
+    response = client.patch(address, body, "application/json", headers={"Authorization": f"Bearer {KEY}"})
+    assert (response.status_code, error_code(response)) == (422, "invalid")
+
+
 def test_a_picture_is_labelled_hidden_and_shown_again(client: Client) -> None:
     image = add_image(label="cat", title="Tom")
     assert change(client, image.pk, {"label": "dog"}).json()["label"] == "dog"

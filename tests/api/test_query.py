@@ -34,6 +34,13 @@ def look_between(client: Client, query: Query, began: datetime) -> tuple[int, in
     return math.floor(before), told, math.ceil(in_ms(timezone.now() - began)) + 1  # they are rounded
 
 
+@pytest.mark.parametrize("state", ["waiting", "running", "done", "failed"])
+def test_no_cache_keeps_an_answer(client: Client, state: str) -> None:
+    query, _ = in_state(state)
+    for known in (query.pk, STRANGER):
+        assert client.get(f"/api/queries/{known}")["Cache-Control"] == "no-store"
+
+
 def test_a_finished_query_shows_its_matches(client: Client) -> None:
     images = [add_image(seed, title=f"picture {seed}", label="noise") for seed in (1, 2)]
     query = finished(*images, images=7, generation=3, network="efficientnet_lite0-1234", stages_ms={"embed": 12.5})

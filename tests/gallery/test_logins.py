@@ -31,10 +31,22 @@ def test_the_sixth_wrong_password_in_a_minute_is_429() -> None:
     assert "Too many wrong passwords" in answers[5].content.decode()
 
 
-def test_the_right_password_within_the_limit_works_and_starts_the_count_anew() -> None:
-    for _ in range(3):
-        assert [log_in("ada", "wrong").status_code for _ in range(4)] == [200] * 4
+def test_the_right_password_within_the_limit_works_and_starts_the_accounts_count_anew() -> None:
+    for at in range(3):
+        client = f"192.0.2.{at}"
+        assert [log_in("ada", "wrong", client).status_code for _ in range(4)] == [200] * 4
+        assert log_in("ada", PASSWORD, client).status_code == 302
+
+
+def test_a_right_password_does_not_start_the_clients_count_anew() -> None:
+    for at in range(5):
         assert log_in("ada", PASSWORD).status_code == 302
+        assert log_in(f"name {at}", "wrong").status_code == 200
+    assert log_in("name 5", "wrong").status_code == 429
+
+
+def test_right_passwords_do_not_count_against_a_client() -> None:
+    assert {log_in("ada", PASSWORD).status_code for _ in range(8)} == {302}
 
 
 def test_beyond_the_limit_not_even_the_right_password_tells_that_it_is_right() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.test import Client
 from pytest_django import Settings
@@ -103,6 +104,19 @@ def test_an_index_that_workers_cannot_open_is_told_and_does_not_stop_searches(cl
     worker(index_problem="The index was made by another network.")
     status, checks = readiness(client)
     assert (status, checks["index"]["problem"]) == (200, "The index was made by another network.")
+
+
+def test_a_stranger_learns_no_path_of_this_machine(client: Client) -> None:
+    problem = "The index /srv/simsearch/media/index/7 is damaged: no vectors.npy."
+    worker(index_problem=problem)
+    told = Client(REMOTE_ADDR="203.0.113.1").get("/readyz").json()["checks"]["index"]
+    assert told["problem"]
+    assert "/" not in told["problem"]
+    assert "/" not in client.get("/readyz", HTTP_X_FORWARDED_FOR="203.0.113.1").json()["checks"]["index"]["problem"]
+    assert readiness(client)[1]["index"]["problem"] == problem
+    staff = Client(REMOTE_ADDR="203.0.113.1")
+    staff.force_login(User.objects.create_user("curator", is_staff=True))
+    assert readiness(staff)[1]["index"]["problem"] == problem
 
 
 def test_a_problem_with_an_earlier_index_is_history(client: Client) -> None:
