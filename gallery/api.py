@@ -17,7 +17,7 @@ from engine.image_headers import Crop
 from gallery import accept, api_images, models, queries, results, uploads, waiting
 from gallery.accept import Parameters
 from gallery.answers import LISTED
-from gallery.api_images import Error, ImageOut, Problem, Text, described, visible
+from gallery.api_images import Error, Id, ImageOut, Label, Problem, described, visible
 from gallery.errors import Refusal
 from gallery.middleware import drain
 from gallery.pages import NO_STORE, database_away, error_json
@@ -34,6 +34,8 @@ DUPLICATES = (
     f"near-duplicates of this match among the pictures that the search looked at, the best {LISTED} at most: "
     f"where {LISTED} are listed there may be more"
 )
+
+MOST_LABELS, LONGEST_CROP = 20, 100
 
 api = NinjaAPI(title="simsearch", version="1", description="A picture in, the ten most like it out.")
 api.add_router("/images", api_images.router)
@@ -83,10 +85,12 @@ class QueryOut(Schema):
 def ask(
     request: HttpRequest,
     image: Annotated[UploadedFile | None, File()] = None,
-    like: Annotated[UUID | None, Form()] = None,
+    like: Annotated[Id | None, Form()] = None,
     k: Annotated[int, Form(ge=1, le=100)] = 10,
-    crop: Annotated[str | None, Form(description="x,y,w,h as fractions of the upright picture")] = None,
-    label: Annotated[list[Text] | None, Form()] = None,
+    crop: Annotated[
+        str | None, Form(max_length=LONGEST_CROP, description="x,y,w,h as fractions of the upright picture")
+    ] = None,
+    label: Annotated[list[Label] | None, Form(max_length=MOST_LABELS)] = None,
     collapse: Annotated[bool, Form(description="0: near-duplicates are matches of their own")] = True,
 ) -> Status[Any]:
     """Ask for the k gallery pictures most like an uploaded one, or like a gallery picture."""
@@ -102,7 +106,7 @@ def ask(
 
 
 @api.get("/queries/{uuid:query_id}", response={200: QueryOut, 404: Problem})
-def query(request: HttpRequest, query_id: UUID) -> JsonResponse:
+def query(request: HttpRequest, query_id: Id) -> JsonResponse:
     """Where a query stands, and its matches once it is done."""
     row = get_object_or_404(models.Query, pk=query_id)
     ahead = waiting.ahead_of(row)
@@ -121,7 +125,7 @@ def query(request: HttpRequest, query_id: UUID) -> JsonResponse:
 
 
 @api.delete("/queries/{uuid:query_id}", response={204: None, 404: Problem})
-def withdraw(request: HttpRequest, query_id: UUID) -> Status[None]:
+def withdraw(request: HttpRequest, query_id: Id) -> Status[None]:
     """Delete a query at once, with its picture and its matches: whoever knows its address owns it."""
     if not queries.withdraw(query_id):
         raise Refusal("not_found", "There is no such query; it may be deleted already.")

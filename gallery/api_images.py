@@ -20,7 +20,11 @@ from gallery.results import Picture
 PAGE_SIZE = 100
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps none; SQLite would, so both are spared it
 
-Text = Annotated[str, StringConstraints(pattern=NO_NUL)]
+# Every field of every request has a bound, so that no request writes more than it should.
+Label = Annotated[str, StringConstraints(pattern=NO_NUL, max_length=LONGEST_LABEL)]
+Title = Annotated[str, StringConstraints(pattern=NO_NUL, max_length=LONGEST_TITLE)]
+Id = Annotated[UUID, Field(json_schema_extra={"maxLength": 36})]
+LAST_PAGE = 1_000_000
 
 
 class Error(Schema):
@@ -53,8 +57,8 @@ class ImageChange(BaseModel):
     No Schema of ninja's, which takes its fields from any JSON value: `[null]` has none of them, and would be no change.
     """
 
-    label: Annotated[str | None, Field(pattern=NO_NUL, max_length=LONGEST_LABEL)] = None
-    title: Annotated[str | None, Field(pattern=NO_NUL, max_length=LONGEST_TITLE)] = None
+    label: Label | None = None
+    title: Title | None = None
     is_hidden: bool | None = None
 
 
@@ -71,7 +75,9 @@ KEY = Key()
 
 @router.get("", response={200: ImagePage, 422: Problem})
 def images(
-    request: HttpRequest, label: Annotated[str, Query(pattern=NO_NUL)] = "", page: Annotated[int, Query(ge=1)] = 1
+    request: HttpRequest,
+    label: Annotated[str, Query(pattern=NO_NUL, max_length=LONGEST_LABEL)] = "",
+    page: Annotated[int, Query(ge=1, le=LAST_PAGE)] = 1,
 ) -> dict[str, Any]:
     """The visible pictures of the gallery, the newest first."""
     rows = models.Image.objects.visible()
@@ -101,13 +107,13 @@ def add(
 
 
 @router.get("/{uuid:image_id}", response={200: ImageOut, 404: Problem})
-def image(request: HttpRequest, image_id: UUID) -> dict[str, Any]:
+def image(request: HttpRequest, image_id: Id) -> dict[str, Any]:
     """One visible picture of the gallery."""
     return described(visible(image_id))
 
 
 @router.patch("/{uuid:image_id}", auth=KEY, response={200: ImageOut, frozenset({401, 404, 422}): Problem})
-def change(request: HttpRequest, image_id: UUID, wanted: ImageChange) -> dict[str, Any]:
+def change(request: HttpRequest, image_id: Id, wanted: ImageChange) -> dict[str, Any]:
     """Give a picture another label or title; hide it, or show it again."""
     rows = models.Image.objects.filter(pk=image_id)
     rows.update(**wanted.model_dump(exclude_none=True))
@@ -115,7 +121,7 @@ def change(request: HttpRequest, image_id: UUID, wanted: ImageChange) -> dict[st
 
 
 @router.delete("/{uuid:image_id}", auth=KEY, response={204: None, frozenset({401, 404}): Problem})
-def remove(request: HttpRequest, image_id: UUID) -> Status[None]:
+def remove(request: HttpRequest, image_id: Id) -> Status[None]:
     """Delete a picture of the gallery, with its files; answers that name it lose a match."""
     rows = models.Image.objects.filter(pk=image_id)
     get_object_or_404(rows)

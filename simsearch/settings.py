@@ -108,6 +108,7 @@ SIMSEARCH_MAX_UPLOAD_BYTES = env.int("SIMSEARCH_MAX_UPLOAD_BYTES", default=16 * 
 SIMSEARCH_MAX_PIXELS = env.int("SIMSEARCH_MAX_PIXELS", default=50_000_000)
 SIMSEARCH_MAX_WAITING = env.int("SIMSEARCH_MAX_WAITING", default=10_000)
 SIMSEARCH_UPLOADS_PER_MINUTE = env.int("SIMSEARCH_UPLOADS_PER_MINUTE", default=600)
+SIMSEARCH_QUERY_SPACE = env.int("SIMSEARCH_QUERY_SPACE", default=5 * 10**9)
 SIMSEARCH_QUERY_TTL_S = env.int("SIMSEARCH_QUERY_TTL_S", default=7 * 24 * 3600)
 
 SIMSEARCH_MAX_BODY_BYTES = SIMSEARCH_MAX_UPLOAD_BYTES + 2**20  # with room for the rest of the form
@@ -154,7 +155,7 @@ CELERY_WORKER_PROC_ALIVE_TIMEOUT = 300.0
 CELERY_BEAT_SCHEDULE = {
     # Messages that nobody takes within their own period are void: they must not pile up while no worker runs.
     "sweep": {"task": "tasks.sweep", "schedule": 3.0, "options": {"expires": 3}},
-    "expire": {"task": "tasks.expire", "schedule": 600.0, "options": {"expires": 600}},
+    "expire": {"task": "tasks.expire", "schedule": 60.0, "options": {"expires": 60}},
 }
 
 # --- Safety -------------------------------------------------------------------------------------------------

@@ -75,10 +75,10 @@ def sweep() -> int:
 
 @shared_task(name="tasks.expire", time_limit=300, throws=AWAY, send_events=False)
 def expire() -> int:
-    """Delete finished queries and their pictures after SIMSEARCH_QUERY_TTL_S."""
-    from gallery.waiting import expire_old
+    """Delete finished queries and their pictures after SIMSEARCH_QUERY_TTL_S, or beyond SIMSEARCH_QUERY_SPACE."""
+    from gallery import space, waiting
 
-    return expire_old()
+    return waiting.expire_old() + space.enforce()
 
 
 # --- Starts -------------------------------------------------------------------------------------------------
