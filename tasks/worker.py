@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError, connections
 
 from engine.errors import EngineError
+from engine.index import manifest
 from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
 from gallery import generations, owners, recall, workers
@@ -99,7 +100,7 @@ class Worker:
             model=self.embedder.name,
             network=self.embedder.network,
             generation=self.neighbours.generation,
-            index_problem=" ".join(filter(None, [self.problem, self.neighbours.problem])),
+            index_problem=" ".join(filter(None, [self.problem, self.neighbours.problem, self._lost_index()])),
             at=time.time(),
             swept_at=self.swept_at,
             tried=self.neighbours.tried,
@@ -108,6 +109,13 @@ class Worker:
             workers.report(entry)
         except redis.RedisError as error:
             logger.warning("could not report to Redis: %s", error)
+
+    def _lost_index(self) -> str:
+        """What is wrong when the index in use was deleted: its files stay mapped, but the next start has none."""
+        number = self.neighbours.generation
+        if number is None or (settings.INDEX_ROOT / str(number) / manifest.NAME).is_file():
+            return ""
+        return f"The files of generation {number} are gone from {settings.INDEX_ROOT}; run manage.py build_index."
 
     def count_recall(self) -> None:
         """Check the last search against the exact one; in the sweep, so that no query waits for it."""

@@ -6,12 +6,14 @@ import sys
 from datetime import timedelta
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from gallery import owners, queries, workers
 from gallery.models import Image, Query
 from tasks import worker as process
+from tasks.build import build_generation
 from tasks.tasks import expire, sweep
 from tasks.worker import Worker
 from tests.tasks.conftest import Ask, add
@@ -85,6 +87,22 @@ def test_a_sweep_reports_the_worker(swept: Worker, gallery: list[Image]) -> None
     sweep()
     [report] = workers.alive()
     assert report.network == swept.embedder.network
+
+
+@pytest.mark.parametrize("lost", ["manifest.json", "."])
+def test_an_index_that_was_deleted_under_a_worker_shows_with_its_next_heartbeat(
+    swept: Worker, gallery: list[Image], client: Client, lost: str
+) -> None:
+    generation = build_generation(swept.embedder.network)
+    sweep()
+    assert "problem" not in client.get("/readyz").json()["checks"]["index"]
+    away = generation.directory.parent / "elsewhere"
+    (generation.directory / lost).resolve().rename(away)
+    swept.report()
+    assert f"generation {generation.number} are gone" in client.get("/readyz").json()["checks"]["index"]["problem"]
+    away.rename((generation.directory / lost).resolve())
+    swept.report()
+    assert "problem" not in client.get("/readyz").json()["checks"]["index"]
 
 
 def test_old_finished_queries_expire_with_their_pictures(
