@@ -9,6 +9,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -89,6 +90,15 @@ def listen(host: str, port: int, choose: str) -> socket.socket:
         else:
             advice = f"Cannot listen on {host} ({error.strerror}); choose an address of this machine, say 127.0.0.1."
         raise StartError(advice) from error
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine reaches what listens on `host`."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        return all(ip_address(str(address[0]).partition("%")[0]).is_loopback for *_, address in found)
+    except (OSError, ValueError):
+        return False
 
 
 def authority(host: str, port: int | str) -> str:

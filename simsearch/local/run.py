@@ -18,6 +18,10 @@ from simsearch.local.web_socket import Offer
 ROOT = Path(__file__).resolve().parents[2]
 FLOWER_PORT = 5555
 REDIS_S = 30.0
+OPEN = (
+    "Others can reach it. This is for a network that you trust, not for the open internet: without nginx in front\n"
+    'a few slow connections stop the site. Set up a server instead: README.md, "On a server".\n\n'
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -121,6 +125,7 @@ class LocalSystem(System):
             f"  API     {site}/api/docs\n"
             f"  Flower  http://127.0.0.1:{self.flower_port}/flower/\n"
             f"  Logs    {_shown(self.data_dir / 'logs')}/\n\n"
+            f"{'' if preflight.is_loopback(self.host) else OPEN}"
             "Press Ctrl-C to stop."
         )
 

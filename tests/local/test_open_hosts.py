@@ -1,0 +1,32 @@
+"""`make run HOST=`: whoever opens it to others is told what it is not made for."""
+
+import threading
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+from simsearch.local.run import LocalSystem
+
+
+def said(host: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What stands under the addresses when it serves."""
+    monkeypatch.setenv("SIMSEARCH_DATA_DIR", str(data_dir))
+    system = LocalSystem(Namespace(photos="", host=host, port=8000), threading.Event())
+    system.flower_port = 5555
+    return system.addresses()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "nowhere.invalid"])
+def test_a_host_that_others_reach_is_not_for_the_internet(
+    host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = said(host, tmp_path, monkeypatch)
+    assert "not for the open internet" in text
+    assert '"On a server"' in text
+    assert "\n## On a server\n" in Path("README.md").read_text()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.2"])
+def test_the_loopback_needs_no_warning(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "internet" not in said(host, tmp_path, monkeypatch)
