@@ -1,25 +1,44 @@
-"""Pictures on the disk: whole or not at all."""
+"""Pictures on the disk: whole or not at all, and what nginx sends readable for it: its account is in our group."""
 
 import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from django.conf import settings
+
 UNFINISHED = ".new-"  # what the name of a file begins with until it is whole
 
 
 def write(path: Path, data: bytes) -> None:
     """Put `data` at `path` in one step: a crash leaves the whole file or none. Raises OSError (a full disk)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
-        Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide it from nginx
+        if _is_sent(path):
+            Path(temporary).chmod(0o640)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    with suppress(FileExistsError):  # made at this moment
+        folder.mkdir(mode=0o700)
+        if _is_sent(folder):
+            folder.chmod(0o750)
+
+
+def _is_sent(path: Path) -> bool:
+    """Whether nginx sends what is there (SIMSEARCH_ACCEL_PREFIX)."""
+    return path.is_relative_to(settings.MEDIA_ROOT)
 
 
 def remove(*paths: Path) -> None:

@@ -50,7 +50,7 @@ class Contents:
 @contextmanager
 def at_hand(stream: BinaryIO) -> Iterator[BinaryIO]:
     """A backup that comes through a pipe as a file, because it is read twice. Raises OSError (a full disk)."""
-    settings.MEDIA_ROOT.mkdir(parents=True, exist_ok=True)
+    files.make_folder(settings.MEDIA_ROOT)
     with tempfile.TemporaryFile(dir=settings.MEDIA_ROOT) as file:  # has no name: nothing is left of it
         shutil.copyfileobj(stream, file, 2**20)
         yield file
@@ -146,7 +146,7 @@ def _workers() -> str:
 
 
 def _refuse_a_small_disk(needs_bytes: int) -> None:
-    settings.MEDIA_ROOT.mkdir(parents=True, exist_ok=True)
+    files.make_folder(settings.MEDIA_ROOT)
     free = shutil.disk_usage(settings.MEDIA_ROOT).free
     if needs_bytes > free:
         raise Refused(

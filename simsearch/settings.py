@@ -1,5 +1,7 @@
 """Django's settings. Production is the default and fails closed: without a secret or hosts nothing starts."""
 
+import os
+
 import django_stubs_ext
 from csp.constants import NONE, SELF
 
@@ -9,6 +11,10 @@ from simsearch.env import DATA_DIR, broker_url, env
 
 # Lets the generic classes of Django (ModelAdmin[Image]) be written as mypy reads them.
 django_stubs_ext.monkeypatch()
+
+# Every process of ours comes past here: its files are for our account alone. What nginx sends is opened to its group
+# where it is written (gallery/files.py, simsearch/local/prepare.py).
+os.umask(0o077)
 
 # --- Who we are ---------------------------------------------------------------------------------------------
 

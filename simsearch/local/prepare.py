@@ -18,16 +18,20 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db.utils import OperationalError
 
+from simsearch.env import DATA_DIR
+
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "simsearch.settings")
     try:
         django.setup()
-        settings.UPLOADS_ROOT.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (settings.UPLOADS_ROOT, settings.MEDIA_ROOT):
+            folder.mkdir(parents=True, exist_ok=True)
         refuse_serious(run_checks())
         call_command("migrate", verbosity=0, interactive=False)
         refuse_serious(run_checks(databases=["default"]))
         collect_static()
+        protect(DATA_DIR)
         print(json.dumps(facts()))
     except ImproperlyConfigured as error:
         sys.exit(f"simsearch: {error}")
@@ -53,7 +57,17 @@ def collect_static() -> None:
         return
     stamp.unlink(missing_ok=True)
     call_command("collectstatic", verbosity=0, interactive=False, clear=True)
+    for path in (root, *root.rglob("*")):
+        path.chmod(0o750 if path.is_dir() else 0o640)
     stamp.write_text(digest)
+
+
+def protect(data_dir: Path) -> None:
+    """Close what an earlier version or another umask left open. What is inside of a closed folder is closed, too."""
+    modes = {data_dir: 0o710, Path(settings.MEDIA_ROOT): 0o750, Path(settings.STATIC_ROOT): 0o750}
+    for path in (data_dir, *data_dir.iterdir()):  # nginx, in our group, passes through the first to the other two
+        if not path.is_symlink() and path.stat().st_uid == os.getuid():
+            path.chmod(modes.get(path, 0o700 if path.is_dir() else 0o600))
 
 
 def facts() -> dict[str, bool]:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import socket
 import sys
 import threading
@@ -34,6 +35,7 @@ class System(ABC):
 
     def serve(self) -> None:
         """Never returns: raises `Stopped` or `StartError`, and by then nothing runs any more."""
+        os.umask(0o077)  # for Redis and supervisord; simsearch/settings.py says it to everybody else
         preflight.writable_directory(self.data_dir)
         with (
             preflight.only_one(self.data_dir),

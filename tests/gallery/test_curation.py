@@ -25,7 +25,7 @@ def test_a_picture_comes_in_with_its_files() -> None:
 
 def test_others_may_read_the_files() -> None:  # a web server that runs as somebody else
     add_image()
-    assert {path.stat().st_mode & 0o777 for path in files_kept()} == {0o644}
+    assert {path.stat().st_mode & 0o777 for path in files_kept()} == {0o640}
 
 
 def test_the_same_file_comes_in_once() -> None:
