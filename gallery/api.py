@@ -12,6 +12,7 @@ from ninja import File, Form, NinjaAPI, Schema, Status
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.files import UploadedFile
 from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
 from engine.image_headers import Crop
 from gallery import accept, api_images, models, queries, results, uploads, waiting
@@ -35,7 +36,23 @@ DUPLICATES = (
     f"where {LISTED} are listed there may be more"
 )
 
+CROP = "x,y,w,h as fractions of the upright picture"
 MOST_LABELS, LONGEST_CROP = 20, 100
+Left = SkipJsonSchema[None]  # left out: a form knows no null
+
+# What the types below do not say about a search.
+BOOLEANS = [word for pair in ("true false", "True False", "1 0", "on off", "yes no") for word in pair.split()]
+FORM = {
+    "oneOf": [{"required": ["image"]}, {"required": ["like"]}],
+    "properties": {
+        "crop": {"format": "crop"},
+        "collapse": {"type": "string", "enum": BOOLEANS, "default": "true"},  # a form has texts alone
+    },
+}
+LINKS = {
+    name: {"operationId": f"gallery_api_{name}", "parameters": {"query_id": "$response.body#/id"}}
+    for name in ("query", "withdraw")
+}
 
 api = NinjaAPI(title="simsearch", version="1", description="A picture in, the ten most like it out.")
 api.add_router("/images", api_images.router)
@@ -81,21 +98,26 @@ class QueryOut(Schema):
 # --- Calls --------------------------------------------------------------------------------------------------
 
 
-@api.post("/queries", response={202: Accepted, frozenset({413, 415, 422, 404, 429, 503, 507}): Problem})
+@api.post(
+    "/queries",
+    response={202: Accepted, frozenset({413, 415, 422, 404, 429, 503, 507}): Problem},
+    openapi_extra={
+        "requestBody": {"content": {"multipart/form-data": {"schema": FORM}}},
+        "responses": {202: {"links": LINKS}},
+    },
+)
 def ask(
     request: HttpRequest,
-    image: Annotated[UploadedFile | None, File()] = None,
-    like: Annotated[Id | None, Form()] = None,
+    image: Annotated[UploadedFile | Left, File()] = None,
+    like: Annotated[Id | Left, Form()] = None,
     k: Annotated[int, Form(ge=1, le=100)] = 10,
-    crop: Annotated[
-        str | None, Form(max_length=LONGEST_CROP, description="x,y,w,h as fractions of the upright picture")
-    ] = None,
-    label: Annotated[list[Label] | None, Form(max_length=MOST_LABELS)] = None,
+    crop: Annotated[str | Left, Form(max_length=LONGEST_CROP, description=CROP)] = None,
+    label: Annotated[list[Label], Form(max_length=MOST_LABELS)] = [],  # noqa: B006 (ninja wants a list)
     collapse: Annotated[bool, Form(description="0: near-duplicates are matches of their own")] = True,
 ) -> Status[Any]:
     """Ask for the k gallery pictures most like an uploaded one, or like a gallery picture."""
     uploads.check_space(request)
-    parameters = Parameters(k=k, labels=tuple(label or ()), crop=_crop(crop), collapse=collapse)
+    parameters = Parameters(k=k, labels=tuple(label), crop=_crop(crop), collapse=collapse)
     if (image is None) == (like is None):
         raise Refusal("empty" if image is None else "invalid", "Send either a picture as `image` or an id as `like`.")
     if image is not None:

@@ -11,7 +11,7 @@ from django.utils.crypto import constant_time_compare
 from ninja import File, Form, Query, Router, Schema, Status
 from ninja.files import UploadedFile
 from ninja.security import HttpBearer
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from gallery import curation, models, uploads
 from gallery.models import LONGEST_LABEL, LONGEST_TITLE
@@ -56,6 +56,8 @@ class ImageChange(BaseModel):
 
     No Schema of ninja's, which takes its fields from any JSON value: `[null]` has none of them, and would be no change.
     """
+
+    model_config = ConfigDict(strict=True)
 
     label: Label | None = None
     title: Title | None = None

@@ -50,6 +50,8 @@ def _of(schema: dict[str, Any], method: str, path: str, place: str, name: str) -
         schema = SCHEMA["components"]["schemas"][reference.rpartition("/")[2]]
     for part in schema.get("anyOf", []):
         yield from _of(part, method, path, place, name)
+    if "enum" in schema:  # bounded by its values
+        return
     if limit := UNBOUNDED.get(schema.get("type", "")):
         yield Field(method, path, place, name, limit, schema)
     yield from _of(schema["items"], method, path, place, name) if "items" in schema else ()

@@ -1,0 +1,67 @@
+"""What schemathesis cannot know: how a picture and a crop look. The fuzzer loads this file by SCHEMATHESIS_HOOKS."""
+
+import io
+import time
+from typing import Any, TypeAlias
+
+import httpx
+import schemathesis
+from hypothesis import strategies as st
+from PIL import Image
+
+Case: TypeAlias = "schemathesis.Case[Any]"
+
+DECODED_S = 5.0
+
+
+def _picture(kind: str, seed: int) -> bytes:
+    file = io.BytesIO()
+    Image.effect_noise((24 + seed, 24), 50).convert("RGB").save(file, kind)
+    return file.getvalue()
+
+
+def _crop(corners: tuple[float, float, float, float]) -> str:
+    left, right = sorted(corners[:2])
+    top, bottom = sorted(corners[2:])
+    return f"{left},{top},{right - left + 0.01:.4f},{bottom - top + 0.01:.4f}"
+
+
+FRACTIONS = st.floats(0, 0.99, allow_subnormal=False).map(lambda fraction: round(fraction, 4))
+PICTURES = [_picture(kind, seed) for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF") for seed in range(4)]
+
+
+@schemathesis.hook
+def map_case(context: schemathesis.HookContext, case: Case) -> Case:
+    """A picture or a gallery picture, not both: the coverage phase sends every field at once and calls that valid."""
+    is_valid = case.meta and case.meta.generation.mode.is_positive
+    if is_valid and isinstance(case.body, dict) and "image" in case.body:
+        case.body.pop("like", None)
+    return case
+
+
+@schemathesis.hook
+def after_call(context: schemathesis.HookContext, case: Case, response: schemathesis.Response) -> None:
+    """A picture that was added is there as soon as a worker has decoded it, which the schema cannot say."""
+    if case.method != "POST" or case.path != "/api/images" or response.status_code not in {200, 201}:
+        return
+    deadline = time.monotonic() + DECODED_S
+    address = f"{case.operation.base_url.rstrip('/')}/api/images/{response.json()['id']}"
+    while httpx.get(address, timeout=DECODED_S).status_code == 404 and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+@schemathesis.hook
+def filter_case(context: schemathesis.HookContext, case: Case) -> bool:
+    """Leave out what a form cannot carry: `true` for a text arrives as the text "true", one text as a list of one."""
+    if case.media_type != "multipart/form-data" or not isinstance(case.body, dict):
+        return True
+    body: dict[str, Any] = case.body
+    texts = [value for name in ("like", "crop", "title", "collapse") if (value := body.get(name)) is not None]
+    labels = body.get("label", [] if case.path == "/api/queries" else "")
+    texts += labels if isinstance(labels, list) else [labels]
+    is_list = isinstance(labels, list) == (case.path == "/api/queries")
+    return is_list and all(isinstance(text, str) for text in texts)
+
+
+schemathesis.openapi.format("binary", st.sampled_from(PICTURES))
+schemathesis.openapi.format("crop", st.tuples(FRACTIONS, FRACTIONS, FRACTIONS, FRACTIONS).map(_crop))
