@@ -77,6 +77,13 @@ def lags(generation: IndexGeneration) -> bool:
     return newer_than(generation, generation.network) >= max(REBUILD_AT_LEAST, REBUILD_SHARE * generation.images)
 
 
+def has_new_pictures() -> bool:
+    """Return whether a picture is to be decoded or embedded, or a rebuild pays. True while there is no index."""
+    network = served()
+    images = Image.objects
+    return network is None or images.pending().exists() or images.not_embedded(network).exists() or is_stale(network)
+
+
 def start(network: str) -> IndexGeneration:
     """Take the one place of the builder. Raises Busy while another build is alive (its process, or its lease)."""
     for other in _building():

@@ -12,7 +12,7 @@ from django.utils import timezone
 from gallery.models import Query
 
 # The length of the queue is cached for so long per process, because every upload and every poll needs it.
-CACHE_KEY, CACHED_S = "simsearch:queue", 0.05
+CACHE_KEY, CACHED_S = "simsearch:queue", 0.25
 RECENT_S, RECENT_QUERIES = 10, 64  # finished queries that the throughput is taken from
 USUAL_PER_S, USUAL_S = 20.0, 0.03  # while none has finished recently
 WAKE_S = 0.008  # from the commit to the claim, in an idle system

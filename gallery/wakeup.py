@@ -6,6 +6,7 @@ import logging
 import redis
 from celery import current_app
 from django.conf import settings
+from django.core.cache import cache
 from django.db import transaction
 from kombu.exceptions import OperationalError
 from redis.backoff import NoBackoff
@@ -26,6 +27,7 @@ PENDING = "simsearch:pending:"
 PENDING_MS = 1000
 # Every batch lets new messages through. Under a steady load they would pile up, and the sweep behind them.
 QUEUED_PER_PROCESS = 2
+PROCESSES, PROCESSES_S = "simsearch:processes", 2.0  # how many search processes there are, cached for so long
 TIMEOUT_S = 1.0  # a silent Redis must not cost an upload its patience; the throttle has had its half second before
 
 
@@ -66,13 +68,13 @@ def _send_unless_pending(task: str) -> None:
 
 def _count(task: str) -> bool:
     """Count one more pending message; whether there were enough already."""
-    with _client().pipeline(transaction=True) as pipe:
+    with _client().pipeline(transaction=False) as pipe:
         pipe.set(PENDING + task, 0, px=PENDING_MS, nx=True)
         pipe.incr(PENDING + task)
-        pipe.hlen(workers.KEY)
         pipe.llen(SEARCH)
-        _, pending, processes, queued = pipe.execute()
-    return bool(pending > max(1, processes) or queued >= QUEUED_PER_PROCESS * max(1, processes))
+        _, pending, queued = pipe.execute()
+    processes = cache.get_or_set(PROCESSES, lambda: max(1, _client().hlen(workers.KEY)), PROCESSES_S) or 1
+    return bool(pending > processes or queued >= QUEUED_PER_PROCESS * processes)
 
 
 def _client() -> redis.Redis:

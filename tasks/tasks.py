@@ -11,7 +11,7 @@ from celery import shared_task
 from celery.signals import beat_embedded_init, celeryd_after_setup, worker_process_init, worker_ready
 from django.conf import settings
 
-from gallery import wakeup
+from gallery import generations, wakeup
 from gallery.persistence import AWAY
 from simsearch.local import gpus, kin
 
@@ -41,6 +41,8 @@ def answer() -> dict[str, Any]:
 @shared_task(name=wakeup.CURATE, time_limit=300, throws=AWAY)
 def curate() -> int:
     """Decode and embed one step of new pictures; the result is how many were embedded."""
+    if not generations.has_new_pictures():  # an import wakes us after everything was embedded: torch is not needed
+        return 0
     from tasks.curate import curate_step
 
     return curate_step()

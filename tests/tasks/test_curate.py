@@ -5,8 +5,10 @@ import pytest
 from engine.networks.embedder import Embedder
 from gallery import generations, workers
 from gallery.models import Embedding, Image
+from tasks import worker as process
 from tasks.build import build_generation
 from tasks.embedding import embed_all, embed_step
+from tasks.tasks import curate
 from tasks.worker import Worker
 from tests.tasks.conftest import add
 
@@ -67,3 +69,15 @@ def test_a_worker_reports_its_device(worker: Worker) -> None:
     worker.report()
     [report] = workers.alive()
     assert (report.device, report.model) == ("cpu", "efficientnet_lite0")
+
+
+def test_without_new_pictures_the_network_is_not_loaded(
+    worker: Worker, gallery: list[Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_generation(worker.embedder.network)
+    monkeypatch.setattr(process, "_current", None)
+    assert curate() == 0
+    assert process._current is None
+    add(40)
+    assert curate() == 1
+    assert process._current is not None
