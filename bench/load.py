@@ -40,11 +40,9 @@ class Round:
 class Visitor:
     """A client with one connection that is kept. It counts its `polls` and its `refused` uploads."""
 
-    def __init__(self, port: int, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
-        self._headers = headers or {}
         self.polls = self.refused = 0
-        self.retry_after_s: int | None = None  # of the last response
 
     def __enter__(self) -> Self:
         return self
@@ -94,20 +92,17 @@ class Visitor:
         self, method: str, address: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Any]:
         is_used = self._connection.sock is not None
-        all_headers = {**self._headers, **(headers or {})}
         try:
-            return self._exchange(method, address, body, all_headers)
+            return self._exchange(method, address, body, headers or {})
         except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
             if not is_used:
                 raise
             self._connection.close()  # the server closed it while it was idle; a browser connects anew, too
-            return self._exchange(method, address, body, all_headers)
+            return self._exchange(method, address, body, headers or {})
 
     def _exchange(self, method: str, address: str, body: bytes | None, headers: Mapping[str, str]) -> tuple[int, Any]:
         self._connection.request(method, address, body, headers)
         response = self._connection.getresponse()
-        retry_after = response.headers["Retry-After"]
-        self.retry_after_s = None if retry_after is None else int(retry_after)
         return response.status, json.loads(response.read())
 
 
