@@ -63,9 +63,12 @@ def check(backup: Path) -> None:
     """Every row has its files, every file its row, and no row refers to one that is not there."""
     images = {row["pk"]: row["fields"] for row in rows(backup, "gallery.image")}
     queries = {row["pk"] for row in rows(backup, "gallery.query")}
+    pictures = {name for name in members(backup) if name.startswith("pictures/")}
+    of_queries = {name for name in pictures if name.startswith(("pictures/queries/", "pictures/uploads/"))}
     wanted = {f"pictures/{kind}/{image}.jpg" for kind in ("gallery", "thumbnails") for image in images}
-    wanted |= {f"pictures/queries/{query}.jpg" for query in queries}
-    assert {name for name in members(backup) if name.startswith("pictures/")} == wanted
+    assert pictures - of_queries == wanted
+    # What was uploaded, or once it is decoded the picture that a worker encoded.
+    assert sorted(Path(name).stem for name in of_queries) == sorted(queries)
     # An embedding is written after its picture; at most the newest picture of the moment has none yet.
     embedded = {row["fields"]["image"] for row in rows(backup, "gallery.embedding")}
     assert len({fields["content_hash"] for fields in images.values()} - embedded) <= 1
