@@ -20,10 +20,10 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def start_worker(data_dir: Path, queue: str = "nothing", **environment: str) -> subprocess.CompletedProcess[str]:
+def start_worker(data_dir: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """A search worker as supervisor starts it; it is expected to end by itself."""
     own = os.environ | {"SIMSEARCH_DATA_DIR": str(data_dir), "REDIS_URL": f"unix://{DATA_DIR}/redis.sock"} | environment
-    command = [sys.executable, "-m", "celery", "-A", "simsearch", "worker", "-Q", queue, "--concurrency", "1"]
+    command = [sys.executable, "-m", "celery", "-A", "simsearch", "worker", "-Q", "search", "--concurrency", "1"]
     return subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, timeout=90)
 
 

@@ -43,7 +43,7 @@ def test_a_worker_with_a_bomb_for_weights_says_so_runs_nothing_and_takes_no_quer
     site, mark, weights = Site(tmp_path / "data"), tmp_path / "it-ran", tmp_path / name
     weights.write_bytes(pickle.dumps(Bomb(mark)))
     assert site.run(ASK) == 1
-    ended = start_worker(site.data_dir, queue="search", SIMSEARCH_WEIGHTS=str(weights))
+    ended = start_worker(site.data_dir, SIMSEARCH_WEIGHTS=str(weights))
     told = ended.stdout + ended.stderr
     assert any(str(weights) in line for line in told.splitlines() if "cannot start" in line)
     assert "Traceback" not in told
