@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PINS = ROOT / "constraints.txt"
 # PYSEC-2017-94 and PYSEC-2018-97; nobody maintains it any more, so it will never be among our pins.
 CANARY, CANARY_PIN = "pycrypto", "pycrypto==2.6.1"
-FIXED = "raise the pin in constraints.txt, run make test (docs/upgrading.md)"
+FIXED = "raise the pin in constraints.txt, run make test (docs/operations.md)"
 
 
 def command(*pins: Path) -> list[str]:

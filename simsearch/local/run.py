@@ -20,7 +20,7 @@ FLOWER_PORT = 5555
 REDIS_S = 30.0
 OPEN = (
     "Others can reach it. This is for a network that you trust, not for the open internet: without nginx in front\n"
-    'a few slow connections stop the site. Set up a server instead: README.md, "On a server".\n\n'
+    "a few slow connections stop the site. Set up a server instead: docs/operations.md.\n\n"
 )
 
 

@@ -1,6 +1,6 @@
 """`python -m simsearch.local.serve`: the parent of every process of a server; systemd's `ExecStart`.
 
-The environment, or `simsearch.env` in the data directory, says what it needs (README, "On a server"). PostgreSQL, Redis
+The environment, or `simsearch.env` in the data directory, says what it needs (docs/operations.md). PostgreSQL, Redis
 and nginx are the system's own services. It brings the database and the static files up to date, starts every program of
 docker/supervisord.conf, tells systemd when uploads are answered, and stops them all when it is stopped.
 """

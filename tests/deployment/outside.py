@@ -82,7 +82,7 @@ class Service(ABC):
 
 
 class Redis(Service):
-    """A Redis on a port of the loopback, with a password, as README has it set up."""
+    """A Redis on a port of the loopback, with a password, as docs/operations.md sets it up."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
@@ -116,7 +116,7 @@ class Nginx(Service):
         }
 
     def render(self) -> None:
-        """Write both files, as README says."""
+        """Write both files, as docs/operations.md says."""
         (self.directory / "etc" / "sites-enabled").mkdir(parents=True, exist_ok=True)
         shutil.copy(MIME_TYPES, self.directory / "etc")
         (self.directory / "etc" / "sites-enabled" / "simsearch").write_text(self._rendered())

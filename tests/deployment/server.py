@@ -1,4 +1,4 @@
-"""A server as README sets it up: PostgreSQL, Redis and nginx beside it, an environment file, one parent process."""
+"""A server as docs/operations.md sets it up: PostgreSQL, Redis and nginx, an environment file, one parent process."""
 
 import random
 import secrets

@@ -24,7 +24,7 @@ from tests.stack import Stack
 PROMISED_S = 15
 LASTS_S = 13  # longer than what workers said last counts
 LOOK_EVERY_S = 0.5
-ASKING_S = 5  # what Prometheus grants a scrape (docs/monitoring.md)
+ASKING_S = 5  # what Prometheus grants a scrape (docs/operations.md)
 
 
 @pytest.fixture(scope="module")

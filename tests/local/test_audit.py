@@ -43,7 +43,7 @@ def test_no_known_vulnerability_is_good_news() -> None:
 def test_a_vulnerability_is_named_with_its_cure() -> None:
     status, lines = audit.judge(answer(GOOD, BAD))
     assert (status, lines[0]) == (1, "pillow 8.0.0: PYSEC-2021-1, fixed in 8.1.0")
-    assert "docs/upgrading.md" in lines[-1]
+    assert "docs/operations.md" in lines[-1]
 
 
 def test_what_could_not_be_asked_for_is_named() -> None:

@@ -23,8 +23,8 @@ def test_a_host_that_others_reach_is_not_for_the_internet(
 ) -> None:
     text = said(host, tmp_path, monkeypatch)
     assert "not for the open internet" in text
-    assert '"On a server"' in text
-    assert "\n## On a server\n" in Path("README.md").read_text()
+    assert "docs/operations.md" in text
+    assert "\n## On a server\n" in Path("docs/operations.md").read_text()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.2"])
