@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from simsearch.local.preflight import socket_directory
 from tests.local.starter import left_running, one_clear_line, start
 from tests.stack import free_port
 
@@ -76,10 +77,11 @@ def test_a_data_directory_in_use_is_refused(tmp_path: Path, port: str) -> None:
 
 
 def test_what_an_earlier_run_left_is_not_started_a_second_time(tmp_path: Path, port: str) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "redis.pid").write_text("4711\n")
+    run_dir = socket_directory(tmp_path)
+    run_dir.mkdir(exist_ok=True)
+    (run_dir / "redis.pid").write_text("4711\n")
     with socket.socket(socket.AF_UNIX) as left:
-        left.bind(str(tmp_path / "run" / "redis.sock"))
+        left.bind(str(run_dir / "redis.sock"))
         left.listen()
         line = one_clear_line(start(tmp_path, "--port", port))
     assert "has not ended yet (redis)" in line
@@ -102,4 +104,4 @@ def test_a_folder_without_a_picture_is_refused_and_redis_stops_again(tmp_path: P
     assert "Traceback" not in run.stderr
     assert str(tmp_path / "photos") in run.stderr.splitlines()[-1]  # before it, each file with its reason
     assert left_running(tmp_path) == []
-    assert not os.path.lexists(tmp_path / "data" / "run" / "redis.sock")
+    assert not os.path.lexists(socket_directory(tmp_path / "data") / "redis.sock")

@@ -4,6 +4,7 @@ import stat
 from pathlib import Path
 
 from simsearch.local import variables
+from simsearch.local.preflight import socket_directory
 from tests.local.starter import one_clear_line, python, start
 
 LOOPBACK = "localhost,127.0.0.1,[::1]"
@@ -65,4 +66,4 @@ def test_a_command_typed_by_hand_reads_the_file(tmp_path: Path) -> None:
         "-c",
         "from django.conf import settings as s; print(s.SECRET_KEY, s.REDIS_URL)",
     )
-    assert shell.stdout.split() == [written["SECRET_KEY"], f"unix://{tmp_path}/run/redis.sock"]
+    assert shell.stdout.split() == [written["SECRET_KEY"], f"unix://{socket_directory(tmp_path)}/redis.sock"]
