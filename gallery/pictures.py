@@ -8,6 +8,9 @@ from engine import images
 from gallery.uploads import limits
 
 KEPT_PX = 1000  # the longer side of a kept picture: enough to look at, and for a crop of a fifth
+# Of a gallery picture, which is embedded from its file: a photograph then has a cosine of 0.993 to 1 with its file here
+# (median 0.999; with quality 85 0.982 to 1), for files that are a sixth larger.
+GALLERY_QUALITY = 92
 THUMBNAIL_PX = 320  # the longer side; sharp at 160 CSS pixels on a phone
 
 
@@ -35,4 +38,4 @@ def reencode(data: bytes) -> Encoded:
     """Raises BadImage."""
     picture = decode(data)
     thumbnail = images.to_jpeg(picture, THUMBNAIL_PX, quality=82)
-    return Encoded(encode(picture), thumbnail, picture.width, picture.height)
+    return Encoded(images.to_jpeg(picture, KEPT_PX, GALLERY_QUALITY), thumbnail, picture.width, picture.height)

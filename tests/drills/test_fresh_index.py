@@ -73,7 +73,7 @@ class Curator:
 
 def is_found(asked: Asked) -> bool:
     first = asked.answer["matches"][0]
-    return bool(first["image"]["title"] == asked.name and first["band"] == "same")
+    return bool(first["image"]["title"] == asked.name and first["similarity"] > 0.99)
 
 
 def shown(asked: Asked) -> set[str]:
