@@ -20,7 +20,8 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
-from gallery import demonstration, pictures
+from gallery import pictures
+from tests import demo
 from tests.engine.galleries import make_vectors
 
 OLD, PICTURES = "compact-81dc946c96cf-p1", 12
@@ -34,7 +35,7 @@ names = "Image", "Embedding", "IndexGeneration", "Query", "Match"
 Image, Embedding, IndexGeneration, Query, Match = (apps.get_model("gallery", name) for name in names)
 images = []
 for number in range(PICTURES):
-    drawn = demonstration.draw(sorted(demonstration.KINDS)[number], 1)
+    drawn = demo.picture(demo.KINDS[number], 1)
     file = pictures.encode(drawn)
     digest = hashlib.sha256(file).hexdigest()
     image = Image.objects.create(content_hash=digest, title=str(number), width_px=drawn.width, height_px=drawn.height)

@@ -16,10 +16,11 @@ import httpx
 
 from simsearch.local.processes import BIN, ROOT
 from simsearch.local.web_socket import Offer
+from tests import demo
 from tests.deployment.outside import Nginx, Redis
 from tests.local.starter import left_running
 from tests.postgres import Cluster
-from tests.stack import Stack, draw_gallery
+from tests.stack import Stack
 
 # Small, so that a test can come to its end; every test that uploads is another visitor.
 UPLOADS_PER_MINUTE = 30
@@ -33,7 +34,7 @@ class Server(Stack):
     """`client` and `visitor` go through nginx as if a proxy on this host had ended https; `url` is nginx's address."""
 
     def __init__(self, directory: Path, **environment: str) -> None:
-        super().__init__(directory, draw_gallery(directory / "photos"))
+        super().__init__(directory, demo.write_gallery(directory / "photos"))
         self.web_url = self.url
         self._chosen = environment
         self.flower_port = lasting_port()

@@ -73,7 +73,7 @@ def test_a_start_closes_what_an_earlier_version_left_open(careless: Site) -> Non
 
 def test_a_command_that_is_typed_keeps_its_files_to_itself(tmp_path: Path) -> None:
     site = Site(tmp_path / "data")
-    with site.start("make_demo", "--per-kind", "1", umask=0o022) as process:
+    with site.start("make_demo", umask=0o022) as process:
         assert process.wait(120) == 0
     assert list((site.data_dir / "pictures").rglob("*.jpg"))
     site.data_dir.chmod(0o710)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests import postgres
+from tests.demo import write_gallery
 from tests.sites import Site
-from tests.stack import draw_gallery
 
 PHOTOS = 300
 # The ten most similar of 100 pictures: of 50 that are in the gallery, and of 50 drawn ones that are not.
@@ -36,7 +36,7 @@ def photos(tmp_path: Path) -> Path:
     """Real photographs where there are some beside the checkout, else drawn pictures."""
     real = sorted((Path(__file__).resolve().parents[3] / "shared" / "photos").rglob("*.jpg"))
     if not real:
-        return draw_gallery(tmp_path / "photos", per_kind=20)
+        return write_gallery(tmp_path / "photos", per_kind=20)
     (folder := tmp_path / "photos").mkdir()
     for number, photo in enumerate(real[:: max(1, len(real) // PHOTOS)]):
         shutil.copy(photo, folder / f"{number}.jpg")

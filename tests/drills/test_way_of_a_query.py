@@ -9,24 +9,17 @@ from typing import Any
 import httpx
 from PIL import Image
 
-from gallery import demonstration
+from tests import demo
 from tests.engine.pictures import oriented
 from tests.stack import Stack
 
 
-def drawn(kind: str, number: int) -> bytes:
-    file = io.BytesIO()
-    demonstration.draw(kind, number).save(file, "JPEG", quality=92)
-    return file.getvalue()
-
-
 def some(count: int) -> list[bytes]:
-    kinds = list(demonstration.KINDS)
-    return [drawn(kinds[n % len(kinds)], 100 + n) for n in range(count)]
+    return [demo.jpeg(demo.KINDS[n % len(demo.KINDS)], 100 + n) for n in range(count)]
 
 
 def test_a_picture_in_the_ten_most_like_it_out(stack: Stack) -> None:
-    kind = next(iter(demonstration.KINDS))
+    kind = demo.KINDS[0]
     own = next(stack.photos.glob(f"{kind.replace(' ', '-')}/*.jpg"))
     accepted = stack.ask(own.read_bytes())
     assert accepted.status_code == 202
@@ -41,7 +34,7 @@ def test_a_picture_in_the_ten_most_like_it_out(stack: Stack) -> None:
 
 
 def test_the_eight_orientations_of_a_picture_have_the_same_matches(stack: Stack) -> None:
-    picture = demonstration.draw(next(iter(demonstration.KINDS)), 100)
+    picture = demo.picture(demo.KINDS[0], 100)
     answers = [stack.answer(stack.ask(oriented(picture, "PNG", number)).json()["id"]) for number in range(1, 9)]
     found = {tuple((match["image"]["id"], match["similarity"]) for match in answer["matches"]) for answer in answers}
     assert len(found) == 1
@@ -94,7 +87,7 @@ def test_flower_shows_the_workers(stack: Stack) -> None:
 def test_a_picture_added_while_serving_is_found(stack: Stack) -> None:
     folder = stack.directory / "more" / "newcomers"
     folder.mkdir(parents=True)
-    picture = drawn(next(iter(demonstration.KINDS)), 999)
+    picture = demo.jpeg(demo.KINDS[0], 999)
     (folder / "new.jpg").write_bytes(picture)
     done = stack.manage("import_images", str(folder.parent))
     assert done.returncode == 0, done.stderr
