@@ -12,15 +12,17 @@ from engine.networks import registry
 
 
 def name() -> str:
+    """Return the name of the configured network."""
     return settings.SIMSEARCH_MODEL or registry.DEFAULT
 
 
 def weights() -> Path | None:
+    """Return the configured weights file; None: the network's own."""
     return Path(settings.SIMSEARCH_WEIGHTS) if settings.SIMSEARCH_WEIGHTS else None
 
 
 def disagreement(served: str) -> str:
-    """A sentence when the environment asks for another network than the one that serves, else nothing."""
+    """Return a sentence when another network is configured than the active one, else nothing."""
     if not (settings.SIMSEARCH_MODEL or settings.SIMSEARCH_WEIGHTS) or _is(served):
         return ""
     file = f" with {weights()}" if weights() else ""

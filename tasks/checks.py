@@ -14,6 +14,7 @@ from tasks import asked
 
 @register()
 def model_is_known(**_: Any) -> list[CheckMessage]:
+    """Refuse a network that this version does not have."""
     try:
         registry.get(asked.name())
     except UnknownModel as error:
@@ -23,6 +24,7 @@ def model_is_known(**_: Any) -> list[CheckMessage]:
 
 @register()
 def weights_file_exists(**_: Any) -> list[CheckMessage]:
+    """Refuse a weights file that is missing."""
     weights = asked.weights()
     if weights and not weights.is_file():
         return [Error(f"SIMSEARCH_WEIGHTS: there is no file {weights}.", id="simsearch.E002")]
@@ -31,7 +33,7 @@ def weights_file_exists(**_: Any) -> list[CheckMessage]:
 
 @register(Tags.database)
 def model_is_served(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Only with `check --database default`, and when the tables are there."""
+    """Warn when another network is configured than the active one, if the check may read the database."""
     try:
         served = generations.served() if databases else None
     except DatabaseError:

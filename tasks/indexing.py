@@ -38,7 +38,7 @@ def index(tell: Callable[[str], object], *, distributed: bool) -> str:
 
 
 def plan() -> str:
-    """What `index` would do, in a sentence. Raises NotIndexed."""
+    """Say in a sentence what `index` would do. Raises NotIndexed."""
     try:
         embedder = load_served()
     except EngineError as error:

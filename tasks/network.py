@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 def load_served() -> Embedder:
-    """The network that serves, or the one that the environment asks for. Raises UnknownModel, BadDevice, BadWeights."""
+    """Load the active network, or the configured one. Raises UnknownModel, BadDevice, BadWeights."""
     served = generations.served()
     embedder = load(served) if served else load_named(asked.name(), asked.weights())
     try:
@@ -31,7 +31,7 @@ def load_served() -> Embedder:
 
 
 def load(network: str) -> Embedder:
-    """The network of this identity. Raises as load_named, and BadWeights when its weights are not here."""
+    """Load the network of this identity. Raises as load_named, and BadWeights when its weights are not here."""
     name = registry.identified(network).name
     embedder = load_named(name, _find_weights(network, name))
     if embedder.network != network:
@@ -43,7 +43,7 @@ def load(network: str) -> Embedder:
 
 
 def load_named(name: str, weights: Path | None = None) -> Embedder:
-    """A network with the weights of that file, or its own. Raises UnknownModel, BadDevice, BadWeights."""
+    """Load a network with the weights of that file, or its own. Raises UnknownModel, BadDevice, BadWeights."""
     return Embedder.load(
         name,
         device=settings.SIMSEARCH_DEVICE,
@@ -54,7 +54,7 @@ def load_named(name: str, weights: Path | None = None) -> Embedder:
 
 
 def kept_weights(network: str) -> Path:
-    """Where the weights of this identity are kept."""
+    """Return where the weights of this identity are kept."""
     path: Path = settings.WEIGHTS_ROOT / network
     return path
 
@@ -67,7 +67,7 @@ def keep_weights(embedder: Embedder) -> None:
 
 
 def _find_weights(network: str, name: str) -> Path | None:
-    """The first file that holds them; None: perhaps the network's own do."""
+    """Return the first file that holds them; None when only the network's own file can."""
     for path in (kept_weights(network), asked.weights()):
         if path and path.is_file() and registry.identity(name, registry.checksum(path)) == network:
             return path

@@ -57,7 +57,7 @@ def switch(embedder: Embedder, tell: Tell) -> IndexGeneration:
 
 
 def _ready(network: str) -> IndexGeneration | None:
-    """A whole index of this network from an earlier time, so that going back takes seconds."""
+    """Return a whole index of this network from an earlier time, so that going back takes seconds."""
     generation = generations.newest(network)
     if generation is None or generations.lags(generation):
         return None

@@ -91,7 +91,7 @@ _gpus: list[str] = []
 
 @celeryd_after_setup.connect
 def look_around(instance: Any, **_: object) -> None:
-    """In the parent, before the children are forked: does this worker answer queries, and on which GPUs?"""
+    """Find out, before the children are forked, whether this worker answers queries and on which GPUs."""
     global _answers_queries, _gpus
     _answers_queries = wakeup.SEARCH in instance.app.amqp.queues.consume_from
     _gpus = gpus.visible(os.environ)
@@ -99,7 +99,7 @@ def look_around(instance: Any, **_: object) -> None:
 
 @worker_process_init.connect
 def start_child(**_: object) -> None:
-    """One GPU for each child, chosen before torch is imported."""
+    """Give each child one GPU before it imports torch."""
     if _gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus.of_child(current_process().index, _gpus)  # type: ignore[attr-defined]
     pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = round(
@@ -113,10 +113,11 @@ def start_child(**_: object) -> None:
 
 @beat_embedded_init.connect
 def end_beat_with_its_worker(**_: object) -> None:
-    """Without this, beat goes on after its worker was killed, beside that of the next one."""
+    """End beat with its worker; else it goes on after a kill, beside the beat of the next one."""
     kin.follow_parent()
 
 
 @worker_ready.connect
 def sweep_at_start(**_: object) -> None:
+    """Sweep at the start of a worker: queries may have waited for it."""
     sweep.delay()

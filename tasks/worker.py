@@ -111,7 +111,7 @@ class Worker:
             logger.warning("could not report to Redis: %s", error)
 
     def _lost_index(self) -> str:
-        """What is wrong when the index in use was deleted: its files stay mapped, but the next start has none."""
+        """Say what is wrong when the index in use was deleted: its files stay mapped, but the next start has none."""
         number = self.neighbours.generation
         if number is None or (settings.INDEX_ROOT / str(number) / manifest.NAME).is_file():
             return ""
@@ -132,7 +132,7 @@ _current: Worker | None = None
 
 
 def current() -> Worker:
-    """This process's worker, loaded on first use, with the network that serves. Each task asks for it once, as it
+    """Return this process's worker, loaded on first use with the active network. Each task asks for it once, as it
     starts: what it does, from pixels to matches, is then of one network. Raises what `load_served` raises.
     """
     global _current

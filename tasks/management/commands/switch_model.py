@@ -33,7 +33,7 @@ class Command(BaseCommand):
         )
 
     def run_from_argv(self, argv: list[str]) -> None:
-        """From a shell: a process of its own, which lets the workers go first."""
+        """Run it from a shell with low priority, so that it lets the workers go first."""
         os.nice(NICE)
         super().run_from_argv(argv)
 
