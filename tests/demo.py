@@ -22,6 +22,11 @@ def jpeg(kind: str, number: int) -> bytes:
     return file.getvalue()
 
 
+def jpegs(count: int) -> list[bytes]:
+    """Return that many JPEG files that the gallery does not have, of all kinds."""
+    return [jpeg(KINDS[number % len(KINDS)], 100 + number) for number in range(count)]
+
+
 def write_gallery(directory: Path, per_kind: int = 3) -> Path:
     """Fill a folder with the first pictures of each kind, in a sub-folder for each label."""
     for kind in KINDS:

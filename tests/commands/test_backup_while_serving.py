@@ -10,9 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests import fresh
 from tests.commands.backups import members, rows
 from tests.sites import HEAD, Site
+
+pytestmark = pytest.mark.drill
 
 PICTURES, BACKUPS = 200, 3
 CHANGE = """

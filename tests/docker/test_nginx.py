@@ -19,6 +19,8 @@ from tests.docker import files
 from tests.docker.files import DOCKER
 from tests.stack import free_port
 
+pytestmark = pytest.mark.drill
+
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 IMAGE = """
 pid {place}/nginx.pid;

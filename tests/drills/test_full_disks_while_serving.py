@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests import demo
+from tests.demo import jpegs
 from tests.drills.disks import fill, small_disk
 from tests.drills.searching import wait_until
-from tests.drills.test_way_of_a_query import some
 from tests.drills.uploads import Uploads, assert_all_are_answered
 from tests.stack import Stack
 
@@ -146,7 +146,7 @@ def test_pages_say_it_too(cramped: Stack, disks: Disks) -> None:
     home = cramped.client.get("/")
     filler = fill(disks.uploads)
     form = {"csrfmiddlewaretoken": cramped.client.cookies["csrftoken"]}
-    refused = cramped.client.post("/", data=form, files={"image": ("picture.jpg", some(1)[0])})
+    refused = cramped.client.post("/", data=form, files={"image": ("picture.jpg", jpegs(1)[0])})
     filler.unlink()
     assert (home.status_code, refused.status_code) == (200, 507)
     assert "no room" in refused.text

@@ -62,10 +62,10 @@ def test_the_command_fills_the_gallery_wakes_the_workers_and_a_second_run_adds_w
     assert Image.objects.count() == 240
 
 
-def test_a_wheel_has_the_pictures_the_pages_and_their_styles(tmp_path: Path) -> None:
+def test_a_wheel_has_the_pictures_the_pages_their_styles_and_the_licence(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
-    for name in ("setup.cfg", "pyproject.toml", "README.md"):
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "NOTICE"):
         shutil.copy(ROOT / name, source)
     for package in ("simsearch", "engine", "gallery", "tasks"):
         shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -76,6 +76,7 @@ def test_a_wheel_has_the_pictures_the_pages_and_their_styles(tmp_path: Path) -> 
     data = {file for folder in ("gallery", "tasks") for file in (ROOT / folder).rglob("*.*") if is_data(file)}
     assert len(data) > 240
     assert {str(file.relative_to(ROOT)) for file in data} <= packed
+    assert {Path(name).name for name in packed} >= {"LICENSE", "NOTICE"}
 
 
 def is_data(file: Path) -> bool:

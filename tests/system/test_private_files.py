@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.drills.test_way_of_a_query import some
+from tests.demo import jpegs
 from tests.sites import Site
 from tests.stack import ROOT, Stack
 
@@ -41,7 +41,7 @@ def hidden_from_the_group(data_dir: Path) -> list[str]:
 
 
 def test_a_running_system_keeps_its_files_to_itself(stack: Stack) -> None:
-    for picture in some(3):
+    for picture in jpegs(3):
         assert stack.answer(stack.ask(picture).json()["id"])["state"] == "done"
     assert list((stack.data_dir / "pictures" / "queries").rglob("*.jpg"))
     assert {"logs", "run", "uploads", "index", *SENT} <= {path.name for path in stack.data_dir.iterdir()}

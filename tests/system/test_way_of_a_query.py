@@ -14,10 +14,6 @@ from tests.engine.pictures import oriented
 from tests.stack import Stack
 
 
-def some(count: int) -> list[bytes]:
-    return [demo.jpeg(demo.KINDS[n % len(demo.KINDS)], 100 + n) for n in range(count)]
-
-
 def test_a_picture_in_the_ten_most_like_it_out(stack: Stack) -> None:
     kind = demo.KINDS[0]
     own = next(stack.photos.glob(f"{kind.replace(' ', '-')}/*.jpg"))
@@ -49,7 +45,7 @@ def test_readiness_says_which_device_is_used(stack: Stack) -> None:
 
 
 def test_many_uploads_at_once_are_answered_in_batches(stack: Stack) -> None:
-    pictures = some(64)
+    pictures = demo.jpegs(64)
     with ThreadPoolExecutor(16) as threads:
         accepted = list(threads.map(stack.ask, pictures))
     assert {response.status_code for response in accepted} == {202}
@@ -61,7 +57,7 @@ def test_many_uploads_at_once_are_answered_in_batches(stack: Stack) -> None:
 
 
 def test_flower_shows_no_housekeeping(stack: Stack) -> None:
-    stack.answer(stack.ask(some(1)[0]).json()["id"])
+    stack.answer(stack.ask(demo.jpegs(1)[0]).json()["id"])
     tasks = httpx.get(f"{stack.flower_url}/api/tasks", params={"limit": 500}).json()
     names = {task["name"] for task in tasks.values()}
     assert "tasks.answer" in names
