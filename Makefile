@@ -6,7 +6,7 @@ ARGS =
 DATABASE = sqlite
 JOBS = 2
 BIN = "$(or $(SIMSEARCH_VENV),.venv)/bin"
-PYTEST = SIMSEARCH_TEST_DATABASE="$(DATABASE)" $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+PYTEST = SIMSEARCH_TEST_DATABASE="$(DATABASE)" $(BIN)/python -m pytest -n $(JOBS)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test drills check audit bench bench-index bench-quality bench-building bench-search environment clean

