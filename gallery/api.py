@@ -4,10 +4,9 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from django.core.exceptions import SuspiciousOperation
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, connection
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.multipartparser import MultiPartParserError
-from django.shortcuts import get_object_or_404
 from ninja import File, Form, NinjaAPI, Schema, Status
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.files import UploadedFile
@@ -130,7 +129,7 @@ def ask(
 @api.get("/queries/{uuid:query_id}", response={200: QueryOut, 404: Problem})
 def query(request: HttpRequest, query_id: Id) -> JsonResponse:
     """Where a query stands, and its matches once it is done."""
-    row = get_object_or_404(models.Query, pk=query_id)
+    row = _row(query_id)
     ahead = waiting.ahead_of(row)
     told = {
         "id": row.pk,
@@ -168,6 +167,14 @@ def _crop(text: str | None) -> tuple[float, float, float, float] | None:
             "invalid", "crop takes four fractions of the picture: x,y,w,h, such as 0.1,0.2,0.5,0.5."
         ) from error
     return x, y, w, h
+
+
+def _row(query_id: UUID) -> models.Query:
+    """The query with this id, in SQL because it is polled: half of the time of `get`. Raises Http404."""
+    key = models.Query._meta.pk.get_db_prep_value(query_id, connection)
+    for row in models.Query.objects.raw("SELECT * FROM gallery_query WHERE id = %s", [key]):
+        return row
+    raise Http404
 
 
 def _accepted(query: models.Query) -> dict[str, Any]:

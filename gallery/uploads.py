@@ -1,7 +1,6 @@
 """Uploaded bytes: checked by their header, stored where nobody is served, until a worker has decoded them."""
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,16 +54,23 @@ def store(file: "UploadedFile[Any]", path: Path) -> None:
     No row names the file yet, so a write that is killed leaves an orphan that `prune` finds.
     """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with suppress(AttributeError, OSError):  # on the disk already, if it is large
-            Path(file.temporary_file_path()).rename(path)  # type: ignore[attr-defined]
-            return
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
-            for chunk in file.chunks():
-                target.write(chunk)
+        try:
+            _store(file, path)
+        except FileNotFoundError:  # the first upload into this folder
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _store(file, path)
     except OSError as error:
         files.remove(path)
         raise no_space() from error
+
+
+def _store(file: "UploadedFile[Any]", path: Path) -> None:
+    if temporary := getattr(file, "temporary_file_path", None):  # large, and on the disk already
+        Path(temporary()).rename(path)
+        return
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
+        for chunk in file.chunks():
+            target.write(chunk)
 
 
 def no_space() -> Refusal:

@@ -25,6 +25,12 @@ REBUILD = "tasks.rebuild"  # only if it pays
 PENDING = "simsearch:pending:"
 # A message that got lost (its worker was killed) keeps others from being sent for so long at most.
 PENDING_MS = 1000
+# Redis runs both as one: a count without an expiry would keep messages from being sent for ever.
+COUNT = """
+local count = redis.call('INCR', KEYS[1])
+if count == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+return count
+"""
 # Every batch lets new messages through. Under a steady load they would pile up, and the sweep behind them.
 QUEUED_PER_PROCESS = 2
 PROCESSES, PROCESSES_S = "simsearch:processes", 2.0  # how many search processes there are, cached for so long
@@ -58,7 +64,7 @@ def clear_pending(task: str) -> None:
 
 def _send_unless_pending(task: str) -> None:
     try:
-        is_enough = _count(task)
+        is_enough = _is_enough(task)
     except (redis.RedisError, OSError) as error:  # it would not take the message either
         _did_not_get_through(task, error)
         return
@@ -66,15 +72,12 @@ def _send_unless_pending(task: str) -> None:
         _send(task)
 
 
-def _count(task: str) -> bool:
-    """Count one more pending message; whether there were enough already."""
-    with _client().pipeline(transaction=False) as pipe:
-        pipe.set(PENDING + task, 0, px=PENDING_MS, nx=True)
-        pipe.incr(PENDING + task)
-        pipe.llen(SEARCH)
-        _, pending, queued = pipe.execute()
-    processes = cache.get_or_set(PROCESSES, lambda: max(1, _client().hlen(workers.KEY)), PROCESSES_S) or 1
-    return bool(pending > processes or queued >= QUEUED_PER_PROCESS * processes)
+def _is_enough(task: str) -> bool:
+    """Count one more pending message; tell whether there were enough already."""
+    client = _client()
+    pending = client.register_script(COUNT)(keys=[PENDING + task], args=[PENDING_MS])
+    processes = cache.get_or_set(PROCESSES, lambda: max(1, client.hlen(workers.KEY)), PROCESSES_S) or 1
+    return bool(pending > processes or client.llen(SEARCH) >= QUEUED_PER_PROCESS * processes)
 
 
 def _client() -> redis.Redis:

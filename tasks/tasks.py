@@ -34,7 +34,7 @@ def answer() -> dict[str, Any]:
 
     wakeup.clear_pending(wakeup.ANSWER)
     worker = current()
-    answered = answer_waiting(worker, worker.embedder.batch)
+    answered = answer_waiting(worker, worker.embedder.pass_size)
     return {"batch": len(answered), "queries": [str(query) for query in answered]}
 
 

@@ -113,7 +113,7 @@ def test_what_runs_is_ahead_too(client: Client) -> None:
     ask(2)
     queries.claim(2)
     told = look_at(client, ask())
-    assert (told["waiting_ahead"], told["poll_after_ms"]) == (0, pytest.approx(208, rel=0.02))
+    assert (told["waiting_ahead"], told["poll_after_ms"]) == (0, pytest.approx(308, rel=0.02))
 
 
 def test_a_batch_that_runs_is_polled_when_it_ends(client: Client) -> None:
