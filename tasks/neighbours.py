@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.errors import BadIndex, OldIndex
-from engine.fingerprints import BYTES, Fingerprints
+from engine.images.fingerprints import BYTES, Fingerprints
 from engine.index.annoy_index import GROWTH, Candidates, Index
 from engine.index.ranking import Hits
 from engine.networks.registry import EMBEDDING_SIZE
-from gallery import generations
-from gallery.answers import LISTED, Found
+from gallery.curation import generations
 from gallery.models import Embedding, IndexGeneration
+from gallery.queries.answers import LISTED, Found
 from tasks import retired
 from tasks.delta import Delta, Ids, Vectors
 from tasks.near_duplicates import Groups, Rule

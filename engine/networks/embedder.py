@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from engine import images
 from engine.errors import BadDevice
+from engine.images import decoding
 from engine.networks import loading, registry
 from engine.networks.registry import EMBEDDING_SIZE, Model, Preprocessing
 
@@ -87,10 +87,10 @@ class Embedder:
         _keep_memory()  # from now on: what was needed to load it is given back
         return embedder
 
-    def read(self, data: bytes, part: images.Crop | None = None) -> Tensor:
+    def read(self, data: bytes, part: decoding.Crop | None = None) -> Tensor:
         """Decode an untrusted file and return what the network sees of it, or of a part of it. Raises BadImage."""
-        whole = images.decode(data, at_least_px=self.at_least_px if part is None else None)
-        return self.prepare(whole if part is None else images.crop(whole, part))
+        whole = decoding.decode(data, at_least_px=self.at_least_px if part is None else None)
+        return self.prepare(whole if part is None else decoding.crop(whole, part))
 
     def prepare(self, picture: Image.Image) -> Tensor:
         """Return what the network sees of an upright picture: uint8 [3, input_px, input_px]."""

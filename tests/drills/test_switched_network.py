@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torchvision.models import get_model  # type: ignore[import-untyped]
 
 from engine.networks import registry
-from gallery import demonstration
+from gallery.curation import demonstration
 from tests.drills.searching import Asked, Searches, wait_until
 from tests.drills.test_way_of_a_query import drawn
 from tests.stack import ROOT, Stack, draw_gallery
