@@ -15,8 +15,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## serve on this machine [PHOTOS=folder] [PORT=8000] [HOST=127.0.0.1]
-	@$(PYTHON) simsearch/local/environment.py run
-	@exec $(BIN)/python -m simsearch.local.run --photos "$(PHOTOS)" --port "$(PORT)" --host "$(HOST)"
+	@$(PYTHON) simsearch/launch/environment.py run
+	@exec $(BIN)/python -m simsearch.launch.run --photos "$(PHOTOS)" --port "$(PORT)" --host "$(HOST)"
 
 test: environment ## run the tests [ARGS="tests/api -k crop"] [DATABASE=postgres] [JOBS=2, 0: in one process]
 	@$(PYTEST) $(ARGS)
@@ -25,10 +25,10 @@ drills: environment ## run the tests that kill processes, fill disks or set up a
 	@$(PYTEST) -m drill $(ARGS)
 
 check: environment ## check format, lint, types, imports, migrations and production settings
-	@$(BIN)/python -m simsearch.local.check
+	@$(BIN)/python -m simsearch.launch.check
 
 audit: environment ## look for known vulnerabilities in the pinned packages
-	@$(BIN)/python -m simsearch.local.audit
+	@$(BIN)/python -m simsearch.launch.audit
 
 bench: bench-index bench-quality bench-building bench-search ## run all benchmarks [ARGS=--quick]
 
@@ -45,7 +45,7 @@ bench-search: environment ## measure searches over HTTP against the classic desi
 	@$(BIN)/python -m bench.search $(ARGS)
 
 environment: ## install or update the virtual environment, with what the tests need
-	@$(PYTHON) simsearch/local/environment.py test
+	@$(PYTHON) simsearch/launch/environment.py test
 
 clean: ## remove the virtual environment and the caches
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

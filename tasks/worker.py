@@ -19,7 +19,8 @@ from engine.errors import EngineError
 from engine.index import manifest
 from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
-from gallery import generations, owners, recall, workers
+from gallery.curation import generations, recall
+from gallery.operations import owners, workers
 from tasks import asked, network
 from tasks.near_duplicates import Rule
 from tasks.neighbours import Neighbours

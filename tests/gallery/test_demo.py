@@ -12,7 +12,7 @@ import pytest
 from django.core.management import call_command
 from PIL import Image as Pillow
 
-from gallery import workers
+from gallery.operations import workers
 from gallery.models import Image
 from tests import demo
 from tests.stack import ROOT

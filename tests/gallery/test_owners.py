@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from gallery import owners
+from gallery.operations import owners
 from tests.gallery.rows import gone_process
 
 

@@ -9,10 +9,11 @@ from pytest_django import Settings
 
 from engine.networks import registry
 from engine.networks.embedder import Embedder
-from gallery import accept, importing, results
-from gallery.accept import Parameters
+from gallery.curation import importing
 from gallery.models import Embedding, Image, Query
-from gallery.spans import Stopwatch
+from gallery.queries import accept, results
+from gallery.queries.accept import Parameters
+from gallery.timings import Stopwatch
 from tasks.answer import answer_waiting
 from tasks.build import build_generation
 from tasks.embedding import embed_step
