@@ -22,7 +22,7 @@ PICTURES, BACKUPS = 200, 3
 CHANGE = """
 import random
 from django.conf import settings
-from gallery import importing
+from gallery.curation import importing
 from gallery.models import Image, Query
 from tests.gallery.rows import finished, picture
 

@@ -12,8 +12,8 @@ import pytest
 from django.core.management import call_command
 from PIL import Image as Pillow
 
-from gallery.operations import workers
 from gallery.models import Image
+from gallery.operations import workers
 from tests import demo
 from tests.stack import ROOT
 

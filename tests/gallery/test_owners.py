@@ -16,7 +16,7 @@ def test_this_process_runs() -> None:
 
 
 def test_a_process_names_itself() -> None:
-    code = "from gallery import owners; print(owners.me())"
+    code = "from gallery.operations import owners; print(owners.me())"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert told != owners.me()
     assert owners.is_gone(told)

@@ -5,8 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from simsearch.launch.processes import BIN
 
+from simsearch.launch.processes import BIN
 from tests.stack import ROOT
 
 MAKEFILE = (ROOT / "Makefile").read_text()

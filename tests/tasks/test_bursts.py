@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from django.db import transaction
 from django.test import override_settings
-from gallery.queries.answers import LISTED, Found
 from numpy.typing import NDArray
 from pytest_django import DjangoDbBlocker, Settings
 
@@ -16,6 +15,7 @@ from engine.index.annoy_index import Candidates, Index
 from engine.index.ranking import Hits
 from gallery.curation import generations
 from gallery.models import Embedding, Image
+from gallery.queries.answers import LISTED, Found
 from tasks.build import build_generation
 from tasks.near_duplicates import Rule
 from tasks.neighbours import Neighbours, SearchRequest
