@@ -11,7 +11,7 @@ from django.db.models import Max, QuerySet
 from django.utils import timezone
 
 from gallery.models import Embedding, Image, IndexGeneration
-from gallery.operations import owners
+from gallery.operations import processes
 
 BUILDING, READY, FAILED = (
     IndexGeneration.State.BUILDING,
@@ -87,11 +87,11 @@ def has_new_pictures() -> bool:
 def start(network: str) -> IndexGeneration:
     """Take the one place of the builder. Raises Busy while another build is alive (its process, or its lease)."""
     for other in _building():
-        if owners.is_gone(other.builder) or (other.lease_until and other.lease_until < timezone.now()):
+        if processes.is_gone(other.builder) or (other.lease_until and other.lease_until < timezone.now()):
             fail(other, "The build was stopped before it was finished.")
     try:
         with transaction.atomic():
-            return IndexGeneration.objects.create(network=network, builder=owners.me(), lease_until=_lease())
+            return IndexGeneration.objects.create(network=network, builder=processes.current(), lease_until=_lease())
     except IntegrityError as error:
         raise Busy("Another build of the index is under way; wait for it, then try again.") from error
 

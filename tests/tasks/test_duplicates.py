@@ -17,7 +17,7 @@ from gallery.curation import generations, importing
 from gallery.models import Embedding, Image, Query
 from gallery.queries import accept, results
 from gallery.queries.accept import Parameters
-from gallery.queries.answers import LISTED, Found
+from gallery.queries.results import LISTED, Found
 from gallery.timings import Stopwatch
 from tasks.answer import answer_waiting
 from tasks.build import build_generation
