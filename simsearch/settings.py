@@ -121,7 +121,7 @@ SIMSEARCH_MAX_BODY_BYTES = SIMSEARCH_MAX_UPLOAD_BYTES + 2**20  # with room for t
 # Larger uploads go to the disk at once, to where they are kept: a process with eight of them at hand stays small.
 FILE_UPLOAD_HANDLERS = [
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
-    "gallery.queries.uploads.UploadHandler",
+    "gallery.site.submit.UploadHandler",
 ]
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2**20
 FILE_UPLOAD_TEMP_DIR = UPLOADS_ROOT if UPLOADS_ROOT.is_dir() else None

@@ -18,8 +18,8 @@ from gallery import files
 from gallery.curation import pictures
 from gallery.models import Embedding, Query
 from gallery.queries import lifecycle, waiting, wakeup
-from gallery.queries.answers import Answers, Found, Searched
 from gallery.queries.lifecycle import Claim
+from gallery.queries.results import Answers, Found, Searched
 from gallery.timings import Stopwatch
 from tasks.batch import Batch
 from tasks.delta import Vectors, to_vectors

@@ -14,7 +14,7 @@ from engine.index.ranking import Hits
 from engine.networks.registry import EMBEDDING_SIZE
 from gallery.curation import generations
 from gallery.models import Embedding, IndexGeneration
-from gallery.queries.answers import LISTED, Found
+from gallery.queries.results import LISTED, Found
 from tasks import retired
 from tasks.delta import Delta, Ids, Vectors
 from tasks.near_duplicates import Groups, Rule

@@ -20,7 +20,8 @@ from gallery.curation import generations, library, networks, recall
 from gallery.errors import Refusal
 from gallery.models import Embedding, Image, IndexGeneration, Query
 from gallery.operations import workers
-from gallery.queries import results, uploads, wakeup
+from gallery.queries import results, wakeup
+from gallery.site import submit
 from gallery.site.forms import NewImageForm
 
 
@@ -95,7 +96,7 @@ class ImageAdmin(CheckedAdmin[Image]):
         if change:
             super().save_model(request, obj, form, change)
             return
-        uploads.check_space(request)
+        submit.check_space(request)
         library.upload(obj, form.cleaned_data["file"])
 
     def delete_model(self, request: HttpRequest, obj: Image) -> None:

@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from gallery import models
 from gallery.curation import library
 from gallery.models import LONGEST_LABEL, LONGEST_TITLE
-from gallery.queries import uploads
 from gallery.queries.results import Picture
+from gallery.site import submit
 
 PAGE_SIZE = 100
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps none; SQLite would, so both are spared it
@@ -102,7 +102,7 @@ def add(
     It is seen and found as soon as a worker has decoded it.
     """
     try:
-        uploads.check_space(request)
+        submit.check_space(request)
         added = models.Image(label=label, title=title)
         library.upload(added, image)
     except library.AlreadyThere as known:

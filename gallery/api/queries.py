@@ -18,9 +18,10 @@ from gallery import models
 from gallery.api import images
 from gallery.api.images import Error, Id, ImageOut, Label, Problem, described, visible
 from gallery.errors import Refusal
-from gallery.queries import accept, lifecycle, results, uploads, waiting
+from gallery.queries import lifecycle, results, uploads, waiting
 from gallery.queries.accept import Parameters
-from gallery.queries.answers import LISTED
+from gallery.queries.results import LISTED
+from gallery.site import submit
 from gallery.site.middleware import drain
 from gallery.site.pages import NO_STORE, database_away, error_json
 
@@ -51,7 +52,7 @@ FORM = {
     },
 }
 LINKS = {
-    name: {"operationId": f"gallery_api_{name}", "parameters": {"query_id": "$response.body#/id"}}
+    name: {"operationId": f"gallery_api_queries_{name}", "parameters": {"query_id": "$response.body#/id"}}
     for name in ("query", "withdraw")
 }
 
@@ -117,14 +118,14 @@ def ask(
     collapse: Annotated[bool, Form(description="0: near-duplicates are matches of their own")] = True,
 ) -> Status[Any]:
     """Ask for the k gallery pictures most like an uploaded one, or like a gallery picture."""
-    uploads.check_space(request)
+    submit.check_space(request)
     parameters = Parameters(k=k, labels=tuple(label), crop=_crop(crop), collapse=collapse)
     if (image is None) == (like is None):
         raise Refusal("empty" if image is None else "invalid", "Send either a picture as `image` or an id as `like`.")
     if image is not None:
-        query = accept.upload(request, image, parameters)
+        query = submit.upload(request, image, parameters)
     else:
-        query = accept.more_like(request, visible(like), parameters)
+        query = submit.more_like(request, visible(like), parameters)
     return Status(202, _accepted(query))
 
 
@@ -223,7 +224,7 @@ def _unauthorized(request: HttpRequest, error: Exception) -> HttpResponse:
 
 @api.exception_handler(ValidationError)
 def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    if uploads.NO_SPACE in request.META:  # the file is missing because there was no room for it
+    if submit.NO_SPACE in request.META:  # the file is missing because there was no room for it
         return error_json(request, uploads.no_space())
     told = "; ".join(f"{entry['loc'][-1]}: {entry['msg']}" for entry in error.errors)
     return error_json(request, Refusal("invalid", told))

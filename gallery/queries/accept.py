@@ -1,4 +1,4 @@
-"""From a request to a waiting query, for the site and the API alike."""
+"""Accept a search: check the picture, keep its bytes, insert the row, wake a worker."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,15 +6,13 @@ from typing import Any
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.db import IntegrityError
-from django.http import HttpRequest
 from django.utils import timezone
 
 from gallery import files
-from gallery.errors import OUTCOME, Refusal
+from gallery.errors import Refusal
 from gallery.models import Image, Query
 from gallery.operations import counters
-from gallery.queries import throttle, uploads, waiting, wakeup
-from gallery.site.middleware import RECEIVED
+from gallery.queries import uploads, waiting, wakeup
 from gallery.timings import Stopwatch, in_ms
 
 
@@ -26,21 +24,6 @@ class Parameters:
     labels: tuple[str, ...] = ()
     crop: tuple[float, float, float, float] | None = None
     collapse: bool = True
-
-
-def upload(request: HttpRequest, file: "UploadedFile[Any]", parameters: Parameters) -> Query:
-    """Raises Refusal with one of the upload codes, `throttled`, `busy` or `no_space`."""
-    received = _admit(request)
-    query = store(file, parameters, received)
-    request.META[OUTCOME] = "accepted"
-    return query
-
-
-def more_like(request: HttpRequest, image: Image, parameters: Parameters) -> Query:
-    """Raises Refusal `throttled`, `busy` or `not_found`."""
-    query = store_like(image, parameters, _admit(request))
-    request.META[OUTCOME] = "accepted"
-    return query
 
 
 def store(file: "UploadedFile[Any]", parameters: Parameters, received: Stopwatch) -> Query:
@@ -65,16 +48,6 @@ def store_like(image: Image, parameters: Parameters, received: Stopwatch) -> Que
     except IntegrityError as error:  # deleted since it was looked up
         raise Refusal("not_found", "That gallery picture has been removed; choose another one.") from error
     return query
-
-
-def _admit(request: HttpRequest) -> Stopwatch:
-    """Since when it takes how long. Raises Refusal `throttled` or `no_space`."""
-    received: Stopwatch = request.META[RECEIVED]
-    uploads.check_space(request)
-    received.end("parse")
-    throttle.check(str(request.META.get("REMOTE_ADDR", "")))
-    received.end("throttle")
-    return received
 
 
 def _new(parameters: Parameters, received: Stopwatch, **fields: Any) -> Query:

@@ -15,9 +15,9 @@ from django.utils import timezone
 
 from gallery import files
 from gallery.models import Query
-from gallery.operations import counters, owners
+from gallery.operations import counters, processes
 from gallery.persistence import persist
-from gallery.queries.answers import Answers, Searched
+from gallery.queries.results import Answers, Searched
 
 MAX_ATTEMPTS = 3
 # The task is killed at its time limit; a row that is still RUNNING a little later belongs to nobody.
@@ -45,7 +45,7 @@ def claim(limit: int) -> Claim:
     claimed = {
         "state": RUNNING,
         "claim": token,
-        "claimed_by": owners.me(),
+        "claimed_by": processes.current(),
         "claimed_at": now,
         "lease_until": now + timedelta(seconds=settings.SIMSEARCH_ANSWER_LIMIT_S + LEASE_MARGIN_S),
     }
@@ -140,9 +140,10 @@ def give_back(token: uuid.UUID) -> int:
 
 
 def release_overdue() -> int:
-    """The same for what is RUNNING past its lease, or in a process that is gone. Returns how many were touched."""
+    """Release queries whose lease is over or whose process has ended. Returns how many."""
     running = Query.objects.filter(state=RUNNING)
-    gone = [name for name in running.order_by().values_list("claimed_by", flat=True).distinct() if owners.is_gone(name)]
+    names = running.order_by().values_list("claimed_by", flat=True).distinct()
+    gone = [name for name in names if processes.is_gone(name)]
     with transaction.atomic():  # one that is being finished at this moment is not waited for
         left = _unlocked(running.order_by().filter(Q(lease_until__lt=timezone.now()) | Q(claimed_by__in=gone)))
         return _release(running.filter(id__in=list(left.values_list("id", flat=True))))

@@ -6,34 +6,12 @@ from typing import Any
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
-from django.core.files.uploadhandler import SkipFile, TemporaryFileUploadHandler
-from django.http import HttpRequest
 
 from engine.errors import BadImage
 from engine.images import headers
 from engine.images.headers import Limits
 from gallery import files
 from gallery.errors import Refusal
-
-NO_SPACE = "simsearch.no_space"  # a key of request.META: the disk was full while the body was read
-
-
-class UploadHandler(TemporaryFileUploadHandler):
-    """Writes a large upload to the disk. A full disk is a refusal, which `check_space` raises, and no error."""
-
-    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
-        try:
-            super().receive_data_chunk(raw_data, start)
-        except OSError as error:
-            if self.request is not None:
-                self.request.META[NO_SPACE] = True
-            raise SkipFile from error
-
-
-def check_space(request: HttpRequest) -> None:
-    """Raises Refusal `no_space` when the disk was full while the request was read."""
-    if NO_SPACE in request.META:
-        raise no_space()
 
 
 def limits() -> Limits:

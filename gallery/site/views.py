@@ -16,8 +16,9 @@ from django_htmx.middleware import HtmxDetails
 
 from gallery.errors import Refusal
 from gallery.models import Image, Query
-from gallery.queries import accept, lifecycle, results, uploads, waiting
+from gallery.queries import lifecycle, results, waiting
 from gallery.queries.accept import Parameters
+from gallery.site import submit
 from gallery.site.forms import UploadForm
 from gallery.site.pages import refuse, with_upload_form
 
@@ -37,10 +38,10 @@ def home(request: HttpRequest) -> HttpResponse:
         return render(request, "gallery/home.html", context)
     form = UploadForm(request.POST, request.FILES)
     try:
-        uploads.check_space(request)
+        submit.check_space(request)
         if not form.is_valid():
             return refuse(request, Refusal("empty", "Choose a picture first."))
-        query = accept.upload(request, form.cleaned_data["image"], Parameters())
+        query = submit.upload(request, form.cleaned_data["image"], Parameters())
     except Refusal as refusal:
         return refuse(request, refusal)
     return _to(query.get_absolute_url())
@@ -49,7 +50,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_POST
 def more_like(request: HttpRequest, image_id: UUID) -> HttpResponse:
     try:
-        query = accept.more_like(request, _image(request, image_id), Parameters())
+        query = submit.more_like(request, _image(request, image_id), Parameters())
     except Refusal as refusal:
         return refuse(request, refusal)
     return _to(query.get_absolute_url())

@@ -12,7 +12,7 @@ from django.utils import timezone
 from gallery.api.queries import MatchOut, QueryOut
 from gallery.models import Band, Image, Query
 from gallery.queries import accept, lifecycle, waiting
-from gallery.queries.answers import LISTED
+from gallery.queries.results import LISTED
 from gallery.timings import Stopwatch, in_ms
 from tests.api.answers import error_code
 from tests.gallery.rows import STRANGER, add_image, ago, answer, ask, finish, finished, in_state, picture, set_row

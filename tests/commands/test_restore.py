@@ -154,10 +154,10 @@ Image.objects.first().picture_path.write_bytes(b"damaged")
 
 
 def test_workers_that_have_the_old_index_must_be_stopped_first(backup: Path, target: Site) -> None:
-    report = workers.Report("search-0@here", "cpu", "fp32", "efficientnet_lite0", "n", 1, "", time.time())
-    workers.report(report)
     target.run(SOMETHING)
     before = target.rows(), target.files()
+    # Last, because a heartbeat expires.
+    workers.report(workers.Report("search-0@here", "cpu", "fp32", "efficientnet_lite0", "n", 1, "", time.time()))
     assert "Stop simsearch first: search-0@here would go on" in told(target, "restore", "--replace", str(backup))
     assert (target.rows(), target.files()) == before
 

@@ -14,11 +14,11 @@ from django.utils import timezone
 from gallery import files
 from gallery.curation import importing, pictures
 from gallery.models import Band, Image, Query
-from gallery.operations import owners
+from gallery.operations import processes
 from gallery.queries import accept, lifecycle
 from gallery.queries.accept import Parameters
-from gallery.queries.answers import Answers, Found, Searched
 from gallery.queries.lifecycle import Claim
+from gallery.queries.results import Answers, Found, Searched
 from gallery.timings import Stopwatch
 from tests.engine.pictures import encoded, noise
 
@@ -114,7 +114,7 @@ def gone_process() -> str:
     """A process of this machine that has ended, as rows remember it."""
     with subprocess.Popen(["true"]) as process:
         process.wait()
-    return f"{owners.me().rpartition(':')[0]}:{process.pid}"
+    return f"{processes.current().rpartition(':')[0]}:{process.pid}"
 
 
 def files_kept() -> list[Path]:

@@ -7,7 +7,7 @@ from django.test import Client
 
 from gallery.models import Image, Query
 from gallery.queries import lifecycle
-from gallery.queries.answers import LISTED
+from gallery.queries.results import LISTED
 from tests.gallery.elements import HTMX, Elements, heading
 from tests.gallery.rows import add_image, ask, decode, finished, in_state, set_row
 

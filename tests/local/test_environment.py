@@ -13,7 +13,7 @@ import pytest
 from simsearch.launch import environment
 from simsearch.launch.foreground import ROOT
 
-SCRIPT = ROOT / "simsearch" / "local" / "environment.py"
+SCRIPT = ROOT / "simsearch" / "launch" / "environment.py"
 MINIMAL = sys.executable if sys.prefix == sys.base_prefix else sys._base_executable  # type: ignore[attr-defined]
 
 

@@ -15,7 +15,7 @@ from engine.index.annoy_index import Candidates, Index
 from engine.index.ranking import Hits
 from gallery.curation import generations
 from gallery.models import Embedding, Image
-from gallery.queries.answers import LISTED, Found
+from gallery.queries.results import LISTED, Found
 from tasks.build import build_generation
 from tasks.near_duplicates import Rule
 from tasks.neighbours import Neighbours, SearchRequest

@@ -11,7 +11,7 @@ from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from gallery.models import Image, Query
-from gallery.operations import owners, workers
+from gallery.operations import processes, workers
 from gallery.queries import lifecycle
 from tasks import worker as process
 from tasks.build import build_generation
@@ -50,7 +50,7 @@ def test_a_query_of_a_killed_process_waits_again_at_once(swept: Worker, ask: Ask
     lifecycle.claim(1)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    Query.objects.update(claimed_by=owners.me().replace(str(os.getpid()), str(dead.pid)))
+    Query.objects.update(claimed_by=processes.current().replace(str(os.getpid()), str(dead.pid)))
     assert sweep() == 1
 
 

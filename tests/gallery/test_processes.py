@@ -7,23 +7,23 @@ import time
 
 import pytest
 
-from gallery.operations import owners
+from gallery.operations import processes
 from tests.gallery.rows import gone_process
 
 
 def test_this_process_runs() -> None:
-    assert not owners.is_gone(owners.me())
+    assert not processes.is_gone(processes.current())
 
 
 def test_a_process_names_itself() -> None:
-    code = "from gallery.operations import owners; print(owners.me())"
+    code = "from gallery.operations import processes; print(processes.current())"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-    assert told != owners.me()
-    assert owners.is_gone(told)
+    assert told != processes.current()
+    assert processes.is_gone(told)
 
 
 def test_a_killed_process_is_gone() -> None:
-    assert owners.is_gone(gone_process())
+    assert processes.is_gone(gone_process())
 
 
 def test_a_process_is_gone_though_nobody_has_asked_for_its_end() -> None:
@@ -31,9 +31,9 @@ def test_a_process_is_gone_though_nobody_has_asked_for_its_end() -> None:
     assert zombie.stdout is not None
     with zombie.stdout:
         zombie.stdout.read()  # until it ends
-    owner = owners.me().replace(str(os.getpid()), str(zombie.pid))
+    owner = processes.current().replace(str(os.getpid()), str(zombie.pid))
     deadline = time.monotonic() + 20
-    while not owners.is_gone(owner):
+    while not processes.is_gone(owner):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert zombie.wait() == 0
@@ -41,9 +41,9 @@ def test_a_process_is_gone_though_nobody_has_asked_for_its_end() -> None:
 
 @pytest.mark.parametrize("owner", ["", "another-host:1", "nonsense", "host:pid"])
 def test_of_strangers_nothing_is_known(owner: str) -> None:
-    assert not owners.is_gone(owner)
+    assert not processes.is_gone(owner)
 
 
 def test_a_process_of_another_host_may_have_the_number_of_one_that_is_gone_here() -> None:
     number = gone_process().rpartition(":")[2]
-    assert not owners.is_gone(f"another-host:{number}")
+    assert not processes.is_gone(f"another-host:{number}")
