@@ -19,7 +19,7 @@ from gallery import accept, api_images, models, queries, results, uploads, waiti
 from gallery.accept import Parameters
 from gallery.answers import LISTED
 from gallery.api_images import Error, Id, ImageOut, Label, Problem, described, visible
-from gallery.errors import Refusal
+from gallery.errors import Refusal, no_space
 from gallery.middleware import drain
 from gallery.pages import NO_STORE, database_away, error_json
 
@@ -215,7 +215,7 @@ def _unauthorized(request: HttpRequest, error: Exception) -> HttpResponse:
 @api.exception_handler(ValidationError)
 def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
     if uploads.NO_SPACE in request.META:  # the file is missing because there was no room for it
-        return error_json(request, uploads.no_space())
+        return error_json(request, no_space())
     told = "; ".join(f"{entry['loc'][-1]}: {entry['msg']}" for entry in error.errors)
     return error_json(request, Refusal("invalid", told))
 

@@ -10,8 +10,9 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.utils.timesince import timesince
 
-from gallery.errors import OUTCOME, Refusal
+from gallery.errors import OUTCOME, Refusal, no_space
 from gallery.forms import UploadForm
+from gallery.persistence import is_disk_full
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +46,10 @@ def error_json(request: HttpRequest, refusal: Refusal) -> JsonResponse:
 
 
 def database_away(request: HttpRequest, error: Exception) -> HttpResponse:
-    """503 instead of an error page: the database is locked, restarted or out of reach, and will be back."""
+    """507 when the database has no room to write; 503 when it is locked, restarted or out of reach. Both will pass."""
     logger.warning("the database does not answer: %s", str(error).partition("\n")[0])
+    if is_disk_full(error):
+        return refuse(request, no_space())
     return refuse(request, Refusal("busy", "The server is busy; try again in a moment.", retry_after_s=5))
 
 

@@ -14,7 +14,7 @@ from engine import image_headers
 from engine.errors import BadImage
 from engine.image_headers import Limits
 from gallery import files
-from gallery.errors import Refusal
+from gallery.errors import Refusal, no_space
 
 NO_SPACE = "simsearch.no_space"  # a key of request.META: the disk was full while the body was read
 
@@ -65,7 +65,3 @@ def store(file: "UploadedFile[Any]", path: Path) -> None:
     except OSError as error:
         files.remove(path)
         raise no_space() from error
-
-
-def no_space() -> Refusal:
-    return Refusal("no_space", "The server has no room for another picture right now.")

@@ -92,7 +92,7 @@ class Supervisor:
     def launch(self) -> None:
         """Start supervisord and wait until it answers; its programs wait to be started."""
         kin.adopt_orphans()
-        command = [str(BIN / "supervisord"), "-c", str(ROOT / "docker" / "supervisord.conf")]
+        command = [sys.executable, "-m", "simsearch.local.supervisord", "-c", str(ROOT / "docker" / "supervisord.conf")]
         if os.geteuid() == 0:
             command += ["--user", "root"]  # otherwise it warns at every start
         with (self.logs / "supervisord.out").open("wb") as output:

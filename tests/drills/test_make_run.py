@@ -76,7 +76,7 @@ def test_killing_the_parent_leaves_nothing_running(system: Stack) -> None:
 
 def test_killing_supervisord_is_one_line_and_leaves_nothing_running(system: Stack) -> None:
     _wait_for_the_addresses(system)
-    (supervisord,) = system.pids("bin/supervisord")
+    (supervisord,) = system.pids("local.supervisord")
     os.kill(supervisord, signal.SIGKILL)
     assert system.process.wait(PROMISED_S) == 1
     assert left_running(system.data_dir) == []

@@ -1,0 +1,28 @@
+"""`python -m simsearch.local.supervisord OPTIONS`: supervisord, whose logs survive a full disk.
+
+supervisor's own file handler raises when a log cannot be rotated, and reports each failed write to standard error,
+a file on the same disk. The first closes the pipe of a program, which then hangs; the second ends supervisord.
+"""
+
+from contextlib import suppress
+from pathlib import Path
+
+from supervisor import loggers, supervisord
+
+
+class LossyFileHandler(loggers.RotatingFileHandler):  # type: ignore[misc]
+    """A log file that drops lines while the disk is full."""
+
+    def emit(self, record: loggers.LogRecord) -> None:
+        with suppress(OSError):
+            if self.stream.closed:  # by a rotation that failed
+                self.stream = Path(self.baseFilename).open("ab")  # noqa: SIM115
+            super().emit(record)
+
+    def handleError(self) -> None:  # noqa: N802 (supervisor's name)
+        """Ignore a failed write."""
+
+
+if __name__ == "__main__":
+    loggers.RotatingFileHandler = LossyFileHandler
+    supervisord.main()

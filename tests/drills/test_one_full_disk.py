@@ -1,0 +1,85 @@
+"""One small disk for everything that is kept, as most machines have it: full under uploads, then with room again."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from tests.drills.disks import small_disk
+from tests.drills.searching import LONG, InBackground, wait_until
+from tests.drills.test_told_in_time import looks
+from tests.drills.test_way_of_a_query import some
+from tests.drills.uploads import Uploads, assert_all_are_answered
+from tests.stack import Stack
+
+DISK_MB = 160
+FULL_S = 60 if LONG else 20
+PROMISED_S = 15
+PATIENCE_S = 60
+PROGRAMS = ("local.supervisord", "redis-server", "--queues search", "--queues gallery", "bin/gunicorn", "local.flower")
+PICTURES = 8
+ROOM_EVERY, ROOM_BYTES = 20, 2**17  # every two seconds, some of it
+
+
+@pytest.fixture(scope="module")
+def one_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A system whose database, pictures, Redis, logs and temporary folder share a small disk."""
+    directory = tmp_path_factory.mktemp("one-disk")
+    (directory / "data").mkdir()
+    with small_disk(directory / "data", DISK_MB) as disk:
+        (disk / "tmp").mkdir()
+        with Stack(directory, TMPDIR=str(disk / "tmp"), SIMSEARCH_UPLOADS_PER_MINUTE="100000") as running:
+            yield running
+
+
+@contextmanager
+def full(stack: Stack) -> Iterator[None]:
+    """The disk full to the last byte, but for a little room now and then, as expired queries and old logs leave it."""
+    path = stack.data_dir / "filler"
+    with path.open("wb", buffering=0) as filler:
+
+        def fill(turn: int) -> None:
+            if turn % ROOM_EVERY == ROOM_EVERY - 1:
+                filler.truncate(filler.seek(0, os.SEEK_END) - ROOM_BYTES)
+                return
+            filler.seek(0, os.SEEK_END)
+            for size in (2**20, 4096, 1):
+                with suppress(OSError):
+                    while True:
+                        filler.write(bytes(size))
+
+        fill(0)
+        with InBackground(fill, threads=1, pace_s=0.1):
+            yield
+    path.unlink()
+
+
+@pytest.mark.timeout(400)
+def test_everything_goes_on_and_recovers_by_itself(one_disk: Stack) -> None:
+    uploads, seen = Uploads(one_disk, some(PICTURES)), Counter[str]()
+    for turn in range(PICTURES):
+        uploads.ask(turn)
+    assert_all_are_answered(one_disk, uploads.ids, PATIENCE_S)
+    before = {words: one_disk.pids(words) for words in PROGRAMS}
+    uploads.told.clear()
+
+    with full(one_disk), InBackground(uploads.ask, threads=2, pace_s=0.1):
+        deadline = time.monotonic() + FULL_S
+        while time.monotonic() < deadline:
+            look_around(one_disk, uploads.ids[0], seen)
+            time.sleep(0.2)
+    print(f"uploads: {dict(uploads.told)}; pages: {dict(seen)}")
+    freed = time.monotonic()
+    wait_until(lambda: looks(one_disk) == (True, True), one_disk, PROMISED_S)
+    print(f"green after {time.monotonic() - freed:.1f} s")
+    assert_all_are_answered(one_disk, uploads.ids, PATIENCE_S)
+    assert {words: one_disk.pids(words) for words in PROGRAMS} == before
+    assert uploads.told[507] and set(uploads.told) <= {202, 507}
+
+
+def look_around(stack: Stack, query: str, seen: Counter[str]) -> None:
+    for path in ("/", "/gallery/", f"/q/{query}", f"/api/queries/{query}", "/api/images", "/healthz", "/admin/login/"):
+        seen[f"{path.replace(query, '<id>')} {stack.client.get(path).status_code}"] += 1
