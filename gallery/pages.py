@@ -1,6 +1,7 @@
 """How a refusal looks: JSON under /api/, a page elsewhere. And what every page with an upload form shows."""
 
 import logging
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -9,10 +10,11 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.timesince import timesince
+from django.views import defaults
 
 from gallery.errors import OUTCOME, Refusal, no_space
 from gallery.forms import UploadForm
-from gallery.persistence import is_disk_full
+from gallery.persistence import AWAY, is_disk_full
 
 logger = logging.getLogger(__name__)
 
@@ -58,3 +60,9 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if request.path.startswith("/api/"):
         return error_json(request, Refusal("not_found", "There is nothing at this address."))
     return render(request, "gallery/not_found.html", status=404)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler500. A database that is away is no error, also where no view is: when a session is saved."""
+    error = sys.exc_info()[1]
+    return database_away(request, error) if isinstance(error, AWAY) else defaults.server_error(request)

@@ -1,6 +1,7 @@
 """Uploaded bytes: checked by their header, stored where nobody is served, until a worker has decoded them."""
 
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from engine.image_headers import Limits
 from gallery import files
 from gallery.errors import Refusal, no_space
 
+# What uploads leave of the disk: room for the database, Redis and the logs to go on.
+RESERVED_BYTES = 8 * 2**20
 NO_SPACE = "simsearch.no_space"  # a key of request.META: the disk was full while the body was read
 
 
@@ -56,6 +59,8 @@ def store(file: "UploadedFile[Any]", path: Path) -> None:
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if shutil.disk_usage(path.parent).free < RESERVED_BYTES:
+            raise no_space()
         with suppress(AttributeError, OSError):  # on the disk already, if it is large
             Path(file.temporary_file_path()).rename(path)  # type: ignore[attr-defined]
             return

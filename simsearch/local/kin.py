@@ -38,10 +38,12 @@ def end_with_parent() -> Callable[[], None]:
     return ask_the_kernel
 
 
-def follow_parent() -> None:
-    """This process gets SIGTERM when its parent dies, even by SIGKILL."""
+def follow_parent(parent: int | None = None) -> None:
+    """This process gets SIGTERM when its parent dies, even by SIGKILL; it ends where `parent` has died already."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if parent not in (None, os.getppid()):
+            sys.exit(1)
 
 
 def end_orphans() -> None:

@@ -41,7 +41,7 @@ def variables(
         "SIMSEARCH_REDIS_SERVER": redis_server() if own_redis else "",
         "SIMSEARCH_SEARCH_CHILDREN": search_children(environ),
         "SIMSEARCH_FLOWER_PORT": str(flower_port),
-        "SIMSEARCH_AUTOSTART": "false",
+        "SIMSEARCH_PARENT": str(os.getpid()),
     }
 
 
@@ -89,8 +89,9 @@ class Supervisor:
         for directory in (self.logs, run_dir, data_dir / "run", data_dir / "redis"):
             directory.mkdir(parents=True, exist_ok=True)
 
-    def launch(self) -> None:
-        """Start supervisord and wait until it answers; its programs wait to be started."""
+    def launch(self, *, autostart: bool) -> None:
+        """Start supervisord, with its programs or without, and wait until it answers. Raises StartError."""
+        self._ends = {}
         kin.adopt_orphans()
         command = [sys.executable, "-m", "simsearch.local.supervisord", "-c", str(ROOT / "docker" / "supervisord.conf")]
         if os.geteuid() == 0:
@@ -99,12 +100,11 @@ class Supervisor:
             self._process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=self._environ,
+                env={**self._environ, "SIMSEARCH_AUTOSTART": str(autostart).lower()},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=kin.end_with_parent(),  # noqa: PLW1509 (we have no threads; nothing else can do it)
             )
         self._wait_until_it_answers()
 
@@ -128,6 +128,13 @@ class Supervisor:
     def start_the_rest(self) -> None:
         """Start everything that talks to Redis; returns at once."""
         self._call("startProcessGroup", GROUP, False)
+
+    def start_given_up(self) -> None:
+        """Start the programs that supervisor gave up. Raises StartError when supervisord has ended."""
+        for program in self._programs():
+            if program["statename"] == "FATAL":
+                with suppress(OSError, http.client.HTTPException, xmlrpc.client.Fault):  # it is tried again
+                    self._call("startProcess", f"{program['group']}:{program['name']}", False)
 
     def states(self) -> dict[str, str]:
         """The state of every program in supervisor's words: `STARTING`, `BACKOFF` …; `RUNNING` once it stays up."""
@@ -161,10 +168,14 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        kin.end_orphans()
+        self.end_orphans()
         if self._is_outside:
             with suppress(OSError):
                 self._run_dir.rmdir()
+
+    def end_orphans(self) -> None:
+        """End what supervisord left behind when it was killed."""
+        kin.end_orphans()
 
     def _programs(self) -> list[dict[str, Any]]:
         try:

@@ -77,7 +77,7 @@ class LocalSystem(System):
 
     def _start(self, supervisor: Supervisor, offer: Offer) -> None:
         known = self._prepare()
-        supervisor.launch()
+        supervisor.launch(autostart=False)
         offer.start()
         if not self.external_redis:
             supervisor.start_redis()

@@ -73,7 +73,7 @@ class Server(System):
         chosen = {"SIMSEARCH_HOST": self.host, "SIMSEARCH_PORT": str(self.port)}
         # Whose word on the visitor's address and scheme gunicorn and Django take.
         trusted = {"FORWARDED_ALLOW_IPS": os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")}
-        self.environ = {**os.environ, **chosen, **trusted, **own, "SIMSEARCH_AUTOSTART": "true"}
+        self.environ = {**os.environ, **chosen, **trusted, **own}
         self.environ.pop("NOTIFY_SOCKET", None)  # we speak for all
 
     def _asking(self) -> dict[str, str]:
@@ -82,7 +82,7 @@ class Server(System):
 
     def _start(self, supervisor: Supervisor, offer: Offer) -> None:
         self._prepare()
-        supervisor.launch()
+        supervisor.launch(autostart=True)
         offer.start()
         self._wait_until_ready(supervisor)
         sd_notify("READY=1", logger)

@@ -4,10 +4,13 @@ supervisor's own file handler raises when a log cannot be rotated, and reports e
 a file on the same disk. The first closes the pipe of a program, which then hangs; the second ends supervisord.
 """
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
 from supervisor import loggers, supervisord
+
+from simsearch.local import kin
 
 
 class LossyFileHandler(loggers.RotatingFileHandler):  # type: ignore[misc]
@@ -24,5 +27,6 @@ class LossyFileHandler(loggers.RotatingFileHandler):  # type: ignore[misc]
 
 
 if __name__ == "__main__":
+    kin.follow_parent(int(os.environ["SIMSEARCH_PARENT"]))
     loggers.RotatingFileHandler = LossyFileHandler
     supervisord.main()

@@ -18,6 +18,7 @@ from simsearch.local.processes import Supervisor
 from simsearch.local.web_socket import Offer
 
 NEWS_S = 60.0
+LOOK_EVERY_S = 2.0
 
 
 class System(ABC):
@@ -117,9 +118,18 @@ class System(ABC):
         return response.status == 200 or _only_late(text), text
 
     def _watch(self, supervisor: Supervisor) -> None:
-        while supervisor.alive():
-            pause(self._wish, 0.5)
-        raise StartError(f"supervisord ended by itself; see {supervisor.logs / 'supervisord.log'}")
+        """Start again what ended, supervisord included. Returns never."""
+        while True:
+            pause(self._wish, LOOK_EVERY_S)
+            try:
+                if supervisor.alive():
+                    supervisor.start_given_up()
+                    continue
+                say("supervisord ended by itself; starting it again.")
+                supervisor.end_orphans()
+                supervisor.launch(autostart=True)
+            except (StartError, OSError) as error:  # on a full disk, say
+                say(f"{error}\nTrying again.")
 
 
 def _only_late(text: str) -> bool:

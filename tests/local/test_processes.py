@@ -19,7 +19,7 @@ data_dir = Path(os.environ["SIMSEARCH_DATA_DIR"])
 run_dir = preflight.socket_directory(data_dir)
 known = processes.variables(os.environ, data_dir, run_dir, 5555)
 supervisor = processes.Supervisor(data_dir, run_dir, {**os.environ, **known})
-supervisor.launch()
+supervisor.launch(autostart=False)
 supervisor.start_redis()
 while not preflight.answers(f"unix://{run_dir}/redis.sock"):
     time.sleep(0.05)
