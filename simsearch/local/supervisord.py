@@ -7,6 +7,7 @@ a file on the same disk. The first closes the pipe of a program, which then hang
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from supervisor import loggers, supervisord
 
@@ -15,6 +16,8 @@ from simsearch.local import kin
 
 class LossyFileHandler(loggers.RotatingFileHandler):  # type: ignore[misc]
     """A log file that drops lines while the disk is full."""
+
+    stream: BinaryIO
 
     def emit(self, record: loggers.LogRecord) -> None:
         with suppress(OSError):
