@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from supervisor import loggers, supervisord
 
-from simsearch.local import kin
+from simsearch.local import process_group
 
 
 class LossyFileHandler(loggers.RotatingFileHandler):  # type: ignore[misc]
@@ -30,6 +30,6 @@ class LossyFileHandler(loggers.RotatingFileHandler):  # type: ignore[misc]
 
 
 if __name__ == "__main__":
-    kin.follow_parent(int(os.environ["SIMSEARCH_PARENT"]))
+    process_group.follow_parent(int(os.environ["SIMSEARCH_PARENT"]))
     loggers.RotatingFileHandler = LossyFileHandler
     supervisord.main()

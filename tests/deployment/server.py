@@ -14,8 +14,7 @@ from typing import Self
 
 import httpx
 
-from simsearch.local.processes import BIN, ROOT
-from simsearch.local.web_socket import Offer
+from simsearch.local.supervisor import BIN, ROOT
 from tests.deployment.outside import Nginx, Redis
 from tests.local.starter import left_running
 from tests.postgres import Cluster
@@ -68,11 +67,11 @@ class Server(Stack):
     def _hold_the_socket(self, stack: ExitStack) -> None:
         """As systemd does with docs/simsearch.socket."""
         listener = socket.create_server(("127.0.0.1", self.port))
-        stack.enter_context(Offer(listener, self.directory / "systemd.sock")).start()
+        self.pass_fds = [stack.enter_context(listener).fileno()]
 
     def command(self) -> list[str]:
-        serve = [sys.executable, "-m", "simsearch.local.serve"]
-        return [sys.executable, "simsearch/local/inherit.py", str(self.directory / "systemd.sock"), *serve]
+        serve = f"LISTEN_PID=$$ LISTEN_FDS=1 exec {sys.executable} -m simsearch.local.serve 3<&{self.pass_fds[0]}"
+        return ["sh", "-c", serve]
 
     def restart(self) -> None:
         """As `systemctl restart simsearch`: returns when systemd would have been told that it is ready."""

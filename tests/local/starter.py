@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from simsearch.local.foreground import ROOT
+from simsearch.local.supervisor import ROOT
 from tests.environment import DATA_DIR
 from tests.stack import OWN
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from simsearch.local import environment
-from simsearch.local.foreground import ROOT
+from tests.stack import ROOT
 
 SCRIPT = ROOT / "simsearch" / "local" / "environment.py"
 MINIMAL = sys.executable if sys.prefix == sys.base_prefix else sys._base_executable  # type: ignore[attr-defined]
