@@ -13,7 +13,7 @@ from simsearch.env import DATA_DIR, broker_url, env
 django_stubs_ext.monkeypatch()
 
 # Every process of ours comes past here: its files are for our account alone. What nginx sends is opened to its group
-# where it is written (gallery/files.py, simsearch/local/prepare.py).
+# where it is written (gallery/files.py, simsearch/launch/prepare.py).
 os.umask(0o077)
 
 # --- Who we are ---------------------------------------------------------------------------------------------

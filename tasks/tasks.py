@@ -13,7 +13,7 @@ from django.conf import settings
 
 from gallery import generations, wakeup
 from gallery.persistence import AWAY
-from simsearch.local import gpu, process_group
+from simsearch.launch import gpu, process_group
 
 # A child that ends waits until its parent has read the result of its last task. A parent that stops does not read it
 # when it had not heard yet that the task began: a stop in that moment took 30 s. Results are ignored anyway.

@@ -14,7 +14,7 @@ from typing import Self
 
 import httpx
 
-from simsearch.local.supervisor import BIN, ROOT
+from simsearch.launch.supervisor import BIN, ROOT
 from tests.deployment.outside import Nginx, Redis
 from tests.local.starter import left_running
 from tests.postgres import Cluster
@@ -70,7 +70,7 @@ class Server(Stack):
         self.pass_fds = [stack.enter_context(listener).fileno()]
 
     def command(self) -> list[str]:
-        serve = f"LISTEN_PID=$$ LISTEN_FDS=1 exec {sys.executable} -m simsearch.local.serve 3<&{self.pass_fds[0]}"
+        serve = f"LISTEN_PID=$$ LISTEN_FDS=1 exec {sys.executable} -m simsearch.launch.serve 3<&{self.pass_fds[0]}"
         return ["sh", "-c", serve]
 
     def restart(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from simsearch.local import health
+from simsearch.launch import health
 from tests.docker import files
 from tests.docker.files import DOCKER, ROOT
 
@@ -141,7 +141,7 @@ def test_everything_that_stays_says_whether_it_is_well(name: str) -> None:
 
 @pytest.mark.parametrize("name", health.CHECKS)
 def test_our_containers_are_asked_by_their_own_names(name: str) -> None:
-    expected = ["CMD", "python", "-m", "simsearch.local.health", name]
+    expected = ["CMD", "python", "-m", "simsearch.launch.health", name]
     assert SERVICES[name]["healthcheck"]["test"] == expected
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from simsearch.local import health
+from simsearch.launch import health
 from tests.docker import files
 from tests.docker.files import ROOT
 from tests.local.starter import one_clear_line, python
@@ -114,4 +114,4 @@ def test_a_worker_is_ill_without_redis(variables: dict[str, str]) -> None:
 
 
 def test_an_unknown_program_is_one_line_that_names_the_others(tmp_path: Path) -> None:
-    assert "web" in one_clear_line(python(tmp_path, "-m", "simsearch.local.health"))
+    assert "web" in one_clear_line(python(tmp_path, "-m", "simsearch.launch.health"))

@@ -14,7 +14,7 @@ from supervisor import loggers
 from gallery import backup, generations, queries, restoring, uploads
 from gallery.errors import Refusal
 from gallery.models import Embedding, Image, IndexGeneration
-from simsearch.local.supervisord import LossyFileHandler
+from simsearch.launch.supervisord import LossyFileHandler
 from tasks.build import build_generation
 from tasks.neighbours import Neighbours, SearchRequest
 from tests import fresh

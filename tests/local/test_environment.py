@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from simsearch.local import environment
+from simsearch.launch import environment
 from tests.stack import ROOT
 
 SCRIPT = ROOT / "simsearch" / "local" / "environment.py"

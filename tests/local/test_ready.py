@@ -11,9 +11,9 @@ from typing import cast
 
 import pytest
 
-from simsearch.local import system
-from simsearch.local.preflight import StartError
-from simsearch.local.supervisor import Supervisor
+from simsearch.launch import system
+from simsearch.launch.preflight import StartError
+from simsearch.launch.supervisor import Supervisor
 
 LOOKS = 3
 NO_WORKER = {"checks": {"database": {"ok": True}, "worker": {"ok": False, "problem": "No search worker was heard of"}}}

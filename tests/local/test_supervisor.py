@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from simsearch.local import gpu, preflight
+from simsearch.launch import gpu, preflight
 from tests.local.starter import left_running, one_clear_line, python, start
 from tests.ports import free_port
 
 START = """
 import json, os, socket, subprocess, sys, time
 from pathlib import Path
-from simsearch.local import preflight, supervisor
+from simsearch.launch import preflight, supervisor
 
 data_dir = Path(os.environ["SIMSEARCH_DATA_DIR"])
 run_dir = preflight.socket_directory(data_dir)

@@ -1,4 +1,4 @@
-"""`python -m simsearch.local.health NAME`: a container's health check. It ends with 0, or with 1 and one line.
+"""`python -m simsearch.launch.health NAME`: a container's health check. It ends with 0, or with 1 and one line.
 
 Each check sends the program a request. Docker itself knows whether the process exists.
 """

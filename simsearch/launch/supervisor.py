@@ -16,8 +16,8 @@ from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from simsearch.local import process_group
-from simsearch.local.preflight import StartError
+from simsearch.launch import process_group
+from simsearch.launch.preflight import StartError
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -76,7 +76,7 @@ class Supervisor:
         """Start supervisord, with its programs or without, and wait until it answers. Raises StartError."""
         process_group.adopt_orphans()
         self._ends = {}
-        command = [sys.executable, "-m", "simsearch.local.supervisord", "-c", str(ROOT / "docker" / "supervisord.conf")]
+        command = [sys.executable, "-m", "simsearch.launch.supervisord", "-c", str(ROOT / "docker" / "supervisord.conf")]
         if os.geteuid() == 0:
             command += ["--user", "root"]  # otherwise it warns at every start
         with (self.logs / "supervisord.out").open("wb") as output:

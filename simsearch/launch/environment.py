@@ -1,4 +1,4 @@
-"""Make the virtual environment: `python3 simsearch/local/environment.py run|test`.
+"""Make the virtual environment: `python3 simsearch/launch/environment.py run|test`.
 
 Standard library only, and run as a script by whatever `python3` the machine has: nothing is installed yet. A second
 call whose inputs have not changed reads three small files and is done.

@@ -1,4 +1,4 @@
-"""`python -m simsearch.local.prepare`: check, migrate and collect the static files, in one process instead of three.
+"""`python -m simsearch.launch.prepare`: check, migrate and collect the static files, in one process instead of three.
 
 Prints one line of JSON about the gallery, or one line on what is wrong.
 """

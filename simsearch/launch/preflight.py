@@ -17,7 +17,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from simsearch.local import gpu
+from simsearch.launch import gpu
 
 REDIS_TIMEOUT_S = 3.0
 # As gunicorn's own; the kernel takes the smaller one of this and net.core.somaxconn.

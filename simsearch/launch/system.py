@@ -16,9 +16,9 @@ from typing import ClassVar, NoReturn
 
 from django.core.exceptions import ImproperlyConfigured
 
-from simsearch.local import preflight, process_group
-from simsearch.local.preflight import StartError
-from simsearch.local.supervisor import ROOT, Supervisor
+from simsearch.launch import preflight, process_group
+from simsearch.launch.preflight import StartError
+from simsearch.launch.supervisor import ROOT, Supervisor
 
 NEWS_S = 60.0
 LOOK_EVERY_S = 2.0
@@ -72,7 +72,7 @@ class System(ABC):
     def _prepare(self) -> dict[str, bool]:
         """Check the settings, migrate, collect the static files, and return facts about the gallery."""
         say("Preparing the database")
-        code, output, errors = self._run("-m", "simsearch.local.prepare", is_quiet=True)
+        code, output, errors = self._run("-m", "simsearch.launch.prepare", is_quiet=True)
         if code:
             raise StartError(errors.strip().removeprefix("simsearch: ") or f"The preparation ended with {code}.")
         facts: dict[str, bool] = json.loads(output.splitlines()[-1])

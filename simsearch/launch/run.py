@@ -1,4 +1,4 @@
-"""`make run`: the parent of every process. `python -m simsearch.local.run --photos DIR --host HOST --port PORT`."""
+"""`make run`: the parent of every process. `python -m simsearch.launch.run --photos DIR --host HOST --port PORT`."""
 
 import argparse
 import os
@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from simsearch.local import env_file, preflight, supervisor, system
-from simsearch.local.preflight import StartError
-from simsearch.local.supervisor import ROOT
-from simsearch.local.system import System, say
+from simsearch.launch import env_file, preflight, supervisor, system
+from simsearch.launch.preflight import StartError
+from simsearch.launch.supervisor import ROOT
+from simsearch.launch.system import System, say
 
 FLOWER_PORT = 5555
 REDIS_S = 30.0

@@ -1,4 +1,4 @@
-"""`python -m simsearch.local.supervisord OPTIONS`: supervisord, whose logs survive a full disk.
+"""`python -m simsearch.launch.supervisord OPTIONS`: supervisord, whose logs survive a full disk.
 
 supervisor's own file handler raises when a log cannot be rotated, and reports each failed write to standard error,
 a file on the same disk. The first closes the pipe of a program, which then hangs; the second ends supervisord.
@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from supervisor import loggers, supervisord
 
-from simsearch.local import process_group
+from simsearch.launch import process_group
 
 
 class LossyFileHandler(loggers.RotatingFileHandler):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""`python -m simsearch.local.nginx [--main]`: print nginx's configuration for this server.
+"""`python -m simsearch.launch.nginx [--main]`: print nginx's configuration for this server.
 
 Without an option the site, for nginx's `sites-enabled/`; with `--main` the nginx.conf around it. The values come from
 Django's settings; an environment variable of the name that a template documents wins.
@@ -15,7 +15,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from simsearch.env import env
-from simsearch.local.preflight import StartError, authority
+from simsearch.launch.preflight import StartError, authority
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
 SITE, MAIN = DOCKER / "nginx.conf.template", DOCKER / "nginx.main.conf.template"
@@ -33,7 +33,7 @@ DEBIANS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m simsearch.local.nginx")
+    parser = argparse.ArgumentParser(prog="python -m simsearch.launch.nginx")
     parser.add_argument("--main", action="store_true", help="the nginx.conf, instead of the site")
     options = parser.parse_args(arguments)
     try:

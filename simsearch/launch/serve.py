@@ -1,4 +1,4 @@
-"""`python -m simsearch.local.serve`: the parent of every process of a server; systemd's `ExecStart`.
+"""`python -m simsearch.launch.serve`: the parent of every process of a server; systemd's `ExecStart`.
 
 The environment, or `simsearch.env` in the data directory, has the settings (docs/operations.md). PostgreSQL, Redis
 and nginx are the system's own services. It brings the database and the static files up to date, starts every program of
@@ -15,9 +15,9 @@ from pathlib import Path
 from gunicorn.systemd import SD_LISTEN_FDS_START, listen_fds, sd_notify
 
 from simsearch.env import DATA_DIR, ENV_FILE, env
-from simsearch.local import preflight, supervisor, system
-from simsearch.local.preflight import StartError
-from simsearch.local.system import System, say
+from simsearch.launch import preflight, supervisor, system
+from simsearch.launch.preflight import StartError
+from simsearch.launch.system import System, say
 
 # What a server must be given; `make run` makes these up.
 REQUIRED = ["SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "REDIS_URL"]
