@@ -19,7 +19,7 @@ from typing import Any, LiteralString, Self
 import httpx
 import psycopg
 
-from gallery import demonstration
+from gallery.curation import demonstration
 from tests.environment import DATA_DIR, own_database
 from tests.ports import free_port as free_port  # most that want one start a stack
 

@@ -76,7 +76,13 @@ class Supervisor:
         """Start supervisord, with its programs or without, and wait until it answers. Raises StartError."""
         process_group.adopt_orphans()
         self._ends = {}
-        command = [sys.executable, "-m", "simsearch.launch.supervisord", "-c", str(ROOT / "docker" / "supervisord.conf")]
+        command = [
+            sys.executable,
+            "-m",
+            "simsearch.launch.supervisord",
+            "-c",
+            str(ROOT / "docker" / "supervisord.conf"),
+        ]
         if os.geteuid() == 0:
             command += ["--user", "root"]  # otherwise it warns at every start
         with (self.logs / "supervisord.out").open("wb") as output:

@@ -11,9 +11,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from pytest_django import Settings
 from supervisor import loggers
 
-from gallery import backup, generations, queries, restoring, uploads
+from gallery.curation import generations
 from gallery.errors import Refusal
 from gallery.models import Embedding, Image, IndexGeneration
+from gallery.operations import backup, restoring
+from gallery.queries import lifecycle, uploads
 from simsearch.launch.supervisord import LossyFileHandler
 from tasks.build import build_generation
 from tasks.neighbours import Neighbours, SearchRequest
@@ -127,7 +129,7 @@ from tests.drills.disks import fill
 
 {first}
 fill(settings.METRICS_ROOT.parent)
-from gallery import counters
+from gallery.operations import counters
 for number in range(1000):  # many pages of each file
     counters.HTTP_REQUESTS.labels("GET", f"view-{{number}}", "200").inc()
 print(sum(int(s.value) for f in counters.totals() for s in f.samples if s.name == "simsearch_http_requests_total"))
@@ -136,7 +138,7 @@ print(sum(int(s.value) for f in counters.totals() for s in f.samples if s.name =
 
 @pytest.mark.parametrize(
     ("first", "counted"),
-    [("from gallery import counters", 1000), ("", 0)],
+    [("from gallery.operations import counters", 1000), ("", 0)],
     ids=["started before", "started on the full disk"],
 )
 def test_counting_on_a_full_disk_kills_no_process(disk: Path, first: str, counted: int) -> None:
@@ -170,7 +172,7 @@ def test_uploads_leave_room_for_the_rest(disk: Path, settings: Settings) -> None
 
 
 def test_nothing_is_claimed_while_the_answers_have_no_room(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queries, "ROOM_FOR_ANSWERS_BYTES", 2**60)
+    monkeypatch.setattr(lifecycle, "ROOM_FOR_ANSWERS_BYTES", 2**60)
     query = ask()
-    assert not queries.claim(1).queries
+    assert not lifecycle.claim(1).queries
     assert (now(query).state, now(query).attempts) == ("waiting", 0)

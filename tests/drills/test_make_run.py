@@ -76,8 +76,8 @@ def test_killing_the_parent_leaves_nothing_running(system: Stack) -> None:
 
 def test_a_killed_supervisord_is_started_again_with_every_program(system: Stack) -> None:
     _wait_for_the_addresses(system)
-    before = {words: set(system.pids(words)) for words in ("local.supervisord", "--queues search", "bin/gunicorn")}
-    [supervisord] = before["local.supervisord"]
+    before = {words: set(system.pids(words)) for words in ("launch.supervisord", "--queues search", "bin/gunicorn")}
+    [supervisord] = before["launch.supervisord"]
     os.kill(supervisord, signal.SIGKILL)
     deadline = time.monotonic() + PROMISED_S
     while any(not system.pids(words) or set(system.pids(words)) & pids for words, pids in before.items()):

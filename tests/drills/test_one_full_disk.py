@@ -21,7 +21,7 @@ FULL_S = 60 if LONG else 20
 ROOM_EVERY, ROOM_BYTES = 20, 2**17  # every two seconds, some of it
 PROMISED_S = 15
 PATIENCE_S = 60
-PROGRAMS = ("local.supervisord", "--queues search", "--queues gallery", "bin/gunicorn", "local.flower")
+PROGRAMS = ("launch.supervisord", "--queues search", "--queues gallery", "bin/gunicorn", "launch.flower")
 PICTURES = 8
 ADMIN = {"username": "curator", "password": "correct horse battery"}
 
