@@ -17,7 +17,7 @@ BIN = "$(or $(SIMSEARCH_VENV),.venv)/bin"
 .PHONY: run test check audit bench bench-index bench-quality bench-building bench-search environment clean
 
 run:
-	@$(PYTHON) simsearch/launch/environment.py run
+	@PYTHON="$(PYTHON)" sh simsearch/launch/environment.sh run
 	@exec $(BIN)/python -m simsearch.launch.run --photos "$(PHOTOS)" --port "$(PORT)" --host "$(HOST)"
 
 test: environment
@@ -44,7 +44,7 @@ bench-search: environment
 	@$(BIN)/python -m bench.search $(ARGS)
 
 environment:
-	@$(PYTHON) simsearch/launch/environment.py test
+	@PYTHON="$(PYTHON)" sh simsearch/launch/environment.sh test
 
 clean:
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
