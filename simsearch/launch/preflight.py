@@ -59,7 +59,7 @@ def writable_directory(directory: Path) -> Path:
 
 @contextmanager
 def only_one(data_dir: Path) -> Iterator[None]:
-    """Hold the data directory for as long as the block runs; the kernel lets go of it whatever happens to us."""
+    """Hold the data directory for the block; the kernel releases it however this process ends."""
     with (data_dir / "running.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -187,7 +187,7 @@ def socket_directory(data_dir: Path) -> Path:
     outside.mkdir(mode=0o700, exist_ok=True)
     found = outside.lstat()
     if outside.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise StartError(f"{outside} belongs to somebody else; set SIMSEARCH_DATA_DIR to a short path.")
+        raise StartError(f"{outside} belongs to another account; set SIMSEARCH_DATA_DIR to a short path.")
     return outside
 
 

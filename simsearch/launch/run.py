@@ -42,7 +42,7 @@ class LocalSystem(System):
         self.flower_port: int = self._kept_port.getsockname()[1]
         embedded = None if self.external_redis else f"unix://{run_dir}/redis.sock"
         written = env_file.establish(self.data_dir, self.host, embedded)
-        # The names that we ask /readyz by, and whatever names the user added.
+        # The names for our own requests to /readyz, and those that the user added.
         hosts = f"{written['ALLOWED_HOSTS']},{os.environ.get('ALLOWED_HOSTS', '')}".strip(",")
         chosen = {"REDIS_URL": embedded or self.external_redis or "", "ALLOWED_HOSTS": hosts}
         chosen |= {"SIMSEARCH_HOST": self.host, "SIMSEARCH_PORT": str(self.port)}

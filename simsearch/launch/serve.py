@@ -48,7 +48,9 @@ class Server(System):
         own |= {"SIMSEARCH_HOST": self.host, "SIMSEARCH_PORT": str(self.port)}
         # Proxies that gunicorn and Django trust with the visitor's address and scheme.
         trusted = {"FORWARDED_ALLOW_IPS": "127.0.0.1,::1"}
-        return {**trusted, **os.environ, **own, "NOTIFY_SOCKET": ""}  # only this process talks to systemd
+        environ = {**trusted, **os.environ, **own}
+        environ.pop("NOTIFY_SOCKET", None)  # only this process talks to systemd
+        return environ
 
     def _headers(self) -> dict[str, str]:
         name = env.list("ALLOWED_HOSTS")[0].removeprefix(".").replace("*", "localhost")

@@ -129,7 +129,7 @@ def test_a_long_path_gets_a_short_place_for_its_sockets_that_only_the_owner_can_
         assert place.stat().st_mode & 0o777 == 0o700
         assert place == preflight.socket_directory(tmp_path / ("x" * 100))
         place.chmod(0o755)
-        with pytest.raises(preflight.StartError, match="somebody else"):
+        with pytest.raises(preflight.StartError, match="another account"):
             preflight.socket_directory(tmp_path / ("x" * 100))
     finally:
         place.rmdir()
