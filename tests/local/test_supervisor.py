@@ -21,6 +21,8 @@ data_dir = Path(os.environ["SIMSEARCH_DATA_DIR"])
 run_dir = preflight.socket_directory(data_dir)
 listener = preflight.listen("127.0.0.1", 0, "")
 known = supervisor.variables(data_dir, run_dir, listener, 5555, own_redis=True)
+"""
+LAUNCH = """
 programs = supervisor.Supervisor(data_dir, run_dir, {**os.environ, **known})
 programs.launch(autostart=False)
 """
@@ -53,7 +55,7 @@ for action in ("start", "restart"):
 
 
 def run(script: str, data_dir: Path, **extra: str) -> Any:
-    finished = python(data_dir, "-c", START + script + STOP, SIMSEARCH_DEVICE="cpu", **extra)
+    finished = python(data_dir, "-c", START + LAUNCH + script + STOP, SIMSEARCH_DEVICE="cpu", **extra)
     assert finished.returncode == 0, finished.stderr
     assert left_running(data_dir) == []
     return json.loads(finished.stdout.splitlines()[-1])
