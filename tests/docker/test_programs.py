@@ -31,6 +31,7 @@ def variables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "SIMSEARCH_FLOWER_PORT": str(free_port()),
         "SIMSEARCH_SEARCH_CHILDREN": "1",
         "SIMSEARCH_HTTPS": "on",
+        "PATH": f"{files.BIN}:{os.environ['PATH']}",  # as in the image
         "ALLOWED_HOSTS": ".example.org",
         "FLOWER_UNAUTHENTICATED_API": "true",  # what Flower itself warns about otherwise
     }
@@ -41,7 +42,7 @@ def variables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def command(name: str, variables: dict[str, str]) -> list[str]:
     """The service's command; Flower's port and folder are of this machine."""
-    words = _found(files.services()[name]["command"])
+    words: list[str] = files.services()[name]["command"]
     if name != "flower":
         return words
     return [
@@ -49,12 +50,6 @@ def command(name: str, variables: dict[str, str]) -> list[str]:
         f"--port={variables['SIMSEARCH_FLOWER_PORT']}",
         f"--db={variables['SIMSEARCH_DATA_DIR']}/run/flower",
     ]
-
-
-def _found(command: list[str]) -> list[str]:
-    """As the image's PATH would find it."""
-    beside = files.BIN / command[0]
-    return [str(beside) if beside.exists() else command[0], *command[1:]]
 
 
 @contextmanager
