@@ -15,7 +15,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## serve on this machine [PHOTOS=folder] [PORT=8000] [HOST=127.0.0.1]
-	@$(PYTHON) simsearch/launch/environment.py run
+	@PYTHON="$(PYTHON)" sh simsearch/launch/environment.sh run
 	@exec $(BIN)/python -m simsearch.launch.run --photos "$(PHOTOS)" --port "$(PORT)" --host "$(HOST)"
 
 test: environment ## run the tests [ARGS="tests/api -k crop"] [DATABASE=postgres] [JOBS=2, 0: in one process]
@@ -45,7 +45,7 @@ bench-search: environment ## measure searches over HTTP against the classic desi
 	@$(BIN)/python -m bench.search $(ARGS)
 
 environment: ## install or update the virtual environment, with what the tests need
-	@$(PYTHON) simsearch/launch/environment.py test
+	@PYTHON="$(PYTHON)" sh simsearch/launch/environment.sh test
 
 clean: ## remove the virtual environment and the caches
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

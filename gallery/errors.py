@@ -32,3 +32,8 @@ class Refusal(Exception):
         if self.code == "unauthorized":
             return {"WWW-Authenticate": 'Bearer realm="gallery"'}
         return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+
+
+def no_space() -> Refusal:
+    """Return the refusal of an upload for which the disk has no room."""
+    return Refusal("no_space", "The server has no room for another picture right now.")

@@ -148,6 +148,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# Redis answers MISCONF while its disk is full. Celery takes that for a channel error, which would end the worker.
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True
 CELERY_IMPORTS = ["tasks.tasks"]
 CELERY_TASK_DEFAULT_QUEUE = "gallery"
 CELERY_TASK_ROUTES = {"tasks.answer": {"queue": "search"}, "tasks.sweep": {"queue": "search"}}

@@ -8,13 +8,13 @@ from typing import Any
 
 from billiard import current_process, pool
 from celery import shared_task
-from celery.signals import beat_embedded_init, celeryd_after_setup, worker_process_init, worker_ready
+from celery.signals import beat_embedded_init, celeryd_after_setup, celeryd_init, worker_process_init, worker_ready
 from django.conf import settings
 
 from gallery.curation import generations
 from gallery.persistence import AWAY
 from gallery.queries import wakeup
-from simsearch.launch import gpus, kin
+from simsearch.launch import gpu, process_group
 
 # A child that ends waits until its parent has read the result of its last task. A parent that stops does not read it
 # when it had not heard yet that the task began: a stop in that moment took 30 s. Results are ignored anyway.
@@ -90,19 +90,31 @@ _answers_queries = False
 _gpus: list[str] = []
 
 
+# Children calculate side by side, so each has one thread, and SIMSEARCH_THREADS more where that is set.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+
+
+@celeryd_init.connect
+def configure_children(conf: Any, options: dict[str, Any], **_: object) -> None:
+    """In a worker's parent. The search worker has a child per GPU, or per core, where no --concurrency is given."""
+    os.environ |= ONE_THREAD
+    if options.get("queues") == [wakeup.SEARCH]:
+        conf.worker_concurrency = gpu.search_children(os.environ)
+
+
 @celeryd_after_setup.connect
 def look_around(instance: Any, **_: object) -> None:
     """Find out, before the children are forked, whether this worker answers queries and on which GPUs."""
     global _answers_queries, _gpus
     _answers_queries = wakeup.SEARCH in instance.app.amqp.queues.consume_from
-    _gpus = gpus.visible(os.environ)
+    _gpus = gpu.visible(os.environ)
 
 
 @worker_process_init.connect
 def start_child(**_: object) -> None:
     """Give each child one GPU before it imports torch."""
     if _gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpus.of_child(current_process().index, _gpus)  # type: ignore[attr-defined]
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu.of_child(current_process().index, _gpus)  # type: ignore[attr-defined]
     pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = round(
         LAST_WORDS_S / pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_INTERVAL
     )
@@ -115,7 +127,7 @@ def start_child(**_: object) -> None:
 @beat_embedded_init.connect
 def end_beat_with_its_worker(**_: object) -> None:
     """End beat with its worker; else it goes on after a kill, beside the beat of the next one."""
-    kin.follow_parent()
+    process_group.follow_parent()
 
 
 @worker_ready.connect

@@ -63,6 +63,7 @@ class Stack:
         self.photos = photos or directory / "photos"
         if not self.photos.exists():
             self._fill()
+        self.pass_fds: list[int] = []  # what its parent process is given besides
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.client = httpx.Client(base_url=self.url, timeout=30)
@@ -93,7 +94,12 @@ class Stack:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            self.command(), cwd=ROOT, env=self.environment, stdout=self.log, stderr=subprocess.STDOUT
+            self.command(),
+            cwd=ROOT,
+            env=self.environment,
+            pass_fds=self.pass_fds,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
         )
 
     def command(self) -> list[str]:

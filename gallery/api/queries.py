@@ -17,8 +17,8 @@ from engine.images.headers import Crop
 from gallery import models
 from gallery.api import images
 from gallery.api.images import Error, Id, ImageOut, Label, Problem, described, visible
-from gallery.errors import Refusal
-from gallery.queries import lifecycle, results, uploads, waiting
+from gallery.errors import Refusal, no_space
+from gallery.queries import lifecycle, results, waiting
 from gallery.queries.accept import Parameters
 from gallery.queries.results import LISTED
 from gallery.site import submit
@@ -225,7 +225,7 @@ def _unauthorized(request: HttpRequest, error: Exception) -> HttpResponse:
 @api.exception_handler(ValidationError)
 def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
     if submit.NO_SPACE in request.META:  # the file is missing because there was no room for it
-        return error_json(request, uploads.no_space())
+        return error_json(request, no_space())
     told = "; ".join(f"{entry['loc'][-1]}: {entry['msg']}" for entry in error.errors)
     return error_json(request, Refusal("invalid", told))
 

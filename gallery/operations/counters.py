@@ -14,11 +14,14 @@ from pathlib import Path
 from django.conf import settings
 from prometheus_client import CollectorRegistry, Counter, Histogram, values
 from prometheus_client.core import Metric
+from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from gallery.errors import STATUS_OF_CODE
 
 _directory = Path(settings.METRICS_ROOT)
+# More than all labels of a process take, because a file that has to grow does so without asking for room.
+_FILE_BYTES = 2**19
 _held: tuple[int, int, int] | None = None  # the process, the number of its files, and the lock that keeps it
 
 
@@ -45,8 +48,35 @@ def _take() -> tuple[int, int]:
     raise AssertionError
 
 
+class _AllocatedDict(MmapedDict):
+    """A file of counts whose room on the disk is taken when it is opened.
+
+    prometheus_client maps a sparse file, and on a full disk the kernel kills whoever writes to a page without a block
+    (SIGBUS). A process that finds no room counts in memory; `/metrics` leaves it out until it is started again.
+    """
+
+    def __init__(self, filename: str, read_mode: bool = False) -> None:
+        path = Path(filename) if _allocate(Path(filename)) else Path(f"/proc/self/fd/{os.memfd_create('metrics')}")
+        super().__init__(str(path), read_mode)  # type: ignore[no-untyped-call]
+
+
+def _allocate(path: Path) -> bool:
+    """Take the room for a file of counts. Return False on a full disk."""
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        return True
+    try:
+        with path.open("ab") as file:
+            os.posix_fallocate(file.fileno(), 0, _FILE_BYTES)
+    except OSError:
+        if path.exists() and not path.stat().st_size:  # no file for the reader to trip over
+            path.unlink()
+        return False
+    return True
+
+
 _directory.mkdir(parents=True, exist_ok=True)
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_directory)
+values.MmapedDict = _AllocatedDict  # type: ignore[attr-defined]
 values.ValueClass = values.MultiProcessValue(_number)  # type: ignore[no-untyped-call]
 
 _REGISTRY = CollectorRegistry()  # not the default one: /metrics has its own

@@ -3,10 +3,12 @@
 WAITING -> RUNNING -> DONE | FAILED          RUNNING -> WAITING when its lease is over
 """
 
+import shutil
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -22,6 +24,8 @@ from gallery.queries.results import Answers, Searched
 MAX_ATTEMPTS = 3
 # The task is killed at its time limit; a row that is still RUNNING a little later belongs to nobody.
 LEASE_MARGIN_S = 5
+# A batch that cannot write its answers costs its queries an attempt. Less than uploads leave (uploads.RESERVED_BYTES).
+ROOM_FOR_ANSWERS_BYTES = 4 * 2**20
 WAITING, RUNNING, DONE, FAILED = Query.State.WAITING, Query.State.RUNNING, Query.State.DONE, Query.State.FAILED
 
 
@@ -39,9 +43,12 @@ class Claim:
 def claim(limit: int) -> Claim:
     """Take up to `limit` waiting queries, the oldest first.
 
-    One that was tried before comes alone: if it kills its worker it takes no other query with it.
+    One that was tried before comes alone: if it kills its worker it takes no other query with it. None are taken while
+    the disk of the database is full.
     """
     token, now = uuid.uuid4(), timezone.now()
+    if not _has_room():
+        return Claim(token, [])
     claimed = {
         "state": RUNNING,
         "claim": token,
@@ -60,6 +67,14 @@ def claim(limit: int) -> Claim:
         for name, value in claimed.items():
             setattr(query, name, value)
     return Claim(token, mine)
+
+
+def _has_room() -> bool:
+    """Return whether the database can write the answers of a batch. PostgreSQL's disk is not ours to see."""
+    if connection.vendor != "sqlite":
+        return True
+    folder = Path(connection.settings_dict["NAME"]).parent
+    return shutil.disk_usage(folder).free >= ROOM_FOR_ANSWERS_BYTES
 
 
 def _next(limit: int) -> list[Query]:

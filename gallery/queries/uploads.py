@@ -1,6 +1,8 @@
 """Uploaded bytes: checked by their header, stored where nobody is served, until a worker has decoded them."""
 
+import errno
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,10 @@ from engine.errors import BadImage
 from engine.images import headers
 from engine.images.headers import Limits
 from gallery import files
-from gallery.errors import Refusal
+from gallery.errors import Refusal, no_space
+
+# Room on the disk that uploads leave to the database, Redis and the logs.
+RESERVED_BYTES = 8 * 2**20
 
 
 def limits() -> Limits:
@@ -43,13 +48,11 @@ def store(file: "UploadedFile[Any]", path: Path) -> None:
 
 
 def _store(file: "UploadedFile[Any]", path: Path) -> None:
+    if shutil.disk_usage(path.parent).free < RESERVED_BYTES:
+        raise OSError(errno.ENOSPC, "the rest of the disk is reserved")
     if temporary := getattr(file, "temporary_file_path", None):  # large, and on the disk already
         Path(temporary()).rename(path)
         return
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
         for chunk in file.chunks():
             target.write(chunk)
-
-
-def no_space() -> Refusal:
-    return Refusal("no_space", "The server has no room for another picture right now.")

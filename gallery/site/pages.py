@@ -1,6 +1,7 @@
 """How a refusal looks: JSON under /api/, a page elsewhere. And what every page with an upload form shows."""
 
 import logging
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -9,8 +10,10 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.timesince import timesince
+from django.views import defaults
 
-from gallery.errors import OUTCOME, Refusal
+from gallery.errors import OUTCOME, Refusal, no_space
+from gallery.persistence import AWAY, is_disk_full
 from gallery.site.forms import UploadForm
 
 logger = logging.getLogger(__name__)
@@ -45,8 +48,10 @@ def error_json(request: HttpRequest, refusal: Refusal) -> JsonResponse:
 
 
 def database_away(request: HttpRequest, error: Exception) -> HttpResponse:
-    """503 instead of an error page: the database is locked, restarted or out of reach, and will be back."""
+    """507 when the database has no room to write; 503 when it is locked, restarted or out of reach. Both will pass."""
     logger.warning("the database does not answer: %s", str(error).partition("\n")[0])
+    if is_disk_full(error):
+        return refuse(request, no_space())
     return refuse(request, Refusal("busy", "The server is busy; try again in a moment.", retry_after_s=5))
 
 
@@ -55,3 +60,9 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if request.path.startswith("/api/"):
         return error_json(request, Refusal("not_found", "There is nothing at this address."))
     return render(request, "gallery/not_found.html", status=404)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler500. A database that is away is no error, also where no view is: when a session is saved."""
+    error = sys.exc_info()[1]
+    return database_away(request, error) if isinstance(error, AWAY) else defaults.server_error(request)

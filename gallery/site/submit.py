@@ -6,9 +6,9 @@ from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import SkipFile, TemporaryFileUploadHandler
 from django.http import HttpRequest
 
-from gallery.errors import OUTCOME
+from gallery.errors import OUTCOME, no_space
 from gallery.models import Image, Query
-from gallery.queries import accept, throttle, uploads
+from gallery.queries import accept, throttle
 from gallery.queries.accept import Parameters
 from gallery.site.middleware import RECEIVED
 from gallery.timings import Stopwatch
@@ -31,7 +31,7 @@ class UploadHandler(TemporaryFileUploadHandler):
 def check_space(request: HttpRequest) -> None:
     """Raise Refusal `no_space` when the disk was full while the request was read."""
     if NO_SPACE in request.META:
-        raise uploads.no_space()
+        raise no_space()
 
 
 def upload(request: HttpRequest, file: "UploadedFile[Any]", parameters: Parameters) -> Query:

@@ -1,8 +1,8 @@
-"""`make audit`: are there known vulnerabilities in the pinned packages? pip-audit asks PyPI's service.
+"""`make audit`: look for known vulnerabilities in the pinned packages. pip-audit asks PyPI's service.
 
 Ends with 0 when there are none, with 1 when there are, and with 2 when nothing was checked: that is no good news. A
-mirror of PyPI may answer without its vulnerabilities, and pip-audit takes that for none; so a package that is known to
-have some is asked for as well.
+mirror of PyPI may answer without its vulnerabilities, and pip-audit takes that for none; so a package with known
+vulnerabilities is looked up as well.
 """
 
 import json
@@ -14,30 +14,30 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PINS = ROOT / "constraints.txt"
-# PYSEC-2017-94 and PYSEC-2018-97; nobody maintains it any more, so it will never be among our pins.
+# PYSEC-2017-94 and PYSEC-2018-97; it is unmaintained, so it will never be among our pins.
 CANARY, CANARY_PIN = "pycrypto", "pycrypto==2.6.1"
 FIXED = "raise the pin in constraints.txt, run make test (docs/operations.md)"
 
 
 def command(*pins: Path) -> list[str]:
-    """Every pin is asked for as it is; nothing is installed or resolved."""
+    """Return the command that looks every pin up as it is; nothing is installed or resolved."""
     files = [word for path in pins for word in ("--requirement", str(path))]
-    asking = [*files, "--no-deps", "--disable-pip", "--progress-spinner", "off", "--format", "json"]
-    return [sys.executable, "-m", "pip_audit", *asking]
+    options = [*files, "--no-deps", "--disable-pip", "--progress-spinner", "off", "--format", "json"]
+    return [sys.executable, "-m", "pip_audit", *options]
 
 
 def judge(answer: str) -> tuple[int, list[str]]:
-    """The exit status and what to say, from what pip-audit wrote; anything but its JSON is no answer."""
+    """Return the exit status and the lines to print, from what pip-audit wrote; anything but its JSON is no answer."""
     try:
         packages: list[dict[str, Any]] = json.loads(answer)["dependencies"]
-        is_told = any(package.get("vulns") for package in packages if package["name"] == CANARY)
+        knows_canary = any(package.get("vulns") for package in packages if package["name"] == CANARY)
     except (ValueError, KeyError, TypeError, AttributeError):
         return 2, ["not audited: the service that knows vulnerabilities cannot be reached."]
     packages = [package for package in packages if package["name"] != CANARY]
     known = [package for package in packages if "vulns" in package]
     if not known:
         return 2, [f"not audited: the service knows none of the {len(packages)} packages."]
-    if not is_told:
+    if not knows_canary:
         return 2, [f"not audited: the service does not know the vulnerabilities of {CANARY_PIN}, so it may know none."]
     found = [_line(package, each) for package in known for each in package["vulns"]]
     unknown = [
@@ -59,8 +59,8 @@ def main(pins: Path = PINS) -> int:
     with tempfile.NamedTemporaryFile("w", prefix="simsearch-audit-", suffix=".txt") as canary:
         canary.write(CANARY_PIN)
         canary.flush()
-        asked = subprocess.run(command(pins, Path(canary.name)), capture_output=True, text=True, check=False)
-    status, lines = judge(asked.stdout)
+        finished = subprocess.run(command(pins, Path(canary.name)), capture_output=True, text=True, check=False)
+    status, lines = judge(finished.stdout)
     for line in lines:
         print(f"simsearch: {line}", file=sys.stderr if status else sys.stdout)
     return status

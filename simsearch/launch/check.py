@@ -21,7 +21,7 @@ CHECKS = [
 
 
 def production_variables(data_dir: str) -> dict[str, str]:
-    """A server's, whatever this shell has; the data directory is empty, so no file of `make run` is read."""
+    """Return a server's variables. The data directory is empty, so no file of `make run` is read."""
     return {
         "SECRET_KEY": secrets.token_urlsafe(64),
         "ALLOWED_HOSTS": "example.org",

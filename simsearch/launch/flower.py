@@ -1,7 +1,7 @@
 """`python -m simsearch.launch.flower OPTIONS`: Flower with its own options, under the names of the site alone.
 
-A page of somebody else's site can have its own name resolved to 127.0.0.1 (DNS rebinding). The browser then sends that
-name as Host, and Flower, which has no password there, would show it everything.
+Another site can resolve a name of its own to 127.0.0.1 (DNS rebinding). The browser then sends that name as Host, and
+Flower, which has no password there, would show it everything.
 """
 
 import atexit
@@ -19,7 +19,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.options import options
 from tornado.web import ErrorHandler
 
-from simsearch.launch.taskless import app
+from simsearch.celery import app
 
 LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]
 

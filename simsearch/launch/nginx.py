@@ -63,7 +63,7 @@ def render(template: str, values: Mapping[str, str]) -> str:
 
 
 def from_settings() -> dict[str, str]:
-    """The site's variables as this installation has them."""
+    """Return the site's variables as this installation has them."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "simsearch.settings")
     host, port = env.str("SIMSEARCH_HOST", default="127.0.0.1"), env.str("SIMSEARCH_PORT", default="8000")
     return {

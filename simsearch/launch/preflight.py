@@ -1,4 +1,4 @@
-"""What is looked at before anything is started: each refusal is one sentence that says what to do."""
+"""Preflight checks, before anything is started. Each refusal is one sentence that says what to do."""
 
 import errno
 import fcntl
@@ -8,7 +8,7 @@ import re
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,7 +17,11 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from simsearch.launch import gpu
+
 REDIS_TIMEOUT_S = 3.0
+# As gunicorn's own; the kernel takes the smaller one of this and net.core.somaxconn.
+BACKLOG = 2048
 # sun_path holds 108 bytes on Linux and 104 on macOS, and supervisor binds `<name>.<pid>` first.
 MAX_SOCKET_DIR_BYTES = 75
 # Outside these a path would have to be quoted in a Redis address, and each library quotes differently.
@@ -30,7 +34,7 @@ class StartError(Exception):
 
 
 def photos_folder(text: str) -> Path | None:
-    """The folder to import; None when none was given."""
+    """Return the folder to import; None when none was given. Raises StartError, as all of these do."""
     if not text:
         return None
     folder = Path(text).expanduser().absolute()
@@ -40,7 +44,7 @@ def photos_folder(text: str) -> Path | None:
 
 
 def writable_directory(directory: Path) -> Path:
-    """Make `directory` and see that files can be made in it."""
+    """Make a directory that can be written."""
     if set(str(directory)) & UNQUOTABLE:
         raise StartError(
             f"{directory} has a character in its name that supervisor cannot quote; set SIMSEARCH_DATA_DIR."
@@ -55,7 +59,7 @@ def writable_directory(directory: Path) -> Path:
 
 @contextmanager
 def only_one(data_dir: Path) -> Iterator[None]:
-    """Hold the data directory for as long as the block runs; the kernel lets go of it whatever happens to us."""
+    """Hold the data directory for the block; the kernel releases it however this process ends."""
     with (data_dir / "running.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -72,14 +76,14 @@ def only_one(data_dir: Path) -> Iterator[None]:
 
 
 def port(name: str, text: str) -> int:
-    """The port that a variable names."""
+    """Return the port that a variable names."""
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise StartError(f"{name}={text} is no port; choose one from 1 to 65535: {name}=8000")
     return int(text)
 
 
 def listen(host: str, port: int, choose: str) -> socket.socket:
-    """A socket bound to this address; raises `StartError`, with what to type before another port, when it cannot be."""
+    """Return a socket that listens on this address. `choose`: what to type before another port."""
     try:
         return _bound(host, port)
     except OSError as error:
@@ -93,7 +97,7 @@ def listen(host: str, port: int, choose: str) -> socket.socket:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether nobody but this machine reaches what listens on `host`."""
+    """Return whether only this machine reaches what listens on `host`."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         return all(ip_address(str(address[0]).partition("%")[0]).is_loopback for *_, address in found)
@@ -102,13 +106,13 @@ def is_loopback(host: str) -> bool:
 
 
 def authority(host: str, port: int | str) -> str:
-    """`host:port` for whoever connects to a server that listens on `host`."""
+    """Return `host:port` for a client of a server that listens on `host`."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def spare_port(preferred: int) -> socket.socket:
-    """A socket that keeps `preferred`, if it is free on the loopback, else any other port, until it is closed.
+    """Return a socket that keeps `preferred`, if it is free on the loopback, or any other port, until it is closed.
 
     Seconds pass until the program that will listen there comes to it, and another start on this machine must not
     take it in between. Linux lets a listener that reuses addresses in beside a socket that does so too but never
@@ -129,15 +133,23 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn does: no wait after a restart
         bound.bind(address)
-        bound.listen(1)
+        bound.listen(BACKLOG)
     except OSError:
         bound.close()
         raise
     return bound
 
 
+def search_children() -> None:
+    """Raise StartError when the number of search processes was chosen and is none."""
+    try:
+        gpu.search_children(os.environ)
+    except ValueError as error:
+        raise StartError(str(error)) from error
+
+
 def reachable_redis(url: str) -> None:
-    """Raise `StartError`, without the password, when the Redis that the user chose does not answer."""
+    """Raise StartError, without the password, when the Redis that the user chose does not answer."""
     try:
         _ping(url)
     except (redis.RedisError, OSError, ValueError) as error:
@@ -145,7 +157,7 @@ def reachable_redis(url: str) -> None:
 
 
 def answers(url: str) -> bool:
-    """Whether this Redis is up and has read what it kept."""
+    """Return whether this Redis is up and has loaded its data."""
     try:
         _ping(url)
     except (redis.RedisError, OSError):
@@ -154,23 +166,19 @@ def answers(url: str) -> bool:
 
 
 def _ping(url: str) -> None:
-    never_again = Retry(NoBackoff(), 0)
-    with closing(
-        redis.Redis.from_url(
-            url, socket_connect_timeout=REDIS_TIMEOUT_S, socket_timeout=REDIS_TIMEOUT_S, retry=never_again
-        )
-    ) as client:
+    timeouts = {"socket_connect_timeout": REDIS_TIMEOUT_S, "socket_timeout": REDIS_TIMEOUT_S}
+    with redis.Redis.from_url(url, **timeouts, retry=Retry(NoBackoff(), 0)) as client:
         client.ping()
 
 
 def without_password(url: str) -> str:
-    """The address as it may be shown."""
+    """Return the address as it may be shown."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 
 
 def socket_directory(data_dir: Path) -> Path:
-    """Where the sockets live: `run/` in the data directory, or a short owner-only place when its name won't do."""
+    """Return the folder of the sockets: `run/` in the data directory, or a short private one where that is too long."""
     inside = data_dir / "run"
     if len(os.fsencode(inside)) <= MAX_SOCKET_DIR_BYTES and PLAIN_PATH.fullmatch(str(inside)):
         return inside
@@ -179,12 +187,12 @@ def socket_directory(data_dir: Path) -> Path:
     outside.mkdir(mode=0o700, exist_ok=True)
     found = outside.lstat()
     if outside.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise StartError(f"{outside} belongs to somebody else; set SIMSEARCH_DATA_DIR to a short path.")
+        raise StartError(f"{outside} belongs to another account; set SIMSEARCH_DATA_DIR to a short path.")
     return outside
 
 
-def nobody_left(run_dir: Path) -> None:
-    """Raise `StartError` while processes of an earlier run, whose parent was killed, still use the data directory."""
+def nothing_left(run_dir: Path) -> None:
+    """Raise StartError while processes of an earlier run, whose parent was killed, use the data directory."""
     for name in ("supervisor", "redis"):
         with socket.socket(socket.AF_UNIX) as probe:
             if probe.connect_ex(str(run_dir / f"{name}.sock")):

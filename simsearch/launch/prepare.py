@@ -40,14 +40,14 @@ def main() -> None:
 
 
 def refuse_serious(messages: list[CheckMessage]) -> None:
-    """Exit with a line for each error; warnings are for `manage.py check`."""
+    """Exit with a line for each error; `manage.py check` shows warnings."""
     serious = [message for message in messages if message.is_serious()]
     if serious:
         sys.exit("\n".join(f"simsearch: {message.msg} {message.hint or ''}".strip() for message in serious))
 
 
 def collect_static() -> None:
-    """Hashing and compressing takes seconds: only when a file has changed."""
+    """Collect the static files when one has changed: hashing and compressing takes seconds."""
     root = Path(settings.STATIC_ROOT)
     stamp = root.with_name("static.stamp")
     files = [Path(storage.path(name)) for finder in get_finders() for name, storage in finder.list([])]
@@ -63,7 +63,7 @@ def collect_static() -> None:
 
 
 def protect(data_dir: Path) -> None:
-    """Close what an earlier version or another umask left open. What is inside of a closed folder is closed, too."""
+    """Close what an earlier version or another umask left open. A closed folder also closes its files."""
     modes = {data_dir: 0o710, Path(settings.MEDIA_ROOT): 0o750, Path(settings.STATIC_ROOT): 0o750}
     for path in (data_dir, *data_dir.iterdir()):  # nginx, in our group, passes through the first to the other two
         if not path.is_symlink() and path.stat().st_uid == os.getuid():
@@ -71,7 +71,7 @@ def protect(data_dir: Path) -> None:
 
 
 def facts() -> dict[str, bool]:
-    """What the start has to know about the gallery."""
+    """Return what the start has to know about the gallery."""
     people = apps.get_model("auth", "User").objects
     return {
         "has_images": apps.get_model("gallery", "Image").objects.exists(),

@@ -14,8 +14,7 @@ from typing import Self
 
 import httpx
 
-from simsearch.launch.processes import BIN, ROOT
-from simsearch.launch.web_socket import Offer
+from simsearch.launch.supervisor import BIN, ROOT
 from tests import demo
 from tests.deployment.outside import Nginx, Redis
 from tests.local.starter import left_running
@@ -69,11 +68,11 @@ class Server(Stack):
     def _hold_the_socket(self, stack: ExitStack) -> None:
         """As systemd does with docs/simsearch.socket."""
         listener = socket.create_server(("127.0.0.1", self.port))
-        stack.enter_context(Offer(listener, self.directory / "systemd.sock")).start()
+        self.pass_fds = [stack.enter_context(listener).fileno()]
 
     def command(self) -> list[str]:
-        serve = [sys.executable, "-m", "simsearch.launch.serve"]
-        return [sys.executable, "simsearch/launch/inherit.py", str(self.directory / "systemd.sock"), *serve]
+        serve = f"LISTEN_PID=$$ LISTEN_FDS=1 exec {sys.executable} -m simsearch.launch.serve 3<&{self.pass_fds[0]}"
+        return ["sh", "-c", serve]
 
     def restart(self) -> None:
         """As `systemctl restart simsearch`: returns when systemd would have been told that it is ready."""

@@ -7,10 +7,10 @@ import time
 from contextlib import closing
 
 import httpx
+import psutil
 import pytest
 import redis
 
-from simsearch.launch.kin import descendants
 from tests.demo import jpegs
 from tests.deployment.server import Server, is_loopback, listening
 
@@ -105,7 +105,9 @@ def test_nginx_does_not_say_which_it_is(server: Server) -> None:
 
 
 def test_our_programs_listen_on_the_loopback_alone(server: Server) -> None:
-    addresses = listening([server.process.pid, *descendants(server.process.pid)])
+    addresses = listening(
+        [server.process.pid, *(child.pid for child in psutil.Process(server.process.pid).children(recursive=True))]
+    )
     assert addresses
     assert all(map(is_loopback, addresses)), addresses
 

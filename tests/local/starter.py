@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from simsearch.launch.foreground import ROOT
+from simsearch.launch.supervisor import ROOT
 from tests.environment import DATA_DIR
 from tests.stack import OWN
 

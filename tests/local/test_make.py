@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from simsearch.launch.processes import BIN
+from simsearch.launch.supervisor import BIN
 from tests.stack import ROOT
 
 MAKEFILE = (ROOT / "Makefile").read_text()
