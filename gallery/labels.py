@@ -2,6 +2,13 @@
 
 import unicodedata
 
+LONGEST = 100
+
+
+def kept(label: str) -> str:
+    """Return the label tidied, cut to its longest length."""
+    return tidied(label)[:LONGEST].rstrip()
+
 
 def tidied(text: str) -> str:
     """Return the text in Unicode's form NFC, trimmed, with single spaces."""

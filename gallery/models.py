@@ -14,7 +14,7 @@ from gallery import labels
 from gallery.addresses import OfPicture, address
 from gallery.spans import in_ms
 
-LONGEST_LABEL, LONGEST_TITLE = 100, 200
+LONGEST_LABEL, LONGEST_TITLE = labels.LONGEST, 200
 
 Band = Literal["same", "very_similar", "similar", "weak"]  # what a cosine means, by the network's thresholds
 
@@ -37,7 +37,7 @@ class ImageQuerySet(models.QuerySet["Image"]):
 
     def all_spelled(self, given: Iterable[str]) -> list[str]:
         """Return each of the labels as `spelled` does, with one look at the labels of all pictures at most."""
-        wanted = [labels.tidied(label)[:LONGEST_LABEL].rstrip() for label in given]
+        wanted = [labels.kept(label) for label in given]
         new = {label for label in wanted if label and not self.filter(label=label).exists()}
         if not new:
             return wanted
