@@ -3,7 +3,7 @@
 import hashlib
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
@@ -46,43 +46,51 @@ class Unusable:
 
 @dataclass
 class Outcome:
-    """What became of the files.
-
-    `labels_of`: the labels that the places of pictures give which the gallery had, by content hash.
-    """
+    """What became of the files; `pictures`: the content hash of each that is a picture."""
 
     added: int = 0
     known: int = 0
     refused: int = 0
     left_out: LeftOut = field(default_factory=LeftOut)
-    labels_of: dict[str, list[str]] = field(default_factory=dict)
+    pictures: dict[Source, str] = field(default_factory=dict)
 
 
-def import_files(sources: Sequence[Source], outcome: Outcome) -> Iterator[Source]:
-    """Import the files one by one into `outcome`, and yield each when it is through. Raises Refusal on a full disk."""
+def import_files(sources: Sequence[Source], outcome: Outcome, *, is_dry: bool = False) -> Iterator[Source]:
+    """Import the files one by one into `outcome`, and yield each when it is through. Raises Refusal on a full disk.
+
+    `is_dry`: decode them, and change nothing.
+    """
     known = set(Image.objects.values_list("content_hash", flat=True))
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         for start in range(0, len(sources), WINDOW):
             window = sources[start : start + WINDOW]
             for source, result in zip(window, threads.map(lambda one: _read(one.path, known), window), strict=True):
-                _take(source, result, outcome)
+                if isinstance(result, Unusable):
+                    outcome.refused += result.is_picture
+                    outcome.left_out.add(result.reason, source.path)
+                else:
+                    _count(source, result, outcome, is_new=result.content_hash not in known, is_dry=is_dry)
+                    known.add(result.content_hash)
                 yield source
 
 
-def moved(outcome: Outcome) -> dict[str, str]:
-    """The new labels, by content hash, of known pictures that no folder of their label holds any more.
+def moved(pictures: Mapping[Source, str]) -> dict[str, str]:
+    """The new labels, by content hash, of pictures that no folder of their label holds any more.
 
-    A file outside of labelled folders says nothing about the label of its picture.
+    A file that lies in no labelled folder says nothing about the label of its picture.
     """
-    found = {}
-    for content_hash, label in Image.objects.values_list("content_hash", "label"):
-        places = [place for place in outcome.labels_of.get(content_hash, []) if place]
-        if places and labels.key(label) not in map(labels.key, places):
-            found[content_hash] = places[0]
-    return found
+    labels_of: dict[str, list[str]] = {}
+    for source, content_hash in pictures.items():
+        if source.label:
+            labels_of.setdefault(content_hash, []).append(source.label)
+    return {
+        content_hash: labels_of[content_hash][0]
+        for content_hash, label in Image.objects.values_list("content_hash", "label")
+        if content_hash in labels_of and labels.key(label) not in map(labels.key, labels_of[content_hash])
+    }
 
 
-def relabel(new_labels: dict[str, str]) -> None:
+def relabel(new_labels: Mapping[str, str]) -> None:
     """Give pictures, named by their content hash, another label."""
     for content_hash, label in new_labels.items():
         Image.objects.filter(content_hash=content_hash).update(label=Image.objects.spelled(label))
@@ -179,22 +187,20 @@ def _reason(error: BadImage) -> str:
     return str(error).partition(";")[0].rstrip(".")  # what follows tells a visitor to send another file
 
 
-def _take(source: Source, result: Read | Unusable, outcome: Outcome) -> None:
-    if isinstance(result, Unusable):
-        outcome.refused += result.is_picture
-        outcome.left_out.add(result.reason, source.path)
-    elif result.encoded is None:
-        outcome.known += 1
-        outcome.labels_of.setdefault(result.content_hash, []).append(source.label)
+def _count(source: Source, result: Read, outcome: Outcome, *, is_new: bool, is_dry: bool) -> None:
+    """Keep a picture that is new, and count it."""
+    outcome.pictures[source] = result.content_hash
+    if is_new and result.encoded and (is_dry or _keep(source, result.content_hash, result.encoded)):
+        outcome.added += 1
     else:
-        _keep(source, result.content_hash, result.encoded, outcome)
+        outcome.known += 1
 
 
-def _keep(source: Source, content_hash: str, encoded: Encoded, outcome: Outcome) -> None:
+def _keep(source: Source, content_hash: str, encoded: Encoded) -> bool:
+    """Whether it was new: another process may have been quicker. Raises Refusal on a full disk."""
     image = Image(label=source.label, title=source.title[:LONGEST_TITLE])
     try:
         curation.keep(image, content_hash, encoded)
     except curation.AlreadyThere:
-        outcome.known += 1
-    else:
-        outcome.added += 1
+        return False
+    return True

@@ -22,6 +22,10 @@ class LeftOut:
     def add(self, reason: str, path: Path) -> None:
         self._paths.setdefault(reason, []).append(path)
 
+    def has(self, path: Path) -> bool:
+        """Whether the path or a folder above it is among these."""
+        return any(not {path, *path.parents}.isdisjoint(paths) for paths in self._paths.values())
+
     def lines(self, base: Path | None) -> list[str]:
         """A line for each reason, the most frequent first; the rarest share one where there are too many.
 

@@ -226,3 +226,33 @@ def test_reasons_are_for_files_on_a_disk(photos: Path) -> None:
         "The picture is damaged or incomplete",
         "Empty, or of no picture format that is read here",
     }
+
+
+@pytest.mark.parametrize(
+    ("label_from", "labels"),
+    [("parent", {"", "cat", "old"}), ("path", {"", "cat", "cat/very/old"}), ("none", {""})],
+)
+def test_labels_come_from_where_they_are_wanted(photos: Path, label_from: str, labels: set[str]) -> None:
+    put(photos / "cat" / "very" / "old", felix=picture(5))
+    (photos / "dog").rename(photos / ".dog")
+    run(photos, label_from=label_from)
+    assert {label for _, label in titles()} == labels
+
+
+def test_a_dry_run_changes_nothing(photos: Path) -> None:
+    put(photos / "copies", copy=picture(3))
+    put(photos / "dog", broken=picture(5)[:500])
+    add_image(2, label="dog")
+    before, files = titles(), files_kept()
+    told, complaints = run(photos, dry_run=True, relabel=True)
+    assert told == "3 pictures would be imported, 2 were there already, 1 refused."
+    assert "dog/broken.png" in complaints
+    assert "1 moved" in complaints
+    assert (titles(), files_kept()) == (before, files)
+
+
+@pytest.mark.parametrize("options", [{"mirror": True}, {"watch": True, "dry_run": True}])
+def test_options_that_do_not_go_together_are_refused(photos: Path, options: dict[str, bool]) -> None:
+    with pytest.raises(CommandError, match="--watch"):
+        run(photos, **options)
+    assert not Image.objects.exists()

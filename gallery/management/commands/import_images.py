@@ -1,16 +1,20 @@
 """manage.py import_images PLACE…: put pictures of this machine's disk into the gallery."""
 
 from argparse import ArgumentParser
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import close_old_connections
 
-from gallery import importing, scanning, wakeup
+from gallery import importing, scanning, wakeup, watching
 from gallery.errors import Refusal
 from gallery.importing import Outcome
+from gallery.left_out import LeftOut
 from gallery.progress import Progress
 from gallery.scanning import Source
+from gallery.watching import Changes, Mirror, Watcher
 
 
 class Command(BaseCommand):
@@ -18,52 +22,117 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("places", nargs="+", type=Path, metavar="PLACE", help="a folder or a file")
+        parser.add_argument(
+            "--label-from",
+            choices=scanning.LABELS,
+            default="parent",
+            help="a picture's label: the name of its folder (the default), its path below the PLACE, or none",
+        )
         parser.add_argument("--relabel", action="store_true", help="moved pictures take the label of their new folder")
         parser.add_argument("--follow-links", action="store_true", help="import linked folders, too")
+        parser.add_argument("--dry-run", action="store_true", help="say what would be imported; change nothing")
+        parser.add_argument("--watch", action="store_true", help="go on: import new files as they come, until Ctrl-C")
+        parser.add_argument("--mirror", action="store_true", help="while watching, hide pictures whose files are gone")
 
-    def handle(self, *, places: list[Path], relabel: bool, follow_links: bool, verbosity: int, **_: Any) -> None:
-        for place in places:
-            if not _exists(place):
-                raise CommandError(f"There is no folder or file {place}.")
-        outcome = Outcome()
-        base = places[0].absolute() if len(places) == 1 and places[0].is_dir() else Path.cwd()
-        sources = scanning.scan(places, outcome.left_out, follow_links=follow_links, label_from="parent")
-        try:
-            self._import(sources, outcome)
-        finally:
-            self._tell_left_out(outcome, base, verbosity)
-        moved = importing.moved(outcome)
-        if relabel:
-            importing.relabel(moved)
-        elif moved:
-            self.stderr.write(f"{len(moved)} moved: they keep their label (import_images --relabel changes it).")
-        self.stdout.write(_summary(outcome, sources, len(moved) if relabel else 0))
-        if not outcome.added and not outcome.known:
+    def handle(self, *, places: list[Path], **options: Any) -> None:
+        self.places, self.options = [place.absolute() for place in places], options
+        self._check()
+        watcher = Watcher(self._scan)
+        outcome = self._first(*watcher.first())
+        if options["watch"]:
+            self._watch(watcher, outcome.pictures)
+        elif not outcome.added and not outcome.known:
             held = "no readable picture" if outcome.left_out else "no files"
             raise CommandError(f"The folder {places[0]} holds {held}." if len(places) == 1 else f"There is {held}.")
 
-    def _import(self, sources: list[Source], outcome: Outcome) -> None:
+    def _check(self) -> None:
+        for place in self.places:
+            if not _exists(place):
+                raise CommandError(f"There is no folder or file {place}.")
+        if self.options["mirror"] and not self.options["watch"]:
+            raise CommandError("--mirror needs --watch: it hides pictures whose files go while we look.")
+        if self.options["watch"] and self.options["dry_run"]:
+            raise CommandError("--watch and --dry-run exclude each other.")
+
+    def _scan(self) -> tuple[list[Source], LeftOut]:
+        left_out = LeftOut()
+        follow_links, label_from = self.options["follow_links"], self.options["label_from"]
+        return scanning.scan(self.places, left_out, follow_links=follow_links, label_from=label_from), left_out
+
+    def _first(self, sources: list[Source], left_out: LeftOut) -> Outcome:
+        outcome = Outcome(left_out=left_out)
         try:
             with Progress(len(sources), "Importing", "file") as progress:
-                for _step in importing.import_files(sources, outcome):
+                for _step in self._import(sources, outcome):
                     progress.advance(1)
-        except Refusal as refusal:  # a full disk; a bad file is only listed
-            raise CommandError(str(refusal)) from refusal
         except KeyboardInterrupt:
             raise CommandError("Stopped; the same command goes on where this one ended.", returncode=130) from None
         finally:
+            self._tell_left_out(outcome)
+        relabelled = self._follow_moved(outcome.pictures)
+        self.stdout.write(_summary(outcome, sources, relabelled, is_dry=self.options["dry_run"]))
+        return outcome
+
+    def _import(self, sources: Sequence[Source], outcome: Outcome) -> Iterator[Source]:
+        try:
+            yield from importing.import_files(sources, outcome, is_dry=self.options["dry_run"])
+        except Refusal as refusal:  # a full disk; a bad file is only listed
+            raise CommandError(str(refusal)) from refusal
+        finally:
             wakeup.wake_workers(wakeup.CURATE)
 
-    def _tell_left_out(self, outcome: Outcome, base: Path, verbosity: int) -> None:
-        left_out = outcome.left_out
+    def _follow_moved(self, pictures: dict[Source, str]) -> int:
+        """Give moved pictures their new label if that is wanted; how many got one."""
+        moved = importing.moved(pictures)
+        if self.options["relabel"] and not self.options["dry_run"]:
+            importing.relabel(moved)
+            return len(moved)
+        if moved:
+            self.stderr.write(f"{len(moved)} moved: they keep their label (import_images --relabel changes it).")
+        return 0
+
+    def _tell_left_out(self, outcome: Outcome) -> None:
+        left_out, is_detailed = outcome.left_out, self.options["verbosity"] > 1
+        base = self.places[0] if len(self.places) == 1 and self.places[0].is_dir() else Path.cwd()
         if left_out:
-            self.stderr.write("Left out:" if verbosity > 1 else "Left out (import_images -v 2 names each):")
-        for line in left_out.details(base) if verbosity > 1 else left_out.lines(base):
+            self.stderr.write("Left out:" if is_detailed else "Left out (import_images -v 2 names each):")
+        for line in left_out.details(base) if is_detailed else left_out.lines(base):
             self.stderr.write(f"  {line}")
 
+    # --- Watching -----------------------------------------------------------------------------------------------
 
-def _summary(outcome: Outcome, sources: list[Source], relabelled: int) -> str:
-    told = f"{outcome.added} pictures imported, {outcome.known} were there already, {outcome.refused} refused."
+    def _watch(self, watcher: Watcher, pictures: dict[Source, str]) -> None:
+        self.stdout.write("Watching for changes; Ctrl-C ends it.")
+        self.stdout.flush()
+        mirror = Mirror()
+        try:
+            for changes in watching.rounds(self.places, watcher):
+                close_old_connections()  # a server may have been started anew since the last one
+                self._take(changes, pictures, mirror)
+        except OSError as error:
+            raise CommandError(f"The folder cannot be watched: {error}") from error
+        except KeyboardInterrupt:
+            self.stdout.write("Stopped.")
+
+    def _take(self, changes: Changes, pictures: dict[Source, str], mirror: Mirror) -> None:
+        before, outcome = set(pictures.values()), Outcome()
+        for _step in self._import(changes.settled, outcome):
+            pass
+        for source in changes.gone:
+            pictures.pop(source, None)
+        pictures.update(outcome.pictures)
+        self._tell_left_out(outcome)
+        told = _summary(outcome, changes.settled, self._follow_moved(pictures) if outcome.known or changes.gone else 0)
+        if self.options["mirror"]:
+            hidden, shown = mirror.follow(before, set(pictures.values()))
+            told += f" {hidden} hidden, {shown} shown again."
+        self.stdout.write(told)
+        self.stdout.flush()
+
+
+def _summary(outcome: Outcome, sources: Sequence[Source], relabelled: int, *, is_dry: bool = False) -> str:
+    what = "would be imported" if is_dry else "imported"
+    told = f"{outcome.added} pictures {what}, {outcome.known} were there already, {outcome.refused} refused."
     if relabelled:
         told += f" {relabelled} moved: they took their new label."
     if foreign := sum(source.has_foreign_name for source in sources):
