@@ -198,7 +198,8 @@ def _count(source: Source, result: Read, outcome: Outcome, *, is_new: bool, is_d
 
 def _keep(source: Source, content_hash: str, encoded: Encoded) -> bool:
     """Whether it was new: another process may have been quicker. Raises Refusal on a full disk."""
-    image = Image(label=source.label, title=source.title[:LONGEST_TITLE])
+    image = Image(label=source.label, title=source.title[:LONGEST_TITLE], is_hidden=source.is_hidden)
+    image.created_at = source.created_at or image.created_at
     try:
         curation.keep(image, content_hash, encoded)
     except curation.AlreadyThere:

@@ -4,6 +4,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -28,11 +29,16 @@ LabelFrom = Callable[[Path, Path], str]
 
 @dataclass(frozen=True)
 class Source:
-    """A file to import, with the title and the label that its place gives it."""
+    """A file to import, with the title and the label that its place gives it, or a table.
+
+    `created_at`: now, if not given.
+    """
 
     path: Path
     title: str
     label: str
+    is_hidden: bool = False
+    created_at: datetime | None = None
 
     @property
     def has_foreign_name(self) -> bool:

@@ -8,8 +8,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import close_old_connections
 
-from gallery import importing, scanning, wakeup, watching
+from gallery import image_table, importing, scanning, wakeup, watching
 from gallery.errors import Refusal
+from gallery.image_table import BadTable, Table
 from gallery.importing import Outcome
 from gallery.left_out import LeftOut
 from gallery.progress import Progress
@@ -21,7 +22,10 @@ class Command(BaseCommand):
     help = "Put folders of pictures, or single ones, into the gallery. A sub-folder's name becomes their label."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("places", nargs="+", type=Path, metavar="PLACE", help="a folder or a file")
+        parser.add_argument("places", nargs="*", type=Path, metavar="PLACE", help="a folder or a file")
+        parser.add_argument(
+            "--csv", type=Path, metavar="FILE", help="a table of files with label, title, date, hidden: see `export`"
+        )
         parser.add_argument(
             "--label-from",
             choices=scanning.LABELS,
@@ -37,6 +41,7 @@ class Command(BaseCommand):
     def handle(self, *, places: list[Path], **options: Any) -> None:
         self.places, self.options = [place.absolute() for place in places], options
         self._check()
+        self.table = self._read_table() if options["csv"] else None
         watcher = Watcher(self._scan)
         outcome = self._first(*watcher.first())
         if options["watch"]:
@@ -49,13 +54,27 @@ class Command(BaseCommand):
         for place in self.places:
             if not _exists(place):
                 raise CommandError(f"There is no folder or file {place}.")
+        if bool(self.places) == bool(self.options["csv"]):
+            raise CommandError("Name folders or files, or a table with --csv.")
+        if self.options["csv"] and self.options["watch"]:
+            raise CommandError("--watch looks at folders, not at a table: leave --csv out.")
         if self.options["mirror"] and not self.options["watch"]:
             raise CommandError("--mirror needs --watch: it hides pictures whose files go while we look.")
         if self.options["watch"] and self.options["dry_run"]:
             raise CommandError("--watch and --dry-run exclude each other.")
 
+    def _read_table(self) -> Table:
+        try:
+            return image_table.read(self.options["csv"].absolute())
+        except BadTable as error:
+            raise CommandError(str(error)) from error
+        except OSError as error:
+            raise CommandError(f"{self.options['csv']} cannot be read ({error.strerror}).") from error
+
     def _scan(self) -> tuple[list[Source], LeftOut]:
         left_out = LeftOut()
+        if self.table:
+            return self.table.sources, left_out
         follow_links, label_from = self.options["follow_links"], self.options["label_from"]
         return scanning.scan(self.places, left_out, follow_links=follow_links, label_from=label_from), left_out
 
@@ -69,8 +88,11 @@ class Command(BaseCommand):
             raise CommandError("Stopped; the same command goes on where this one ended.", returncode=130) from None
         finally:
             self._tell_left_out(outcome)
-        relabelled = self._follow_moved(outcome.pictures)
-        self.stdout.write(_summary(outcome, sources, relabelled, is_dry=self.options["dry_run"]))
+        is_dry = self.options["dry_run"]
+        changed = image_table.apply(self.table, outcome.pictures) if self.table and not is_dry else 0
+        relabelled = 0 if self.table else self._follow_moved(outcome.pictures)
+        told = _summary(outcome, sources, relabelled, is_dry=is_dry)
+        self.stdout.write(f"{told} {changed} changed." if self.table else told)
         return outcome
 
     def _import(self, sources: Sequence[Source], outcome: Outcome) -> Iterator[Source]:
