@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
-from gallery import generations
+from gallery.curation import generations
 from gallery.models import Embedding, Image
 from tests.engine.galleries import NETWORK, make_vectors
 from tests.gallery.rows import add_image, ago, files_kept, picture

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from gallery.left_out import LeftOut
-from gallery.scanning import Source, scan
-from gallery.watching import Watcher
+from gallery.curation.folders.left_out import LeftOut
+from gallery.curation.folders.scanning import Source, scan
+from gallery.curation.folders.watching import Watcher
 from tests.gallery.rows import picture
 from tests.sites import Site
 

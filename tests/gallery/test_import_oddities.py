@@ -11,7 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from gallery.left_out import LeftOut
+from gallery.curation.folders.left_out import LeftOut
 from gallery.models import Image
 from tests import fresh
 from tests.engine.pictures import encoded, noise

@@ -9,8 +9,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
-from gallery import importing, workers
+from gallery.curation import importing
 from gallery.models import Image
+from gallery.operations import workers
 from tests.engine.pictures import encoded, noise
 from tests.gallery.rows import add_image, files_kept, picture
 

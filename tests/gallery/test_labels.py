@@ -12,7 +12,8 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
-from gallery import importing, labels
+from gallery import labels
+from gallery.curation import importing
 from gallery.models import LONGEST_LABEL, Image
 from tests import fresh
 from tests.gallery.rows import add_image, ask, picture

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from simsearch.local.foreground import ROOT
-from simsearch.local.preflight import socket_directory
+from simsearch.launch.foreground import ROOT
+from simsearch.launch.preflight import socket_directory
 from tests.local.starter import left_running, one_clear_line, start, variables
 from tests.oddities import heeding_rights
 from tests.stack import free_port
@@ -47,7 +47,7 @@ def test_a_missing_folder_is_named(tmp_path: Path, port: str) -> None:
 def test_a_folder_in_a_closed_one_is_named(tmp_path: Path, port: str) -> None:
     (tmp_path / "closed" / "photos").mkdir(parents=True)
     (tmp_path / "closed").chmod(0o000)
-    command = [*heeding_rights(), sys.executable, "-m", "simsearch.local.run", "--port", port]
+    command = [*heeding_rights(), sys.executable, "-m", "simsearch.launch.run", "--port", port]
     command += ["--photos", str(tmp_path / "closed" / "photos")]
     run = subprocess.run(command, cwd=ROOT, env=variables(tmp_path / "data"), capture_output=True, text=True)
     (tmp_path / "closed").chmod(0o755)

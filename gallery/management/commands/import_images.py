@@ -8,14 +8,16 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import close_old_connections
 
-from gallery import image_table, importing, scanning, wakeup, watching
+from gallery.curation import importing
+from gallery.curation.folders import image_table, scanning, watching
+from gallery.curation.folders.image_table import BadTable, Table
+from gallery.curation.folders.left_out import LeftOut
+from gallery.curation.folders.scanning import Source
+from gallery.curation.folders.watching import Changes, Mirror, Watcher
+from gallery.curation.importing import Outcome
+from gallery.curation.progress import Progress
 from gallery.errors import Refusal
-from gallery.image_table import BadTable, Table
-from gallery.importing import Outcome
-from gallery.left_out import LeftOut
-from gallery.progress import Progress
-from gallery.scanning import Source
-from gallery.watching import Changes, Mirror, Watcher
+from gallery.queries import wakeup
 
 
 class Command(BaseCommand):

@@ -10,9 +10,10 @@ import numpy as np
 from django.core.management.base import BaseCommand, CommandError
 
 from engine.networks.registry import EMBEDDING_SIZE
-from gallery import generations, image_table
+from gallery.curation import generations
+from gallery.curation.folders import image_table
+from gallery.curation.progress import Progress
 from gallery.models import Embedding, Image
-from gallery.progress import Progress
 
 STEP = 200
 
