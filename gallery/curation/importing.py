@@ -185,7 +185,7 @@ def _reason(error: BadImage) -> str:
     if error.code == "too_large":
         return f"Larger than {settings.SIMSEARCH_MAX_IMPORT_BYTES / 2**20:g} MB (SIMSEARCH_MAX_IMPORT_BYTES)"
     if error.code == "too_many_pixels":
-        return f"More than {settings.SIMSEARCH_MAX_PIXELS / 1e6:g} megapixels (SIMSEARCH_MAX_PIXELS)"
+        return "Too many pixels (at most SIMSEARCH_MAX_PIXELS, in some formats fewer)"
     return str(error).partition(";")[0].rstrip(".")  # what follows tells a visitor to send another file
 
 

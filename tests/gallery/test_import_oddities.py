@@ -166,6 +166,19 @@ def test_other_kinds_are_one_line(photos: Path) -> None:
     assert line.startswith("Files of other kinds: 350 (100 MOV, ")
 
 
+@pytest.mark.parametrize("name", ["a.\x1b[31m", "notes. And a whole sentence after it", "a.\udce9", "a.", "a"])
+def test_what_is_no_suffix_is_none(photos: Path, name: str) -> None:
+    (photos / name).write_bytes(b"no picture")
+    assert run(photos)[1] == ["Files of other kinds: 1 (1 without a suffix)"]
+
+
+def test_a_link_that_is_named_is_read_wherever_it_leads(photos: Path) -> None:
+    (photos / "all").symlink_to(photos)
+    _, left_out = run(photos / "all")
+    assert titles() == {("tom", "cat")}
+    assert left_out == ["Linked folders (import_images --follow-links imports them): 1 (all)"]
+
+
 def test_content_counts_and_not_the_name(photos: Path) -> None:
     (photos / "cat" / "picture.mov").write_bytes(encoded(noise(), "JPEG"))
     (photos / "cat" / "film.jpg").write_bytes(OTHER_KINDS["IMG_1.MOV"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 OTHER_KIND = "Files of other kinds"
 MOST_REASONS, MOST_NAMES, MOST_KINDS = 7, 3, 10
-LONGEST_NAME = 40
+LONGEST_NAME, LONGEST_SUFFIX = 40, 8
 
 
 class LeftOut:
@@ -65,13 +65,19 @@ def _lower(reason: str) -> str:
 
 def _line(reason: str, paths: list[Path], base: Path | None) -> str:
     if reason == OTHER_KIND:
-        kinds = Counter(path.suffix[1:].upper() or "without a suffix" for path in paths).most_common()
-        named = [f"{count} {text_of(kind)}" for kind, count in kinds[:MOST_KINDS]]
+        kinds = Counter(map(_kind, paths)).most_common()
+        named = [f"{count} {kind}" for kind, count in kinds[:MOST_KINDS]]
         more = len(kinds) > MOST_KINDS
     else:
         named = [_shortened(_shown(path, base)) for path in sorted(paths)[:MOST_NAMES]]
         more = len(paths) > MOST_NAMES
     return f"{reason}: {len(paths)} ({', '.join(named)}{', …' if more else ''})"
+
+
+def _kind(path: Path) -> str:
+    """The suffix, where what follows the last point is one and not a part of a sentence."""
+    suffix = path.suffix[1:].upper()
+    return suffix if suffix.isalnum() and len(suffix) <= LONGEST_SUFFIX else "without a suffix"
 
 
 def _shown(path: Path, base: Path | None) -> str:

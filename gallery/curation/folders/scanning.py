@@ -107,8 +107,8 @@ class _Walk:
 
     def _is_new(self, folder: Path) -> bool:
         """Whether this folder is to be read. Raises OSError."""
-        identity = _identity(folder)
-        if identity in self._seen or _leads_up(folder):
+        identity, is_top = _identity(folder), not self._seen
+        if identity in self._seen or (_leads_up(folder) and not is_top):
             self.left_out.add(CIRCLE, folder)
             return False
         if identity in self._own:

@@ -112,7 +112,8 @@ class Command(BaseCommand):
             importing.relabel(moved)
             return len(moved)
         if moved:
-            self.stderr.write(f"{len(moved)} moved: they keep their label (import_images --relabel changes it).")
+            told = f"{len(moved)} moved, or were labelled by hand: they keep their label"
+            self.stderr.write(f"{told} (import_images --relabel gives them their folder's).")
         return 0
 
     def _tell_left_out(self, outcome: Outcome) -> None:
