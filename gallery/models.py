@@ -1,6 +1,7 @@
 """What is kept: gallery pictures, their embeddings, index generations, queries with their matches."""
 
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
@@ -9,10 +10,11 @@ from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
+from gallery import labels
 from gallery.addresses import OfPicture, address
 from gallery.timings import in_ms
 
-LONGEST_LABEL, LONGEST_TITLE = 100, 200
+LONGEST_LABEL, LONGEST_TITLE = labels.LONGEST, 200
 
 Band = Literal["same", "very_similar", "similar", "weak"]  # what a cosine means, by the network's thresholds
 
@@ -28,6 +30,19 @@ class ImageQuerySet(models.QuerySet["Image"]):
         return self.filter(
             ~Exists(Embedding.objects.filter(image=OuterRef("content_hash"), network=network)), problem=""
         ).exclude(is_pending=True)
+
+    def spelled(self, label: str) -> str:
+        """Return the label as these pictures spell it; tidied, where none of them has it."""
+        return self.all_spelled([label])[0]
+
+    def all_spelled(self, given: Iterable[str]) -> list[str]:
+        """Return each of the labels as `spelled` does, with one look at the labels of all pictures at most."""
+        wanted = [labels.kept(label) for label in given]
+        new = {label for label in wanted if label and not self.filter(label=label).exists()}
+        if not new:
+            return wanted
+        known = {labels.key(label): label for label in self.order_by().values_list("label", flat=True).distinct()}
+        return [known.get(labels.key(label), label) if label in new else label for label in wanted]
 
 
 class Image(OfPicture, models.Model):
@@ -57,6 +72,12 @@ class Image(OfPicture, models.Model):
 
     def __str__(self) -> str:
         return self.title or str(self.id)
+
+    def save(self, *args: Any, **options: Any) -> None:
+        """Write the row, its label spelled as other pictures spell it."""
+        if "label" in (options.get("update_fields") or ["label"]):
+            self.label = Image.objects.exclude(pk=self.pk).spelled(self.label)
+        super().save(*args, **options)
 
     @property
     def picture_path(self) -> Path:

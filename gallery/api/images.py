@@ -85,7 +85,7 @@ def images(
 ) -> dict[str, Any]:
     """The visible pictures of the gallery, the newest first."""
     rows = models.Image.objects.visible()
-    pages = Paginator(rows.filter(label=label) if label else rows, PAGE_SIZE)
+    pages = Paginator(rows.filter(label=rows.spelled(label)) if label else rows, PAGE_SIZE)
     here = list(pages.page(page).object_list) if page <= pages.num_pages else []
     return {"page": page, "pages": pages.num_pages, "count": pages.count, "images": [described(row) for row in here]}
 
@@ -120,7 +120,10 @@ def image(request: HttpRequest, image_id: Id) -> dict[str, Any]:
 def change(request: HttpRequest, image_id: Id, wanted: ImageChange) -> dict[str, Any]:
     """Give a picture another label or title; hide it, or show it again."""
     rows = models.Image.objects.filter(pk=image_id)
-    rows.update(**wanted.model_dump(exclude_none=True))
+    fields = wanted.model_dump(exclude_none=True)
+    if wanted.label:
+        fields["label"] = models.Image.objects.exclude(pk=image_id).spelled(wanted.label)
+    rows.update(**fields)
     return described(get_object_or_404(rows))
 
 

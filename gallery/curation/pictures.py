@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from PIL import Image
 
 from engine.images import decoding
-from gallery.queries.uploads import limits
+from engine.images.headers import Limits
+from gallery.queries import uploads
 
 KEPT_PX = 1000  # the longer side of a kept picture: enough to look at, and for a crop of a fifth
 # Of a gallery picture, which is embedded from its file: a photograph then has a cosine of 0.993 to 1 with its file here
@@ -24,9 +25,12 @@ class Encoded:
     height_px: int
 
 
-def decode(data: bytes) -> Image.Image:
-    """An upright RGB picture of at most KEPT_PX a side. Raises BadImage."""
-    return decoding.decode(data, limits(), within_px=KEPT_PX)
+def decode(data: bytes, limits: Limits | None = None) -> Image.Image:
+    """An upright RGB picture of at most KEPT_PX a side. Raises BadImage.
+
+    `limits`: those of uploads if not given.
+    """
+    return decoding.decode(data, limits or uploads.limits(), within_px=KEPT_PX)
 
 
 def encode(picture: Image.Image) -> bytes:
@@ -34,8 +38,8 @@ def encode(picture: Image.Image) -> bytes:
     return decoding.to_jpeg(picture, KEPT_PX)
 
 
-def reencode(data: bytes) -> Encoded:
+def reencode(data: bytes, limits: Limits | None = None) -> Encoded:
     """Raises BadImage."""
-    picture = decode(data)
+    picture = decode(data, limits)
     thumbnail = decoding.to_jpeg(picture, THUMBNAIL_PX, quality=82)
     return Encoded(decoding.to_jpeg(picture, KEPT_PX, GALLERY_QUALITY), thumbnail, picture.width, picture.height)

@@ -94,8 +94,9 @@ def staff(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def browse(request: HttpRequest) -> HttpResponse:
-    label = request.GET.get("label", "").replace("\0", "")  # PostgreSQL refuses a question with a NUL in it
     images = Image.objects.visible()
+    # PostgreSQL refuses a question with a NUL in it.
+    label = images.spelled(request.GET.get("label", "").replace("\0", ""))
     labels = images.exclude(label="").order_by("label").values_list("label", flat=True).distinct()
     page: Page[Image] = Paginator(images.filter(label=label) if label else images, PAGE_SIZE).get_page(
         request.GET.get("page")
