@@ -2,7 +2,7 @@
 
 import time
 
-from gallery import queries, waiting, wakeup
+from gallery import bulk, queries, waiting, wakeup
 from gallery.models import Image
 from tasks import worker as workers
 
@@ -22,6 +22,8 @@ def sweep() -> int:
     worker.count_recall()
     if Image.objects.pending().exists() or Image.objects.not_embedded(worker.embedder.network).exists():
         wakeup.wake_workers(wakeup.CURATE)
+    if bulk.unfinished().exists():
+        wakeup.wake_workers(wakeup.BULK)
     if worker.neighbours.is_outdated:
         wakeup.wake_workers(wakeup.REBUILD)
     return released
