@@ -8,6 +8,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_safe
 from ninja import File, Form, NinjaAPI, Schema, Status
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.files import UploadedFile
@@ -15,7 +16,7 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from engine.image_headers import Crop
-from gallery import accept, api_images, models, queries, results, uploads, waiting
+from gallery import accept, api_images, api_requests, models, queries, results, uploads, waiting
 from gallery.accept import Parameters
 from gallery.answers import LISTED
 from gallery.api_images import Error, Id, ImageOut, Label, Problem, described, visible
@@ -54,7 +55,12 @@ LINKS = {
     for name in ("query", "withdraw")
 }
 
-api = NinjaAPI(title="simsearch", version="1", description="A picture in, the ten most like it out.")
+api = NinjaAPI(
+    title="simsearch",
+    version="1",
+    description="A picture in, the ten most like it out.",
+    docs_decorator=require_safe,
+)
 api.add_router("/images", api_images.router)
 
 
@@ -118,8 +124,11 @@ def ask(
     """Ask for the k gallery pictures most like an uploaded one, or like a gallery picture."""
     uploads.check_space(request)
     parameters = Parameters(k=k, labels=tuple(label), crop=_crop(crop), collapse=collapse)
-    if (image is None) == (like is None):
-        raise Refusal("empty" if image is None else "invalid", "Send either a picture as `image` or an id as `like`.")
+    api_requests.check_one(request)
+    if image is None and like is None:
+        raise api_requests.no_picture(request)
+    if image is not None and like is not None:
+        raise Refusal("invalid", "A picture as `image` and an id as `like` arrived; send one of the two.")
     if image is not None:
         query = accept.upload(request, image, parameters)
     else:
@@ -216,6 +225,8 @@ def _unauthorized(request: HttpRequest, error: Exception) -> HttpResponse:
 def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
     if uploads.NO_SPACE in request.META:  # the file is missing because there was no room for it
         return error_json(request, uploads.no_space())
+    if any(entry["type"] == "missing" and entry["loc"][-1] == "image" for entry in error.errors):
+        return error_json(request, api_requests.no_picture(request))
     told = "; ".join(f"{entry['loc'][-1]}: {entry['msg']}" for entry in error.errors)
     return error_json(request, Refusal("invalid", told))
 
@@ -223,7 +234,7 @@ def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
 @api.exception_handler(MultiPartParserError)
 @api.exception_handler(SuspiciousOperation)
 def _unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
-    return error_json(request, Refusal("invalid", "The request cannot be read; send a multipart form."))
+    return error_json(request, api_requests.unreadable(request))
 
 
 @api.exception_handler(HttpError)

@@ -13,7 +13,7 @@ from ninja.files import UploadedFile
 from ninja.security import HttpBearer
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from gallery import curation, models, uploads
+from gallery import api_requests, curation, models, uploads
 from gallery.models import LONGEST_LABEL, LONGEST_TITLE
 from gallery.results import Picture
 
@@ -101,6 +101,7 @@ def add(
     """
     try:
         uploads.check_space(request)
+        api_requests.check_one(request)
         added = models.Image(label=label, title=title)
         curation.upload(added, image)
     except curation.AlreadyThere as known:

@@ -12,8 +12,8 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-from gallery import counters
-from gallery.errors import OUTCOME, Refusal
+from gallery import counters, uploads
+from gallery.errors import OUTCOME
 from gallery.pages import database_away, refuse
 from gallery.persistence import AWAY
 from gallery.spans import Stopwatch
@@ -137,9 +137,7 @@ class UploadLimitMiddleware:
 
     def _refuse(self, request: HttpRequest) -> HttpResponse:
         drain(request)
-        limit_mb = settings.SIMSEARCH_MAX_UPLOAD_BYTES // 2**20
-        message = f"The file is larger than {limit_mb} MB; send a smaller one."
-        return refuse(request, Refusal("too_large", message))
+        return refuse(request, uploads.too_large())
 
 
 def drain(request: HttpRequest) -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.files.uploadedfile import UploadedFile
+from django.core.files.uploadedfile import TemporaryUploadedFile, UploadedFile
 from django.core.files.uploadhandler import SkipFile, TemporaryFileUploadHandler
+from django.core.handlers.wsgi import LimitedStream, WSGIRequest
 from django.http import HttpRequest
+from django.http.request import UnreadablePostError
 
 from engine import image_headers
 from engine.errors import BadImage
@@ -17,6 +19,7 @@ from gallery import files
 from gallery.errors import Refusal
 
 NO_SPACE = "simsearch.no_space"  # a key of request.META: the disk was full while the body was read
+CHUNK_BYTES = 2**16
 
 
 class UploadHandler(TemporaryFileUploadHandler):
@@ -29,6 +32,42 @@ class UploadHandler(TemporaryFileUploadHandler):
             if self.request is not None:
                 self.request.META[NO_SPACE] = True
             raise SkipFile from error
+
+
+def receive(request: HttpRequest) -> "UploadedFile[Any] | None":
+    """The body of the request as a file on the disk; None where the disk is full, which `check_space` raises."""
+    try:
+        file = TemporaryUploadedFile("picture", request.content_type or "", 0, None)
+        while chunk := request.read(CHUNK_BYTES):
+            file.write(chunk)
+        file.flush()
+    except UnreadablePostError:  # the client is gone; an OSError, too
+        raise
+    except OSError:
+        request.META[NO_SPACE] = True
+        return None
+    file.size = file.tell()
+    return file
+
+
+class ChunkedBody(LimitedStream):
+    """A body that comes in chunks, as gunicorn hands it over, read to one byte more than `most_bytes`."""
+
+    def __init__(self, request: WSGIRequest, most_bytes: int) -> None:
+        self._input = request.environ["wsgi.input"]
+        super().__init__(self._input, most_bytes + 1)
+        # Without a length Django reads nothing. It takes the end of the body for its end where the length is too large.
+        request.META["CONTENT_LENGTH"] = str(self.limit)
+        request._stream = self  # type: ignore[attr-defined]
+
+    @property
+    def is_too_large(self) -> bool:
+        return self._pos >= self.limit
+
+    def drain(self, most_bytes: int) -> None:
+        """Read on: a client reads no answer before it has sent its body."""
+        while most_bytes > 0 and (chunk := self._input.read(min(most_bytes, CHUNK_BYTES))):
+            most_bytes -= len(chunk)
 
 
 def check_space(request: HttpRequest) -> None:
@@ -65,6 +104,11 @@ def store(file: "UploadedFile[Any]", path: Path) -> None:
     except OSError as error:
         files.remove(path)
         raise no_space() from error
+
+
+def too_large() -> Refusal:
+    limit_mb = settings.SIMSEARCH_MAX_UPLOAD_BYTES // 2**20
+    return Refusal("too_large", f"The file is larger than {limit_mb} MB; send a smaller one.")
 
 
 def no_space() -> Refusal:
