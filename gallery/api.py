@@ -19,7 +19,7 @@ from engine.image_headers import Crop
 from gallery import accept, api_images, api_requests, models, queries, results, uploads, waiting
 from gallery.accept import Parameters
 from gallery.answers import LISTED
-from gallery.api_images import Error, Id, ImageOut, Label, Problem, described, visible
+from gallery.api_images import Error, Id, ImageOut, Label, Problem, check_labels, described, visible
 from gallery.errors import Refusal
 from gallery.middleware import drain
 from gallery.pages import NO_STORE, database_away, error_json
@@ -125,6 +125,7 @@ def ask(
     uploads.check_space(request)
     parameters = Parameters(k=k, labels=tuple(label), crop=_crop(crop), collapse=collapse)
     api_requests.check_one(request)
+    check_labels(label)
     if image is None and like is None:
         raise api_requests.no_picture(request)
     if image is not None and like is not None:

@@ -1,5 +1,6 @@
 """The gallery in the JSON API: everybody may look at it, whoever has a key may curate it."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -14,7 +15,9 @@ from ninja.security import HttpBearer
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from gallery import api_requests, curation, models, uploads
+from gallery.errors import Refusal
 from gallery.models import LONGEST_LABEL, LONGEST_TITLE
+from gallery.nearest import nearest_label
 from gallery.results import Picture
 
 PAGE_SIZE = 100
@@ -82,6 +85,8 @@ def images(
     page: Annotated[int, Query(ge=1, le=LAST_PAGE)] = 1,
 ) -> dict[str, Any]:
     """The visible pictures of the gallery, the newest first."""
+    if label:
+        check_labels([label])
     rows = models.Image.objects.visible()
     pages = Paginator(rows.filter(label=label) if label else rows, PAGE_SIZE)
     here = list(pages.page(page).object_list) if page <= pages.num_pages else []
@@ -130,6 +135,19 @@ def remove(request: HttpRequest, image_id: Id) -> Status[None]:
     get_object_or_404(rows)
     curation.remove(rows)
     return Status(204, None)
+
+
+def check_labels(wanted: Sequence[str]) -> None:
+    """Raises Refusal `invalid` for a label that no visible picture has: to find nothing is no answer to a slip."""
+    if not wanted:
+        return
+    rows = models.Image.objects.visible().filter(label__in=wanted)
+    known = set(rows.order_by().values_list("label", flat=True).distinct())
+    for label in wanted:
+        if label not in known:
+            nearest = nearest_label(label)
+            hint = f"; the nearest label is {nearest!r}" if nearest else ""
+            raise Refusal("invalid", f"No picture has the label {label!r}{hint}.")
 
 
 def visible(image_id: UUID | None) -> models.Image:

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.urls import URLPattern
+from django.urls import URLPattern, URLResolver
 from django.utils.datastructures import MultiValueDict
 
 from gallery import uploads
@@ -27,10 +27,14 @@ ANY_FILE = "application/octet-stream"
 LONGEST_NAME = 40  # of what a client sent, in a message to it
 
 
-def prepared(urls: tuple[list[URLPattern], str, str]) -> tuple[list[URLPattern], str, str]:
+Urls = tuple[list[URLResolver | URLPattern], str, str]
+
+
+def prepared(urls: Urls) -> Urls:
     """The addresses of the API, each view inside `_answering`."""
     for pattern in urls[0]:
-        pattern.callback = _answering(pattern.callback)
+        if isinstance(pattern, URLPattern):
+            pattern.callback = _answering(pattern.callback)
     return urls
 
 
@@ -38,10 +42,7 @@ def _answering(view: View) -> View:
     @functools.wraps(view)
     def answer(request: WSGIRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         call = functools.partial(view, request, *args, **kwargs)
-        if "HTTP_TRANSFER_ENCODING" in request.META:
-            response = _in_chunks(request, call)
-        else:
-            response = _taken(request, call)
+        response = (_in_chunks if "HTTP_TRANSFER_ENCODING" in request.META else _taken)(request, call)
         return response if response.status_code != 405 else _other_method(request, response["Allow"], call)
 
     return answer

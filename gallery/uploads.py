@@ -54,15 +54,20 @@ class ChunkedBody(LimitedStream):
     """A body that comes in chunks, as gunicorn hands it over, read to one byte more than `most_bytes`."""
 
     def __init__(self, request: WSGIRequest, most_bytes: int) -> None:
-        self._input = request.environ["wsgi.input"]
+        self._input, self._count = request.environ["wsgi.input"], 0
         super().__init__(self._input, most_bytes + 1)
         # Without a length Django reads nothing. It takes the end of the body for its end where the length is too large.
         request.META["CONTENT_LENGTH"] = str(self.limit)
-        request._stream = self  # type: ignore[attr-defined]
+        request._stream = self  # type: ignore[assignment]
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self._count += len(data)
+        return data
 
     @property
     def is_too_large(self) -> bool:
-        return self._pos >= self.limit
+        return self._count >= self.limit
 
     def drain(self, most_bytes: int) -> None:
         """Read on: a client reads no answer before it has sent its body."""

@@ -19,6 +19,7 @@ from gallery.accept import Parameters
 from gallery.errors import Refusal
 from gallery.forms import UploadForm
 from gallery.models import Image, Query
+from gallery.nearest import nearest_label
 from gallery.pages import refuse, with_upload_form
 
 PAGE_SIZE = 48
@@ -99,7 +100,10 @@ def browse(request: HttpRequest) -> HttpResponse:
     page: Page[Image] = Paginator(images.filter(label=label) if label else images, PAGE_SIZE).get_page(
         request.GET.get("page")
     )
-    return render(request, "gallery/browse.html", {"page": page, "label": label, "labels": labels})
+    context = {"page": page, "label": label, "labels": labels}
+    if label and not page:
+        context["nearest"] = nearest_label(label)
+    return render(request, "gallery/browse.html", context)
 
 
 @require_safe

@@ -9,6 +9,8 @@ import schemathesis
 from hypothesis import strategies as st
 from PIL import Image
 
+from gallery import demonstration
+
 Case: TypeAlias = "schemathesis.Case[Any]"
 
 DECODED_S = 5.0
@@ -27,15 +29,24 @@ def _crop(corners: tuple[float, float, float, float]) -> str:
 
 
 FRACTIONS = st.floats(0, 0.99, allow_subnormal=False).map(lambda fraction: round(fraction, 4))
+LABELS = [kind.replace(" ", "-") for kind in demonstration.KINDS]  # of the gallery that the system under test begins with
 PICTURES = [_picture(kind, seed) for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF") for seed in range(4)]
 
 
 @schemathesis.hook
 def map_case(context: schemathesis.HookContext, case: Case) -> Case:
-    """A picture or a gallery picture, not both: the coverage phase sends every field at once and calls that valid."""
-    is_valid = case.meta and case.meta.generation.mode.is_positive
-    if is_valid and isinstance(case.body, dict) and "image" in case.body:
+    """A picture or a gallery picture, not both: the coverage phase sends every field at once and calls that valid.
+
+    A label that is searched has to be one of the gallery's.
+    """
+    if not (case.meta and case.meta.generation.mode.is_positive):
+        return case
+    if isinstance(case.body, dict) and "image" in case.body:
         case.body.pop("like", None)
+    if isinstance(case.body, dict) and case.path == "/api/queries" and case.body.get("label"):
+        case.body["label"] = LABELS[: len(case.body["label"])]
+    if case.path == "/api/images" and case.query and case.query.get("label"):
+        case.query["label"] = LABELS[0]
     return case
 
 

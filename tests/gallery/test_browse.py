@@ -47,6 +47,27 @@ def test_many_labels_become_a_list_to_choose_from(client: Client) -> None:
     assert len(page.values("selected")) == 1
 
 
+@pytest.mark.parametrize("label", ["water  lily", " lily", "lily ", "water\tlily", "a\u00a0b", 'the "lily" <b>'])
+def test_a_label_with_unusual_white_space_can_be_chosen_from_the_list(client: Client, label: str) -> None:
+    Image.objects.bulk_create(
+        Image(content_hash=str(number), label=f"kind {number}", width_px=4, height_px=3) for number in range(41)
+    )
+    image = Image.objects.create(content_hash="odd", label=label, width_px=4, height_px=3)
+    [value] = [
+        option["value"]
+        for option in Elements(client.get("/gallery/")).of("option")
+        if "ily" in option["value"] or "b" in option["value"]
+    ]
+    assert value == label
+    assert image.thumbnail_url in client.get("/gallery/", {"label": value}).content.decode()
+
+
+def test_an_unknown_label_leads_to_the_nearest_one(client: Client) -> None:
+    add_image(label="water lily")
+    text = client.get("/gallery/", {"label": "Water Lilly", "page": "2"}).content.decode()
+    assert 'Did you mean <a href="?label=water+lily">water lily</a>?' in text
+
+
 def test_an_empty_gallery_says_how_to_fill_it(client: Client) -> None:
     text = client.get("/gallery/").content.decode()
     assert "make run PHOTOS=" in text
