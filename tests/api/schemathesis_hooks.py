@@ -29,7 +29,8 @@ def _crop(corners: tuple[float, float, float, float]) -> str:
 
 
 FRACTIONS = st.floats(0, 0.99, allow_subnormal=False).map(lambda fraction: round(fraction, 4))
-LABELS = [kind.replace(" ", "-") for kind in demonstration.KINDS]  # of the gallery that the system under test begins with
+# Of the gallery that the system under test begins with.
+LABELS = [kind.replace(" ", "-") for kind in demonstration.KINDS]
 PICTURES = [_picture(kind, seed) for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF") for seed in range(4)]
 
 
