@@ -6,7 +6,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Page, Paginator
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -20,7 +20,7 @@ from gallery.errors import Refusal
 from gallery.forms import UploadForm
 from gallery.models import Image, Query
 from gallery.nearest import nearest_label
-from gallery.pages import refuse, with_upload_form
+from gallery.pages import refuse, wants_json, with_upload_form
 
 PAGE_SIZE = 48
 YEAR_S = 365 * 24 * 3600
@@ -44,6 +44,8 @@ def home(request: HttpRequest) -> HttpResponse:
         query = accept.upload(request, form.cleaned_data["image"], Parameters())
     except Refusal as refusal:
         return refuse(request, refusal)
+    if wants_json(request):  # upload.js, which shows how much is sent
+        return JsonResponse({"url": query.get_absolute_url()}, status=202)
     return _to(query.get_absolute_url())
 
 
