@@ -19,7 +19,7 @@ from engine.image_headers import Crop
 from gallery import accept, api_images, api_requests, models, queries, results, uploads, waiting
 from gallery.accept import Parameters
 from gallery.answers import LISTED
-from gallery.api_images import Error, Id, ImageOut, Label, Problem, check_labels, described, visible
+from gallery.api_images import KEY, Error, Id, ImageOut, Label, Problem, check_labels, described, visible
 from gallery.errors import Refusal
 from gallery.middleware import drain
 from gallery.pages import NO_STORE, database_away, error_json
@@ -156,9 +156,9 @@ def query(request: HttpRequest, query_id: Id) -> JsonResponse:
     return JsonResponse(told, headers=NO_STORE)
 
 
-@api.delete("/queries/{uuid:query_id}", response={204: None, 404: Problem})
+@api.delete("/queries/{uuid:query_id}", auth=KEY, response={204: None, frozenset({401, 404}): Problem})
 def withdraw(request: HttpRequest, query_id: Id) -> Status[None]:
-    """Delete a query at once, with its picture and its matches: whoever knows its address owns it."""
+    """Delete a query at once, with its picture and its matches. Its link may be shared, so it takes a key."""
     if not queries.withdraw(query_id):
         raise Refusal("not_found", "There is no such query; it may be deleted already.")
     return Status(204, None)

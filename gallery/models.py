@@ -14,6 +14,7 @@ from gallery.searchable import FoldedField, with_folded
 from gallery.spans import in_ms
 
 LONGEST_LABEL, LONGEST_TITLE = 100, 200
+LONG = 8  # a picture that is more than so many times as long as wide
 
 Band = Literal["same", "very_similar", "similar", "weak"]  # what a cosine means, by the network's thresholds
 
@@ -64,6 +65,11 @@ class Image(OfPicture, models.Model):
 
     def __str__(self) -> str:
         return self.title or str(self.id)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether its page shows the middle alone: the whole picture would be a line."""
+        return max(self.width_px, self.height_px) > LONG * min(self.width_px, self.height_px)
 
     @property
     def picture_path(self) -> Path:

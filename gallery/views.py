@@ -24,6 +24,7 @@ from gallery.pages import refuse, wants_json, with_upload_form
 
 PAGE_SIZE = 48
 YEAR_S = 365 * 24 * 3600
+OWNER_COOKIE = "simsearch_owner"
 
 
 class HtmxRequest(HttpRequest):
@@ -44,9 +45,7 @@ def home(request: HttpRequest) -> HttpResponse:
         query = accept.upload(request, form.cleaned_data["image"], Parameters())
     except Refusal as refusal:
         return refuse(request, refusal)
-    if wants_json(request):  # upload.js, which shows how much is sent
-        return JsonResponse({"url": query.get_absolute_url()}, status=202)
-    return _to(query.get_absolute_url())
+    return _to_result(request, query)
 
 
 @require_POST
@@ -55,7 +54,7 @@ def more_like(request: HttpRequest, image_id: UUID) -> HttpResponse:
         query = accept.more_like(request, _image(request, image_id), Parameters())
     except Refusal as refusal:
         return refuse(request, refusal)
-    return _to(query.get_absolute_url())
+    return _to_result(request, query)
 
 
 @require_safe
@@ -70,7 +69,10 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
         "ahead": ahead,
         "poll_after_ms": None if row.is_finished else waiting.cached().poll_after_ms(row, ahead),
         "is_late": waiting.is_late(row),
+        "may_delete": _may_delete(request, query_id),
     }
+    if row.is_finished:
+        context |= {"compared": results.compared(row), "took_ms": results.took_ms(row)}
     if request.htmx:
         return render(request, "gallery/_query.html", context | {"is_update": True})
     return render(request, "gallery/query.html", with_upload_form(context))
@@ -78,7 +80,10 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
 
 @require_POST
 def withdraw(request: HttpRequest, query_id: UUID) -> HttpResponse:
-    """Delete a query at once: whoever knows its link owns it."""
+    """Delete a query at once: the browser that made it and the staff may, others who have its link may not."""
+    if not _may_delete(request, query_id):
+        get_object_or_404(Query, pk=query_id)
+        return render(request, "gallery/forbidden.html", status=403)
     if not queries.withdraw(query_id):
         raise Http404
     messages.success(request, "Your search is deleted, with its picture and its results.")
@@ -102,9 +107,8 @@ def browse(request: HttpRequest) -> HttpResponse:
     page: Page[Image] = Paginator(images.filter(label=label) if label else images, PAGE_SIZE).get_page(
         request.GET.get("page")
     )
-    context = {"page": page, "label": label, "labels": labels}
-    if label and not page:
-        context["nearest"] = nearest_label(label)
+    nearest = nearest_label(label) if label and not page else None
+    context = {"page": page, "label": label, "labels": labels, "nearest": nearest}
     return render(request, "gallery/browse.html", context)
 
 
@@ -129,6 +133,32 @@ def image_thumbnail(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
 @cache_control(private=True, max_age=3600)  # it is deleted with its query
 def query_picture(request: HttpRequest, query_id: UUID) -> HttpResponseBase:
     return _jpeg(get_object_or_404(Query, pk=query_id, has_picture=True).picture_path)
+
+
+def _to_result(request: HttpRequest, query: Query) -> HttpResponse:
+    """Send the browser to the page of its new query, with the cookie that lets it delete the query."""
+    address = query.get_absolute_url()
+    if wants_json(request):  # upload.js, which shows how much is sent
+        response: HttpResponse = JsonResponse({"url": address}, status=202)
+    else:
+        response = _to(address)
+    # Sent back for the addresses of this query alone, so that requests do not grow with the searches of a browser.
+    response.set_signed_cookie(
+        OWNER_COOKIE,
+        str(query.pk),
+        salt=OWNER_COOKIE,
+        path=address,
+        max_age=settings.SIMSEARCH_QUERY_TTL_S,
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
+    return response
+
+
+def _may_delete(request: HttpRequest, query_id: UUID) -> bool:
+    mine = request.get_signed_cookie(OWNER_COOKIE, default=None, salt=OWNER_COOKIE)
+    return mine == str(query_id) or request.user.is_staff
 
 
 def _image(request: HttpRequest, image_id: UUID) -> Image:
