@@ -33,7 +33,8 @@ from gallery.searchable import folded
 def _thumbnail(image: Image | results.Picture) -> SafeString | str:
     if isinstance(image, Image) and image.is_pending:
         return "not decoded yet"
-    return format_html('<img src="{}" alt="" width="96" loading="lazy">', image.thumbnail_url)
+    side = "width" if image.width_px >= image.height_px else "height"
+    return format_html('<img src="{}" alt="" {}="96" loading="lazy">', image.thumbnail_url, side)
 
 
 Row = TypeVar("Row", bound=Model)
