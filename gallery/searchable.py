@@ -18,8 +18,10 @@ def folded(text: str) -> str:
 
 def _without_stroke(letter: str) -> str:
     """The base of a letter that Unicode does not take apart, such as ø or ł."""
+    if letter.isascii() or not letter.isalpha():
+        return letter
     base, is_compound, _ = unicodedata.name(letter, "").partition(" WITH ")
-    if letter.isascii() or not is_compound or not letter.isalpha():
+    if not is_compound:
         return letter
     try:
         return unicodedata.lookup(base)

@@ -15,7 +15,7 @@ from tests.stack import Stack
 SIZES = {"phone": (390, 844), "narrow": (320, 640), "on its side": (740, 360), "desktop": (1280, 800)}
 
 
-@pytest.fixture(params=SIZES.values(), ids=SIZES)
+@pytest.fixture(params=SIZES.values(), ids=[*SIZES])
 def sized(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
     """A page of that size."""
     width, height = request.param
