@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from gallery.addresses import OfPicture, address
 from gallery.searchable import FoldedField, with_folded
-from gallery.spans import in_ms
+from gallery.timings import in_ms
 
 LONGEST_LABEL, LONGEST_TITLE = 100, 200
 LONG = 8  # a picture that is more than so many times as long as wide
@@ -157,7 +157,7 @@ class StoredMatch(TypedDict):
     """One of the gallery pictures most like a query's picture.
 
     `similarity`: the cosine, -1 to 1; `band`: what it means, missing in matches of versions before; `duplicates`:
-    near-duplicates of this one with their similarity to the query, up to `gallery.answers.LISTED`.
+    near-duplicates of this one with their similarity to the query, up to `gallery.queries.results.LISTED`.
     """
 
     image: str
@@ -192,7 +192,7 @@ class Calibration(models.Model):
 
 
 class Query(models.Model):
-    """An accepted search. Its state changes only in `gallery.queries`."""
+    """An accepted search. Its state changes only in `gallery.queries.lifecycle`."""
 
     class State(models.TextChoices):
         WAITING = "waiting"
@@ -296,7 +296,7 @@ class Query(models.Model):
 
 
 class BulkAction(models.Model):
-    """An admin action on more rows than one request changes: a worker takes them in steps (`gallery.bulk`)."""
+    """An admin action on more rows than one request changes: a worker takes them in steps (`gallery.curation.bulk`)."""
 
     table = models.CharField(max_length=20, help_text="image or query")
     action = models.CharField(max_length=20, help_text="delete, hide or show")

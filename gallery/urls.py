@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from gallery import health, metrics, views
-from gallery.api import api
-from gallery.api_requests import prepared
+from gallery.api.queries import api
+from gallery.api.requests import prepared
+from gallery.operations import health, metrics
+from gallery.site import views
 
 urlpatterns = [
     path("api/", prepared(api.urls)),  # asked most: whatever comes before it is tried for each of its requests

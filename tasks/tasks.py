@@ -11,9 +11,10 @@ from celery import shared_task
 from celery.signals import beat_embedded_init, celeryd_after_setup, worker_process_init, worker_ready
 from django.conf import settings
 
-from gallery import generations, wakeup
+from gallery.curation import generations
 from gallery.persistence import AWAY
-from simsearch.local import gpus, kin
+from gallery.queries import wakeup
+from simsearch.launch import gpus, kin
 
 # A child that ends waits until its parent has read the result of its last task. A parent that stops does not read it
 # when it had not heard yet that the task began: a stop in that moment took 30 s. Results are ignored anyway.
@@ -34,7 +35,7 @@ def answer() -> dict[str, Any]:
 
     wakeup.clear_pending(wakeup.ANSWER)
     worker = current()
-    answered = answer_waiting(worker, worker.embedder.batch)
+    answered = answer_waiting(worker, worker.embedder.pass_size)
     return {"batch": len(answered), "queries": [str(query) for query in answered]}
 
 
@@ -67,7 +68,7 @@ def build() -> str:
 @shared_task(name=wakeup.BULK, time_limit=300, throws=AWAY)
 def bulk() -> bool:
     """Change one step of the rows of an admin action, and come again while there are more."""
-    from gallery import bulk
+    from gallery.curation import bulk
 
     is_more = bulk.step()
     if is_more:
@@ -81,7 +82,7 @@ def bulk() -> bool:
 @shared_task(name="tasks.sweep", time_limit=60, throws=AWAY, send_events=False)
 def sweep() -> int:
     """Release overdue queries and wake workers for forgotten work; the result is how many were released."""
-    from tasks.maintain import sweep as sweep_now
+    from tasks.sweeping import sweep as sweep_now
 
     return sweep_now()
 
@@ -89,7 +90,7 @@ def sweep() -> int:
 @shared_task(name="tasks.expire", time_limit=300, throws=AWAY, send_events=False)
 def expire() -> int:
     """Delete finished queries and their pictures after SIMSEARCH_QUERY_TTL_S, or beyond SIMSEARCH_QUERY_SPACE."""
-    from gallery import space, waiting
+    from gallery.queries import space, waiting
 
     return waiting.expire_old() + space.enforce()
 

@@ -5,7 +5,7 @@ import re
 from django import template
 
 from gallery.models import Image
-from gallery.results import Picture
+from gallery.queries.results import Picture
 
 register = template.Library()
 

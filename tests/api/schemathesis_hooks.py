@@ -9,7 +9,7 @@ import schemathesis
 from hypothesis import strategies as st
 from PIL import Image
 
-from gallery import demonstration
+from gallery.curation import demonstration
 
 Case: TypeAlias = "schemathesis.Case[Any]"
 

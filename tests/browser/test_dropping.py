@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from gallery import demonstration
+from gallery.curation import demonstration
 from tests.browser.test_upload import ANSWER_MS, drawn, expect_ten_results
 from tests.engine.pictures import encoded, noise
 from tests.stack import Stack

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from PIL import ImageFile
 
-from engine.image_headers import ALLOWED
-from engine.images import decode
+from engine.images.decoding import decode
+from engine.images.headers import ALLOWED
 from tests.engine.looks import LOSSLESS, colour_at, difference, every_format
 from tests.engine.pictures import (
     FORMATS,

@@ -5,8 +5,8 @@ import io
 import pytest
 from PIL import Image
 
-from engine.images import decode, middle
-from gallery import pictures
+from engine.images.decoding import decode, middle
+from gallery.curation import pictures
 from tests.engine.looks import difference, every_format
 from tests.engine.pictures import encoded
 

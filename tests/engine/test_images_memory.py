@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from engine.errors import BadImage
-from engine.images import decode
+from engine.images.decoding import decode
 from tests.engine.looks import refusal
 from tests.engine.pictures import encoded, png
 

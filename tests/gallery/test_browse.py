@@ -5,9 +5,9 @@ import io
 import pytest
 from django.test import Client
 
-from gallery import importing
+from gallery.curation import importing
 from gallery.models import Image
-from gallery.views import PAGE_SIZE
+from gallery.site.views import PAGE_SIZE
 from tests.engine.pictures import encoded, noise
 from tests.gallery.elements import Elements, heading
 from tests.gallery.rows import add_image

@@ -11,8 +11,9 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
-from gallery import bulk, workers
+from gallery.curation import bulk
 from gallery.models import BulkAction, Image, Query
+from gallery.operations import workers
 from tasks.tasks import bulk as task
 from tests.api.answers import Response
 from tests.gallery.rows import add_image, ago, files_kept

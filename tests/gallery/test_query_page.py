@@ -5,9 +5,9 @@ import re
 import pytest
 from django.test import Client
 
-from gallery import queries
-from gallery.answers import LISTED
 from gallery.models import Image, Query
+from gallery.queries import lifecycle
+from gallery.queries.results import LISTED
 from tests.api.answers import Response
 from tests.gallery.elements import HTMX, Elements, heading
 from tests.gallery.rows import add_image, ask, decode, finished, in_state, set_row
@@ -42,7 +42,7 @@ def test_a_waiting_query_knows_its_place(client: Client) -> None:
     assert heading(client.get(f"/q/{first.pk}")) == "Your search is next"
     assert heading(client.get(f"/q/{second.pk}")) == "Waiting: 1 search is ahead of yours"
     assert heading(client.get(f"/q/{third.pk}")) == "Waiting: 2 searches are ahead of yours"
-    queries.claim(1)
+    lifecycle.claim(1)
     assert heading(client.get(f"/q/{first.pk}")) == "Searching…"
     assert heading(client.get(f"/q/{second.pk}")) == "Your search is next"
 
@@ -110,8 +110,8 @@ def test_the_title_says_what_is_searched_and_how_far_it_is(client: Client) -> No
     image = add_image(1, label="water_lilly", title="Nymphaea")
     assert title(client.get(f"/q/{finished(image, asked=first).pk}")) == "1 like your picture: water lilly · simsearch"
     client.post(f"/gallery/{image.pk}/like")
-    claim = queries.claim(1)
-    queries.fail(claim.token, second, "corrupt", "The picture is damaged.")
+    claim = lifecycle.claim(1)
+    lifecycle.fail(claim.token, second, "corrupt", "The picture is damaged.")
     assert title(client.get(f"/q/{second.pk}")) == "Search failed · simsearch"
     like = finished(add_image(2), asked=Query.objects.get(like=image))
     page = client.get(f"/q/{like.pk}")
