@@ -105,7 +105,7 @@ def add(
 ) -> Status[Any]:
     """Put a picture into the gallery: 201, or 200 with the picture that is there already when it is this very file.
 
-    It is seen and found as soon as a worker has decoded it.
+    It is seen and found as soon as a worker has decoded it. The body may also be the picture itself, as in a search.
     """
     try:
         submit.check_space(request)

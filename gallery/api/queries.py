@@ -53,7 +53,7 @@ FORM = {
     },
 }
 LINKS = {
-    name: {"operationId": f"gallery_api_{name}", "parameters": {"query_id": "$response.body#/id"}}
+    name: {"operationId": f"gallery_api_queries_{name}", "parameters": {"query_id": "$response.body#/id"}}
     for name in ("query", "withdraw")
 }
 
@@ -123,7 +123,11 @@ def ask(
     label: Annotated[list[Label], Form(max_length=MOST_LABELS)] = [],  # noqa: B006 (ninja wants a list)
     collapse: Annotated[bool, Form(description="0: near-duplicates are matches of their own")] = True,
 ) -> Status[Any]:
-    """Ask for the k gallery pictures most like an uploaded one, or like a gallery picture."""
+    """Ask for the k gallery pictures most like an uploaded one, or like a gallery picture.
+
+    The body may also be the picture itself, with its type (`image/jpeg` …); the other fields are then parameters of
+    the address.
+    """
     submit.check_space(request)
     parameters = Parameters(k=k, labels=tuple(label), crop=_crop(crop), collapse=collapse)
     requests.check_one(request)

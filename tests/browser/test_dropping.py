@@ -174,6 +174,19 @@ def test_a_slow_upload_shows_how_far_it_is(stack: Stack, page: Page) -> None:
     assert 0 < seen[0] < 1
 
 
+@pytest.mark.parametrize("status", [429, 502, 503])
+def test_a_picture_outlives_a_busy_proxy(stack: Stack, page: Page, status: int) -> None:
+    page.goto(stack.url)
+    page.route(
+        f"{stack.url}/", lambda route: route.fulfill(status=status, content_type="text/html", body="<h1>no</h1>")
+    )
+    page.get_by_label("Choose a picture").set_input_files(drawn("clock", 0))
+    expect(page.get_by_role("alert")).to_contain_text("The server is busy. Your picture is kept here")
+    page.unroute(f"{stack.url}/")
+    page.get_by_role("button", name="Search", exact=True).click()
+    assert expect_ten_results(page)[0] > 0.99
+
+
 def test_a_picture_outlives_a_lost_connection(stack: Stack, page: Page) -> None:
     page.goto(stack.url)
     page.context.set_offline(True)

@@ -178,6 +178,10 @@ function only(file) {
 
 function show(file) {
   preview.src = URL.createObjectURL(file);
+  sayThatItIsSent(file);
+}
+
+function sayThatItIsSent(file) {
   form.classList.add("is-sending");
   sending.textContent = say.sending.replace("{name}", file.name);
   error.textContent = "";
@@ -192,7 +196,7 @@ function send() {
   request.responseType = "json";
   request.upload.addEventListener("progress", showProgress);
   request.addEventListener("load", () => answered(request));
-  request.addEventListener("error", keepAndSay);
+  request.addEventListener("error", () => keepAndSay(say.lost));
   request.send(new FormData(form));
 }
 
@@ -205,17 +209,17 @@ function showProgress(event) {
 
 function answered({ status, response }) {
   if (response?.url) location.assign(response.url);
-  else if (response?.error) refuse(response.error.message);
   else if (status === 403) form.submit(); // the cookie is gone: the page of the server says what to do
-  else keepAndSay();
+  else if (status === 429 || status >= 500) keepAndSay(response?.error?.message ?? say.busy); // of nginx's too
+  else refuse(response?.error?.message ?? say.tooLarge); // nginx refuses nothing else
 }
 
 // The picture stays in the form, whose button sends it once more.
-function keepAndSay() {
+function keepAndSay(sentence) {
   form.classList.remove("is-sending");
   sending.textContent = "";
   progress.hidden = true;
-  error.textContent = say.lost;
+  error.textContent = sentence;
 }
 
 function refuse(sentence) {
@@ -246,7 +250,7 @@ function isField(element) {
 input.addEventListener("change", () => input.files.length && offer([...input.files]));
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  form.classList.add("is-sending");
+  sayThatItIsSent(input.files[0]);
   send();
 });
 choice.querySelector(".cancel").addEventListener("click", closeChoice);
