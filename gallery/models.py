@@ -12,14 +12,20 @@ from django.utils import timezone
 
 from gallery import labels
 from gallery.addresses import OfPicture, address
+from gallery.searchable import FoldedField, with_folded
 from gallery.timings import in_ms
 
 LONGEST_LABEL, LONGEST_TITLE = labels.LONGEST, 200
+LONG = 8  # a picture that is more than so many times as long as wide
 
 Band = Literal["same", "very_similar", "similar", "weak"]  # what a cosine means, by the network's thresholds
 
 
 class ImageQuerySet(models.QuerySet["Image"]):
+    def update(self, **values: Any) -> int:
+        """UPDATE. The folded columns follow their sources. Raises TypeError for an expression as a source."""
+        return super().update(**with_folded(Image, values))
+
     def visible(self) -> "ImageQuerySet":
         return self.filter(is_hidden=False).exclude(is_pending=True)
 
@@ -54,6 +60,8 @@ class Image(OfPicture, models.Model):
     )
     title = models.CharField(max_length=LONGEST_TITLE, blank=True)
     label = models.CharField(max_length=LONGEST_LABEL, blank=True, db_index=True)
+    title_folded = FoldedField("title")
+    label_folded = FoldedField("label")
     width_px = models.PositiveIntegerField(editable=False)
     height_px = models.PositiveIntegerField(editable=False)
     is_hidden = models.BooleanField("hidden", default=False, db_index=True)
@@ -78,6 +86,11 @@ class Image(OfPicture, models.Model):
         if "label" in (options.get("update_fields") or ["label"]):
             self.label = Image.objects.exclude(pk=self.pk).spelled(self.label)
         super().save(*args, **options)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether its page shows the middle alone: the whole picture would be a line."""
+        return max(self.width_px, self.height_px) > LONG * min(self.width_px, self.height_px)
 
     @property
     def picture_path(self) -> Path:
@@ -301,3 +314,27 @@ class Query(models.Model):
     @property
     def is_finished(self) -> bool:
         return self.state in {self.State.DONE, self.State.FAILED}
+
+
+class BulkAction(models.Model):
+    """An admin action on more rows than one request changes: a worker takes them in steps (`gallery.curation.bulk`)."""
+
+    table = models.CharField(max_length=20, help_text="image or query")
+    action = models.CharField(max_length=20, help_text="delete, hide or show")
+    rows = models.BinaryField(help_text="the ids, 16 bytes each; empty once all are changed")
+    total = models.PositiveIntegerField()
+    done = models.PositiveIntegerField(default=0)
+    requested_by = models.CharField(max_length=150, help_text="name of the account")
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, db_index=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(done__lte=F("total")), name="no_more_rows_than_selected")]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.total} rows of {self.table}"
+
+    @property
+    def title(self) -> str:
+        """What the admin calls it."""
+        return {"delete": "Delete", "hide": "Hide", "show": "Show"}[self.action]
