@@ -59,6 +59,12 @@ LARGEST: dict[str, tuple[tuple[int, int], str, str, dict[str, Any]]] = {
     "avif": ((4040, 3020), "RGBA", "AVIF", {"speed": 10}),
     "avif with film grain": ((4040, 3020), "RGB", "AVIF", {"speed": 10, "advanced": {"film-grain-test": "1"}}),
     "heic": ((5712, 4284), "RGB", "HEIF", FAST),
+    "heic of 48 megapixels": ((8064, 6048), "RGB", "HEIF", {**FAST, "chroma": 420}),
+    "webp of 24 megapixels": ((6000, 4080), "RGBA", "WEBP", {"lossless": False, "method": 0}),
+    "webp of 24 megapixels, lossless": ((6000, 4080), "RGBA", "WEBP", {"method": 0, "quality": 0}),
+    "avif of 24 megapixels": ((6000, 4080), "RGB", "AVIF", {"speed": 10, "subsampling": "4:2:0"}),
+    "avif, 4:4:4, alpha": ((4900, 3800), "RGBA", "AVIF", {"speed": 10}),
+    "avif, 4:4:4, film grain": ((6000, 4080), "RGB", "AVIF", {"speed": 10, "advanced": {"film-grain-test": "1"}}),
     "jpeg": ((8192, 6100), "RGB", "JPEG", {"quality": 80}),
     "jpeg, progressive": ((8064, 6048), "RGB", "JPEG", {"progressive": True, "subsampling": 2}),
     "jpeg, progressive, 4:4:4": ((6900, 4800), "RGB", "JPEG", {"progressive": True}),
@@ -101,8 +107,15 @@ def test_deep_colours_in_one_strip_take_at_most_250_mb() -> None:
 
 # A little more than that: refused from the header.
 TOO_LARGE: dict[str, tuple[tuple[int, int], str, str, dict[str, Any]]] = {
-    "webp": ((4200, 3200), "L", "WEBP", {"lossless": False, "method": 0}),
-    "avif": ((4100, 3100), "L", "AVIF", {"speed": 10, "quality": 20}),
+    "webp": ((5400, 5300), "L", "WEBP", {"lossless": False, "method": 0}),
+    "webp, animated": (
+        (4200, 3200),
+        "L",
+        "WEBP",
+        {"save_all": True, "append_images": [Image.new("L", (4200, 3200), 9)]},
+    ),
+    "avif": ((7400, 6000), "L", "AVIF", {"speed": 10, "quality": 20}),
+    "avif, alpha": ((5600, 4500), "RGBA", "AVIF", {"speed": 10}),
     "jpeg, progressive, 4:4:4": ((7200, 5000), "RGB", "JPEG", {"progressive": True}),
     "jpeg, progressive, CMYK": ((5500, 5000), "CMYK", "JPEG", {"progressive": True}),
     "tiff in one strip": ((6300, 4500), "RGBA", "TIFF", {"compression": "tiff_lzw", "tiffinfo": {278: 4500}}),
@@ -160,5 +173,5 @@ def enlarged(heic: bytes, width: int, height: int) -> bytes:
 
 
 def test_the_message_names_the_limit_of_that_kind() -> None:
-    with pytest.raises(BadImage, match=r"at most 12\.9 megapixels"):
-        decode(encoded(Image.new("L", (4200, 3200)), "WEBP", method=0))
+    with pytest.raises(BadImage, match=r"at most 28\.2 megapixels"):
+        decode(encoded(Image.new("L", (5400, 5300)), "WEBP", method=0), within_px=100)
