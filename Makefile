@@ -17,17 +17,17 @@ BIN = "$(or $(SIMSEARCH_VENV),.venv)/bin"
 .PHONY: run test check audit bench bench-index bench-quality bench-building bench-search environment clean
 
 run:
-	@$(PYTHON) simsearch/local/environment.py run
-	@exec $(BIN)/python -m simsearch.local.run --photos "$(PHOTOS)" --port "$(PORT)" --host "$(HOST)"
+	@$(PYTHON) simsearch/launch/environment.py run
+	@exec $(BIN)/python -m simsearch.launch.run --photos "$(PHOTOS)" --port "$(PORT)" --host "$(HOST)"
 
 test: environment
 	@SIMSEARCH_TEST_DATABASE="$(DATABASE)" $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: environment
-	@$(BIN)/python -m simsearch.local.check
+	@$(BIN)/python -m simsearch.launch.check
 
 audit: environment
-	@$(BIN)/python -m simsearch.local.audit
+	@$(BIN)/python -m simsearch.launch.audit
 
 bench: bench-index bench-quality bench-building bench-search
 
@@ -44,7 +44,7 @@ bench-search: environment
 	@$(BIN)/python -m bench.search $(ARGS)
 
 environment:
-	@$(PYTHON) simsearch/local/environment.py test
+	@$(PYTHON) simsearch/launch/environment.py test
 
 clean:
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -35,7 +35,7 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
 
 errorlog = "-"
-# No access log: it has the paths of queries, which are secrets. Django logs each request (gallery/middleware.py).
+# No access log: it has the paths of queries, which are secrets. Django logs each request (gallery/site/middleware.py).
 if os.environ.get("LOG_FORMAT") == "json":
     logconfig_dict = {
         "root": {"handlers": []},

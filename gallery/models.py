@@ -10,7 +10,7 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from gallery.addresses import OfPicture, address
-from gallery.spans import in_ms
+from gallery.timings import in_ms
 
 LONGEST_LABEL, LONGEST_TITLE = 100, 200
 
@@ -144,7 +144,7 @@ class StoredMatch(TypedDict):
     """One of the gallery pictures most like a query's picture.
 
     `similarity`: the cosine, -1 to 1; `band`: what it means, missing in matches of versions before; `duplicates`:
-    near-duplicates of this one with their similarity to the query, up to `gallery.answers.LISTED`.
+    near-duplicates of this one with their similarity to the query, up to `gallery.queries.results.LISTED`.
     """
 
     image: str
@@ -179,7 +179,7 @@ class Calibration(models.Model):
 
 
 class Query(models.Model):
-    """An accepted search. Its state changes only in `gallery.queries`."""
+    """An accepted search. Its state changes only in `gallery.queries.lifecycle`."""
 
     class State(models.TextChoices):
         WAITING = "waiting"

@@ -2,8 +2,9 @@
 
 from django.urls import path
 
-from gallery import health, metrics, views
-from gallery.api import api
+from gallery.api.queries import api
+from gallery.operations import health, metrics
+from gallery.site import views
 
 urlpatterns = [
     path("api/", api.urls),  # asked most: whatever comes before it is tried for each of its requests

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-handler404 = "gallery.pages.not_found"
+handler404 = "gallery.site.pages.not_found"
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("gallery.urls")),

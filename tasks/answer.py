@@ -10,15 +10,17 @@ import numpy as np
 import torch
 from PIL.Image import Image as Picture
 
-from engine import images
 from engine.errors import BadImage
-from engine.image_headers import Crop
+from engine.images import decoding
+from engine.images.headers import Crop
 from engine.networks.embedder import Embedder
-from gallery import files, pictures, queries, waiting, wakeup
-from gallery.answers import Answers, Found, Searched
+from gallery import files
+from gallery.curation import pictures
 from gallery.models import Embedding, Query
-from gallery.queries import Claim
-from gallery.spans import Stopwatch
+from gallery.queries import lifecycle, waiting, wakeup
+from gallery.queries.lifecycle import Claim
+from gallery.queries.results import Answers, Found, Searched
+from gallery.timings import Stopwatch
 from tasks.batch import Batch
 from tasks.delta import Vectors, to_vectors
 from tasks.neighbours import SearchRequest
@@ -30,7 +32,7 @@ logger = logging.getLogger(__name__)
 def answer_waiting(worker: Worker, batch: int) -> list[UUID]:
     """Answer up to `batch` waiting queries in one forward pass; returns those that it took on."""
     stages = Stopwatch()
-    claim = queries.claim(batch)
+    claim = lifecycle.claim(batch)
     if not claim.queries:
         return []
     if len(claim.queries) == batch:  # there may be more: for another process, while this one is busy
@@ -40,7 +42,7 @@ def answer_waiting(worker: Worker, batch: int) -> list[UUID]:
     try:
         _answer(worker, claim, report)
     except Exception as error:
-        queries.give_back(claim.token)
+        lifecycle.give_back(claim.token)
         _remove_withdrawn(claim.queries)
         report.broke(error)
         raise
@@ -66,7 +68,7 @@ def _answer(worker: Worker, claim: Claim, report: Batch) -> None:
         generation=worker.neighbours.generation,
         stages_ms=dict(report.stages.ms),
     )
-    done = queries.finish(claim.token, _with_bands(worker, asked, found), searched)
+    done = lifecycle.finish(claim.token, _with_bands(worker, asked, found), searched)
     report.stages.end("finish")
     if done < len(asked):
         _remove_withdrawn(asked)
@@ -107,7 +109,7 @@ def _prepare(worker: Worker, claim: Claim, report: Batch) -> dict[Query, Prepare
     prepared: dict[Query, Prepared] = {}
     for query, result in zip(claim.queries, _decode_all(worker, claim.queries), strict=True):
         if isinstance(result, BadImage):
-            report.failed[result.code] += queries.fail(claim.token, query, result.code, str(result))
+            report.failed[result.code] += lifecycle.fail(claim.token, query, result.code, str(result))
         else:
             prepared[query] = result
     return prepared
@@ -146,8 +148,8 @@ def _decode(embedder: Embedder, query: Query) -> torch.Tensor:
     elif not query.crop:
         return embedder.read(_read(query.like.picture_path))
     else:
-        picture = images.decode(_read(query.like.picture_path))
-    return embedder.prepare(images.crop(picture, Crop(*query.crop)) if query.crop else picture)
+        picture = decoding.decode(_read(query.like.picture_path))
+    return embedder.prepare(decoding.crop(picture, Crop(*query.crop)) if query.crop else picture)
 
 
 def _uploaded(query: Query) -> Picture:

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from gallery import counters
 from gallery.models import Query
-from gallery.spans import Stopwatch
+from gallery.operations import counters
+from gallery.timings import Stopwatch
 from tasks.worker import Worker
 
 logger = logging.getLogger(__name__)

@@ -10,11 +10,11 @@ import numpy as np
 from django.conf import settings
 
 from engine.errors import BadIndex, OldIndex
-from engine.fingerprints import Fingerprints
+from engine.images.fingerprints import Fingerprints
 from engine.index import manifest as manifests
 from engine.index.build import build, clean_leftovers
 from engine.index.manifest import Manifest
-from gallery import generations
+from gallery.curation import generations
 from gallery.models import Embedding, IndexGeneration
 from gallery.persistence import persist
 from tasks.delta import Ids, Vectors, to_fingerprints, to_vectors

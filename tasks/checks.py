@@ -8,7 +8,7 @@ from django.db import DatabaseError
 
 from engine.errors import UnknownModel
 from engine.networks import registry
-from gallery import generations
+from gallery.curation import generations
 from tasks import asked
 
 

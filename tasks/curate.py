@@ -2,7 +2,8 @@
 
 import logging
 
-from gallery import generations, importing, wakeup
+from gallery.curation import generations, importing
+from gallery.queries import wakeup
 from tasks import worker as workers
 from tasks.build import build_generation, is_outdated
 from tasks.embedding import embed_step

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from celery import current_app
 
-from gallery import wakeup
+from gallery.curation.progress import Progress
 from gallery.models import Image
-from gallery.progress import Progress
+from gallery.queries import wakeup
 from tasks.embedding import EMBEDDING
 
 ANSWER_S = 3

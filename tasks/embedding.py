@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from engine.errors import BadImage
-from engine.fingerprints import fingerprint
+from engine.images.fingerprints import fingerprint
 from engine.networks.embedder import Embedder, picture
+from gallery.curation.progress import Progress
 from gallery.models import Embedding, Image
-from gallery.progress import Progress
 from tasks.delta import Vectors
 
 logger = logging.getLogger(__name__)

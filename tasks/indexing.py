@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from engine.errors import EngineError
-from gallery import generations
+from gallery.curation import generations
 from gallery.models import Image
 from tasks import retired
 from tasks.build import build_generation

@@ -2,8 +2,8 @@
 
 import time
 
-from gallery import queries, waiting, wakeup
 from gallery.models import Image
+from gallery.queries import lifecycle, waiting, wakeup
 from tasks import worker as workers
 
 # A query that waits this long while the sweep itself gets through has lost its wake-up message.
@@ -12,7 +12,7 @@ WAITED_S = 2.0
 
 def sweep() -> int:
     """Release overdue queries, wake workers for forgotten work, report; returns how many were released."""
-    released = queries.release_overdue()
+    released = lifecycle.release_overdue()
     if released or waiting.oldest_s() > WAITED_S:
         wakeup.wake_workers(wakeup.ANSWER)
     worker = workers.current()

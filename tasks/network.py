@@ -13,7 +13,8 @@ from django.conf import settings
 from engine.errors import BadWeights
 from engine.networks import registry
 from engine.networks.embedder import Embedder
-from gallery import files, generations
+from gallery import files
+from gallery.curation import generations
 from tasks import asked
 
 logger = logging.getLogger(__name__)

@@ -13,8 +13,10 @@ from django.conf import settings
 from engine.errors import BadIndex
 from engine.index.annoy_index import Index
 from engine.networks.embedder import Embedder
-from gallery import generations, networks, wakeup, workers
+from gallery.curation import generations, networks
 from gallery.models import IndexGeneration
+from gallery.operations import workers
+from gallery.queries import wakeup
 from tasks.build import build_generation
 from tasks.embedding import embed_step
 from tasks.network import kept_weights

@@ -11,9 +11,10 @@ from celery import shared_task
 from celery.signals import beat_embedded_init, celeryd_after_setup, worker_process_init, worker_ready
 from django.conf import settings
 
-from gallery import generations, wakeup
+from gallery.curation import generations
 from gallery.persistence import AWAY
-from simsearch.local import gpus, kin
+from gallery.queries import wakeup
+from simsearch.launch import gpus, kin
 
 # A child that ends waits until its parent has read the result of its last task. A parent that stops does not read it
 # when it had not heard yet that the task began: a stop in that moment took 30 s. Results are ignored anyway.
@@ -34,7 +35,7 @@ def answer() -> dict[str, Any]:
 
     wakeup.clear_pending(wakeup.ANSWER)
     worker = current()
-    answered = answer_waiting(worker, worker.embedder.batch)
+    answered = answer_waiting(worker, worker.embedder.pass_size)
     return {"batch": len(answered), "queries": [str(query) for query in answered]}
 
 
@@ -78,7 +79,7 @@ def sweep() -> int:
 @shared_task(name="tasks.expire", time_limit=300, throws=AWAY, send_events=False)
 def expire() -> int:
     """Delete finished queries and their pictures after SIMSEARCH_QUERY_TTL_S, or beyond SIMSEARCH_QUERY_SPACE."""
-    from gallery import space, waiting
+    from gallery.queries import space, waiting
 
     return waiting.expire_old() + space.enforce()
 

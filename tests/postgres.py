@@ -14,7 +14,7 @@ from typing import BinaryIO, Self
 import psycopg
 from psycopg import sql
 
-from simsearch.local import kin
+from simsearch.launch import kin
 from tests.ports import free_port
 
 SERVER_USER = "postgres"  # Debian's; the server refuses to run as root

@@ -19,7 +19,7 @@ from typing import Any, LiteralString, Self
 import httpx
 import psycopg
 
-from gallery import demonstration
+from gallery.curation import demonstration
 from tests.environment import DATA_DIR, own_database
 from tests.ports import free_port as free_port  # most that want one start a stack
 
@@ -46,7 +46,7 @@ def template() -> Path:
     data_dir.mkdir()
     environment = os.environ | {"SIMSEARCH_DATA_DIR": str(data_dir)}
     for command in (
-        ["-m", "simsearch.local.prepare"],
+        ["-m", "simsearch.launch.prepare"],
         ["manage.py", "import_images", str(directory / "photos")],
         ["manage.py", "build_index"],
     ):
@@ -108,7 +108,7 @@ class Stack:
 
     def command(self) -> list[str]:
         """What starts it and stays its parent."""
-        command = [sys.executable, "-m", "simsearch.local.run", "--photos", str(self.photos)]
+        command = [sys.executable, "-m", "simsearch.launch.run", "--photos", str(self.photos)]
         return [*command, "--host", "127.0.0.1", "--port", str(self.port)]
 
     def __exit__(

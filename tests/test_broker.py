@@ -4,7 +4,7 @@ import pytest
 from celery import Celery
 
 from simsearch import celery
-from simsearch.local import taskless
+from simsearch.launch import taskless
 from tests.ports import free_port
 
 TRIES = 3

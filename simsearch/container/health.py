@@ -57,7 +57,7 @@ def _ping(worker: str) -> None:
 
     Its report to `/readyz` would not do: only search workers report.
     """
-    from simsearch.local.taskless import app  # a second of imports that the other checks need not wait for
+    from simsearch.launch.taskless import app  # a second of imports that the other checks need not wait for
 
     node = f"{worker}@{socket.gethostname()}"
     try:

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from configparser import ConfigParser
 from pathlib import Path
 
-from simsearch.local import processes
-from simsearch.local.preflight import StartError
+from simsearch.launch import processes
+from simsearch.launch.preflight import StartError
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGURATION = ROOT / "docker" / "supervisord.conf"

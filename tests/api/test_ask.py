@@ -10,8 +10,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
-from gallery import waiting, workers
 from gallery.models import Query
+from gallery.operations import workers
+from gallery.queries import waiting
 from tests.api.answers import Response, error_code
 from tests.engine.pictures import encoded, noise, png
 from tests.gallery.rows import STRANGER, add_image, ask, files_kept, picture

@@ -9,7 +9,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from pytest_django import Settings
 
-from gallery.api import api
+from gallery.api.queries import api
 from gallery.models import Query
 from tests.api.answers import Response, error_code
 from tests.gallery.rows import STRANGER, add_image, picture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import FilePayload, Page, expect
 
-from gallery import demonstration
+from gallery.curation import demonstration
 from tests.drills.test_told_in_time import held
 from tests.engine.pictures import encoded, oriented
 from tests.stack import Stack

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gallery.backup import into
+from gallery.operations.backup import into
 from tests.commands.backups import members, rows
 from tests.sites import Site
 

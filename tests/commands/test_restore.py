@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gallery import workers
+from gallery.operations import workers
 from tests.commands.backups import PASSWORD
 from tests.engine.galleries import NETWORK
 from tests.sites import Site

@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from engine.networks import registry
 from engine.networks.embedder import Embedder
-from gallery import generations, networks
+from gallery.curation import generations, networks
 from gallery.models import Embedding, Image, IndexGeneration
 from tasks.embedding import embed_step
 from tasks.network import kept_weights, load_served

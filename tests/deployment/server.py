@@ -14,8 +14,8 @@ from typing import Self
 
 import httpx
 
-from simsearch.local.processes import BIN, ROOT
-from simsearch.local.web_socket import Offer
+from simsearch.launch.processes import BIN, ROOT
+from simsearch.launch.web_socket import Offer
 from tests.deployment.outside import Nginx, Redis
 from tests.local.starter import left_running
 from tests.postgres import Cluster
@@ -71,8 +71,8 @@ class Server(Stack):
         stack.enter_context(Offer(listener, self.directory / "systemd.sock")).start()
 
     def command(self) -> list[str]:
-        serve = [sys.executable, "-m", "simsearch.local.serve"]
-        return [sys.executable, "simsearch/local/inherit.py", str(self.directory / "systemd.sock"), *serve]
+        serve = [sys.executable, "-m", "simsearch.launch.serve"]
+        return [sys.executable, "simsearch/launch/inherit.py", str(self.directory / "systemd.sock"), *serve]
 
     def restart(self) -> None:
         """As `systemctl restart simsearch`: returns when systemd would have been told that it is ready."""

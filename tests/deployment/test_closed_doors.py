@@ -10,7 +10,7 @@ import httpx
 import pytest
 import redis
 
-from simsearch.local.kin import descendants
+from simsearch.launch.kin import descendants
 from tests.deployment.server import Server, is_loopback, listening
 from tests.drills.test_way_of_a_query import some
 

@@ -27,7 +27,7 @@ def test_an_upload_through_nginx_gets_ten(answer: dict[str, object]) -> None:
 
 
 def test_every_program_runs_and_redis_and_nginx_are_not_among_them(server: Server) -> None:
-    for words in (["--queues search"], ["--queues gallery", "--beat"], ["simsearch.local.flower"], ["gunicorn"]):
+    for words in (["--queues search"], ["--queues gallery", "--beat"], ["simsearch.launch.flower"], ["gunicorn"]):
         assert server.pids(*words), words
     assert server.pids("redis-server") == server.pids("nginx") == []
     assert server.client.get("/readyz").json()["checks"]["worker"]["count"] == 2

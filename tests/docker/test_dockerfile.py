@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from simsearch.local import environment
+from simsearch.launch import environment
 from tests.docker import files
 from tests.docker.files import DOCKER, ROOT
 from tests.test_architecture import HEAVY
@@ -130,8 +130,8 @@ def test_every_package_is_pinned() -> None:
 def test_a_new_version_of_simsearch_downloads_no_package() -> None:
     for stage in ("web-packages", "worker-packages"):
         copied = " ".join(line for line in STAGES[stage] if line.startswith("COPY "))
-        sources = {"setup.cfg", "constraints.txt", "simsearch/local/environment.py"}
-        assert set(copied.split()) <= {"COPY", *sources, "./", "simsearch/local/"}
+        sources = {"setup.cfg", "constraints.txt", "simsearch/launch/environment.py"}
+        assert set(copied.split()) <= {"COPY", *sources, "./", "simsearch/launch/"}
 
 
 def test_no_address_of_a_package_index_stands_in_a_file() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from simsearch.container import health, program
-from simsearch.local import kin
+from simsearch.launch import kin
 from tests.docker import files
 from tests.docker.files import ROOT
 from tests.local.starter import one_clear_line, python

@@ -10,8 +10,8 @@ from typing import Any, Self
 import httpx
 import pytest
 
-from gallery import demonstration
-from gallery.generations import REBUILD_AT_LEAST
+from gallery.curation import demonstration
+from gallery.curation.generations import REBUILD_AT_LEAST
 from tests.drills.searching import Asked, Searches, wait_until
 from tests.drills.test_way_of_a_query import drawn
 from tests.stack import Stack

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from gallery import backup, generations, restoring
+from gallery.curation import generations
 from gallery.models import Embedding, Image, IndexGeneration
+from gallery.operations import backup, restoring
 from tasks.build import build_generation
 from tasks.neighbours import Neighbours, SearchRequest
 from tests.drills.disks import fill, small_disk

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gallery import demonstration
+from gallery.curation import demonstration
 from tests.drills.footprint import Footprint, footprint
 from tests.drills.searching import LONG, InBackground, wait_until
 from tests.drills.uploads import Uploads, assert_all_are_answered

@@ -62,7 +62,7 @@ def careless(tmp_path: Path) -> Site:
 
 
 def test_a_start_closes_what_an_earlier_version_left_open(careless: Site) -> None:
-    command = [sys.executable, "-m", "simsearch.local.prepare"]
+    command = [sys.executable, "-m", "simsearch.launch.prepare"]
     environment = os.environ | careless.environment
     subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL, umask=0o022)
     entrances = [careless.data_dir, *careless.data_dir.iterdir()]

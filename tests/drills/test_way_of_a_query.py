@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from PIL import Image
 
-from gallery import demonstration
+from gallery.curation import demonstration
 from tests.engine.pictures import oriented
 from tests.stack import Stack
 

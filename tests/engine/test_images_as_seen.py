@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from engine.images import decode
+from engine.images.decoding import decode
 from tests.engine.looks import Colour, colour_at, difference, near
 from tests.engine.pictures import (
     BLUE,

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from engine import image_colours
-from engine.images import decode
+from engine.images import colours
+from engine.images.decoding import decode
 from tests.engine.looks import colour_at, near
 from tests.engine.pictures import GREEN, RED, WHITE, encoded, noise, png, swapped_profile
 from tests.engine.truths import RIGHT, distance, given, grey, truth, with_chunks, with_code_points
@@ -148,7 +148,7 @@ def test_highlights_are_told_apart_and_what_is_darker_keeps_its_order(
 
 def profile(chromaticities: tuple[float, ...], exponent: float, name: str) -> bytes:
     """A matrix profile that calls itself that."""
-    made = bytearray(image_colours._profile(chromaticities, lambda code: code**exponent))
+    made = bytearray(colours._profile(chromaticities, lambda code: code**exponent))
     text = name.encode() + b"\0"
     tag = b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + bytes(12 + 67)
     count = int.from_bytes(made[128:132])

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from engine.errors import BadImage
-from engine.images import decode, is_incomplete
+from engine.images.decoding import decode, is_incomplete
 from tests.engine.looks import colour_at, difference
 from tests.engine.pictures import WHITE, encoded, noise, oriented, png
 from tests.engine.truths import RIGHT, distance, given, truth, with_chunks

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from engine.errors import BadImage
-from engine.images import Limits, decode
+from engine.images.decoding import Limits, decode
 from tests.engine.looks import every_format, refusal
 from tests.engine.pictures import (
     RED,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from engine.errors import BadImage
-from engine.images import decode
+from engine.images.decoding import decode
 from tests.engine.looks import colour_at
 from tests.engine.pictures import WHITE
 from tests.engine.truths import RIGHT, distance, given, grey, packed, tiff, truth

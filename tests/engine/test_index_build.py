@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.errors import BadIndex
-from engine.fingerprints import BYTES
+from engine.images.fingerprints import BYTES
 from engine.index import manifest as manifests
 from engine.index.annoy_index import Index
 from engine.index.build import Block, build, clean_leftovers

@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 
 from gallery.models import Image
-from gallery.views import PAGE_SIZE
+from gallery.site.views import PAGE_SIZE
 from tests.gallery.elements import Elements, heading
 from tests.gallery.rows import add_image
 

@@ -11,9 +11,10 @@ from django.test import Client
 from pytest_django import Settings
 
 from engine.errors import BadImage
-from gallery import pictures, uploads
+from gallery.curation import pictures
 from gallery.errors import STATUS_OF_CODE, Refusal
 from gallery.models import Query
+from gallery.queries import uploads
 from tests.engine.pictures import FORMATS, damaged, encoded, noise, oriented, png, scene, with_metadata
 from tests.gallery.rows import files_kept
 

@@ -9,8 +9,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from PIL import Image as Picture
 
-from gallery import demonstration, workers
+from gallery.curation import demonstration
 from gallery.models import Image
+from gallery.operations import workers
 
 KINDS = len(demonstration.KINDS)
 

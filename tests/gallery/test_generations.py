@@ -3,7 +3,7 @@
 import pytest
 from django.db import IntegrityError, transaction
 
-from gallery import generations
+from gallery.curation import generations
 from gallery.models import Embedding, Image, IndexGeneration
 from tests.gallery.rows import ago, gone_process
 

@@ -7,8 +7,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
-from gallery import workers
 from gallery.models import Image
+from gallery.operations import workers
 from tests.gallery.rows import add_image, files_kept, picture
 
 pytestmark = pytest.mark.django_db

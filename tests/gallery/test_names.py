@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
-from gallery import importing
+from gallery.curation import importing
 from gallery.models import Image, Query
 from tests.api.answers import Response, error_code
 from tests.gallery.elements import Elements

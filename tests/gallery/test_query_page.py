@@ -5,9 +5,9 @@ import re
 import pytest
 from django.test import Client
 
-from gallery import queries
-from gallery.answers import LISTED
 from gallery.models import Image, Query
+from gallery.queries import lifecycle
+from gallery.queries.results import LISTED
 from tests.gallery.elements import HTMX, Elements, heading
 from tests.gallery.rows import add_image, ask, decode, finished, in_state, set_row
 
@@ -39,7 +39,7 @@ def test_a_waiting_query_knows_its_place(client: Client) -> None:
     first, second = ask(age_s=2), ask(age_s=1)
     assert heading(client.get(f"/q/{first.pk}")) == "You are next"
     assert heading(client.get(f"/q/{second.pk}")) == "Waiting, 1 ahead"
-    queries.claim(1)
+    lifecycle.claim(1)
     assert heading(client.get(f"/q/{first.pk}")) == "Looking…"
     assert heading(client.get(f"/q/{second.pk}")) == "You are next"
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 
-from gallery import queries
 from gallery.models import Image, Query
+from gallery.queries import lifecycle
 from tests.api.answers import Response, error_code
 from tests.gallery.elements import Elements, heading
 from tests.gallery.rows import STRANGER, add_image, answer, ask, files_kept, finish, finished, in_state
@@ -47,10 +47,10 @@ def test_the_gallery_keeps_its_pictures(client: Client) -> None:
 
 def test_one_that_is_being_answered_gets_no_answer(client: Client) -> None:
     image, query = add_image(), ask()
-    claim = queries.claim(1)
+    claim = lifecycle.claim(1)
     by_api(client, query.pk)
     assert finish(claim.token, {query: answer(image)}) == 0
-    assert not queries.fail(claim.token, query, "corrupt", "The picture is damaged.")
+    assert not lifecycle.fail(claim.token, query, "corrupt", "The picture is damaged.")
 
 
 def test_the_page_has_a_button_for_it_and_says_that_it_is_done(client: Client) -> None:

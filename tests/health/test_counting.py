@@ -10,7 +10,7 @@ from django.conf import settings
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
-from gallery import counters
+from gallery.operations import counters
 
 COUNT = """
 import os

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from simsearch.local import environment
-from simsearch.local.foreground import ROOT
+from simsearch.launch import environment
+from simsearch.launch.foreground import ROOT
 
 SCRIPT = ROOT / "simsearch" / "local" / "environment.py"
 MINIMAL = sys.executable if sys.prefix == sys.base_prefix else sys._base_executable  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from simsearch.local.foreground import ROOT
+from simsearch.launch.foreground import ROOT
 from tests.stack import free_port
 
 

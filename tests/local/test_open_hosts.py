@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from simsearch.local.run import LocalSystem
+from simsearch.launch.run import LocalSystem
 
 
 def said(host: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> str:

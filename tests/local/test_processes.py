@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from simsearch.local import gpus, preflight, processes
+from simsearch.launch import gpus, preflight, processes
 from tests.local.starter import left_running, python
 
 ONLY_REDIS = """
 import json, os, sys, time
 from pathlib import Path
-from simsearch.local import preflight, processes
+from simsearch.launch import preflight, processes
 
 data_dir = Path(os.environ["SIMSEARCH_DATA_DIR"])
 run_dir = preflight.socket_directory(data_dir)

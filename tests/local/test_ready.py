@@ -11,10 +11,10 @@ from typing import cast
 
 import pytest
 
-from simsearch.local import system
-from simsearch.local.preflight import StartError
-from simsearch.local.processes import Supervisor
-from simsearch.local.web_socket import Offer
+from simsearch.launch import system
+from simsearch.launch.preflight import StartError
+from simsearch.launch.processes import Supervisor
+from simsearch.launch.web_socket import Offer
 
 LOOKS = 3
 NO_WORKER = {"checks": {"database": {"ok": True}, "worker": {"ok": False, "problem": "No search worker was heard of"}}}

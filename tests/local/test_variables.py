@@ -3,8 +3,8 @@
 import stat
 from pathlib import Path
 
-from simsearch.local import variables
-from simsearch.local.preflight import socket_directory
+from simsearch.launch import variables
+from simsearch.launch.preflight import socket_directory
 from tests.local.starter import one_clear_line, python, start
 
 LOOPBACK = "localhost,127.0.0.1,[::1]"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from simsearch.local.web_socket import Offer
+from simsearch.launch.web_socket import Offer
 from tests.stack import ROOT
 
 # What gunicorn does with systemd's socket: answer one, and end.
@@ -27,7 +27,7 @@ def listener() -> socket.socket:
 
 
 def take(path: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "simsearch/local/inherit.py", str(path), sys.executable, "-c", ANSWER_ONE]
+    command = [sys.executable, "simsearch/launch/inherit.py", str(path), sys.executable, "-c", ANSWER_ONE]
     return subprocess.Popen(command, cwd=ROOT)
 
 

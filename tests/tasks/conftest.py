@@ -7,10 +7,11 @@ import pytest
 from PIL import Image as Pillow
 
 from engine.networks.embedder import Embedder
-from gallery import accept, demonstration, importing
-from gallery.accept import Parameters
+from gallery.curation import demonstration, importing
 from gallery.models import Image, Query
-from gallery.spans import Stopwatch
+from gallery.queries import accept
+from gallery.queries.accept import Parameters
+from gallery.timings import Stopwatch
 from tasks.embedding import embed_step
 from tasks.neighbours import Neighbours
 from tasks.worker import Worker

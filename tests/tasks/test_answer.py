@@ -12,10 +12,10 @@ from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
-from gallery import accept, queries, results
-from gallery.accept import Parameters
 from gallery.models import Image, Query
-from gallery.spans import Stopwatch
+from gallery.queries import accept, lifecycle, results
+from gallery.queries.accept import Parameters
+from gallery.timings import Stopwatch
 from tasks.answer import answer_waiting
 from tasks.neighbours import Neighbours
 from tasks.thresholds import store
@@ -85,10 +85,10 @@ def test_the_timings_name_every_stage(worker: Worker, gallery: list[Image], ask:
 
 def test_an_earlier_run_that_broke_is_no_stage(worker: Worker, gallery: list[Image], ask: Ask) -> None:
     query = ask(1)
-    queries.claim(1)
+    lifecycle.claim(1)
     hours = timedelta(hours=1)
     Query.objects.filter(pk=query.pk).update(created_at=F("created_at") - hours, lease_until=timezone.now() - hours)
-    queries.release_overdue()
+    lifecycle.release_overdue()
     answer_waiting(worker, 32)
     query.refresh_from_db()
     assert query.timings_ms["total"] > 3_600_000
@@ -280,7 +280,7 @@ class Withdrawing(BrokenEmbedder):
         self._embedder, self._query = embedder, query
 
     def embed_prepared(self, prepared: list[object]) -> object:  # type: ignore[override]
-        assert queries.withdraw(self._query.pk)
+        assert lifecycle.withdraw(self._query.pk)
         return self._embedder.embed_prepared(prepared)  # type: ignore[arg-type]
 
 

@@ -3,8 +3,9 @@
 import pytest
 
 from engine.networks.embedder import Embedder
-from gallery import generations, workers
+from gallery.curation import generations
 from gallery.models import Embedding, Image
+from gallery.operations import workers
 from tasks import worker as process
 from tasks.build import build_generation
 from tasks.embedding import embed_all, embed_step

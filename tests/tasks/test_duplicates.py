@@ -13,11 +13,12 @@ from engine.index.annoy_index import Candidates, Index
 from engine.index.ranking import Hits
 from engine.networks import registry
 from engine.networks.embedder import Embedder
-from gallery import accept, generations, importing, results
-from gallery.accept import Parameters
-from gallery.answers import LISTED, Found
+from gallery.curation import generations, importing
 from gallery.models import Embedding, Image, Query
-from gallery.spans import Stopwatch
+from gallery.queries import accept, results
+from gallery.queries.accept import Parameters
+from gallery.queries.results import LISTED, Found
+from gallery.timings import Stopwatch
 from tasks.answer import answer_waiting
 from tasks.build import build_generation
 from tasks.embedding import embed_step

@@ -9,9 +9,11 @@ from pytest_django import Settings
 
 from engine.errors import BadWeights
 from engine.networks.embedder import Embedder
-from gallery import accept, generations, results, workers
+from gallery.curation import generations
 from gallery.models import Embedding, Image, Query
-from gallery.spans import Stopwatch
+from gallery.operations import workers
+from gallery.queries import accept, results
+from gallery.timings import Stopwatch
 from tasks import worker as process
 from tasks.answer import answer_waiting
 from tasks.build import build_generation

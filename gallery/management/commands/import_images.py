@@ -6,9 +6,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from gallery import importing, wakeup
+from gallery.curation import importing
+from gallery.curation.progress import Progress
 from gallery.errors import Refusal
-from gallery.progress import Progress
+from gallery.queries import wakeup
 
 
 class Command(BaseCommand):

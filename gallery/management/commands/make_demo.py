@@ -5,10 +5,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from gallery import curation, demonstration, importing, wakeup
+from gallery.curation import demonstration, importing, library
+from gallery.curation.progress import Progress
 from gallery.errors import Refusal
 from gallery.models import Image
-from gallery.progress import Progress
+from gallery.queries import wakeup
 
 
 class Command(BaseCommand):
@@ -41,6 +42,6 @@ def _add(kind: str, number: int) -> bool:
     """Whether the picture was new, under whatever name."""
     try:
         importing.add(demonstration.file(kind, number), label=kind, title=demonstration.title(kind, number))
-    except curation.AlreadyThere:
+    except library.AlreadyThere:
         return False
     return True

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from gallery import generations
+from gallery.curation import generations
 from gallery.models import Image
 from tasks import asked
 from tasks.build import is_outdated

@@ -12,9 +12,9 @@ from django.core.management.base import BaseCommand, CommandError
 from engine.errors import EngineError
 from engine.index.annoy_index import Index
 from engine.networks import registry
-from gallery import generations
+from gallery.curation import generations
+from gallery.curation.progress import Progress
 from gallery.models import IndexGeneration
-from gallery.progress import Progress
 from tasks import network, thresholds
 from tasks.alterations import ALTERATIONS
 from tasks.calibration import Cosines, Derived, Gallery, Measured, TooFewPictures, derive, measure, steps

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from engine.errors import EngineError
 from engine.networks import registry
 from engine.networks.embedder import Embedder
-from gallery import generations, networks
+from gallery.curation import generations, networks
 from gallery.models import Image
 from tasks import network
 from tasks.embedding import embed_missing
