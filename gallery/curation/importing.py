@@ -13,12 +13,13 @@ from django.conf import settings
 from engine.errors import BadImage
 from gallery import files
 from gallery.curation import library
-from gallery.curation.pictures import Encoded, reencode
+from gallery.curation.pictures import Encoded, own_limits, reencode
 from gallery.errors import Refusal
 from gallery.models import LONGEST_LABEL, LONGEST_TITLE, Image
 
 Read = tuple[str, Encoded]  # the content hash, and what was made of the file
 
+SETTING_OF_CODE = {"too_large": "SIMSEARCH_MAX_UPLOAD_BYTES", "too_many_pixels": "SIMSEARCH_MAX_PIXELS"}
 WINDOW = 64  # files under way at once: bounds the memory
 
 
@@ -27,6 +28,7 @@ class Outcome:
     """What became of the files."""
 
     added: int = 0
+    incomplete: int = 0  # of those that were added
     known: int = 0
     refused: list[tuple[Path, str]] = field(default_factory=list)
 
@@ -99,11 +101,15 @@ def _reencoded(data: bytes) -> Encoded:
 def _read(path: Path, known: set[str]) -> Read | Refusal | OSError | None:
     """Decode a file unless its content is known (None). Runs in the threads: it touches no row."""
     try:
+        most = own_limits()
         with path.open("rb") as file:
-            data = file.read(settings.SIMSEARCH_MAX_UPLOAD_BYTES + 1)  # one more is refused as too large
+            data = file.read(most.max_bytes + 1)  # one more is refused as too large
         content_hash = hashlib.sha256(data).hexdigest()
-        return None if content_hash in known else (content_hash, _reencoded(data))
-    except (Refusal, OSError) as error:
+        return None if content_hash in known else (content_hash, reencode(data, most))
+    except BadImage as error:
+        setting = SETTING_OF_CODE.get(error.code)
+        return Refusal(error.code, f"{error} The setting is {setting}." if setting else str(error))
+    except OSError as error:
         return error
 
 
@@ -123,3 +129,4 @@ def _keep(path: Path, content_hash: str, encoded: Encoded, label: str, outcome: 
         outcome.known += 1
     else:
         outcome.added += 1
+        outcome.incomplete += encoded.is_incomplete

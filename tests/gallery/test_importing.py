@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from PIL import Image as Pillow
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
+from gallery.curation import pictures
 from gallery.models import Image
 from gallery.operations import workers
+from tests.engine.pictures import encoded
 from tests.gallery.rows import add_image, files_kept, picture
 
 pytestmark = pytest.mark.django_db
@@ -75,6 +78,39 @@ def test_bad_files_are_told_and_stop_nothing(photos: Path) -> None:
     lines = complaints.strip().splitlines()
     assert [line.split(":")[0].strip() for line in lines] == ["cat/notes.txt", "dog/broken.png", "dog/nothing.png"]
     assert all(line.endswith(".") for line in lines)
+
+
+def test_incomplete_pictures_come_in_and_are_counted(photos: Path) -> None:
+    put(photos / "dog", cut=picture(5)[:-200])
+    told, complaints = run(photos)
+    assert told == "5 pictures imported (1 of them incomplete), 0 were there already, 0 refused."
+    assert complaints == ""
+
+
+def test_the_limit_of_bytes_is_for_visitors(photos: Path, settings: Settings) -> None:
+    settings.SIMSEARCH_MAX_UPLOAD_BYTES = 100
+    assert run(photos)[0] == "4 pictures imported, 0 were there already, 0 refused."
+
+
+def test_what_is_larger_than_an_import_takes_names_the_setting(
+    photos: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.SIMSEARCH_MAX_UPLOAD_BYTES = 100
+    monkeypatch.setattr(pictures, "OWN_BYTES", len(picture(1)) + 1000)
+    (photos / "large.png").write_bytes(picture(6) + bytes(5000))
+    told, complaints = run(photos)
+    assert told == "4 pictures imported, 0 were there already, 1 refused."
+    assert complaints.strip().endswith("The setting is SIMSEARCH_MAX_UPLOAD_BYTES.")
+
+
+def test_too_many_pixels_name_the_setting(photos: Path, settings: Settings) -> None:
+    settings.SIMSEARCH_MAX_PIXELS = 10
+    with pytest.raises(CommandError, match="no readable picture"):
+        run(photos)
+    settings.SIMSEARCH_MAX_PIXELS = 50_000_000
+    put(photos, wide=encoded(Pillow.new("L", (7100, 7100)), "PNG"))
+    _, complaints = run(photos)
+    assert complaints.strip().endswith("The setting is SIMSEARCH_MAX_PIXELS.")
 
 
 def test_files_that_cannot_be_opened_are_told(photos: Path) -> None:

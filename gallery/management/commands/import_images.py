@@ -40,8 +40,10 @@ class Command(BaseCommand):
     def _tell(self, outcome: importing.Outcome, directory: Path) -> None:
         for path, reason in outcome.refused:
             self.stderr.write(f"  {path.relative_to(directory)}: {reason}")
+        part = f" ({outcome.incomplete} of them incomplete)" if outcome.incomplete else ""
+        refused = len(outcome.refused)
         self.stdout.write(
-            f"{outcome.added} pictures imported, {outcome.known} were there already, {len(outcome.refused)} refused."
+            f"{outcome.added} pictures imported{part}, {outcome.known} were there already, {refused} refused."
         )
         if not outcome.added and not outcome.known:
             raise CommandError(f"The folder {directory} holds no readable picture.")
