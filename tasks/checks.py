@@ -9,13 +9,13 @@ from django.db import DatabaseError
 from engine.errors import UnknownModel
 from engine.networks import registry
 from gallery.curation import generations
-from tasks import asked
+from tasks import configured
 
 
 @register()
 def model_is_known(**_: Any) -> list[CheckMessage]:
     try:
-        registry.get(asked.name())
+        registry.get(configured.name())
     except UnknownModel as error:
         return [Error(f"SIMSEARCH_MODEL: {error}", id="simsearch.E001")]
     return []
@@ -23,7 +23,7 @@ def model_is_known(**_: Any) -> list[CheckMessage]:
 
 @register()
 def weights_file_exists(**_: Any) -> list[CheckMessage]:
-    weights = asked.weights()
+    weights = configured.weights()
     if weights and not weights.is_file():
         return [Error(f"SIMSEARCH_WEIGHTS: there is no file {weights}.", id="simsearch.E002")]
     return []
@@ -36,5 +36,5 @@ def model_is_served(databases: Sequence[str] | None = None, **_: Any) -> list[Ch
         served = generations.served() if databases else None
     except DatabaseError:
         return []
-    told = asked.disagreement(served) if served else ""
+    told = configured.disagreement(served) if served else ""
     return [Warning(told, id="simsearch.W001")] if told else []

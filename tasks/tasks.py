@@ -71,7 +71,7 @@ def build() -> str:
 @shared_task(name="tasks.sweep", time_limit=60, throws=AWAY, send_events=False)
 def sweep() -> int:
     """Release overdue queries and wake workers for forgotten work; the result is how many were released."""
-    from tasks.maintain import sweep as sweep_now
+    from tasks.sweeping import sweep as sweep_now
 
     return sweep_now()
 

@@ -21,7 +21,7 @@ from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
 from gallery.curation import generations, recall
 from gallery.operations import processes, workers
-from tasks import asked, network
+from tasks import active_model, configured
 from tasks.near_duplicates import Rule
 from tasks.neighbours import Neighbours
 from tasks.thresholds import thresholds
@@ -41,7 +41,7 @@ class Worker:
 
     embedder: Embedder
     neighbours: Neighbours
-    load: Callable[[str], Embedder] = network.load
+    load: Callable[[str], Embedder] = active_model.load
     problem: str = ""
     swept_at: float = 0.0
     decode: Callable[..., Iterator[Any]] = field(init=False)
@@ -73,7 +73,7 @@ class Worker:
             self.problem = str(error)
             logger.error("this worker goes on with %s: %s", self.embedder.network, error)  # noqa: TRY400 (one clear line)
             return
-        self.problem = asked.disagreement(served)
+        self.problem = configured.disagreement(served)
         if self.problem:
             logger.warning("%s", self.problem)
 
@@ -138,7 +138,7 @@ def current() -> Worker:
     """
     global _current
     if _current is None:
-        embedder = network.load_served()
+        embedder = active_model.load_served()
         _current = Worker(embedder, Neighbours(embedder.network))
     _current.follow()
     return _current

@@ -15,10 +15,10 @@ SEARCH = """
 from django.conf import settings
 from PIL import Image as Pillow
 from gallery.models import Image
-from tasks import network
+from tasks import active_model
 from tasks.neighbours import Neighbours, SearchRequest
 from tests.tasks.conftest import drawn
-embedder = network.load_served()
+embedder = active_model.load_served()
 images = Image.objects.order_by("content_hash")
 some = list(images)[:: len(images) // 50][:50]
 asked = [Pillow.open(image.picture_path).convert("RGB") for image in some]

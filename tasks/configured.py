@@ -1,4 +1,4 @@
-"""The network that the environment asks for. It counts only while there is no index; see `tasks.network`.
+"""The network that the environment asks for. It counts only while there is no index; see `tasks.active_model`.
 
 Importable without torch: the system checks need it.
 """

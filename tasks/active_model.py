@@ -15,7 +15,7 @@ from engine.networks import registry
 from engine.networks.embedder import Embedder
 from gallery import files
 from gallery.curation import generations
-from tasks import asked
+from tasks import configured
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 def load_served() -> Embedder:
     """The network that serves, or the one that the environment asks for. Raises UnknownModel, BadDevice, BadWeights."""
     served = generations.served()
-    embedder = load(served) if served else load_named(asked.name(), asked.weights())
+    embedder = load(served) if served else load_named(configured.name(), configured.weights())
     try:
         keep_weights(embedder)
     except OSError as error:
@@ -69,7 +69,7 @@ def keep_weights(embedder: Embedder) -> None:
 
 def _find_weights(network: str, name: str) -> Path | None:
     """The first file that holds them; None: perhaps the network's own do."""
-    for path in (kept_weights(network), asked.weights()):
+    for path in (kept_weights(network), configured.weights()):
         if path and path.is_file() and registry.identity(name, registry.checksum(path)) == network:
             return path
     return None

@@ -14,12 +14,13 @@ from engine.errors import BadIndex
 from engine.index.annoy_index import Index
 from engine.networks.embedder import Embedder
 from gallery.curation import generations, networks
+from gallery.curation.generations import IndexStatus
 from gallery.models import IndexGeneration
 from gallery.operations import workers
 from gallery.queries import wakeup
+from tasks.active_model import kept_weights
 from tasks.build import build_generation
 from tasks.embedding import embed_step
-from tasks.network import kept_weights
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ def switch(embedder: Embedder, tell: Tell) -> IndexGeneration:
 def _ready(network: str) -> IndexGeneration | None:
     """A whole index of this network from an earlier time, so that going back takes seconds."""
     generation = generations.newest(network)
-    if generation is None or generations.lags(generation):
+    if generation is None or generations.status_of(generation, generation.network) is IndexStatus.STALE:
         return None
     try:
         Index.open(generation.directory, network)
