@@ -8,8 +8,10 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pillow_heif
 import pytest
+import tifffile
 from PIL import Image
 
 from engine.errors import BadImage
@@ -103,6 +105,28 @@ def test_fifty_megapixels_with_alpha_take_at_most_250_mb() -> None:
 @needs_proc
 def test_deep_colours_in_one_strip_take_at_most_250_mb() -> None:
     assert peak_mb(deep_tiff(4200, 4300)) < MOST_MB
+
+
+OTHER_TIFFS: dict[str, tuple[tuple[int, ...], str, dict[str, Any]]] = {
+    "floats in one strip": ((4900, 5400), "float32", {"photometric": "minisblack", "rowsperstrip": 4900}),
+    "floats in strips": ((4900, 5400), "float32", {"photometric": "minisblack", "rowsperstrip": 16}),
+    "colours in floats": ((2900, 3000, 3), "float32", {"photometric": "rgb", "rowsperstrip": 2900}),
+    "planes of 16 bits": (
+        (3, 4100, 4300),
+        "uint16",
+        {"photometric": "rgb", "planarconfig": "separate", "rowsperstrip": 4100},
+    ),
+}
+
+
+@needs_proc
+@pytest.mark.parametrize(("shape", "kind", "options"), OTHER_TIFFS.values(), ids=OTHER_TIFFS)
+def test_the_largest_of_the_tiffs_that_pillow_does_not_read(
+    shape: tuple[int, ...], kind: str, options: dict[str, Any]
+) -> None:
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.zeros(shape, kind), compression="zlib", **options)
+    assert 100 < peak_mb(file.getvalue()) < MOST_MB
 
 
 # A little more than that: refused from the header.
