@@ -237,6 +237,7 @@ class Query(models.Model):
     claimed_by = models.CharField(max_length=255, blank=True, help_text="the process of that run")
     lease_until = models.DateTimeField(null=True)
 
+    is_incomplete = models.BooleanField(null=True, help_text="its file ended too soon; searched with what is there")
     error_code = models.CharField(max_length=40, blank=True)
     error = models.CharField(max_length=300, blank=True)
     generation = models.PositiveIntegerField(null=True)

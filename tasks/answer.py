@@ -112,6 +112,8 @@ def _prepare(worker: Worker, claim: Claim, report: Batch) -> dict[Query, Prepare
             report.failed[result.code] += lifecycle.fail(claim.token, query, result.code, str(result))
         else:
             prepared[query] = result
+    if incomplete := [query for query in prepared if query.is_incomplete]:
+        lifecycle.mark_incomplete(claim.token, incomplete)
     return prepared
 
 
@@ -157,6 +159,7 @@ def _uploaded(query: Query) -> Picture:
     if not query.upload_path.exists():
         return pictures.decode(_read(query.picture_path))
     picture = pictures.decode(_read(query.upload_path))
+    query.is_incomplete = decoding.is_incomplete(picture)
     try:
         files.write(query.picture_path, pictures.encode(picture))
     except OSError as error:  # a full disk: the result is worth more than its picture, and the upload stays

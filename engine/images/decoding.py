@@ -2,31 +2,25 @@
 
 import io
 import math
+from collections.abc import Iterator
+from functools import partial
 from typing import cast
 
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageChops, ImageMath
 
 import engine.images.formats  # noqa: F401 (registers the readers)
 from engine.errors import BadImage
-from engine.images import memory
+from engine.images import colours, large, memory, repair, tiff
 from engine.images.headers import ALLOWED, check_bytes, check_pixels, kind_of, too_many_pixels
 from engine.images.headers import Crop as Crop
 from engine.images.headers import Limits as Limits
+from engine.images.rasters import TURNS, Reader, Source
+from engine.images.repair import Repaired
 
 LONG = 10  # a picture that is more than so many times as long as wide is shrunk less, see `decode`
 _BAND_PIXELS = 2**20
-_WHITES = (1.0, 255.0, 65535.0)
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-
+_DEEP_WHITE = 65535  # of a picture of 16 bits a channel
+_INCOMPLETE = "simsearch_incomplete"  # a key of the info of a picture
 DEFAULT_LIMITS = Limits()
 
 
@@ -45,17 +39,18 @@ def decode(
     """
     check_bytes(len(data), limits)
     try:
-        picture = _open(data)
-        scale = _scale(picture.size, at_least_px, within_px)
-        check_pixels(picture.size, min(limits.max_pixels, memory.most_pixels(picture, data, scale)), limits)
-        upright = _upright_rgb(picture, scale)
-        return upright if within_px is None else shrunk(upright, _longest(upright.size, within_px))
+        return _decode(data, limits, at_least_px, within_px)
     except BadImage:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise too_many_pixels(limits.max_pixels, limits) from error
     except Exception as error:  # decoders raise whatever the bytes make them raise
         raise _corrupt() from error
+
+
+def is_incomplete(picture: Image.Image) -> bool:
+    """Whether the file of a decoded picture ended too soon or held wrong checksums."""
+    return _INCOMPLETE in picture.info
 
 
 def shrunk(picture: Image.Image, within_px: int) -> Image.Image:
@@ -90,12 +85,71 @@ def to_jpeg(picture: Image.Image, max_side_px: int, quality: int = 85) -> bytes:
     return file.getvalue()
 
 
-def _open(data: bytes) -> Image.Image:
-    """Open the picture: the header is read and no pixel decoded."""
-    kind_of(data[:64])
+def _decode(data: bytes, limits: Limits, at_least_px: int | None, within_px: int | None) -> Image.Image:
+    kind = kind_of(data[:64])
     if not memory.is_plain(data):
         raise _corrupt()
-    return Image.open(io.BytesIO(data), formats=tuple(ALLOWED))
+    try:
+        repair.check_end(data)
+        return _read(kind, data, limits, at_least_px, within_px)
+    except (OSError, SyntaxError, ValueError):
+        if (repaired := repair.repaired(data)) is None:
+            raise
+    picture = _read(kind, repaired.data, limits, at_least_px, within_px, repaired)
+    picture.info[_INCOMPLETE] = True
+    return picture
+
+
+def _read(
+    kind: str,
+    data: bytes,
+    limits: Limits,
+    at_least_px: int | None,
+    within_px: int | None,
+    repaired: Repaired | None = None,
+) -> Image.Image:
+    reader, scale = _reader(kind, data, at_least_px, within_px)
+    check_pixels(reader.size, min(limits.max_pixels, reader.most_pixels(scale)), limits)
+    upright = _upright_rgb(kind, data, reader, scale, repaired)
+    return upright if within_px is None else shrunk(upright, _longest(upright.size, within_px))
+
+
+def _reader(kind: str, data: bytes, at_least_px: int | None, within_px: int | None) -> tuple[Reader, int]:
+    """Return what decodes the file, and how many times smaller the picture may be."""
+    if kind == "TIFF" and not tiff.is_for_pillow(data):
+        other = tiff.TiffReader(data)
+        return other, _scale(other.size, at_least_px, within_px)
+    picture = Image.open(io.BytesIO(data), formats=tuple(ALLOWED))
+    pillow, scale = _PillowReader(picture, data), _scale(picture.size, at_least_px, within_px)
+    pixels = picture.width * picture.height
+    if large.is_for_large(picture, data) and pixels > pillow.most_pixels(scale):
+        return large.LargeReader(picture, data, pillow.turn), scale
+    return pillow, scale
+
+
+class _PillowReader:
+    """A `Reader` for almost all files."""
+
+    def __init__(self, picture: Image.Image, data: bytes) -> None:
+        self._picture, self._data = picture, data
+        self.size = picture.size
+
+    @property
+    def turn(self) -> Image.Transpose | None:
+        """TIFF and HEIF readers have turned it already when it is loaded, and say so."""
+        try:
+            return TURNS.get(self._picture.getexif().get(ExifTags.Base.Orientation, 1))
+        except Exception:  # noqa: BLE001 - a picture with broken metadata is still a picture
+            return None
+
+    def most_pixels(self, factor: int) -> int:
+        return memory.most_pixels(self._picture, self._data, factor)
+
+    def load(self, factor: int) -> Image.Image:
+        if factor > 1:
+            self._picture.draft(None, _reduced(self.size, factor))
+        self._picture.load()
+        return self._picture
 
 
 def _scale(size: tuple[int, int], at_least_px: int | None, within_px: int | None) -> int:
@@ -109,79 +163,93 @@ def _longest(size: tuple[int, int], within_px: int) -> int:
     return max(within_px, round(within_px / LONG * max(size) / min(size)))
 
 
-def _upright_rgb(picture: Image.Image, scale: int) -> Image.Image:
-    wanted = tuple(max(1, side // scale) for side in picture.size)
-    if scale > 1:
-        picture.draft(None, wanted)  # type: ignore[arg-type]
-    picture.load()
-    factor = max(1, min(side // want for side, want in zip(picture.size, wanted, strict=True)))
-    turn = _turn(picture)
-    rgb = _to_rgb(picture, factor)
-    del picture  # turning makes a copy, which shall be the second and not the third
+def _reduced(size: tuple[int, int], factor: int) -> tuple[int, int]:
+    return max(1, size[0] // factor), max(1, size[1] // factor)
+
+
+def _upright_rgb(kind: str, data: bytes, reader: Reader, scale: int, repaired: Repaired | None) -> Image.Image:
+    source, wanted = reader.load(scale), _reduced(reader.size, scale)
+    factor = max(1, min(side // want for side, want in zip(source.size, wanted, strict=True)))
+    turn = reader.turn
+    share = 1.0 if repaired is None else _share(source, repaired)
+    rgb = _to_rgb(kind, data, source, factor)
+    if share < 1:  # as browsers show it
+        rgb.paste("white", (0, math.floor(rgb.height * share), *rgb.size))
+    del reader, source  # turning makes a copy, which shall be the second and not the third
     return rgb if turn is None else rgb.transpose(turn)
 
 
-def _turn(picture: Image.Image) -> Image.Transpose | None:
-    """Return what turns the picture upright; None for TIFF and HEIF, whose readers have turned it."""
-    try:
-        return _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # noqa: BLE001 - a picture with broken metadata is still a picture
-        return None
+def _share(source: Source, repaired: Repaired) -> float:
+    """Return what share of the rows is there. Raises BadImage `corrupt` where that is too little."""
+    share = repaired.share
+    if share is None:
+        share = repair.share_of_jpeg(cast("Image.Image", source))
+        repair.check_share(share)
+    return share
 
 
-def _to_rgb(picture: Image.Image, factor: int) -> Image.Image:
-    """Make the picture `factor` times smaller, band by band: only a band exists in several modes at once."""
-    white = _white(picture)
-    mode = _flat(picture.crop((0, 0, 1, 1)), white).mode
-    transform = _srgb_transform(picture, mode)
-    as_it_should_be = picture.mode == "RGB" and not picture.has_transparency_data and transform is None
-    if as_it_should_be and factor == 1:
-        return _without_metadata(picture)
-    width, height = picture.size
-    rows = factor * max(1, _BAND_PIXELS // (width * factor))
+# --- Colours --------------------------------------------------------------------------------------------------
+
+
+def _to_rgb(kind: str, data: bytes, source: Source, factor: int) -> Image.Image:
+    """Return a picture `factor` times smaller, made band by band: only a band exists in several modes at once."""
+    flat, alpha = _plain(source.crop((0, 0, 1, 1)))
+    convert = colours.converter(kind, data, source.info, flat.mode, partial(_brightest, source))
+    is_opaque_rgb = isinstance(source, Image.Image) and source.mode == "RGB" and alpha is None
+    if is_opaque_rgb and convert is colours.to_rgb and factor == 1:
+        return _without_metadata(cast("Image.Image", source))
+    width, height = source.size
     rgb = Image.new("RGB", (math.ceil(width / factor), math.ceil(height / factor)))
-    for top in range(0, height, rows):
-        band = _flat(picture.crop((0, top, width, min(top + rows, height))), white).reduce(factor)
-        coloured = transform.apply(band) if transform else band.convert("RGB")
-        rgb.paste(coloured, (0, top // factor))
+    for top, band in _bands(source, factor):
+        flat, alpha = _plain(band)
+        if alpha is None:
+            reduced = convert(flat.reduce(factor))
+        else:
+            paper = Image.new("RGB", band.size, "white")
+            paper.paste(convert(flat), mask=alpha)
+            reduced = paper.reduce(factor)
+        rgb.paste(reduced, (0, top // factor))
     return rgb
 
 
-def _flat(band: Image.Image, white: float) -> Image.Image:
-    """Make it opaque, of 8 bits a channel, and of a mode whose pixels can be averaged: L, RGB or CMYK."""
-    if band.mode == "F" or band.mode.startswith("I"):
+def _bands(source: Source, factor: int = 1) -> Iterator[tuple[int, Image.Image]]:
+    width, height = source.size
+    rows = factor * max(1, _BAND_PIXELS // (width * factor))
+    for top in range(0, height, rows):
+        yield top, source.crop((0, top, width, min(top + rows, height)))
+
+
+def _plain(band: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """8 bits a channel, in a mode whose pixels can be averaged (L, RGB or CMYK), and how opaque each pixel is."""
+    if band.mode.startswith("I"):
         # Pillow's own conversion would clip: everything brighter than 255 of 65535 would be white.
-        deep = band if band.mode == "F" else band.convert("I")
-        return deep.point(lambda value: value * (255 / white) + 0.5).convert("L")
-    if band.has_transparency_data:
-        band = band.convert("RGBA")
-        paper = Image.new("RGB", band.size, "white")
-        paper.paste(band, mask=band)
-        return paper
-    return band if band.mode in ("L", "RGB", "CMYK") else band.convert("RGB")
+        deep = band.convert("I")
+        return deep.point(lambda value: value * (255 / _DEEP_WHITE) + 0.5).convert("L"), _opaque(deep, band)
+    if not band.has_transparency_data:
+        return (band if band.mode in ("L", "RGB", "CMYK") else band.convert("RGB")), None
+    rgba = band.convert("RGBA")
+    is_grey = band.mode in ("L", "LA", "La", "1")
+    return (rgba.getchannel("R") if is_grey else rgba.convert("RGB")), rgba.getchannel("A")
 
 
-def _white(picture: Image.Image) -> float:
-    """Return the value that stands for white in a picture of more than 8 bits; 255 in any other."""
-    if picture.mode not in ("I", "F"):
-        return 65535.0 if picture.mode.startswith("I;16") else 255.0
-    # Such TIFFs do not say what their white is: take the usual range that holds the brightest pixel.
-    brightest = cast("float", picture.getextrema()[1])
-    return next((white for white in _WHITES if brightest <= white), brightest)
-
-
-def _srgb_transform(picture: Image.Image, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Return the transform from the picture's colours to sRGB, None where they are sRGB or unknown."""
-    profile = picture.info.get("icc_profile", b"")
-    if not profile:
+def _opaque(deep: Image.Image, band: Image.Image) -> Image.Image | None:
+    """Where a picture of one deep channel has another value than its transparent one."""
+    value = band.info.get("transparency")
+    if not isinstance(value, int):
         return None
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if "sRGB" in ImageCms.getProfileDescription(source):
-            return None
-        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
-    except Exception:  # noqa: BLE001 - a broken profile costs exact colours, not the picture
-        return None
+    where = ImageMath.lambda_eval(lambda args: (args["deep"] != value) * 255, deep=deep)
+    return cast("Image.Image", where).convert("L")
+
+
+def _brightest(source: Source) -> float:
+    """Return the code of 0 to 1 that one pixel of a thousand exceeds, in its brightest channel."""
+    counts = [0] * 256
+    for _, band in _bands(source):
+        channels = _plain(band)[0].convert("RGB").split()
+        most = ImageChops.lighter(ImageChops.lighter(*channels[:2]), channels[2])
+        counts = [a + b for a, b in zip(counts, most.histogram(), strict=True)]
+    few = sum(counts) / 1000
+    return next((code for code in range(255, 0, -1) if sum(counts[code:]) > few), 0) / 255
 
 
 def _without_metadata(picture: Image.Image) -> Image.Image:

@@ -1,4 +1,4 @@
-"""The readers of the formats in `image_headers.ALLOWED`. Importing this module registers them with Pillow."""
+"""The readers of the formats in `headers.ALLOWED`. Importing this module registers them with Pillow."""
 
 import warnings
 from typing import IO

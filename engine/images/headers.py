@@ -34,9 +34,9 @@ _STARTS = {
     "BMP": (b"BM",),
     "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
 }
-# The fewest bytes a pixel that each codec needs, from `engine.images.memory`; the worker knows the exact number.
+# The fewest bytes a pixel that each codec needs, from `engine.images.large`; the worker knows the exact number.
 MAX_DECODING_BYTES = 220_000_000
-BYTES_PER_PIXEL = {"WEBP": 17.0, "AVIF": 18.0, "HEIF": 8.9}
+BYTES_PER_PIXEL = {"WEBP": 7.7, "AVIF": 5.0, "HEIF": 4.4}
 # The search for the size ends here; real files have it among the first.
 _MOST_PARTS = 1000
 # JPEG's frame headers: SOF0 to SOF15 without the three markers between them that are something else.
@@ -47,10 +47,11 @@ _JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 class Limits:
     """What is accepted: bytes of the file, pixels of the picture, pixels of its longer side.
 
-    Formats whose codec needs much memory get fewer pixels, so that no picture takes more than 250 MB: WebP 12.9
-    million, AVIF 12.2, HEIC 24.7 (deep colours 14.1), a progressive JPEG with colours at full resolution 33 (CMYK 25),
-    a TIFF compressed in one strip 27.5 (16 bits a channel 18), and what is decoded at full size 27.5. Only the first
-    frame is ever read, so frames need no limit.
+    Formats whose codec needs much memory get fewer pixels, so that no picture takes more than 250 MB: WebP 28 million
+    (animated 12.9), AVIF 24 to 43 (more than 8 bits or alpha at full colour resolution 19), HEIC 49 (colours at full
+    resolution 24.7, deep colours 14.1), a progressive JPEG with colours at full resolution 33 (CMYK 25), a TIFF
+    compressed in one strip 27.5 (16 bits a channel 18), and what is decoded at full size 27.5 (WebP and AVIF 12 to 25,
+    HEIC 27). Only the first frame is ever read, so frames need no limit.
     """
 
     max_bytes: int = 16 * 2**20

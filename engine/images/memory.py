@@ -27,7 +27,7 @@ def is_plain(data: bytes) -> bool:
     if not data.startswith(b"\xff\xd8"):
         return True
     scans = 0
-    for count, (kind, _) in enumerate(_jpeg_segments(data), start=1):
+    for count, (kind, _) in enumerate(jpeg_segments(data), start=1):
         scans += kind == _JPEG_SCAN
         if scans > MAX_JPEG_SCANS or count > MAX_JPEG_SEGMENTS:
             return False
@@ -58,7 +58,7 @@ def _jpeg_bytes_per_pixel(picture: JpegImagePlugin.JpegImageFile, data: bytes, f
     """Count libjpeg's coefficients: the whole picture, two bytes each, unless the first scan has all of it."""
     drafted = next(scale for scale in (8, 4, 2, 1) if factor >= scale)  # what Pillow's `draft` makes of it
     made = 2 * _PIXEL_BYTES / drafted**2
-    scan = next(at for kind, at in _jpeg_segments(data) if kind == _JPEG_SCAN)
+    scan = next(at for kind, at in jpeg_segments(data) if kind == _JPEG_SCAN)
     if data[scan + 2] == len(picture.layer) and "progressive" not in picture.info:
         return made
     whole = max(h for _, h, _, _ in picture.layer) * max(v for _, _, v, _ in picture.layer)
@@ -79,8 +79,8 @@ def _tiff_bytes_per_pixel(picture: TiffImagePlugin.TiffImageFile) -> float:
     return _PIXEL_BYTES + strip * max(bits, 32) / 8 / max(1, picture.width * picture.height)
 
 
-def _jpeg_segments(data: bytes) -> Iterator[tuple[bytes, int]]:
-    """Yield the kinds of the segments, and where the two bytes of their length are."""
+def jpeg_segments(data: bytes) -> Iterator[tuple[bytes, int]]:
+    """Return the kinds of the segments, and where the two bytes of their length are."""
     at = 0
     while (marker := _JPEG_MARKER.search(data, at)) and marker[1] != _JPEG_END:
         yield marker[1], marker.end()

@@ -39,6 +39,8 @@ DUPLICATES = (
     f"where {LISTED} are listed there may be more"
 )
 
+INCOMPLETE = "the file ended too soon or held wrong checksums; the search was made with what is there"
+
 CROP = "x,y,w,h as fractions of the upright picture"
 MOST_LABELS, LONGEST_CROP = 20, 100
 Left = SkipJsonSchema[None]  # left out: a form knows no null
@@ -96,6 +98,7 @@ class QueryOut(Schema):
     id: UUID
     state: str
     error: Error | None
+    incomplete: Annotated[bool, Field(description=INCOMPLETE)]
     waiting_ahead: int
     poll_after_ms: int | None
     timings_ms: Annotated[dict[str, float], Field(description=TIMINGS)]
@@ -152,6 +155,7 @@ def query(request: HttpRequest, query_id: Id) -> JsonResponse:
         "id": row.pk,
         "state": row.state,
         "error": {"code": row.error_code, "message": row.error} if row.error_code else None,
+        "incomplete": bool(row.is_incomplete),
         "waiting_ahead": ahead,
         "poll_after_ms": None if row.is_finished else waiting.cached().poll_after_ms(row, ahead),
         "timings_ms": row.timings_ms,

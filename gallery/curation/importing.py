@@ -51,6 +51,7 @@ class Outcome:
     """What became of the files; `pictures`: the content hash of each that is a picture."""
 
     added: int = 0
+    incomplete: int = 0  # of those that were added
     known: int = 0
     refused: int = 0
     left_out: LeftOut = field(default_factory=LeftOut)
@@ -194,6 +195,7 @@ def _count(source: Source, result: Read, outcome: Outcome, *, is_new: bool, is_d
     outcome.pictures[source] = result.content_hash
     if is_new and result.encoded and (is_dry or _keep(source, result.content_hash, result.encoded)):
         outcome.added += 1
+        outcome.incomplete += result.encoded.is_incomplete
     else:
         outcome.known += 1
 

@@ -24,6 +24,7 @@ class Encoded:
     thumbnail: bytes
     width_px: int
     height_px: int
+    is_incomplete: bool  # the file ended too soon
 
 
 def decode(data: bytes, limits: Limits | None = None) -> Image.Image:
@@ -44,4 +45,4 @@ def reencode(data: bytes, limits: Limits | None = None) -> Encoded:
     picture = decode(data, limits)
     thumbnail = decoding.to_jpeg(decoding.middle(picture, THUMBNAIL_RATIO), THUMBNAIL_PX, quality=82)
     kept = decoding.to_jpeg(picture, max(picture.size), GALLERY_QUALITY)
-    return Encoded(kept, thumbnail, picture.width, picture.height)
+    return Encoded(kept, thumbnail, picture.width, picture.height, decoding.is_incomplete(picture))

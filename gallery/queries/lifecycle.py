@@ -141,6 +141,12 @@ def _mark_done(rows: "QuerySet[Query]", queries: Sequence[Query], searched: Sear
         query.state, query.finished_at, query.stages_ms = DONE, now, searched.stages_ms
 
 
+def mark_incomplete(token: uuid.UUID, queries: Sequence[Query]) -> None:
+    """Note that the files of these queries ended too soon."""
+    rows = Query.objects.filter(claim=token, id__in=[query.pk for query in queries])
+    persist(lambda: rows.update(is_incomplete=True))
+
+
 def fail(token: uuid.UUID, query: Query, code: str, reason: str) -> bool:
     """End a query that cannot be answered. Returns False if this claim no longer owns it."""
     return bool(_fail(Query.objects.filter(id=query.pk, state=RUNNING, claim=token), [query], code, reason))

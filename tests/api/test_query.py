@@ -50,6 +50,7 @@ def test_a_finished_query_shows_its_matches(client: Client) -> None:
         "id": str(query.pk),
         "state": "done",
         "error": None,
+        "incomplete": False,
         "waiting_ahead": 0,
         "poll_after_ms": None,
         "index": {"generation": 3, "model": "efficientnet_lite0-1234", "images": 7},
@@ -72,6 +73,14 @@ def test_a_finished_query_shows_its_matches(client: Client) -> None:
     }
     assert timings["embed"] == 12.5
     assert 0 <= timings["accept"] <= timings["total"]
+
+
+@pytest.mark.parametrize("is_incomplete", [True, False])
+def test_an_incomplete_file_is_told(client: Client, is_incomplete: bool) -> None:
+    query = finished(add_image(1))
+    if is_incomplete:
+        set_row(query, is_incomplete=True)
+    assert look_at(client, query)["incomplete"] is is_incomplete
 
 
 def test_the_timings_name_the_parts_of_an_upload(client: Client) -> None:

@@ -45,7 +45,10 @@ def test_a_file_truncated_at_every_twentieth_is_refused(name: str) -> None:
     data = encoded(noise(), name)
     outcomes = [outcome(data[: len(data) * part // 20]) for part in range(20)]
     assert outcomes[0] == "empty"
-    assert set(outcomes[1:]) <= {"corrupt", "unsupported_format"}, outcomes
+    # From 0.7 of its rows on such a file is read; a JPEG has them in stripes of eight.
+    refused, read = (13, 15) if name in ("JPEG", "PNG") else (20, 20)
+    assert set(outcomes[1:refused]) <= {"corrupt", "unsupported_format"}, outcomes
+    assert set(outcomes[read:]) <= {"accepted"}, outcomes
     assert outcome(data) == "accepted"
 
 

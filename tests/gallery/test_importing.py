@@ -83,6 +83,13 @@ def test_bad_files_are_told_and_stop_nothing(photos: Path) -> None:
     ]
 
 
+def test_incomplete_pictures_come_in_and_are_counted(photos: Path) -> None:
+    put(photos / "dog", cut=picture(5)[:-200])
+    told, complaints = run(photos)
+    assert told == "5 pictures imported (1 of them incomplete), 0 were there already, 0 refused."
+    assert complaints == ""
+
+
 def test_files_that_cannot_be_opened_are_told(photos: Path) -> None:
     (photos / "gone.png").symlink_to(photos / "nowhere.png")
     assert run(photos)[0].startswith("4 pictures imported")

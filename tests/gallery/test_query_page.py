@@ -209,6 +209,16 @@ def test_the_part_that_was_asked_about_is_outlined(client: Client) -> None:
     assert (outline["x"], outline["y"], outline["height"]) == ("0.1", "0.2", "0.25")
 
 
+@pytest.mark.parametrize("matches", [0, 1])
+def test_an_incomplete_file_is_told(client: Client, matches: int) -> None:
+    images = [add_image(seed) for seed in range(matches)]
+    sentence = "The file is incomplete; searched with what is there."
+    query = finished(*images)
+    assert sentence not in client.get(f"/q/{query.pk}").content.decode()
+    set_row(query, is_incomplete=True)
+    assert sentence in client.get(f"/q/{query.pk}").content.decode()
+
+
 def test_an_empty_gallery_is_explained(client: Client) -> None:
     text = client.get(f"/q/{finished().pk}").content.decode()
     assert "No gallery picture could be compared yet" in text

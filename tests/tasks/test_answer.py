@@ -22,7 +22,7 @@ from tasks.thresholds import store
 from tasks.worker import Worker
 from tests.engine.pictures import encoded, oriented
 from tests.gallery.rows import decode, files_kept, now, uploaded
-from tests.tasks.conftest import Ask, drawn
+from tests.tasks.conftest import Ask, drawn, picture
 
 FAILED, DONE, WAITING = Query.State.FAILED, Query.State.DONE, Query.State.WAITING
 
@@ -57,6 +57,25 @@ def test_the_bands_are_those_that_were_measured(worker: Worker, gallery: list[Im
     query = ask(3)
     answer_waiting(worker, 32)
     assert {match.band for match in results.shown(now(query))[1:]} == {"weak"}
+
+
+def test_a_cut_picture_is_searched_with_what_is_there_and_says_so(
+    worker: Worker, gallery: list[Image], ask: Ask
+) -> None:
+    whole = picture(3)
+    cut, other = accept.store(uploaded(whole[: int(len(whole) * 0.9)]), Parameters(), Stopwatch()), ask(4)
+    assert len(answer_waiting(worker, 32)) == 2
+    assert now(cut).state == now(other).state == DONE
+    assert (now(cut).is_incomplete, bool(now(other).is_incomplete)) == (True, False)
+    assert shown(cut)[0] == "3"
+
+
+def test_a_picture_of_which_little_is_there_fails_with_a_reason(worker: Worker, gallery: list[Image]) -> None:
+    whole = picture(3)
+    cut = accept.store(uploaded(whole[: len(whole) // 2]), Parameters(), Stopwatch())
+    answer_waiting(worker, 32)
+    assert (now(cut).state, now(cut).error_code) == (FAILED, "corrupt")
+    assert "of the picture is in the file" in now(cut).error
 
 
 def test_waiting_queries_are_answered_in_one_batch(worker: Worker, gallery: list[Image], ask: Ask) -> None:

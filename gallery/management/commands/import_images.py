@@ -157,7 +157,8 @@ class Command(BaseCommand):
 
 def _summary(outcome: Outcome, sources: Sequence[Source], relabelled: int, *, is_dry: bool = False) -> str:
     what = "would be imported" if is_dry else "imported"
-    told = f"{outcome.added} pictures {what}, {outcome.known} were there already, {outcome.refused} refused."
+    part = f" ({outcome.incomplete} of them incomplete)" if outcome.incomplete else ""
+    told = f"{outcome.added} pictures {what}{part}, {outcome.known} were there already, {outcome.refused} refused."
     if relabelled:
         told += f" {relabelled} moved: they took their new label."
     if foreign := sum(source.has_foreign_name for source in sources):
