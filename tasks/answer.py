@@ -76,7 +76,7 @@ def _answer(worker: Worker, claim: Claim, report: Batch) -> None:
 
 
 def _with_bands(worker: Worker, asked: Sequence[Query], found: Sequence[Sequence[Found]]) -> Answers:
-    """The matches of each query, with what their cosines mean."""
+    """Return the matches of each query, with what their cosines mean."""
     band = worker.thresholds.band
     return {
         query: [replace(match, band=band(match.similarity)) for match in matches]
@@ -116,7 +116,7 @@ def _prepare(worker: Worker, claim: Claim, report: Batch) -> dict[Query, Prepare
 
 
 def _known(network: str, asked: Sequence[Query]) -> dict[UUID | None, Vectors]:
-    """The embeddings of the gallery pictures that "more like this" asks about, by their ids."""
+    """Return the embeddings of the gallery pictures that "more like this" asks about, by their ids."""
     like = {query.like_id for query in asked if query.like_id and not query.crop}
     if not like:
         return {}
@@ -140,7 +140,7 @@ def _decode_all(worker: Worker, asked: Sequence[Query]) -> Iterator[Prepared | B
 
 
 def _decode(embedder: Embedder, query: Query) -> torch.Tensor:
-    """What the network sees of the query's picture. Raises BadImage."""
+    """Return what the network sees of the query's picture. Raises BadImage."""
     if query.has_picture:
         picture = _uploaded(query)
     elif query.like is None:

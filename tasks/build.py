@@ -55,7 +55,7 @@ def build_generation(network: str, tell: Tell = logger.info) -> IndexGeneration:
 
 
 def is_outdated(network: str) -> bool:
-    """Whether this network serves from a generation that a version with another format wrote."""
+    """Return whether this network serves from a generation that a version with another format wrote."""
     active = generations.active()
     if active is None or active.network != network:
         return False
@@ -67,7 +67,7 @@ def is_outdated(network: str) -> bool:
 
 
 def _ids(network: str) -> Ids:
-    """Ascending. Those of deleted pictures are among them: a file that comes back is found at once."""
+    """Return the ids, ascending. Those of deleted pictures are among them: a file that comes back is found at once."""
     rows = Embedding.objects.filter(network=network).order_by("id").values_list("id", flat=True)
     ids = np.fromiter(rows.iterator(), np.int64)
     if not len(ids):

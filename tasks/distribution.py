@@ -20,7 +20,7 @@ class Stalled(Exception):
 
 
 def workers() -> int:
-    """How many Celery workers answer that they take from the gallery queue."""
+    """Return how many Celery workers answer that they take from the gallery queue."""
     queues = current_app.control.inspect(timeout=ANSWER_S).active_queues() or {}
     return sum(any(queue["name"] == current_app.conf.task_default_queue for queue in of) for of in queues.values())
 

@@ -53,7 +53,7 @@ def embed_missing(embedder: Embedder) -> None:
 
 
 def embed_all(embedder: Embedder, batch: int, advance: Callable[[int], object], lanes: int) -> None:
-    """The same, in steps of `batch` pictures; those that come meanwhile too.
+    """Embed every picture, in steps of `batch`; those that are added meanwhile too.
 
     Each lane decodes and embeds a batch of its own, so that one of them always calculates: on the CPU that is quicker
     than one batch at a time in as many torch threads, and a GPU is fed by all of them in turns.
@@ -76,7 +76,7 @@ def embed_all(embedder: Embedder, batch: int, advance: Callable[[int], object], 
 
 
 def _oldest(network: str, count: int, besides: set[UUID]) -> list[Image]:
-    """Up to `count` of the oldest pictures without an embedding, in no order."""
+    """Return up to `count` of the oldest pictures without an embedding, in no order."""
     rows = list(Image.objects.not_embedded(network).exclude(pk__in=besides).order_by("created_at")[:count])
     random.shuffle(rows)
     return rows

@@ -71,7 +71,7 @@ def build() -> str:
 @shared_task(name="tasks.sweep", time_limit=60, throws=AWAY, send_events=False)
 def sweep() -> int:
     """Release overdue queries and wake workers for forgotten work; the result is how many were released."""
-    from tasks.maintain import sweep as sweep_now
+    from tasks.sweeping import sweep as sweep_now
 
     return sweep_now()
 
@@ -104,7 +104,7 @@ def configure_children(conf: Any, options: dict[str, Any], **_: object) -> None:
 
 @celeryd_after_setup.connect
 def look_around(instance: Any, **_: object) -> None:
-    """In the parent, before the children are forked: does this worker answer queries, and on which GPUs?"""
+    """Find out, before the children are forked, whether this worker answers queries and on which GPUs."""
     global _answers_queries, _gpus
     _answers_queries = wakeup.SEARCH in instance.app.amqp.queues.consume_from
     _gpus = gpu.visible(os.environ)
@@ -112,7 +112,7 @@ def look_around(instance: Any, **_: object) -> None:
 
 @worker_process_init.connect
 def start_child(**_: object) -> None:
-    """One GPU for each child, chosen before torch is imported."""
+    """Give each child one GPU before it imports torch."""
     if _gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu.of_child(current_process().index, _gpus)  # type: ignore[attr-defined]
     pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = round(
@@ -126,10 +126,11 @@ def start_child(**_: object) -> None:
 
 @beat_embedded_init.connect
 def end_beat_with_its_worker(**_: object) -> None:
-    """Without this, beat goes on after its worker was killed, beside that of the next one."""
+    """End beat with its worker; else it goes on after a kill, beside the beat of the next one."""
     process_group.follow_parent()
 
 
 @worker_ready.connect
 def sweep_at_start(**_: object) -> None:
+    """Sweep at the start of a worker: queries may have waited for it."""
     sweep.delay()

@@ -21,7 +21,7 @@ from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
 from gallery.curation import generations, recall
 from gallery.operations import processes, workers
-from tasks import asked, network
+from tasks import active_model, configured
 from tasks.near_duplicates import Rule
 from tasks.neighbours import Neighbours
 from tasks.thresholds import thresholds
@@ -41,7 +41,7 @@ class Worker:
 
     embedder: Embedder
     neighbours: Neighbours
-    load: Callable[[str], Embedder] = network.load
+    load: Callable[[str], Embedder] = active_model.load
     problem: str = ""
     swept_at: float = 0.0
     decode: Callable[..., Iterator[Any]] = field(init=False)
@@ -73,7 +73,7 @@ class Worker:
             self.problem = str(error)
             logger.error("this worker goes on with %s: %s", self.embedder.network, error)  # noqa: TRY400 (one clear line)
             return
-        self.problem = asked.disagreement(served)
+        self.problem = configured.disagreement(served)
         if self.problem:
             logger.warning("%s", self.problem)
 
@@ -112,7 +112,7 @@ class Worker:
             logger.warning("could not report to Redis: %s", error)
 
     def _lost_index(self) -> str:
-        """What is wrong when the index in use was deleted: its files stay mapped, but the next start has none."""
+        """Say what is wrong when the index in use was deleted: its files stay mapped, but the next start has none."""
         number = self.neighbours.generation
         if number is None or (settings.INDEX_ROOT / str(number) / manifest.NAME).is_file():
             return ""
@@ -133,12 +133,12 @@ _current: Worker | None = None
 
 
 def current() -> Worker:
-    """This process's worker, loaded on first use, with the network that serves. Each task asks for it once, as it
+    """Return this process's worker, loaded on first use with the active network. Each task asks for it once, as it
     starts: what it does, from pixels to matches, is then of one network. Raises what `load_served` raises.
     """
     global _current
     if _current is None:
-        embedder = network.load_served()
+        embedder = active_model.load_served()
         _current = Worker(embedder, Neighbours(embedder.network))
     _current.follow()
     return _current

@@ -19,7 +19,7 @@ from typing import Any, LiteralString, Self
 import httpx
 import psycopg
 
-from gallery.curation import demonstration
+from tests import demo
 from tests.environment import DATA_DIR, own_database
 from tests.ports import free_port as free_port  # most that want one start a stack
 
@@ -27,21 +27,11 @@ ROOT = Path(__file__).resolve().parent.parent
 START_S, STOP_S = 180, 60
 
 
-def draw_gallery(directory: Path, per_kind: int = 3) -> Path:
-    """A folder of labelled generated pictures."""
-    for kind in demonstration.KINDS:
-        folder = directory / kind.replace(" ", "-")
-        folder.mkdir(parents=True)
-        for number in range(per_kind):
-            demonstration.draw(kind, number).save(folder / f"{number}.jpg", quality=92)
-    return directory
-
-
 @functools.cache
 def template() -> Path:
     """A folder with photos/ and data/, a data directory that has them with an index; made once per test process."""
     directory = Path(tempfile.mkdtemp(prefix="template-", dir=DATA_DIR))
-    draw_gallery(directory / "photos")
+    demo.write_gallery(directory / "photos")
     data_dir = directory / "data"
     data_dir.mkdir()
     environment = os.environ | {"SIMSEARCH_DATA_DIR": str(data_dir)}
@@ -87,7 +77,7 @@ class Stack:
 
     def _fill(self) -> None:
         if self.database:
-            draw_gallery(self.photos)
+            demo.write_gallery(self.photos)
             return
         shutil.copytree(template() / "photos", self.photos)
         shutil.copytree(template() / "data", self.data_dir, dirs_exist_ok=True)

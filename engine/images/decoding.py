@@ -32,7 +32,7 @@ DEFAULT_LIMITS = Limits()
 def decode(
     data: bytes, limits: Limits = DEFAULT_LIMITS, *, at_least_px: int | None = None, within_px: int | None = None
 ) -> Image.Image:
-    """The first picture in an untrusted file: upright, RGB, on white, in sRGB, without any metadata.
+    """Decode the first picture in an untrusted file: upright, RGB, on white, in sRGB, without any metadata.
 
     With `at_least_px` it may come out smaller, its shorter side still at least that long (or as it was). With
     `within_px` its longer side is at most that long. Both are quicker, and save the second full-size copy that turning
@@ -57,7 +57,7 @@ def decode(
 
 
 def shrunk(picture: Image.Image, within_px: int) -> Image.Image:
-    """The picture with its longer side at most that long; nothing is enlarged."""
+    """Shrink the picture until its longer side is at most that long; nothing is enlarged."""
     scale = within_px / max(picture.size)
     if scale >= 1:
         return picture
@@ -67,21 +67,21 @@ def shrunk(picture: Image.Image, within_px: int) -> Image.Image:
 
 
 def crop(picture: Image.Image, part: Crop) -> Image.Image:
-    """That part of the picture, at least 1 x 1 pixel."""
+    """Cut out that part of the picture, at least 1 x 1 pixel."""
     left, right = _span(part.x, part.w, picture.width)
     top, bottom = _span(part.y, part.h, picture.height)
     return picture.crop((left, top, right, bottom))
 
 
 def to_jpeg(picture: Image.Image, max_side_px: int, quality: int = 85) -> bytes:
-    """A new JPEG file made from the pixels of an RGB picture and nothing else, its longer side that long at most."""
+    """Make a new JPEG file from the pixels of an RGB picture and nothing else, its longer side that long at most."""
     file = io.BytesIO()
     _without_metadata(shrunk(picture, max_side_px)).save(file, "JPEG", quality=quality)
     return file.getvalue()
 
 
 def _open(data: bytes) -> Image.Image:
-    """The picture with its header read and no pixel decoded."""
+    """Open the picture: the header is read and no pixel decoded."""
     kind_of(data[:64])
     if not memory.is_plain(data):
         raise _corrupt()
@@ -89,7 +89,7 @@ def _open(data: bytes) -> Image.Image:
 
 
 def _scale(size: tuple[int, int], at_least_px: int | None, within_px: int | None) -> int:
-    """How many times smaller the picture may be decoded."""
+    """Return how many times smaller the picture may be decoded."""
     if at_least_px:
         return max(1, min(size) // at_least_px)
     return max(1, max(size) // within_px) if within_px else 1
@@ -108,7 +108,7 @@ def _upright_rgb(picture: Image.Image, scale: int) -> Image.Image:
 
 
 def _turn(picture: Image.Image) -> Image.Transpose | None:
-    """What makes the picture upright. TIFF and HEIF readers have turned it already, and say so."""
+    """Return what turns the picture upright; None for TIFF and HEIF, whose readers have turned it."""
     try:
         return _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # noqa: BLE001 - a picture with broken metadata is still a picture
@@ -116,7 +116,7 @@ def _turn(picture: Image.Image) -> Image.Transpose | None:
 
 
 def _to_rgb(picture: Image.Image, factor: int) -> Image.Image:
-    """A picture `factor` times smaller, made band by band: only a band exists in several modes at once."""
+    """Make the picture `factor` times smaller, band by band: only a band exists in several modes at once."""
     white = _white(picture)
     mode = _flat(picture.crop((0, 0, 1, 1)), white).mode
     transform = _srgb_transform(picture, mode)
@@ -134,7 +134,7 @@ def _to_rgb(picture: Image.Image, factor: int) -> Image.Image:
 
 
 def _flat(band: Image.Image, white: float) -> Image.Image:
-    """Opaque, 8 bits a channel, and in a mode whose pixels can be averaged: L, RGB or CMYK."""
+    """Make it opaque, of 8 bits a channel, and of a mode whose pixels can be averaged: L, RGB or CMYK."""
     if band.mode == "F" or band.mode.startswith("I"):
         # Pillow's own conversion would clip: everything brighter than 255 of 65535 would be white.
         deep = band if band.mode == "F" else band.convert("I")
@@ -148,7 +148,7 @@ def _flat(band: Image.Image, white: float) -> Image.Image:
 
 
 def _white(picture: Image.Image) -> float:
-    """The value that stands for white in a picture of more than 8 bits; 255 in any other."""
+    """Return the value that stands for white in a picture of more than 8 bits; 255 in any other."""
     if picture.mode not in ("I", "F"):
         return 65535.0 if picture.mode.startswith("I;16") else 255.0
     # Such TIFFs do not say what their white is: take the usual range that holds the brightest pixel.
@@ -157,7 +157,7 @@ def _white(picture: Image.Image) -> float:
 
 
 def _srgb_transform(picture: Image.Image, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From the picture's own colours to sRGB, or None where they are sRGB already or nobody can tell."""
+    """Return the transform from the picture's colours to sRGB, None where they are sRGB or unknown."""
     profile = picture.info.get("icc_profile", b"")
     if not profile:
         return None
@@ -171,7 +171,7 @@ def _srgb_transform(picture: Image.Image, mode: str) -> ImageCms.ImageCmsTransfo
 
 
 def _without_metadata(picture: Image.Image) -> Image.Image:
-    """The same pixels, not copied, and nothing else of the file. Pillow has no public way to do that."""
+    """Return the same pixels, not copied, and nothing else of the file. Pillow has no public way to do that."""
     picture.load()
     return Image.Image()._new(picture.im)
 

@@ -24,7 +24,7 @@ def _open_heif(file: IO[bytes], name: str | bytes) -> ImageFile.ImageFile:
 
 
 def _register() -> None:
-    """Once, at import: threads would otherwise race to do it."""
+    """Register the readers once, at import: threads would otherwise race to do it."""
     Image.preinit()
     Image.register_open("HEIF", _open_heif, _is_heif)
     # Pillow warns of odd metadata in good pictures, and of pictures that have yet to be judged. The filter is

@@ -80,11 +80,14 @@ class Crop:
 class Readable(Protocol):
     """An open file, Django's or Python's."""
 
-    def read(self, num_bytes: int, /) -> bytes: ...
+    def read(self, num_bytes: int, /) -> bytes:
+        """Return up to that many bytes."""
 
-    def seek(self, offset: int, whence: int, /) -> object: ...
+    def seek(self, offset: int, whence: int, /) -> object:
+        """Move to a place in the file."""
 
-    def tell(self) -> int: ...
+    def tell(self) -> int:
+        """Return the place in the file."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ def check(file: Readable | BinaryIO, limits: Limits) -> Header:
 
 
 def check_bytes(count: int, limits: Limits) -> None:
-    """Raises BadImage `empty` or `too_large`."""
+    """Raise BadImage `empty` or `too_large` unless the size is within the limits."""
     if not count:
         raise BadImage("empty", "The file is empty; choose a picture and send it again.")
     if count > limits.max_bytes:
@@ -121,13 +124,13 @@ def check_bytes(count: int, limits: Limits) -> None:
 
 
 def check_pixels(size: tuple[int, int], most: int, limits: Limits) -> None:
-    """Raises BadImage `too_many_pixels`."""
+    """Raise BadImage `too_many_pixels` unless the picture is within the limits."""
     if size[0] * size[1] > most or max(size) > limits.max_side_px:
         raise too_many_pixels(most, limits)
 
 
 def read(file: Readable | BinaryIO) -> Header:
-    """Raises BadImage `unsupported_format`."""
+    """Read format and size from the header. Raises BadImage `unsupported_format`."""
     file.seek(0, os.SEEK_SET)
     start = file.read(64)
     name = kind_of(start)
@@ -139,7 +142,7 @@ def read(file: Readable | BinaryIO) -> Header:
 
 
 def kind_of(start: bytes) -> str:
-    """The format of a file that begins like this. Raises BadImage `unsupported_format`."""
+    """Return the format of a file that begins like this. Raises BadImage `unsupported_format`."""
     for name, starts in _STARTS.items():
         if start.startswith(starts):
             return name
@@ -153,7 +156,7 @@ def kind_of(start: bytes) -> str:
 
 
 def too_many_pixels(most: int, limits: Limits) -> BadImage:
-    """The refusal of a picture with more than `most` pixels."""
+    """Return the refusal of a picture with more than `most` pixels."""
     allowed = f"{most / 1e6:.3g} megapixels and {limits.max_side_px} pixels a side"
     return BadImage("too_many_pixels", f"The picture is too big; send one of at most {allowed}.")
 
@@ -220,7 +223,7 @@ def _tiff(file: Readable | BinaryIO, start: bytes) -> Size:
 
 
 def _isobmff(file: Readable | BinaryIO, start: bytes) -> Size:
-    """The largest `ispe` box of meta/iprp/ipco: a picture made of tiles is larger than each of them."""
+    """Return the largest `ispe` box of meta/iprp/ipco: a picture made of tiles is larger than each of them."""
     file.seek(0, os.SEEK_END)
     begin, end = 0, file.tell()
     for name, skipped in ((b"meta", 4), (b"iprp", 0), (b"ipco", 0)):
@@ -234,7 +237,7 @@ def _isobmff(file: Readable | BinaryIO, start: bytes) -> Size:
 
 
 def _boxes(file: Readable | BinaryIO, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """The boxes side by side: the name, and where the content begins and ends."""
+    """Yield the boxes side by side: the name, and where the content begins and ends."""
     for _ in range(_MOST_PARTS):
         if begin + 8 > end:
             return

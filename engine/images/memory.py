@@ -23,7 +23,7 @@ _PIXEL_BYTES = 4.0
 
 
 def is_plain(data: bytes) -> bool:
-    """Whether the file is free of the repetitions that make a small JPEG take hours."""
+    """Return whether the file is free of the repetitions that make a small JPEG take hours."""
     if not data.startswith(b"\xff\xd8"):
         return True
     scans = 0
@@ -35,7 +35,7 @@ def is_plain(data: bytes) -> bool:
 
 
 def most_pixels(picture: Image.Image, data: bytes, factor: int) -> int:
-    """How many pixels a picture with such a header may have, so that decoding takes at most MAX_DECODING_BYTES.
+    """Return how many pixels a picture with such a header may have, so that decoding takes at most MAX_DECODING_BYTES.
 
     `picture` is opened and not loaded, `data` is its file; it will be made `factor` times smaller.
     Raises whatever a senseless header makes it raise.
@@ -55,7 +55,7 @@ def _bytes_per_pixel(picture: Image.Image) -> float:
 
 
 def _jpeg_bytes_per_pixel(picture: JpegImagePlugin.JpegImageFile, data: bytes, factor: int) -> float:
-    """libjpeg keeps the coefficients of the whole picture, two bytes each, unless the first scan has all of it."""
+    """Count libjpeg's coefficients: the whole picture, two bytes each, unless the first scan has all of it."""
     drafted = next(scale for scale in (8, 4, 2, 1) if factor >= scale)  # what Pillow's `draft` makes of it
     made = 2 * _PIXEL_BYTES / drafted**2
     scan = next(at for kind, at in _jpeg_segments(data) if kind == _JPEG_SCAN)
@@ -66,7 +66,7 @@ def _jpeg_bytes_per_pixel(picture: JpegImagePlugin.JpegImageFile, data: bytes, f
 
 
 def _tiff_bytes_per_pixel(picture: TiffImagePlugin.TiffImageFile) -> float:
-    """libtiff unpacks a strip or a tile as a whole: at the worst that is the picture once more."""
+    """Count what libtiff unpacks as a whole, a strip or a tile: at the worst the picture once more."""
     tags = picture.tag_v2
     if picture.info.get("compression") == "raw":
         return _PIXEL_BYTES
@@ -80,7 +80,7 @@ def _tiff_bytes_per_pixel(picture: TiffImagePlugin.TiffImageFile) -> float:
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[bytes, int]]:
-    """The kinds of the segments, and where the two bytes of their length are."""
+    """Yield the kinds of the segments, and where the two bytes of their length are."""
     at = 0
     while (marker := _JPEG_MARKER.search(data, at)) and marker[1] != _JPEG_END:
         yield marker[1], marker.end()

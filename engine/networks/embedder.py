@@ -131,7 +131,7 @@ class Embedder:
 
     @torch.inference_mode()
     def _forward(self, batch: Tensor) -> Tensor:
-        """Uint8 [n, 3, h, w] -> float32 [n, 4096] of unit length, back on the CPU."""
+        """Embed uint8 [n, 3, h, w] -> float32 [n, 4096] of unit length, back on the CPU."""
         if self._device.type == "cuda":
             batch = batch.pin_memory().to(self._device, non_blocking=True)
         normalised = torch.addcmul(self._shift, batch.float(), self._scale)

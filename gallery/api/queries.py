@@ -52,7 +52,7 @@ FORM = {
     },
 }
 LINKS = {
-    name: {"operationId": f"gallery_api_{name}", "parameters": {"query_id": "$response.body#/id"}}
+    name: {"operationId": f"gallery_api_queries_{name}", "parameters": {"query_id": "$response.body#/id"}}
     for name in ("query", "withdraw")
 }
 

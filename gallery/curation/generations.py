@@ -4,6 +4,7 @@ The active generation also names the network that serves: searches are embedded 
 """
 
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -22,6 +23,15 @@ LEASE_S = 300  # renewed while the build makes progress
 REBUILD_SHARE = 0.05  # of the gallery newer than the index: past this a rebuild pays
 REBUILD_AT_LEAST = 64
 KEEP = 3
+
+
+class IndexStatus(Enum):
+    """How current a generation is; embeddings that it lacks are searched exactly (the delta)."""
+
+    CURRENT = "it has every embedding"
+    BEHIND = "it lacks some embeddings"
+    STALE = "it lacks so many that a rebuild pays, or there is none"
+    OTHER_NETWORK = "another network is active"
 
 
 class Busy(Exception):
@@ -59,29 +69,31 @@ def newer_than(generation: IndexGeneration | None, network: str) -> int:
     return rows.count()
 
 
-def is_behind(network: str) -> bool:
-    """Whether there is any embedding of this network that the active generation lacks."""
-    return newer_than(active(), network) > 0
+def status(network: str) -> IndexStatus:
+    """Return how the active generation stands to the embeddings of this network."""
+    generation = active()
+    if generation and generation.network != network:
+        return IndexStatus.OTHER_NETWORK
+    return status_of(generation, network)
 
 
-def is_stale(network: str) -> bool:
-    """Whether a rebuild pays: there is no index yet, or enough is newer than it. Never while another network serves."""
-    now = active()
-    if now is None:
-        return newer_than(None, network) > 0
-    return now.network == network and lags(now)
-
-
-def lags(generation: IndexGeneration) -> bool:
-    """Whether so much is newer than the generation that another one pays."""
-    return newer_than(generation, generation.network) >= max(REBUILD_AT_LEAST, REBUILD_SHARE * generation.images)
+def status_of(generation: IndexGeneration | None, network: str) -> IndexStatus:
+    """Return the same for any generation of the network, or for none."""
+    newer = newer_than(generation, network)
+    if not newer:
+        return IndexStatus.CURRENT
+    images = generation.images if generation else 0
+    is_stale = generation is None or newer >= max(REBUILD_AT_LEAST, REBUILD_SHARE * images)
+    return IndexStatus.STALE if is_stale else IndexStatus.BEHIND
 
 
 def has_new_pictures() -> bool:
     """Return whether a picture is to be decoded or embedded, or a rebuild pays. True while there is no index."""
     network = served()
     images = Image.objects
-    return network is None or images.pending().exists() or images.not_embedded(network).exists() or is_stale(network)
+    if network is None or images.pending().exists() or images.not_embedded(network).exists():
+        return True
+    return status(network) is IndexStatus.STALE
 
 
 def start(network: str) -> IndexGeneration:

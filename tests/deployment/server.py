@@ -15,10 +15,11 @@ from typing import Self
 import httpx
 
 from simsearch.launch.supervisor import BIN, ROOT
+from tests import demo
 from tests.deployment.outside import Nginx, Redis
 from tests.local.starter import left_running
 from tests.postgres import Cluster
-from tests.stack import Stack, draw_gallery
+from tests.stack import Stack
 
 # Small, so that a test can come to its end; every test that uploads is another visitor.
 UPLOADS_PER_MINUTE = 30
@@ -32,7 +33,7 @@ class Server(Stack):
     """`client` and `visitor` go through nginx as if a proxy on this host had ended https; `url` is nginx's address."""
 
     def __init__(self, directory: Path, **environment: str) -> None:
-        super().__init__(directory, draw_gallery(directory / "photos"))
+        super().__init__(directory, demo.write_gallery(directory / "photos"))
         self.web_url = self.url
         self._chosen = environment
         self.flower_port = lasting_port()

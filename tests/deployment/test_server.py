@@ -5,8 +5,8 @@ import io
 import httpx
 from PIL import Image
 
+from tests.demo import jpegs
 from tests.deployment.server import Server
-from tests.drills.test_way_of_a_query import some
 
 
 def thumbnail_url(answer: dict[str, object]) -> str:
@@ -41,7 +41,7 @@ def test_the_page_takes_an_upload_over_https(server: Server) -> None:
     posted = visitor.post(
         "/",
         data={"csrfmiddlewaretoken": token},
-        files={"image": ("picture.jpg", some(1)[0])},
+        files={"image": ("picture.jpg", jpegs(1)[0])},
         headers={"Cookie": f"csrftoken={token}", "Referer": server.url.replace("http:", "https:") + "/"},
     )
     assert posted.status_code == 303, posted.text

@@ -20,6 +20,8 @@ from tests.docker.files import DOCKER
 from tests.drills.disks import fill, small_disk
 from tests.stack import free_port
 
+pytestmark = pytest.mark.drill
+
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 IMAGE = """
 pid {place}/nginx.pid;

@@ -85,6 +85,7 @@ def ask(name: str, variables: dict[str, str]) -> subprocess.CompletedProcess[str
     )
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_a_program_is_well_while_it_answers_and_ill_when_it_does_not(name: str, variables: dict[str, str]) -> None:
     with running(name, variables) as process:

@@ -10,8 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.demo import write_gallery
 from tests.local.starter import left_running, one_clear_line, start
-from tests.stack import Stack, draw_gallery, free_port
+from tests.stack import Stack, free_port
 
 PROMISED_S = 60
 
@@ -25,7 +26,7 @@ def system(tmp_path: Path) -> Iterator[Stack]:
 @pytest.fixture
 def first(tmp_path: Path) -> Iterator[Stack]:
     """With nothing there but photographs."""
-    photos = draw_gallery(tmp_path / "photos")
+    photos = write_gallery(tmp_path / "photos")
     with Stack(tmp_path, photos) as running:
         yield running
 

@@ -9,10 +9,10 @@ from contextlib import contextmanager, suppress
 import httpx
 import pytest
 
+from tests.demo import jpegs
 from tests.drills.disks import small_disk
 from tests.drills.searching import LONG, InBackground, wait_until
 from tests.drills.test_told_in_time import looks
-from tests.drills.test_way_of_a_query import some
 from tests.drills.uploads import Uploads, assert_all_are_answered
 from tests.stack import Stack
 
@@ -65,7 +65,7 @@ def test_everything_goes_on_and_recovers_by_itself(one_disk: Stack) -> None:
         "shell", "-c", f"from django.contrib.auth.models import User as U; U.objects.create_superuser(**{ADMIN})"
     )
     assert made.returncode == 0, made.stderr
-    uploads, seen = Uploads(one_disk, some(PICTURES)), Counter[str]()
+    uploads, seen = Uploads(one_disk, jpegs(PICTURES)), Counter[str]()
     for turn in range(PICTURES):
         uploads.ask(turn)
     assert_all_are_answered(one_disk, uploads.ids, PATIENCE_S)

@@ -13,10 +13,9 @@ from safetensors.torch import save_file
 from torchvision.models import get_model  # type: ignore[import-untyped]
 
 from engine.networks import registry
-from gallery.curation import demonstration
+from tests import demo
 from tests.drills.searching import Asked, Searches, wait_until
-from tests.drills.test_way_of_a_query import drawn
-from tests.stack import ROOT, Stack, draw_gallery
+from tests.stack import ROOT, Stack
 
 PER_KIND = 4
 SEARCHERS, PACE_S = 2, 0.2
@@ -35,7 +34,7 @@ def found(asked: Asked) -> list[str]:
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A system of its own, which takes as many queries as come."""
     directory = tmp_path_factory.mktemp("switch")
-    photos = draw_gallery(directory / "photos", PER_KIND)
+    photos = demo.write_gallery(directory / "photos", PER_KIND)
     with Stack(directory, photos, SIMSEARCH_UPLOADS_PER_MINUTE="100000") as running:
         yield running
 
@@ -97,7 +96,7 @@ def test_a_switch_is_not_noticed(own: Stack, alexnet: Path, tmp_path: Path) -> N
     asked_for = ["alexnet", "--weights", str(alexnet)]
     added = tmp_path / "added" / "late"
     added.mkdir(parents=True)
-    (added / "late.jpg").write_bytes(drawn(next(iter(demonstration.KINDS)), 4711))
+    (added / "late.jpg").write_bytes(demo.jpeg(demo.KINDS[0], 4711))
 
     with Searches(own, copies(own), SEARCHERS, PACE_S, PATIENCE_S, collapse="0") as searches:
         # Killed in the middle: the embeddings so far stay, and what serves is unchanged.

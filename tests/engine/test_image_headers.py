@@ -88,5 +88,5 @@ def test_formats_that_take_much_memory_have_fewer_pixels(name: str, side: int) -
 
 
 def test_reading_headers_needs_no_pillow() -> None:
-    script = "import sys, engine.image_headers; assert not {name for name in sys.modules if name.startswith('PIL')}"
+    script = "import sys, engine.images.headers; assert not {name for name in sys.modules if name.startswith('PIL')}"
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -88,7 +88,7 @@ def test_threads_get_what_one_thread_gets() -> None:
 _QUIET = """
 import sys
 sys.path.insert(0, ".")
-from engine.images import decode
+from engine.images.decoding import decode
 decode(sys.stdin.buffer.read())
 print(sorted({"numpy", "torch", "django"} & set(sys.modules)))
 """

@@ -22,7 +22,7 @@ MOST_MB = 250
 _PEAK = """
 import pathlib, re, sys
 sys.path.insert(0, ".")
-from engine.images import decode, to_jpeg
+from engine.images.decoding import decode, to_jpeg
 def peak_mb():
     return int(re.search(r"VmHWM:\\s*(\\d+) kB", pathlib.Path("/proc/self/status").read_text())[1]) * 1024 / 1e6
 data = sys.stdin.buffer.read()

@@ -16,7 +16,7 @@ COUNT = """
 import os
 import django
 django.setup()
-from gallery import counters
+from gallery.operations import counters
 
 counters.BROKEN_BATCHES.inc(2)
 counters.BATCH_SIZE.observe(3)

@@ -74,6 +74,7 @@ def test_every_program_is_known_and_redis_starts_and_stops(tmp_path: Path, name:
     assert (tmp_path / name / "logs" / "supervisord.out").read_text() == ""
 
 
+@pytest.mark.drill
 def test_nothing_is_left_when_supervisord_itself_is_killed(tmp_path: Path) -> None:
     run(ONLY_REDIS + KILL, tmp_path)
 

@@ -27,7 +27,7 @@ from tests.tasks.networks import retrained
 @pytest.fixture(scope="session")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
     weights = retrained(tmp_path_factory.mktemp("weights") / "other.safetensors")
-    return Embedder.load("efficientnet_lite0", device="cpu", weights=weights, threads=2)
+    return Embedder.load("efficientnet_lite0", device="cpu", weights=weights, threads=1)
 
 
 @pytest.fixture
