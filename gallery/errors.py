@@ -11,6 +11,7 @@ STATUS_OF_CODE = {
     "invalid": 422,
     "unauthorized": 401,
     "not_found": 404,
+    "method_not_allowed": 405,
     "throttled": 429,
     "busy": 503,
     "no_space": 507,

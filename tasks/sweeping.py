@@ -2,6 +2,7 @@
 
 import time
 
+from gallery.curation import bulk
 from gallery.models import Image
 from gallery.queries import lifecycle, waiting, wakeup
 from tasks import worker as workers
@@ -22,6 +23,8 @@ def sweep() -> int:
     worker.count_recall()
     if Image.objects.pending().exists() or Image.objects.not_embedded(worker.embedder.network).exists():
         wakeup.wake_workers(wakeup.CURATE)
+    if bulk.unfinished().exists():
+        wakeup.wake_workers(wakeup.BULK)
     if worker.neighbours.is_outdated:
         wakeup.wake_workers(wakeup.REBUILD)
     return released

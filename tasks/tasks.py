@@ -65,6 +65,17 @@ def build() -> str:
     return build_generation_of_all()
 
 
+@shared_task(name=wakeup.BULK, time_limit=300, throws=AWAY)
+def bulk() -> bool:
+    """Change one step of the rows of an admin action, and come again while there are more."""
+    from gallery.curation import bulk
+
+    is_more = bulk.step()
+    if is_more:
+        wakeup.wake_workers(wakeup.BULK)
+    return is_more
+
+
 # Housekeeping is not in the event stream: Flower would show twenty sweeps a minute with a search in between.
 
 

@@ -13,6 +13,7 @@ from engine.images.headers import ALLOWED, check_bytes, check_pixels, kind_of, t
 from engine.images.headers import Crop as Crop
 from engine.images.headers import Limits as Limits
 
+LONG = 10  # a picture that is more than so many times as long as wide is shrunk less, see `decode`
 _BAND_PIXELS = 2**20
 _WHITES = (1.0, 255.0, 65535.0)
 _TURNS = {
@@ -35,8 +36,9 @@ def decode(
     """Decode the first picture in an untrusted file: upright, RGB, on white, in sRGB, without any metadata.
 
     With `at_least_px` it may come out smaller, its shorter side still at least that long (or as it was). With
-    `within_px` its longer side is at most that long. Both are quicker, and save the second full-size copy that turning
-    or compositing makes: JPEGs are decoded at the reduced scale that fits.
+    `within_px` its longer side is at most that long; a picture more than LONG times as long as wide keeps a shorter
+    side of a tenth of that (or as it was), because 20,000 x 20 pixels would become a line. Both are quicker, and save
+    the second full-size copy that turning or compositing makes: JPEGs are decoded at the reduced scale that fits.
 
     Raises BadImage, and nothing else: `empty`, `too_large`, `unsupported_format`, `too_many_pixels` (from the
     header, before any pixel is decoded), `corrupt`.
@@ -47,7 +49,7 @@ def decode(
         scale = _scale(picture.size, at_least_px, within_px)
         check_pixels(picture.size, min(limits.max_pixels, memory.most_pixels(picture, data, scale)), limits)
         upright = _upright_rgb(picture, scale)
-        return upright if within_px is None else shrunk(upright, within_px)
+        return upright if within_px is None else shrunk(upright, _longest(upright.size, within_px))
     except BadImage:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -64,6 +66,14 @@ def shrunk(picture: Image.Image, within_px: int) -> Image.Image:
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     # Half the time of LANCZOS, and as good where a picture is made little smaller: 5 ms of one of 1,008 pixels.
     return picture.resize(size, Image.Resampling.HAMMING, reducing_gap=3.0)
+
+
+def middle(picture: Image.Image, ratio: int) -> Image.Image:
+    """Return the middle of a picture whose longer side is over `ratio` times the shorter one; others as they are."""
+    longest = min(picture.size) * ratio
+    width, height = (min(side, longest) for side in picture.size)
+    left, top = (picture.width - width) // 2, (picture.height - height) // 2
+    return picture.crop((left, top, left + width, top + height))
 
 
 def crop(picture: Image.Image, part: Crop) -> Image.Image:
@@ -92,7 +102,11 @@ def _scale(size: tuple[int, int], at_least_px: int | None, within_px: int | None
     """Return how many times smaller the picture may be decoded."""
     if at_least_px:
         return max(1, min(size) // at_least_px)
-    return max(1, max(size) // within_px) if within_px else 1
+    return max(1, min(max(size), min(size) * LONG) // within_px) if within_px else 1
+
+
+def _longest(size: tuple[int, int], within_px: int) -> int:
+    return max(within_px, round(within_px / LONG * max(size) / min(size)))
 
 
 def _upright_rgb(picture: Image.Image, scale: int) -> Image.Image:

@@ -1,5 +1,6 @@
 """The gallery in the JSON API: everybody may look at it, whoever has a key may curate it."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -14,7 +15,10 @@ from ninja.security import HttpBearer
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from gallery import models
+from gallery.api import requests
 from gallery.curation import library
+from gallery.curation.nearest import nearest_label
+from gallery.errors import Refusal
 from gallery.models import LONGEST_LABEL, LONGEST_TITLE
 from gallery.queries.results import Picture
 from gallery.site import submit
@@ -84,8 +88,10 @@ def images(
     page: Annotated[int, Query(ge=1, le=LAST_PAGE)] = 1,
 ) -> dict[str, Any]:
     """The visible pictures of the gallery, the newest first."""
+    if label:
+        check_labels([label])
     rows = models.Image.objects.visible()
-    pages = Paginator(rows.filter(label=label) if label else rows, PAGE_SIZE)
+    pages = Paginator(rows.filter(label=rows.spelled(label)) if label else rows, PAGE_SIZE)
     here = list(pages.page(page).object_list) if page <= pages.num_pages else []
     return {"page": page, "pages": pages.num_pages, "count": pages.count, "images": [described(row) for row in here]}
 
@@ -99,10 +105,11 @@ def add(
 ) -> Status[Any]:
     """Put a picture into the gallery: 201, or 200 with the picture that is there already when it is this very file.
 
-    It is seen and found as soon as a worker has decoded it.
+    It is seen and found as soon as a worker has decoded it. The body may also be the picture itself, as in a search.
     """
     try:
         submit.check_space(request)
+        requests.check_one(request)
         added = models.Image(label=label, title=title)
         library.upload(added, image)
     except library.AlreadyThere as known:
@@ -120,7 +127,10 @@ def image(request: HttpRequest, image_id: Id) -> dict[str, Any]:
 def change(request: HttpRequest, image_id: Id, wanted: ImageChange) -> dict[str, Any]:
     """Give a picture another label or title; hide it, or show it again."""
     rows = models.Image.objects.filter(pk=image_id)
-    rows.update(**wanted.model_dump(exclude_none=True))
+    fields = wanted.model_dump(exclude_none=True)
+    if wanted.label:
+        fields["label"] = models.Image.objects.exclude(pk=image_id).spelled(wanted.label)
+    rows.update(**fields)
     return described(get_object_or_404(rows))
 
 
@@ -131,6 +141,20 @@ def remove(request: HttpRequest, image_id: Id) -> Status[None]:
     get_object_or_404(rows)
     library.remove(rows)
     return Status(204, None)
+
+
+def check_labels(wanted: Sequence[str]) -> None:
+    """Raises Refusal `invalid` for a label that no visible picture has: to find nothing is no answer to a slip."""
+    if not wanted:
+        return
+    visible = models.Image.objects.visible()
+    spelled = visible.all_spelled(wanted)
+    known = set(visible.filter(label__in=spelled).order_by().values_list("label", flat=True).distinct())
+    for label in spelled:
+        if label not in known:
+            nearest = nearest_label(label)
+            hint = f"; the nearest label is {nearest!r}" if nearest else ""
+            raise Refusal("invalid", f"No picture has the label {label!r}{hint}.")
 
 
 def visible(image_id: UUID | None) -> models.Image:

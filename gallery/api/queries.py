@@ -7,6 +7,7 @@ from django.core.exceptions import SuspiciousOperation
 from django.db import InterfaceError, OperationalError, connection
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.multipartparser import MultiPartParserError
+from django.views.decorators.http import require_safe
 from ninja import File, Form, NinjaAPI, Schema, Status
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.files import UploadedFile
@@ -15,8 +16,8 @@ from pydantic.json_schema import SkipJsonSchema
 
 from engine.images.headers import Crop
 from gallery import models
-from gallery.api import images
-from gallery.api.images import Error, Id, ImageOut, Label, Problem, described, visible
+from gallery.api import images, requests
+from gallery.api.images import KEY, Error, Id, ImageOut, Label, Problem, check_labels, described, visible
 from gallery.errors import Refusal, no_space
 from gallery.queries import lifecycle, results, waiting
 from gallery.queries.accept import Parameters
@@ -56,7 +57,12 @@ LINKS = {
     for name in ("query", "withdraw")
 }
 
-api = NinjaAPI(title="simsearch", version="1", description="A picture in, the ten most like it out.")
+api = NinjaAPI(
+    title="simsearch",
+    version="1",
+    description="A picture in, the ten most like it out.",
+    docs_decorator=require_safe,
+)
 api.add_router("/images", images.router)
 
 
@@ -117,11 +123,19 @@ def ask(
     label: Annotated[list[Label], Form(max_length=MOST_LABELS)] = [],  # noqa: B006 (ninja wants a list)
     collapse: Annotated[bool, Form(description="0: near-duplicates are matches of their own")] = True,
 ) -> Status[Any]:
-    """Ask for the k gallery pictures most like an uploaded one, or like a gallery picture."""
+    """Ask for the k gallery pictures most like an uploaded one, or like a gallery picture.
+
+    The body may also be the picture itself, with its type (`image/jpeg` …); the other fields are then parameters of
+    the address.
+    """
     submit.check_space(request)
     parameters = Parameters(k=k, labels=tuple(label), crop=_crop(crop), collapse=collapse)
-    if (image is None) == (like is None):
-        raise Refusal("empty" if image is None else "invalid", "Send either a picture as `image` or an id as `like`.")
+    requests.check_one(request)
+    check_labels(label)
+    if image is None and like is None:
+        raise requests.no_picture(request)
+    if image is not None and like is not None:
+        raise Refusal("invalid", "A picture as `image` and an id as `like` arrived; send one of the two.")
     if image is not None:
         query = submit.upload(request, image, parameters)
     else:
@@ -148,9 +162,9 @@ def query(request: HttpRequest, query_id: Id) -> JsonResponse:
     return JsonResponse(told, headers=NO_STORE)
 
 
-@api.delete("/queries/{uuid:query_id}", response={204: None, 404: Problem})
+@api.delete("/queries/{uuid:query_id}", auth=KEY, response={204: None, frozenset({401, 404}): Problem})
 def withdraw(request: HttpRequest, query_id: Id) -> Status[None]:
-    """Delete a query at once, with its picture and its matches: whoever knows its address owns it."""
+    """Delete a query at once, with its picture and its matches. Its link may be shared, so it takes a key."""
     if not lifecycle.withdraw(query_id):
         raise Refusal("not_found", "There is no such query; it may be deleted already.")
     return Status(204, None)
@@ -226,6 +240,8 @@ def _unauthorized(request: HttpRequest, error: Exception) -> HttpResponse:
 def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
     if submit.NO_SPACE in request.META:  # the file is missing because there was no room for it
         return error_json(request, no_space())
+    if any(entry["type"] == "missing" and entry["loc"][-1] == "image" for entry in error.errors):
+        return error_json(request, requests.no_picture(request))
     told = "; ".join(f"{entry['loc'][-1]}: {entry['msg']}" for entry in error.errors)
     return error_json(request, Refusal("invalid", told))
 
@@ -233,7 +249,7 @@ def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
 @api.exception_handler(MultiPartParserError)
 @api.exception_handler(SuspiciousOperation)
 def _unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
-    return error_json(request, Refusal("invalid", "The request cannot be read; send a multipart form."))
+    return error_json(request, requests.unreadable(request))
 
 
 @api.exception_handler(HttpError)

@@ -55,7 +55,7 @@ def _new(parameters: Parameters, received: Stopwatch, **fields: Any) -> Query:
         raise Refusal("busy", "Too many pictures are waiting; try again in a moment.", retry_after_s=5)
     return Query(
         k=parameters.k,
-        labels=list(parameters.labels),
+        labels=Image.objects.all_spelled(parameters.labels),
         crop=list(parameters.crop) if parameters.crop else None,
         collapse=parameters.collapse,
         created_at=received.started_at,

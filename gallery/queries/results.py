@@ -136,3 +136,22 @@ def _select(count: int) -> tuple[str, list[tuple[Any, bool]]]:
 
 def _key(id_: uuid.UUID) -> Any:
     return Image._meta.pk.get_db_prep_value(id_, connection)
+
+
+def compared(query: Query) -> int:
+    """How many pictures could have been a match: those that are visible, have one of the labels, and are not asked by.
+
+    Counted when it is shown: pictures added since the answer are left out, and those deleted since are, too.
+    """
+    images = Image.objects.visible().filter(created_at__lte=query.finished_at or query.created_at)
+    if query.labels:
+        images = images.filter(label__in=query.labels)
+    if query.like_id:
+        images = images.exclude(pk=query.like_id)
+    return min(images.count(), query.images or 0)
+
+
+def took_ms(query: Query) -> float:
+    """How long the search took from when the upload was received: a slow connection is not our time."""
+    timings = query.timings_ms
+    return max(0.0, timings.get("total", 0.0) - timings.get("accept", 0.0))

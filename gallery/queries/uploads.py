@@ -56,3 +56,8 @@ def _store(file: "UploadedFile[Any]", path: Path) -> None:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
         for chunk in file.chunks():
             target.write(chunk)
+
+
+def too_large() -> Refusal:
+    limit_mb = settings.SIMSEARCH_MAX_UPLOAD_BYTES // 2**20
+    return Refusal("too_large", f"The file is larger than {limit_mb} MB; send a smaller one.")

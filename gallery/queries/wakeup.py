@@ -21,6 +21,7 @@ ANSWER = "tasks.answer"
 CURATE = "tasks.curate"
 BUILD = "tasks.build"  # asked for by a person
 REBUILD = "tasks.rebuild"  # only if it pays
+BULK = "tasks.bulk"  # admin actions on many rows
 
 PENDING = "simsearch:pending:"
 # A message that got lost (its worker was killed) keeps others from being sent for so long at most.

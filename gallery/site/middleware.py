@@ -12,9 +12,10 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-from gallery.errors import OUTCOME, Refusal
+from gallery.errors import OUTCOME
 from gallery.operations import counters
 from gallery.persistence import AWAY
+from gallery.queries import uploads
 from gallery.site.pages import database_away, refuse
 from gallery.timings import Stopwatch
 
@@ -137,9 +138,7 @@ class UploadLimitMiddleware:
 
     def _refuse(self, request: HttpRequest) -> HttpResponse:
         drain(request)
-        limit_mb = settings.SIMSEARCH_MAX_UPLOAD_BYTES // 2**20
-        message = f"The file is larger than {limit_mb} MB; send a smaller one."
-        return refuse(request, Refusal("too_large", message))
+        return refuse(request, uploads.too_large())
 
 
 def drain(request: HttpRequest) -> None:

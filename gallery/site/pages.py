@@ -29,9 +29,14 @@ def with_upload_form(context: dict[str, Any]) -> dict[str, Any]:
     return context | {"form": UploadForm(), "max_upload_bytes": limit, "kept_for": kept_for}
 
 
+def wants_json(request: HttpRequest) -> bool:
+    """Whether a program asks, be it a script of our own pages."""
+    return request.path.startswith("/api/") or request.headers.get("Accept") == "application/json"
+
+
 def refuse(request: HttpRequest, refusal: Refusal) -> HttpResponse:
     """The answer to a request that is turned down, with the refusal's status and headers."""
-    if request.path.startswith("/api/"):
+    if wants_json(request):
         return error_json(request, refusal)
     request.META[OUTCOME] = refusal.code
     context = with_upload_form({"error": refusal.message})

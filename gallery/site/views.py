@@ -6,7 +6,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Page, Paginator
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -14,16 +14,18 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.middleware import HtmxDetails
 
+from gallery.curation.nearest import nearest_label
 from gallery.errors import Refusal
 from gallery.models import Image, Query
 from gallery.queries import lifecycle, results, waiting
 from gallery.queries.accept import Parameters
 from gallery.site import submit
 from gallery.site.forms import UploadForm
-from gallery.site.pages import refuse, with_upload_form
+from gallery.site.pages import refuse, wants_json, with_upload_form
 
 PAGE_SIZE = 48
 YEAR_S = 365 * 24 * 3600
+OWNER_COOKIE = "simsearch_owner"
 
 
 class HtmxRequest(HttpRequest):
@@ -44,7 +46,7 @@ def home(request: HttpRequest) -> HttpResponse:
         query = submit.upload(request, form.cleaned_data["image"], Parameters())
     except Refusal as refusal:
         return refuse(request, refusal)
-    return _to(query.get_absolute_url())
+    return _to_result(request, query)
 
 
 @require_POST
@@ -53,7 +55,7 @@ def more_like(request: HttpRequest, image_id: UUID) -> HttpResponse:
         query = submit.more_like(request, _image(request, image_id), Parameters())
     except Refusal as refusal:
         return refuse(request, refusal)
-    return _to(query.get_absolute_url())
+    return _to_result(request, query)
 
 
 @require_safe
@@ -68,7 +70,10 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
         "ahead": ahead,
         "poll_after_ms": None if row.is_finished else waiting.cached().poll_after_ms(row, ahead),
         "is_late": waiting.is_late(row),
+        "may_delete": _may_delete(request, query_id),
     }
+    if row.is_finished:
+        context |= {"compared": results.compared(row), "took_ms": results.took_ms(row)}
     if request.htmx:
         return render(request, "gallery/_query.html", context | {"is_update": True})
     return render(request, "gallery/query.html", with_upload_form(context))
@@ -76,7 +81,10 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
 
 @require_POST
 def withdraw(request: HttpRequest, query_id: UUID) -> HttpResponse:
-    """Delete a query at once: whoever knows its link owns it."""
+    """Delete a query at once: the browser that made it and the staff may, others who have its link may not."""
+    if not _may_delete(request, query_id):
+        get_object_or_404(Query, pk=query_id)
+        return render(request, "gallery/forbidden.html", status=403)
     if not lifecycle.withdraw(query_id):
         raise Http404
     messages.success(request, "Your search is deleted, with its picture and its results.")
@@ -94,13 +102,16 @@ def staff(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def browse(request: HttpRequest) -> HttpResponse:
-    label = request.GET.get("label", "").replace("\0", "")  # PostgreSQL refuses a question with a NUL in it
     images = Image.objects.visible()
+    # PostgreSQL refuses a question with a NUL in it.
+    label = images.spelled(request.GET.get("label", "").replace("\0", ""))
     labels = images.exclude(label="").order_by("label").values_list("label", flat=True).distinct()
     page: Page[Image] = Paginator(images.filter(label=label) if label else images, PAGE_SIZE).get_page(
         request.GET.get("page")
     )
-    return render(request, "gallery/browse.html", {"page": page, "label": label, "labels": labels})
+    nearest = nearest_label(label) if label and not page else None
+    context = {"page": page, "label": label, "labels": labels, "nearest": nearest}
+    return render(request, "gallery/browse.html", context)
 
 
 @require_safe
@@ -124,6 +135,32 @@ def image_thumbnail(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
 @cache_control(private=True, max_age=3600)  # it is deleted with its query
 def query_picture(request: HttpRequest, query_id: UUID) -> HttpResponseBase:
     return _jpeg(get_object_or_404(Query, pk=query_id, has_picture=True).picture_path)
+
+
+def _to_result(request: HttpRequest, query: Query) -> HttpResponse:
+    """Send the browser to the page of its new query, with the cookie that lets it delete the query."""
+    address = query.get_absolute_url()
+    if wants_json(request):  # upload.js, which shows how much is sent
+        response: HttpResponse = JsonResponse({"url": address}, status=202)
+    else:
+        response = _to(address)
+    # Sent back for the addresses of this query alone, so that requests do not grow with the searches of a browser.
+    response.set_signed_cookie(
+        OWNER_COOKIE,
+        str(query.pk),
+        salt=OWNER_COOKIE,
+        path=address,
+        max_age=settings.SIMSEARCH_QUERY_TTL_S,
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
+    return response
+
+
+def _may_delete(request: HttpRequest, query_id: UUID) -> bool:
+    mine = request.get_signed_cookie(OWNER_COOKIE, default=None, salt=OWNER_COOKIE)
+    return mine == str(query_id) or request.user.is_staff
 
 
 def _image(request: HttpRequest, image_id: UUID) -> Image:

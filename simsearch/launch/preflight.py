@@ -38,7 +38,13 @@ def photos_folder(text: str) -> Path | None:
     if not text:
         return None
     folder = Path(text).expanduser().absolute()
-    if not folder.is_dir():
+    try:
+        is_there = folder.is_dir()
+    except PermissionError as error:
+        raise StartError(
+            f"{folder} is in a folder that you may not enter; choose another: make run PHOTOS=folder"
+        ) from error
+    if not is_there:
         raise StartError(f"There is no folder {folder}; give one with pictures: make run PHOTOS=folder")
     return folder
 

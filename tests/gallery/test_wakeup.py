@@ -30,6 +30,7 @@ def waiting_in(queue: str) -> int:
         (wakeup.CURATE, "gallery"),
         (wakeup.BUILD, "gallery"),
         (wakeup.REBUILD, "gallery"),
+        (wakeup.BULK, "gallery"),
     ],
 )
 def test_each_task_has_its_queue(task: str, queue: str) -> None:
