@@ -27,6 +27,13 @@ FILLED_S = 120
 # A restart of everything, on a machine that is busy with the rest of the tests.
 PATIENCE_S = 240
 READY = "Serving on"
+# What systemd does with docs/simsearch.socket and docs/simsearch.service.
+SYSTEMD = """
+import os, sys
+os.dup2({socket}, 3)
+os.environ |= {{"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}}
+os.execv(sys.executable, [sys.executable, "-m", "simsearch.launch.serve"])
+"""
 
 
 class Server(Stack):
@@ -71,8 +78,7 @@ class Server(Stack):
         self.pass_fds = [stack.enter_context(listener).fileno()]
 
     def command(self) -> list[str]:
-        serve = f"LISTEN_PID=$$ LISTEN_FDS=1 exec {sys.executable} -m simsearch.launch.serve 3<&{self.pass_fds[0]}"
-        return ["sh", "-c", serve]
+        return [sys.executable, "-c", SYSTEMD.format(socket=self.pass_fds[0])]
 
     def restart(self) -> None:
         """As `systemctl restart simsearch`: returns when systemd would have been told that it is ready."""

@@ -121,28 +121,27 @@ def test_a_backup_that_does_not_fit_is_refused_before_anything_is_written(disk: 
 # What a process does with files that grow
 
 COUNT = """
+import os
+from pathlib import Path
 import django
-django.setup()
-from django.conf import settings
-from tests import fresh
 from tests.drills.disks import fill
 
-{first}
-fill(settings.METRICS_ROOT.parent)
+{before}
+fill(Path(os.environ["SIMSEARCH_DATA_DIR"]))
+django.setup()
 from gallery.operations import counters
 for number in range(1000):  # many pages of each file
     counters.HTTP_REQUESTS.labels("GET", f"view-{{number}}", "200").inc()
 print(sum(int(s.value) for f in counters.totals() for s in f.samples if s.name == "simsearch_http_requests_total"))
 """
+IMPORT = "django.setup(); from gallery.operations import counters"
 
 
 @pytest.mark.parametrize(
-    ("first", "counted"),
-    [("from gallery.operations import counters", 1000), ("", 0)],
-    ids=["started before", "started on the full disk"],
+    ("before", "counted"), [(IMPORT, 1000), ("", 0)], ids=["started before", "started on the full disk"]
 )
-def test_counting_on_a_full_disk_kills_no_process(disk: Path, first: str, counted: int) -> None:
-    assert fresh.run(COUNT.format(first=first), disk, DJANGO_SETTINGS_MODULE="simsearch.settings") == f"{counted}\n"
+def test_counting_on_a_full_disk_kills_no_process(disk: Path, before: str, counted: int) -> None:
+    assert fresh.run(COUNT.format(before=before), disk, DJANGO_SETTINGS_MODULE="simsearch.settings") == f"{counted}\n"
 
 
 def test_a_log_goes_on_when_there_is_room_again_also_after_a_rotation(disk: Path) -> None:
