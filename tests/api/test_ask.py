@@ -66,7 +66,7 @@ def test_the_options_are_kept(client: Client) -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "nearest"),
-    [("water_lily", "water_lilly"), ("WATER_LILLY", "water_lilly"), ("Asthetik", "Ästhetik"), ("dgo", "dog")],
+    [("water_lily", "water_lilly"), ("WATER LILLY", "water_lilly"), ("Asthetik", "Ästhetik"), ("dgo", "dog")],
 )
 def test_an_unknown_label_is_refused_with_the_nearest_one(client: Client, wanted: str, nearest: str) -> None:
     for seed, label in enumerate(["water_lilly", "Ästhetik", "dog"], start=1):

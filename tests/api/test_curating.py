@@ -71,7 +71,7 @@ def test_a_damaged_picture_stays_unseen_and_says_why(client: Client) -> None:
     added = add(client, picture()[:300])
     assert added.status_code == 201
     assert [importing.decode_pending(10) for _ in range(2)] == [1, 0]
-    assert "damaged" in Image.objects.get().problem
+    assert "is in the file" in Image.objects.get().problem
     assert client.get(f"/api/images/{added.json()['id']}").status_code == 404
     assert files_kept() == []
 

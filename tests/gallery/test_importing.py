@@ -78,7 +78,7 @@ def test_bad_files_are_told_and_stop_nothing(photos: Path) -> None:
     assert told == "4 pictures imported, 0 were there already, 2 refused."
     assert complaints.splitlines()[1:] == [
         "  cat/notes.txt: files of other kinds",
-        "  dog/broken.png: the picture is damaged or incomplete",
+        "  dog/broken.png: only 9% of the picture is in the file",
         "  dog/nothing.png: empty, or of no picture format that is read here",
     ]
 
@@ -231,6 +231,7 @@ def test_reasons_are_for_files_on_a_disk(photos: Path) -> None:
     assert told == "4 pictures imported, 0 were there already, 6 refused."
     assert_for_an_operator(complaints)
     assert {line.split(": ")[0].strip() for line in complaints.splitlines()[1:]} == {
+        "Only 9% of the picture is in the file",
         "The picture is damaged or incomplete",
         "Empty, or of no picture format that is read here",
     }

@@ -208,7 +208,7 @@ function showProgress(event) {
 }
 
 function answered({ status, response }) {
-  if (response?.url) location.assign(response.url);
+  if (response?.url) preview.decode().then(keepForResult, () => {}).then(() => location.assign(response.url));
   else if (status === 403) form.submit(); // the cookie is gone: the page of the server says what to do
   else if (status === 429 || status >= 500) keepAndSay(response?.error?.message ?? say.busy); // of nginx's too
   else refuse(response?.error?.message ?? say.tooLarge); // nginx refuses nothing else
@@ -257,7 +257,6 @@ choice.querySelector(".cancel").addEventListener("click", closeChoice);
 // Shown only once it can be: browsers cannot draw every format that the server reads.
 preview.addEventListener("load", () => {
   preview.hidden = false;
-  keepForResult();
 });
 document.addEventListener("paste", (event) => {
   if (event.clipboardData.files.length) offer([...event.clipboardData.files]);
