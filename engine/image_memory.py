@@ -5,25 +5,21 @@ from collections.abc import Iterator
 
 from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
-from engine.image_headers import MAX_DECODING_BYTES
+from engine.image_limits import BYTES_PER_PIXEL, MAX_DECODING_BYTES, MAX_JPEG_SCANS, MAX_JPEG_SEGMENTS, MAX_PNG_CHUNKS
 
-# A progressive JPEG that repeats a 70-byte scan up to 16 MB would keep a core busy for two hours, and Pillow
-# joins Exif segments in the square of their number. Real files have ten scans and few hundred segments.
-MAX_JPEG_SCANS = 100
-MAX_JPEG_SEGMENTS = 1000
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")  # those that stand alone left out
 _JPEG_SCAN, _JPEG_END = b"\xda", b"\xd9"
 
-# MAX_DECODING_BYTES is 250 MB with everything around it. Some codecs hold a picture several times, so their formats get
-# fewer pixels for it: bytes per pixel, measured at the worst (4:4:4, animation, film grain). Other formats take the 4
-# of Pillow's own picture; what is made of it, upright and in RGB, may take these 4 once more.
-_WEBP, _AVIF = 17.0, 18.0
+# Other formats than those in BYTES_PER_PIXEL take the 4 of Pillow's own picture; what is made of it, upright and in RGB,
+# may take these 4 once more.
 _HEIF = {(8, "RGB"): 8.9, (8, "RGBA"): 12.4, (16, "RGB"): 15.6, (16, "RGBA"): 20.4}  # by bits (16: more than 8), mode
 _PIXEL_BYTES = 4.0
 
 
 def is_plain(data: bytes) -> bool:
-    """Whether the file is free of the repetitions that make a small JPEG take hours."""
+    """Whether the file is free of the repetitions that make a small one take seconds to hours."""
+    if data.startswith(b"\x89PNG"):
+        return _png_chunks(data) <= MAX_PNG_CHUNKS
     if not data.startswith(b"\xff\xd8"):
         return True
     scans = 0
@@ -51,7 +47,7 @@ def _bytes_per_pixel(picture: Image.Image) -> float:
         return _tiff_bytes_per_pixel(picture)
     if picture.format == "HEIF":
         return _HEIF[8 if picture.info.get("bit_depth") == 8 else 16, "RGBA" if "A" in picture.mode else "RGB"]
-    return {"WEBP": _WEBP, "AVIF": _AVIF}.get(picture.format or "", _PIXEL_BYTES)
+    return BYTES_PER_PIXEL.get(picture.format or "", _PIXEL_BYTES)
 
 
 def _jpeg_bytes_per_pixel(picture: JpegImagePlugin.JpegImageFile, data: bytes, factor: int) -> float:
@@ -85,3 +81,12 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[bytes, int]]:
     while (marker := _JPEG_MARKER.search(data, at)) and marker[1] != _JPEG_END:
         yield marker[1], marker.end()
         at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
+
+
+def _png_chunks(data: bytes) -> int:
+    """How many chunks a PNG has; counting ends where there are too many."""
+    at, count = 8, 0
+    while at < len(data) and count <= MAX_PNG_CHUNKS:
+        at += 12 + int.from_bytes(data[at : at + 4])
+        count += 1
+    return count

@@ -9,7 +9,7 @@ from PIL import ExifTags, Image, ImageCms
 import engine.image_formats  # noqa: F401 (registers the readers)
 from engine import image_memory
 from engine.errors import BadImage
-from engine.image_headers import ALLOWED, check_bytes, check_pixels, kind_of, too_many_pixels
+from engine.image_headers import ALLOWED, check, check_pixels, too_costly, too_many_pixels
 from engine.image_headers import Crop as Crop
 from engine.image_headers import Limits as Limits
 
@@ -39,9 +39,9 @@ def decode(
     or compositing makes: JPEGs are decoded at the reduced scale that fits.
 
     Raises BadImage, and nothing else: `empty`, `too_large`, `unsupported_format`, `too_many_pixels` (from the
-    header, before any pixel is decoded), `corrupt`.
+    header, before any pixel is decoded), `too_costly`, `corrupt`.
     """
-    check_bytes(len(data), limits)
+    check(io.BytesIO(data), limits)
     try:
         picture = _open(data)
         scale = _scale(picture.size, at_least_px, within_px)
@@ -53,7 +53,7 @@ def decode(
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise too_many_pixels(limits.max_pixels, limits) from error
     except Exception as error:  # decoders raise whatever the bytes make them raise
-        raise _corrupt() from error
+        raise (too_costly() if _is_out_of_memory(error) else _corrupt()) from error
 
 
 def shrunk(picture: Image.Image, within_px: int) -> Image.Image:
@@ -73,6 +73,14 @@ def crop(picture: Image.Image, part: Crop) -> Image.Image:
     return picture.crop((left, top, right, bottom))
 
 
+def square(picture: Image.Image, side_px: int, of_px: int) -> Image.Image:
+    """The centre square of `side_px` of an RGB picture whose shorter side is resized to `of_px`."""
+    side = min(picture.size) * (side_px / of_px)
+    left, top = (picture.width - side) / 2, (picture.height - side) / 2
+    box = (left, top, left + side, top + side)
+    return picture.resize((side_px, side_px), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
+
+
 def to_jpeg(picture: Image.Image, max_side_px: int, quality: int = 85) -> bytes:
     """A new JPEG file made from the pixels of an RGB picture and nothing else, its longer side that long at most."""
     file = io.BytesIO()
@@ -82,9 +90,8 @@ def to_jpeg(picture: Image.Image, max_side_px: int, quality: int = 85) -> bytes:
 
 def _open(data: bytes) -> Image.Image:
     """The picture with its header read and no pixel decoded."""
-    kind_of(data[:64])
     if not image_memory.is_plain(data):
-        raise _corrupt()
+        raise too_costly()
     return Image.open(io.BytesIO(data), formats=tuple(ALLOWED))
 
 
@@ -179,6 +186,11 @@ def _without_metadata(picture: Image.Image) -> Image.Image:
 def _span(start: float, length: float, side_px: int) -> tuple[int, int]:
     first = min(int(start * side_px), side_px - 1)
     return first, max(first + 1, min(side_px, round((start + length) * side_px)))
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Codecs say it in words, Python by its class."""
+    return isinstance(error, MemoryError) or "memory" in str(error).casefold()
 
 
 def _corrupt() -> BadImage:
