@@ -17,8 +17,8 @@ import sys
 import time
 from typing import Any
 
-import pillow_heif
 import PIL.ImageCms  # noqa: F401 (before the limits: a decoder opens no files)
+import pillow_heif
 from PIL import AvifImagePlugin, Image
 
 from engine import images

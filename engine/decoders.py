@@ -195,10 +195,9 @@ class Decoders:
         self._control: socket.socket | None = None
         self._idle: queue.SimpleQueue[_Decoder] = queue.SimpleQueue()
 
-    def start(self) -> None:
-        """Start the process that forks decoders. Processes that are forked from this one use it too.
-
-        Raises NoDecoder.
+    def start(self) -> socket.socket:
+        """Start the process that forks decoders; returns our end of its socket. Processes that are forked from this one
+        use it too. Raises NoDecoder.
         """
         ours, its = socket.socketpair()
         command = [sys.executable, "-m", "engine.confined", str(its.fileno())]
@@ -206,12 +205,13 @@ class Decoders:
         environment = {"PATH": os.defpath, "MALLOC_ARENA_MAX": "1"}
         with its:
             try:
-                self._server = subprocess.Popen(
+                self._server = subprocess.Popen(  # noqa: S603
                     command, cwd=ROOT, env=environment, pass_fds=[its.fileno()], stdin=subprocess.DEVNULL
                 )
             except OSError as error:
                 raise NoDecoder(f"The process that decodes pictures cannot be started: {error}.") from error
         self._control = ours
+        return ours
 
     def warm_up(self) -> None:
         """Have a decoder at hand for the first picture. Raises NoDecoder."""
@@ -264,9 +264,7 @@ class Decoders:
     def _new(self) -> _Decoder:
         for _ in range(2):
             with self._lock:
-                if self._control is None:
-                    self.start()
-                control = self._control
+                control = self._control or self.start()
             try:
                 return self._ask_for_one(control)
             except OSError:
@@ -295,7 +293,8 @@ def _opened(source: Path | bytes) -> BinaryIO:
     """Raises OSError."""
     if isinstance(source, Path):
         return source.open("rb", buffering=0)
-    file = open(os.memfd_create("picture"), "w+b") if sys.platform == "linux" else tempfile.TemporaryFile()  # noqa: SIM115
+    is_linux = sys.platform == "linux"
+    file = os.fdopen(os.memfd_create("picture"), "w+b") if is_linux else tempfile.TemporaryFile()  # noqa: SIM115
     file.write(source)
     file.flush()
     return file

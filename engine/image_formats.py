@@ -35,7 +35,7 @@ def _load_small_exif(exif: Image.Exif, data: bytes) -> None:
 def _register() -> None:
     """Once, at import: threads would otherwise race to do it."""
     Image.preinit()
-    Image.Exif.load = _load_small_exif  # type: ignore[method-assign]
+    Image.Exif.load = _load_small_exif  # type: ignore[method-assign, assignment]
     Image.register_open("HEIF", _open_heif, _is_heif)
     # Pillow warns of odd metadata in good pictures, and of pictures that have yet to be judged. The filter is
     # process-wide because `warnings.catch_warnings` is not thread-safe.

@@ -8,6 +8,7 @@ import io
 import os
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -111,8 +112,7 @@ def check(file: Readable | BinaryIO, limits: Limits) -> Header:
     header = read(file)
     most = min(limits.max_pixels, int(MAX_DECODING_BYTES / BYTES_PER_PIXEL.get(header.format, 1.0)))
     check_pixels((header.width_px, header.height_px), most, limits)
-    if _is_costly(file, header.format):
-        raise too_costly()
+    check_costs(file)
     file.seek(0, os.SEEK_SET)
     return header
 
@@ -124,6 +124,20 @@ def check_bytes(count: int, limits: Limits) -> None:
     if count > limits.max_bytes:
         most = f"{limits.max_bytes / 2**20:g} MB"
         raise BadImage("too_large", f"The file is larger than {most}; send a smaller one.")
+
+
+def check_costs(file: Readable | BinaryIO) -> None:
+    """Raises BadImage `unsupported_format`, and `too_costly` where the header shows it."""
+    name = kind_of(_at(file, 0, 64))
+    with suppress(struct.error, IndexError, KeyError):  # a damaged header: decoding fails soon
+        if name in _IS_COSTLY and _IS_COSTLY[name](file):
+            raise too_costly()
+
+
+def coded_size(file: Readable | BinaryIO) -> tuple[int, int]:
+    """The size that a HEIC or AVIF is decoded at, of which only a part may be shown; (0, 0) of other formats."""
+    header = read(file)
+    return (header.width_px, header.height_px) if header.format in {"HEIF", "AVIF"} else (0, 0)
 
 
 def check_pixels(size: tuple[int, int], most: int, limits: Limits) -> None:
@@ -359,15 +373,6 @@ _SIZES: dict[str, Callable[[Readable | BinaryIO, bytes], Size]] = {
 # --- Files that take long, though their pictures are small ----------------------------------------------------
 
 
-def _is_costly(file: Readable | BinaryIO, name: str) -> bool:
-    """Whether the header alone shows it. A damaged header does not: decoding fails soon."""
-    rules = {"GIF": _gif_is_costly, "TIFF": _tiff_is_costly, "AVIF": _isobmff_is_costly, "HEIF": _isobmff_is_costly}
-    try:
-        return name in rules and rules[name](file)
-    except (struct.error, IndexError, KeyError):
-        return False
-
-
 def _gif_is_costly(file: Readable | BinaryIO) -> bool:
     """More bytes than MAX_GIF_PREFIX_BYTES come before the first picture."""
     start = _at(file, 0, MAX_GIF_PREFIX_BYTES)
@@ -397,3 +402,11 @@ def _isobmff_is_costly(file: Readable | BinaryIO) -> bool:
     if len(kinds) > MAX_HEIF_ITEMS or sum(map(len, made_of)) > MAX_HEIF_ITEMS:
         return True
     return any(composed.intersection(others) for others in made_of)
+
+
+_IS_COSTLY: dict[str, Callable[[Readable | BinaryIO], bool]] = {
+    "GIF": _gif_is_costly,
+    "TIFF": _tiff_is_costly,
+    "AVIF": _isobmff_is_costly,
+    "HEIF": _isobmff_is_costly,
+}

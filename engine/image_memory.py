@@ -10,7 +10,7 @@ from engine.image_limits import BYTES_PER_PIXEL, MAX_DECODING_BYTES, MAX_JPEG_SC
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")  # those that stand alone left out
 _JPEG_SCAN, _JPEG_END = b"\xda", b"\xd9"
 
-# Other formats than those in BYTES_PER_PIXEL take the 4 of Pillow's own picture; what is made of it, upright and in RGB,
+# Formats that are not in BYTES_PER_PIXEL take the 4 of Pillow's own picture; what is made of it, upright and in RGB,
 # may take these 4 once more.
 _HEIF = {(8, "RGB"): 8.9, (8, "RGBA"): 12.4, (16, "RGB"): 15.6, (16, "RGBA"): 20.4}  # by bits (16: more than 8), mode
 _PIXEL_BYTES = 4.0

@@ -9,7 +9,15 @@ from PIL import ExifTags, Image, ImageCms
 import engine.image_formats  # noqa: F401 (registers the readers)
 from engine import image_memory
 from engine.errors import BadImage
-from engine.image_headers import ALLOWED, check, check_pixels, too_costly, too_many_pixels
+from engine.image_headers import (
+    ALLOWED,
+    check_bytes,
+    check_costs,
+    check_pixels,
+    coded_size,
+    too_costly,
+    too_many_pixels,
+)
 from engine.image_headers import Crop as Crop
 from engine.image_headers import Limits as Limits
 
@@ -41,11 +49,13 @@ def decode(
     Raises BadImage, and nothing else: `empty`, `too_large`, `unsupported_format`, `too_many_pixels` (from the
     header, before any pixel is decoded), `too_costly`, `corrupt`.
     """
-    check(io.BytesIO(data), limits)
+    check_bytes(len(data), limits)
     try:
         picture = _open(data)
         scale = _scale(picture.size, at_least_px, within_px)
-        check_pixels(picture.size, min(limits.max_pixels, image_memory.most_pixels(picture, data, scale)), limits)
+        most = min(limits.max_pixels, image_memory.most_pixels(picture, data, scale))
+        for size in (picture.size, coded_size(io.BytesIO(data))):
+            check_pixels(size, most, limits)
         upright = _upright_rgb(picture, scale)
         return upright if within_px is None else shrunk(upright, within_px)
     except BadImage:
@@ -90,6 +100,7 @@ def to_jpeg(picture: Image.Image, max_side_px: int, quality: int = 85) -> bytes:
 
 def _open(data: bytes) -> Image.Image:
     """The picture with its header read and no pixel decoded."""
+    check_costs(io.BytesIO(data))
     if not image_memory.is_plain(data):
         raise too_costly()
     return Image.open(io.BytesIO(data), formats=tuple(ALLOWED))

@@ -29,7 +29,13 @@ class Parameters:
 def upload(request: HttpRequest, file: "UploadedFile[Any]", parameters: Parameters) -> Query:
     """Raises Refusal with one of the upload codes, `throttled`, `busy` or `no_space`."""
     received = _admit(request)
-    query = store(file, parameters, received)
+    client = throttle.hashed(_client(request))
+    try:
+        query = store(file, parameters, received, client)
+    except Refusal as refusal:
+        if refusal.code == "too_costly":
+            throttle.count_costly(client)
+        raise
     request.META[OUTCOME] = "accepted"
     return query
 
@@ -41,11 +47,11 @@ def more_like(request: HttpRequest, image: Image, parameters: Parameters) -> Que
     return query
 
 
-def store(file: "UploadedFile[Any]", parameters: Parameters, received: Stopwatch) -> Query:
+def store(file: "UploadedFile[Any]", parameters: Parameters, received: Stopwatch, client: str = "") -> Query:
     """Keep a picture that its header allows as a waiting query. Raises Refusal."""
     uploads.check(file)
     received.end("check")
-    query = _new(parameters, received, has_picture=True)
+    query = _new(parameters, received, has_picture=True, client=client)
     uploads.store(file, query.upload_path)
     try:
         _save(query, received)
@@ -70,9 +76,13 @@ def _admit(request: HttpRequest) -> Stopwatch:
     received: Stopwatch = request.META[RECEIVED]
     uploads.check_space(request)
     received.end("parse")
-    throttle.check(str(request.META.get("REMOTE_ADDR", "")))
+    throttle.check(_client(request))
     received.end("throttle")
     return received
+
+
+def _client(request: HttpRequest) -> str:
+    return str(request.META.get("REMOTE_ADDR", ""))
 
 
 def _new(parameters: Parameters, received: Stopwatch, **fields: Any) -> Query:

@@ -6,14 +6,14 @@ WAITING -> RUNNING -> DONE | FAILED          RUNNING -> WAITING when its lease i
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet, prefetch_related_objects
 from django.utils import timezone
 
-from gallery import counters, files, owners
+from gallery import counters, files, owners, throttle
 from gallery.answers import Answers, Searched
 from gallery.models import Query
 from gallery.persistence import persist
@@ -46,7 +46,7 @@ def claim(limit: int) -> Claim:
         "claim": token,
         "claimed_by": owners.me(),
         "claimed_at": now,
-        "lease_until": now + timedelta(seconds=settings.SIMSEARCH_ANSWER_LIMIT_S + LEASE_MARGIN_S),
+        "lease_until": _lease_end(),
     }
     with transaction.atomic():
         mine = _next(limit)
@@ -59,6 +59,10 @@ def claim(limit: int) -> Claim:
         for name, value in claimed.items():
             setattr(query, name, value)
     return Claim(token, mine)
+
+
+def _lease_end() -> datetime:
+    return timezone.now() + timedelta(seconds=settings.SIMSEARCH_ANSWER_LIMIT_S + LEASE_MARGIN_S)
 
 
 def _next(limit: int) -> list[Query]:
@@ -116,6 +120,7 @@ def _mark_done(rows: "QuerySet[Query]", queries: Sequence[Query], searched: Sear
         finished_at=now,
         claim=None,
         lease_until=None,
+        client="",
         generation=searched.generation,
         network=searched.network,
         images=searched.images,
@@ -127,7 +132,29 @@ def _mark_done(rows: "QuerySet[Query]", queries: Sequence[Query], searched: Sear
 
 def fail(token: uuid.UUID, query: Query, code: str, reason: str) -> bool:
     """End a query that cannot be answered. Returns False if this claim no longer owns it."""
-    return bool(_fail(Query.objects.filter(id=query.pk, state=RUNNING, claim=token), [query], code, reason))
+    failed = bool(_fail(Query.objects.filter(id=query.pk, state=RUNNING, claim=token), [query], code, reason))
+    if failed and code == "too_costly":
+        throttle.count_costly(query.client)
+    return failed
+
+
+def renew(queries: Sequence[Query]) -> None:
+    """Begin the lease of queries anew that this process has."""
+    mine = Query.objects.filter(state=RUNNING, claimed_by=owners.me(), id__in=[query.pk for query in queries])
+    mine.update(lease_until=_lease_end())
+
+
+def put_back(token: uuid.UUID, query: Query) -> bool:
+    """Let a query wait again, or fail after the third attempt. Returns False if this claim no longer owns it."""
+    return bool(persist(lambda: _release(Query.objects.filter(id=query.pk, state=RUNNING, claim=token))))
+
+
+def remove_withdrawn(claimed: Sequence[Query]) -> None:
+    """Delete the pictures of queries that were deleted while they were answered."""
+    there = set(Query.objects.filter(pk__in=[query.pk for query in claimed]).values_list("pk", flat=True))
+    for query in claimed:
+        if query.pk not in there:
+            files.remove(query.picture_path, query.upload_path)
 
 
 def give_back(token: uuid.UUID) -> int:

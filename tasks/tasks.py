@@ -11,6 +11,7 @@ from celery import shared_task
 from celery.signals import beat_embedded_init, celeryd_after_setup, worker_process_init, worker_ready
 from django.conf import settings
 
+from engine.decoders import DECODERS
 from gallery import generations, wakeup
 from gallery.persistence import AWAY
 from simsearch.local import gpus, kin
@@ -91,10 +92,14 @@ _gpus: list[str] = []
 
 @celeryd_after_setup.connect
 def look_around(instance: Any, **_: object) -> None:
-    """In the parent, before the children are forked: does this worker answer queries, and on which GPUs?"""
+    """In the parent, before the children are forked: does this worker answer queries, and on which GPUs?
+
+    The children share the process that forks their decoders.
+    """
     global _answers_queries, _gpus
     _answers_queries = wakeup.SEARCH in instance.app.amqp.queues.consume_from
     _gpus = gpus.visible(os.environ)
+    DECODERS.start()
 
 
 @worker_process_init.connect

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile, UploadedFile
 from django.utils import timezone
 
+from engine.decoders import DECODERS
 from gallery import accept, files, importing, owners, pictures, queries
 from gallery.accept import Parameters
 from gallery.answers import Answers, Found, Searched
@@ -66,7 +67,7 @@ def finished(*images: Image, band: Band | None = "similar", asked: Query | None 
 
 def decode(query: Query) -> None:
     """What a worker does with the upload."""
-    files.write(query.picture_path, pictures.encode(pictures.decode(query.upload_path.read_bytes())))
+    files.write(query.picture_path, *DECODERS.decode(query.upload_path, pictures.request(jpegs=pictures.KEPT)).jpegs)
     files.remove(query.upload_path)
 
 
