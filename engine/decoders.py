@@ -225,15 +225,19 @@ class Decoders:
         Raises BadImage; TakesLong after `patience_s`; OSError, where the file cannot be read; NoDecoder.
         """
         with _opened(source) as file:
-            for _ in range(2):  # a decoder may have been killed for no fault of the picture
-                with suppress(_Ended):
-                    result = self._decode(file.fileno(), request, patience_s, in_background)
-                    break
-            else:
-                raise too_costly()
+            try:
+                result = self._decode(file.fileno(), request, patience_s, in_background)
+            except _Ended:  # perhaps for no fault of the picture
+                result = self._again(file.fileno(), request, patience_s, in_background)
         if isinstance(result, BadImage):
             raise result
         return result
+
+    def _again(self, *arguments: Any) -> Decoded | BadImage:
+        try:
+            return self._decode(*arguments)
+        except _Ended:
+            return too_costly()
 
     def _decode(self, file: int, request: Request, patience_s: float | None, in_background: bool) -> Decoded | BadImage:
         decoder = self._new() if in_background else self._take()
@@ -270,7 +274,7 @@ class Decoders:
             except OSError:
                 with self._lock:
                     if self._control is control:
-                        self._control = None
+                        self._end_server()
         raise NoDecoder("The process that decodes pictures ended twice at its start.")
 
     def _ask_for_one(self, control: socket.socket) -> _Decoder:
@@ -283,6 +287,21 @@ class Decoders:
         except OSError:
             ours.close()
             raise
+
+    def close(self) -> None:
+        """End the decoders at hand, and the process that forks them."""
+        with suppress(queue.Empty):
+            while True:
+                self._idle.get_nowait().close()
+        self._end_server()
+
+    def _end_server(self) -> None:
+        if self._control:
+            self._control.close()
+            self._control = None
+        if self._server:  # in a forked process it is not ours to wait for, which costs nothing
+            self._server.wait()
+            self._server = None
 
     def forget(self) -> None:
         """In a forked process: the decoders at hand are its parent's."""

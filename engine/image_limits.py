@@ -5,11 +5,11 @@
 
 # --- What a decoder process may use ---------------------------------------------------------------------------
 
-# Beyond what a decoder holds when it starts. The largest picture that the headers allow takes 250 MB, codecs reserve
-# addresses that they never use, and several decoders must fit into a small machine.
-ADDRESS_SPACE_BYTES = 700 * 10**6
+# Beyond what a decoder holds when it starts. The largest pictures that the headers allow need 250 to 350 MB, and several
+# decoders must fit into a small machine.
+ADDRESS_SPACE_BYTES = 450 * 10**6
 # Of one picture: the processor's time by the kernel, and the time without waiting for a core by the client. The slowest
-# picture that the headers allow takes a third of it.
+# pictures that the headers allow take a fifth of it.
 PICTURE_S = 5
 # A batch goes on without a picture that takes longer; photographs take 10 to 100 ms. See `tasks/slow.py`.
 PATIENCE_S = 0.3
