@@ -5,8 +5,8 @@
 
 # --- What a decoder process may use ---------------------------------------------------------------------------
 
-# Beyond what a decoder holds when it starts. The largest pictures that the headers allow need 250 to 350 MB, and several
-# decoders must fit into a small machine.
+# Beyond what a decoder holds when it starts. The largest pictures that the headers allow need 250 to 350 MB, and
+# several decoders must fit into a small machine.
 ADDRESS_SPACE_BYTES = 450 * 10**6
 # Of one picture: the processor's time by the kernel, and the time without waiting for a core by the client. The slowest
 # pictures that the headers allow take a fifth of it.

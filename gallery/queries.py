@@ -193,7 +193,7 @@ def withdraw(query_id: uuid.UUID) -> bool:
 def _fail(rows: "QuerySet[Query]", queries: Sequence[Query], code: str, reason: str) -> int:
     """End `rows`, of which `queries` are all; what was uploaded for them is deleted."""
     failed = rows.update(
-        state=FAILED, error_code=code, error=reason, finished_at=timezone.now(), claim=None, lease_until=None
+        state=FAILED, error_code=code, error=reason, finished_at=timezone.now(), claim=None, lease_until=None, client=""
     )
     if failed:
         paths = [query.upload_path for query in queries]

@@ -94,12 +94,13 @@ _gpus: list[str] = []
 def look_around(instance: Any, **_: object) -> None:
     """In the parent, before the children are forked: does this worker answer queries, and on which GPUs?
 
-    The children share the process that forks their decoders.
+    Search children share the process that forks their decoders; a gallery worker's child starts one with its first work.
     """
     global _answers_queries, _gpus
     _answers_queries = wakeup.SEARCH in instance.app.amqp.queues.consume_from
     _gpus = gpus.visible(os.environ)
-    DECODERS.start()
+    if _answers_queries:
+        DECODERS.start()
 
 
 @worker_process_init.connect

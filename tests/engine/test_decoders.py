@@ -209,7 +209,9 @@ def kill_at_work(times: int) -> None:
         wait_until(lambda: any(process.cpu_times().user >= 0.05 for process in processes()))
         for process in processes():
             process.kill()
-        wait_until(lambda: not any(process.is_running() and process.cpu_times().user >= 0.05 for process in processes()))
+        wait_until(
+            lambda: not any(process.is_running() and process.cpu_times().user >= 0.05 for process in processes())
+        )
 
 
 def test_a_decoder_killed_at_work_costs_no_picture(decoders: Decoders) -> None:
