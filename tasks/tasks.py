@@ -94,7 +94,7 @@ _gpus: list[str] = []
 def look_around(instance: Any, **_: object) -> None:
     """In the parent, before the children are forked: does this worker answer queries, and on which GPUs?
 
-    Search children share the process that forks their decoders; a gallery worker's child starts one with its first work.
+    Search children share the process that forks their decoders; a gallery worker's child starts its own when needed.
     """
     global _answers_queries, _gpus
     _answers_queries = wakeup.SEARCH in instance.app.amqp.queues.consume_from

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import repeat
 
 import psutil
 import pytest
@@ -54,9 +55,9 @@ class Memory(InBackground):
         self.more_mb = max(self.more_mb, sum(taken) - self._before_mb)
 
 
-def throw(stack: Stack, number: int, data: bytes) -> str:
-    """Upload a bomb from an address of its own; returns the code of its end."""
-    headers = {"X-Forwarded-For": f"203.0.113.{number + 1}"}
+def throw(stack: Stack, data: bytes, address: str) -> str:
+    """Upload a bomb from this address; returns the code of its end."""
+    headers = {"X-Forwarded-For": address}
     response = stack.client.post("/api/queries", files={"image": ("picture", data)}, headers=headers)
     if response.status_code != 202:
         return str(response.json()["error"]["code"])
@@ -75,10 +76,11 @@ def test_ten_bombs_at_once_delay_no_search_and_cost_no_memory(bombed: Stack) -> 
     with Searches(bombed, {"other": picture}, threads=2, pace_s=0.3, patience_s=PATIENCE_S) as searches:
         wait_until(lambda: len(searches.asked) >= 20, bombed, PATIENCE_S)
         usual_s = statistics.median(latencies_s(searches))
-        for name, make in (BOMBS | SLOW).items():
+        for kind, (name, make) in enumerate((BOMBS | SLOW).items()):
             data, began = make(), time.time()
             with Memory(bombed) as memory, ThreadPoolExecutor(AT_ONCE) as clients:
-                ends = Counter(clients.map(lambda number, data=data: throw(bombed, number, data), range(AT_ONCE)))  # type: ignore[misc]
+                addresses = [f"203.0.{kind}.{number}" for number in range(AT_ONCE)]
+                ends = Counter(clients.map(throw, repeat(bombed), repeat(data), addresses))
             longest_s = max(latencies_s(searches, began), default=usual_s)
             print(
                 f"{name}: {dict(ends)}; at most {memory.most_mb:.0f} MB, together {memory.more_mb:.0f} MB more; "

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from collections.abc import Callable
 
 import pillow_heif
 from PIL import Image
@@ -175,14 +176,15 @@ def bmp_of_runs(width: int = 4000, height: int = 2000) -> bytes:
     return b"BM" + struct.pack("<IHHI", 54 + 1024 + len(rows), 0, 0, 54 + 1024) + head + bytes(1024) + rows
 
 
-MEMORY = {"heic, a grid": heic_grid}
-TIME = {"heic, grids of grids": heic_grids}
-METADATA = {
+BOMBS: dict[str, Callable[[], bytes]] = {
+    "heic, a grid": heic_grid,
+    "heic, grids of grids": heic_grids,
     "tiff, rationals": tiff_of_rationals,
     "png, rationals": png_of_rationals,
     "jpeg, rationals": jpeg_of_rationals,
     "webp, rationals": webp_of_rationals,
     "gif, comments": gif_of_comments,
+    "png, chunks": png_of_chunks,
+    "jpeg, scans": jpeg_of_scans,
+    "bmp, runs": bmp_of_runs,
 }
-CPU = {"png, chunks": png_of_chunks, "jpeg, scans": jpeg_of_scans, "bmp, runs": bmp_of_runs}
-BOMBS = MEMORY | TIME | METADATA | CPU

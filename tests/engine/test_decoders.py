@@ -53,10 +53,14 @@ def servers(of: psutil.Process | None = None) -> list[psutil.Process]:
     return [process for process in below if "engine.confined" in " ".join(process.cmdline())]
 
 
+def server() -> psutil.Process:
+    """The one of the pool that was made last."""
+    return max(servers(), key=lambda server: server.create_time())
+
+
 def processes() -> list[psutil.Process]:
-    """The decoders of the pool that was made last."""
-    newest = max(servers(), key=lambda server: server.create_time())
-    return newest.children()
+    """Its decoders."""
+    return list(server().children())
 
 
 def one(decoders: Decoders) -> psutil.Process:
@@ -230,7 +234,7 @@ def test_a_picture_that_kills_its_decoder_twice_is_too_costly(decoders: Decoders
 
 def test_a_killed_server_is_replaced(decoders: Decoders) -> None:
     one(decoders)
-    max(servers(), key=lambda server: server.create_time()).kill()
+    server().kill()
     assert decoders.decode(encoded(scene(), "JPEG"), REQUEST).width_px == 120
 
 
@@ -259,10 +263,9 @@ def test_a_decoder_is_confined(decoders: Decoders) -> None:
 
 def test_the_processes_that_decode_know_no_secret_and_have_no_network_or_database(decoders: Decoders) -> None:
     one(decoders)
-    server = max(servers(), key=lambda server: server.create_time())
     assert "SECRET_KEY" in os.environ
-    assert set(server.environ()) <= {"PATH", "MALLOC_ARENA_MAX", "LC_CTYPE"}
-    mapped = {Path(entry.path).name for entry in server.memory_maps()}
+    assert set(server().environ()) <= {"PATH", "MALLOC_ARENA_MAX", "LC_CTYPE"}
+    mapped = {Path(entry.path).name for entry in server().memory_maps()}
     assert any("pillow_heif" in name or "_imaging" in name for name in mapped)
     assert [name for name in mapped if any(word in name for word in ("torch", "numpy", "sqlite", "ssl"))] == []
 
@@ -283,23 +286,23 @@ def test_decoders_end_with_the_processes_that_use_them() -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT], cwd=ROOT, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == b"ready\n"  # of the child
-        [server] = servers(psutil.Process(parent.pid))
-        [decoder] = server.children()
+        [forking] = servers(psutil.Process(parent.pid))
+        [decoder] = forking.children()
         for process in psutil.Process(parent.pid).children():
-            if process != server:
+            if process != forking:
                 process.kill()
         wait_until(lambda: not decoder.is_running())
         assert parent.stdout.readline() == b"ready\n"  # of the parent, by the same server
-        assert len(server.children()) == 1
+        assert len(forking.children()) == 1
         parent.kill()
-        wait_until(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE)
+        wait_until(lambda: not forking.is_running() or forking.status() == psutil.STATUS_ZOMBIE)
 
 
 def test_a_stop_of_the_whole_group_leaves_the_decoders_to_the_batch(decoders: Decoders) -> None:
     process = one(decoders)
     for name in (signal.SIGINT, signal.SIGTERM):
         process.send_signal(name)
-        max(servers(), key=lambda server: server.create_time()).send_signal(name)
+        server().send_signal(name)
     assert decoders.decode(encoded(scene(), "JPEG"), REQUEST).width_px == 120
     assert processes() == [process]
 
