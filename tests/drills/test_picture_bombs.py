@@ -12,7 +12,7 @@ from itertools import repeat
 import psutil
 import pytest
 
-from tests.drills.searching import InBackground, Searches, wait_until
+from tests.drills.searching import LONG, InBackground, Searches, wait_until
 from tests.engine.bombs import BOMBS
 from tests.engine.pictures import png
 from tests.stack import Stack
@@ -22,6 +22,8 @@ MOST_MB, MOST_DELAY_S = 900, 2.0
 PATIENCE_S = 120
 # What no header shows, and no limit forbids: a picture that takes 0.8 s.
 SLOW = {"png, slow": lambda: png((10000, 5000), 8, 6, bytes(5000 * (1 + 4 * 10000)))}
+SOME = ("heic, a grid", "heic, grids of grids", "gif, comments", "png, chunks")
+KINDS = (BOMBS if LONG else {name: BOMBS[name] for name in SOME}) | SLOW
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,7 @@ def test_ten_bombs_at_once_delay_no_search_and_cost_no_memory(bombed: Stack) -> 
     with Searches(bombed, {"other": picture}, threads=2, pace_s=0.3, patience_s=PATIENCE_S) as searches:
         wait_until(lambda: len(searches.asked) >= 20, bombed, PATIENCE_S)
         usual_s = statistics.median(latencies_s(searches))
-        for kind, (name, make) in enumerate((BOMBS | SLOW).items()):
+        for kind, (name, make) in enumerate(KINDS.items()):
             data, began = make(), time.time()
             with Memory(bombed) as memory, ThreadPoolExecutor(AT_ONCE) as clients:
                 addresses = [f"203.0.{kind}.{number}" for number in range(AT_ONCE)]
@@ -88,6 +90,7 @@ def test_ten_bombs_at_once_delay_no_search_and_cost_no_memory(bombed: Stack) -> 
             )
             assert set(ends) <= {"done", "too_costly", "too_many_pixels"}
             assert max(memory.most_mb, memory.more_mb) < MOST_MB
-            assert longest_s - usual_s < MOST_DELAY_S
+            if LONG:  # the short drill runs beside other tests, which delay a search as well
+                assert longest_s - usual_s < MOST_DELAY_S
     assert searches.failures == []
     assert bombed.pids("--queues search") == pids
