@@ -11,8 +11,9 @@ ADDRESS_SPACE_BYTES = 450 * 10**6
 # Of one picture: the processor's time by the kernel, and the time without waiting for a core by the client. The slowest
 # pictures that the headers allow take a fifth of it.
 PICTURE_S = 5
-# A batch goes on without a picture that takes longer; photographs take 10 to 100 ms. See `tasks/slow.py`.
-PATIENCE_S = 0.3
+# A batch goes on without a picture that takes longer; photographs take 10 to 60 ms. The second is for a worker that has
+# slow pictures already: ten that arrive at once shall delay others by less than 2 s. See `tasks/slow.py`.
+PATIENCE_S, PATIENCE_AFTER_SLOW_S = 0.3, 0.1
 # The socket, a picture and what Python holds open; no library opens files while it decodes.
 OPEN_FILES = 16
 # A decoder is replaced after so many: what a library leaks, or one picture left behind, does not stay.

@@ -10,8 +10,6 @@ import torch
 
 from engine.decoders import DECODERS, Decoded, TakesLong
 from engine.errors import BadImage
-from engine.image_limits import PATIENCE_S
-from engine.networks.embedder import Embedder
 from gallery import files, pictures, queries, waiting, wakeup
 from gallery.answers import Answers, Found, Searched
 from gallery.models import Embedding, Query
@@ -122,26 +120,27 @@ def _decode_all(worker: Worker, asked: Sequence[Query]) -> Iterator[Prepared | B
         if query.like_id in known and not query.crop:
             return known[query.like_id]
         try:
-            return _decode(worker.embedder, query)
+            return _decode(worker, query)
         except (BadImage, TakesLong) as error:
             return error
 
     return worker.decode(decode, asked)
 
 
-def _decode(embedder: Embedder, query: Query) -> torch.Tensor:
+def _decode(worker: Worker, query: Query) -> torch.Tensor:
     """What the network sees of the query's picture. Raises BadImage and TakesLong."""
     try:
-        decoded = _decoded(embedder, query)
+        decoded = _decoded(worker, query)
     except OSError as error:
         raise BadImage("gone", "The picture is no longer on the server; upload it again.") from error
-    return embedder.prepare_decoded(decoded.pixels)
+    return worker.embedder.prepare_decoded(decoded.pixels)
 
 
-def _decoded(embedder: Embedder, query: Query) -> Decoded:
+def _decoded(worker: Worker, query: Query) -> Decoded:
     """Raises OSError where its file is gone, BadImage, and TakesLong."""
     if query.has_picture and query.upload_path.exists():
-        return _uploaded(embedder, query)
+        return _uploaded(worker, query)
+    embedder = worker.embedder
     if query.has_picture:
         return DECODERS.decode(query.picture_path, pictures.request(crop=query.crop, square=embedder.square))
     if query.like is None:
@@ -150,11 +149,11 @@ def _decoded(embedder: Embedder, query: Query) -> Decoded:
     return DECODERS.decode(query.like.picture_path, pictures.request(square=embedder.square, **wanted))
 
 
-def _uploaded(embedder: Embedder, query: Query) -> Decoded:
+def _uploaded(worker: Worker, query: Query) -> Decoded:
     """Decode the uploaded bytes once and keep the picture in their place; a later attempt reads that."""
-    patience_s = PATIENCE_S if query.attempts == 1 else None  # a later attempt comes alone
-    wanted = pictures.request(jpegs=pictures.KEPT, crop=query.crop, square=embedder.square)
-    decoded = DECODERS.decode(query.upload_path, wanted, patience_s)
+    wanted = pictures.request(jpegs=pictures.KEPT, crop=query.crop, square=worker.embedder.square)
+    # A later attempt comes alone, so nobody waits for it.
+    decoded = DECODERS.decode(query.upload_path, wanted, worker.slow.patience_s if query.attempts == 1 else None)
     try:
         files.write(query.picture_path, *decoded.jpegs)
     except OSError as error:  # a full disk: the result is worth more than its picture, and the upload stays

@@ -9,6 +9,7 @@ from django.db import connections
 
 from engine.decoders import DECODERS
 from engine.errors import BadImage
+from engine.image_limits import PATIENCE_AFTER_SLOW_S, PATIENCE_S
 from gallery import files, pictures, queries, throttle, wakeup
 from gallery.models import Query
 
@@ -26,6 +27,11 @@ class SlowPictures:
         self._lock = threading.Lock()
         self._waiting: deque[tuple[UUID, Query]] = deque()
         self._thread: threading.Thread | None = None
+
+    @property
+    def patience_s(self) -> float:
+        """How long a batch waits for a picture: less when slow ones came before."""
+        return PATIENCE_S if self._thread is None else PATIENCE_AFTER_SLOW_S
 
     def add(self, token: UUID, query: Query) -> None:
         """Take on a query of this claim."""

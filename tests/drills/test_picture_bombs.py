@@ -39,8 +39,15 @@ def memory_mb(stack: Stack) -> list[float]:
     taken = []
     for process in [parent, *parent.children(recursive=True)]:
         with suppress(psutil.NoSuchProcess):  # a decoder that was ended
-            taken.append(process.memory_full_info().pss / 1e6)
+            taken.append(_memory_bytes(process) / 1e6)
     return taken
+
+
+def _memory_bytes(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_full_info().pss)
+    except psutil.AccessDenied:  # a decoder shows it to nobody but root
+        return int(process.memory_info().rss)
 
 
 class Memory(InBackground):
