@@ -26,7 +26,7 @@ from engine.image_limits import ADDRESS_SPACE_BYTES, PICTURE_S, PICTURES_OF_A_DE
 
 HEADER_BYTES = 4096
 START_S = 30.0  # a machine under load takes its time to load Pillow
-LOOK_S = 0.05  # how often a decoder that takes long is looked after
+LOOK_S = 0.02  # how often a decoder that takes long is looked after
 BACKGROUND_NICE = 10
 ROOT = Path(__file__).resolve().parent.parent
 # What a decoder may say of a picture.

@@ -13,7 +13,7 @@ ADDRESS_SPACE_BYTES = 450 * 10**6
 PICTURE_S = 5
 # A batch goes on without a picture that takes longer; photographs take 10 to 60 ms. The second is for a worker that has
 # slow pictures already: ten that arrive at once shall delay others by less than 2 s. See `tasks/slow.py`.
-PATIENCE_S, PATIENCE_AFTER_SLOW_S = 0.3, 0.1
+PATIENCE_S, PATIENCE_AFTER_SLOW_S = 0.2, 0.05
 # The socket, a picture and what Python holds open; no library opens files while it decodes.
 OPEN_FILES = 16
 # A decoder is replaced after so many: what a library leaks, or one picture left behind, does not stay.

@@ -17,7 +17,7 @@ from tests.gallery.rows import files_kept, now, picture, set_row, uploaded
 from tests.tasks.conftest import Ask
 
 DONE, FAILED, RUNNING, WAITING = Query.State.DONE, Query.State.FAILED, Query.State.RUNNING, Query.State.WAITING
-SLOW = png((10000, 5000), 8, 6, bytes(5000 * (1 + 4 * 10000)))  # 0.8 s; a batch waits for 0.3 s
+SLOW = png((10000, 5000), 8, 6, bytes(5000 * (1 + 4 * 10000)))  # 0.8 s; a batch waits for 0.2 s
 CHUNKS = png_of_chunks(30_000)
 
 with_threads = pytest.mark.django_db(transaction=True)
