@@ -1,10 +1,3 @@
-# make run [PHOTOS=folder] [PORT=8000] [HOST=127.0.0.1]     everything, on this machine
-# make test [ARGS="tests/local -k port"]                    every test
-# make test DATABASE=postgres                               those that touch rows, on a PostgreSQL of their own
-# make test JOBS=0                                          in one process (2: what two cores carry)
-# make check                                                format, lint, types, imports, migrations, deployment
-# make audit                                                known vulnerabilities in the pinned packages
-# make bench [ARGS=--quick]                                 how fast
 PYTHON ?= python3
 PHOTOS =
 PORT = 8000
@@ -13,38 +6,46 @@ ARGS =
 DATABASE = sqlite
 JOBS = 2
 BIN = "$(or $(SIMSEARCH_VENV),.venv)/bin"
+PYTEST = SIMSEARCH_TEST_DATABASE="$(DATABASE)" $(BIN)/python -m pytest -n $(JOBS)
 
-.PHONY: run test check audit bench bench-index bench-quality bench-building bench-search environment clean
+.DEFAULT_GOAL := help
+.PHONY: help run test drills check audit bench bench-index bench-quality bench-building bench-search environment clean
 
-run:
-	@$(PYTHON) simsearch/local/environment.py run
-	@exec $(BIN)/python -m simsearch.local.run --photos "$(PHOTOS)" --port "$(PORT)" --host "$(HOST)"
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: environment
-	@SIMSEARCH_TEST_DATABASE="$(DATABASE)" $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+run: ## serve on this machine [PHOTOS=folder] [PORT=8000] [HOST=127.0.0.1]
+	@PYTHON="$(PYTHON)" sh simsearch/launch/environment.sh run
+	@exec $(BIN)/python -m simsearch.launch.run --photos "$(PHOTOS)" --port "$(PORT)" --host "$(HOST)"
 
-check: environment
-	@$(BIN)/python -m simsearch.local.check
+test: environment ## run the tests [ARGS="tests/api -k crop"] [DATABASE=postgres] [JOBS=2, 0: in one process]
+	@$(PYTEST) $(ARGS)
 
-audit: environment
-	@$(BIN)/python -m simsearch.local.audit
+drills: environment ## run the tests that kill processes, fill disks or set up a server [as make test]
+	@$(PYTEST) -m drill $(ARGS)
 
-bench: bench-index bench-quality bench-building bench-search
+check: environment ## check format, lint, types, imports, migrations and production settings
+	@$(BIN)/python -m simsearch.launch.check
 
-bench-index: environment
+audit: environment ## look for known vulnerabilities in the pinned packages
+	@$(BIN)/python -m simsearch.launch.audit
+
+bench: bench-index bench-quality bench-building bench-search ## run all benchmarks [ARGS=--quick]
+
+bench-index: environment ## measure the index against exact search and hnswlib
 	@$(BIN)/python -m bench.index $(ARGS)
 
-bench-quality: environment
+bench-quality: environment ## measure precision, near-duplicates and the embedding rate
 	@$(BIN)/python -m bench.quality $(ARGS)
 
-bench-building: environment
+bench-building: environment ## measure build_index
 	@$(BIN)/python -m bench.building $(ARGS)
 
-bench-search: environment
+bench-search: environment ## measure searches over HTTP against the classic design
 	@$(BIN)/python -m bench.search $(ARGS)
 
-environment:
-	@$(PYTHON) simsearch/local/environment.py test
+environment: ## install or update the virtual environment, with what the tests need
+	@PYTHON="$(PYTHON)" sh simsearch/launch/environment.sh test
 
-clean:
+clean: ## remove the virtual environment and the caches
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

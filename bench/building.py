@@ -80,7 +80,7 @@ class Site:
             database.execute("DELETE FROM gallery_embedding")
 
     def embedded_per_s(self) -> float:
-        """Pictures a second once every core has embedded its first batch, to the end of the last."""
+        """Return pictures a second once every core has embedded its first batch, to the end of the last."""
         with sqlite3.connect(self._database) as database:
             written = [at for (at,) in database.execute("SELECT created_at FROM gallery_embedding ORDER BY created_at")]
         first = pipeline.BATCH * (os.cpu_count() or 1)

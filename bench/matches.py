@@ -12,9 +12,9 @@ import numpy as np
 from bench import report
 from bench.report import Row
 from engine.index.annoy_index import Index
-from gallery import generations
+from gallery.curation import generations
 from gallery.models import Embedding
-from tasks import network
+from tasks import active_model
 from tasks.calibration import ALTERED, Gallery, altered_copies
 from tasks.delta import to_vectors
 from tasks.neighbours import Neighbours, SearchRequest
@@ -38,7 +38,7 @@ def figures(quick: bool) -> Iterator[Row]:
     gallery = Gallery(Index.open(active.directory), active.network)
     duplicate = thresholds(active.network).duplicate
     sample = gallery.sample(QUICK_ALTERED if quick else ALTERED)
-    cosines, alike = altered_copies(gallery, network.load(active.network), sample, lambda _: None)
+    cosines, alike = altered_copies(gallery, active_model.load(active.network), sample, lambda _: None)
     share = float(np.mean((cosines >= duplicate) & alike))
     yield report.at_least("altered copies that are near-duplicates", share, "of all", ALTERED_GOAL)
     yield from false_copies(gallery, active.network, duplicate)

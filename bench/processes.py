@@ -32,7 +32,7 @@ def tree(pid: int) -> list[psutil.Process]:
 
 
 def cpu_s(pid: int) -> dict[str, float]:
-    """CPU seconds so far, user and system, by kind, of the process and everything below it."""
+    """Return CPU seconds so far, user and system, by kind, of the process and everything below it."""
     spent: dict[str, float] = defaultdict(float)
     for process in tree(pid):
         with suppress(psutil.Error):
@@ -42,7 +42,7 @@ def cpu_s(pid: int) -> dict[str, float]:
 
 
 def peak_mb(pid: int) -> dict[str, float]:
-    """The highest resident memory (VmHWM, pages shared with other processes included) of the largest of each kind."""
+    """Return the highest resident memory (VmHWM, with shared pages) of the largest process of each kind."""
     largest: dict[str, float] = defaultdict(float)
     for process in tree(pid):
         with suppress(psutil.Error, OSError, StopIteration):
@@ -52,7 +52,7 @@ def peak_mb(pid: int) -> dict[str, float]:
 
 
 def pss_mb(pid: int) -> dict[str, float]:
-    """The memory of all processes of each kind together (PSS: a page that n processes share counts 1/n in each)."""
+    """Return the memory of all processes of each kind (PSS: a page that n processes share counts 1/n in each)."""
     memory: dict[str, float] = defaultdict(float)
     for process in tree(pid):
         with suppress(psutil.Error):

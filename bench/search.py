@@ -56,11 +56,11 @@ class Measured:
     cpu_ms: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # a query, by kind of process
 
     def per_s(self, name: str, load: str) -> float:
-        """Searches a second."""
+        """Return the searches a second."""
         return median(one.per_s for one in self.rounds[name, load])
 
     def ms(self, name: str, load: str, percent: float) -> float:
-        """A percentile of the latency."""
+        """Return a percentile of the latency."""
         return median(one.percentile_ms(percent) for one in self.rounds[name, load])
 
 

@@ -66,7 +66,7 @@ def _fill(data_dir: Path) -> None:
     from django.core.management import call_command
 
     from engine.index import manifest as manifests
-    from gallery import generations
+    from gallery.curation import generations
     from gallery.models import Embedding, Image
 
     call_command("migrate", verbosity=0)

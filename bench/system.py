@@ -38,7 +38,8 @@ class System:
 
     def __enter__(self) -> Self:
         self.directory.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "simsearch.local.run", "--photos", str(self._photos), "--port", str(self.port)]
+        command = [sys.executable, "-m", "simsearch.launch.run"]
+        command += ["--photos", str(self._photos), "--port", str(self.port)]
         with (self.directory / "run.log").open("w") as log:
             self._process = subprocess.Popen(
                 command, cwd=ROOT, env=self._environment, stdout=log, stderr=subprocess.STDOUT

@@ -8,7 +8,11 @@ _host = os.environ.get("SIMSEARCH_HOST", "127.0.0.1")
 _cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 wsgi_app = "simsearch.wsgi:application"
-bind = f"{f'[{_host}]' if ':' in _host else _host}:{os.environ.get('SIMSEARCH_PORT', '8000')}"
+# `make run` and a server hand over a socket that outlives gunicorn; a container has none.
+if _descriptor := os.environ.get("SIMSEARCH_WEB_FD"):
+    bind = f"fd://{_descriptor}"
+else:
+    bind = f"{f'[{_host}]' if ':' in _host else _host}:{os.environ.get('SIMSEARCH_PORT', '8000')}"
 workers = int(os.environ.get("SIMSEARCH_WEB_WORKERS") or max(2, min(_cores, 8)))
 worker_class = "gthread"
 threads = 8
@@ -35,7 +39,7 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
 
 errorlog = "-"
-# No access log: it has the paths of queries, which are secrets. Django logs each request (gallery/middleware.py).
+# No access log: it has the paths of queries, which are secrets. Django logs each request (gallery/site/middleware.py).
 if os.environ.get("LOG_FORMAT") == "json":
     logconfig_dict = {
         "root": {"handlers": []},

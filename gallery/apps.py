@@ -6,4 +6,4 @@ class GalleryConfig(AppConfig):
     verbose_name = "Gallery"
 
     def ready(self) -> None:
-        from gallery import signals  # noqa: F401  (receivers can be connected only once the models are loaded)
+        from gallery.curation import signals  # noqa: F401  (receivers can be connected only once the models are loaded)

@@ -12,6 +12,7 @@ STATUS_OF_CODE = {
     "invalid": 422,
     "unauthorized": 401,
     "not_found": 404,
+    "method_not_allowed": 405,
     "throttled": 429,
     "busy": 503,
     "no_space": 507,
@@ -33,3 +34,8 @@ class Refusal(Exception):
         if self.code == "unauthorized":
             return {"WWW-Authenticate": 'Bearer realm="gallery"'}
         return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+
+
+def no_space() -> Refusal:
+    """Return the refusal of an upload for which the disk has no room."""
+    return Refusal("no_space", "The server has no room for another picture right now.")

@@ -1,6 +1,7 @@
 """What is kept: gallery pictures, their embeddings, index generations, queries with their matches."""
 
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
@@ -9,15 +10,22 @@ from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
+from gallery import labels
 from gallery.addresses import OfPicture, address
-from gallery.spans import in_ms
+from gallery.searchable import FoldedField, with_folded
+from gallery.timings import in_ms
 
-LONGEST_LABEL, LONGEST_TITLE = 100, 200
+LONGEST_LABEL, LONGEST_TITLE = labels.LONGEST, 200
+LONG = 8  # a picture that is more than so many times as long as wide
 
 Band = Literal["same", "very_similar", "similar", "weak"]  # what a cosine means, by the network's thresholds
 
 
 class ImageQuerySet(models.QuerySet["Image"]):
+    def update(self, **values: Any) -> int:
+        """UPDATE. The folded columns follow their sources. Raises TypeError for an expression as a source."""
+        return super().update(**with_folded(Image, values))
+
     def visible(self) -> "ImageQuerySet":
         return self.filter(is_hidden=False).exclude(is_pending=True)
 
@@ -29,6 +37,19 @@ class ImageQuerySet(models.QuerySet["Image"]):
             ~Exists(Embedding.objects.filter(image=OuterRef("content_hash"), network=network)), problem=""
         ).exclude(is_pending=True)
 
+    def spelled(self, label: str) -> str:
+        """Return the label as these pictures spell it; tidied, where none of them has it."""
+        return self.all_spelled([label])[0]
+
+    def all_spelled(self, given: Iterable[str]) -> list[str]:
+        """Return each of the labels as `spelled` does, with one look at the labels of all pictures at most."""
+        wanted = [labels.kept(label) for label in given]
+        new = {label for label in wanted if label and not self.filter(label=label).exists()}
+        if not new:
+            return wanted
+        known = {labels.key(label): label for label in self.order_by().values_list("label", flat=True).distinct()}
+        return [known.get(labels.key(label), label) if label in new else label for label in wanted]
+
 
 class Image(OfPicture, models.Model):
     """A gallery picture. Its two files are re-encoded JPEGs, named after its id."""
@@ -39,6 +60,8 @@ class Image(OfPicture, models.Model):
     )
     title = models.CharField(max_length=LONGEST_TITLE, blank=True)
     label = models.CharField(max_length=LONGEST_LABEL, blank=True, db_index=True)
+    title_folded = FoldedField("title")
+    label_folded = FoldedField("label")
     width_px = models.PositiveIntegerField(editable=False)
     height_px = models.PositiveIntegerField(editable=False)
     is_hidden = models.BooleanField("hidden", default=False, db_index=True)
@@ -57,6 +80,17 @@ class Image(OfPicture, models.Model):
 
     def __str__(self) -> str:
         return self.title or str(self.id)
+
+    def save(self, *args: Any, **options: Any) -> None:
+        """Write the row, its label spelled as other pictures spell it."""
+        if "label" in (options.get("update_fields") or ["label"]):
+            self.label = Image.objects.exclude(pk=self.pk).spelled(self.label)
+        super().save(*args, **options)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether its page shows the middle alone: the whole picture would be a line."""
+        return max(self.width_px, self.height_px) > LONG * min(self.width_px, self.height_px)
 
     @property
     def picture_path(self) -> Path:
@@ -144,7 +178,7 @@ class StoredMatch(TypedDict):
     """One of the gallery pictures most like a query's picture.
 
     `similarity`: the cosine, -1 to 1; `band`: what it means, missing in matches of versions before; `duplicates`:
-    near-duplicates of this one with their similarity to the query, up to `gallery.answers.LISTED`.
+    near-duplicates of this one with their similarity to the query, up to `gallery.queries.results.LISTED`.
     """
 
     image: str
@@ -179,7 +213,7 @@ class Calibration(models.Model):
 
 
 class Query(models.Model):
-    """An accepted search. Its state changes only in `gallery.queries`."""
+    """An accepted search. Its state changes only in `gallery.queries.lifecycle`."""
 
     class State(models.TextChoices):
         WAITING = "waiting"
@@ -211,6 +245,7 @@ class Query(models.Model):
     claimed_by = models.CharField(max_length=255, blank=True, help_text="the process of that run")
     lease_until = models.DateTimeField(null=True)
 
+    is_incomplete = models.BooleanField(null=True, help_text="its file ended too soon; searched with what is there")
     error_code = models.CharField(max_length=40, blank=True)
     error = models.CharField(max_length=300, blank=True)
     generation = models.PositiveIntegerField(null=True)
@@ -288,3 +323,27 @@ class Query(models.Model):
     @property
     def is_finished(self) -> bool:
         return self.state in {self.State.DONE, self.State.FAILED}
+
+
+class BulkAction(models.Model):
+    """An admin action on more rows than one request changes: a worker takes them in steps (`gallery.curation.bulk`)."""
+
+    table = models.CharField(max_length=20, help_text="image or query")
+    action = models.CharField(max_length=20, help_text="delete, hide or show")
+    rows = models.BinaryField(help_text="the ids, 16 bytes each; empty once all are changed")
+    total = models.PositiveIntegerField()
+    done = models.PositiveIntegerField(default=0)
+    requested_by = models.CharField(max_length=150, help_text="name of the account")
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, db_index=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(done__lte=F("total")), name="no_more_rows_than_selected")]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.total} rows of {self.table}"
+
+    @property
+    def title(self) -> str:
+        """What the admin calls it."""
+        return {"delete": "Delete", "hide": "Hide", "show": "Show"}[self.action]

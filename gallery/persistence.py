@@ -14,7 +14,15 @@ T = TypeVar("T")
 
 AWAY = (OperationalError, InterfaceError)  # the database is locked, restarted or out of reach; it will be back
 
+# How SQLite and PostgreSQL say that they have no room to write.
+DISK_FULL = ("database or disk is full", "No space left on device")
+
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+
+
+def is_disk_full(error: Exception) -> bool:
+    """Return whether the database refused a write because its disk is full."""
+    return isinstance(error, OperationalError) and any(words in str(error) for words in DISK_FULL)
 
 
 def persist(write: Callable[[], T]) -> T:

@@ -2,11 +2,13 @@
 
 from django.urls import path
 
-from gallery import health, metrics, views
-from gallery.api import api
+from gallery.api.queries import api
+from gallery.api.requests import prepared
+from gallery.operations import health, metrics
+from gallery.site import views
 
 urlpatterns = [
-    path("api/", api.urls),  # asked most: whatever comes before it is tried for each of its requests
+    path("api/", prepared(api.urls)),  # asked most: whatever comes before it is tried for each of its requests
     path("", views.home, name="home"),
     path("q/<uuid:query_id>", views.query, name="query"),
     path("q/<uuid:query_id>/picture.jpg", views.query_picture, name="query_picture"),

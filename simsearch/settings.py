@@ -13,7 +13,7 @@ from simsearch.env import DATA_DIR, broker_url, env
 django_stubs_ext.monkeypatch()
 
 # Every process of ours comes past here: its files are for our account alone. What nginx sends is opened to its group
-# where it is written (gallery/files.py, simsearch/local/prepare.py).
+# where it is written (gallery/files.py, simsearch/launch/prepare.py).
 os.umask(0o077)
 
 # --- Who we are ---------------------------------------------------------------------------------------------
@@ -38,21 +38,21 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "gallery.middleware.ClientAddressMiddleware",
-    "gallery.middleware.RequestLogMiddleware",
+    "gallery.site.middleware.ClientAddressMiddleware",
+    "gallery.site.middleware.RequestLogMiddleware",
     # These three only add headers, so they are where nothing is answered without them.
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "gallery.middleware.UploadLimitMiddleware",  # before CSRF, whose check reads the whole body
+    "gallery.site.middleware.UploadLimitMiddleware",  # before CSRF, whose check reads the whole body
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "gallery.middleware.DatabaseAwayMiddleware",
+    "gallery.site.middleware.DatabaseAwayMiddleware",
 ]
 
 ROOT_URLCONF = "simsearch.urls"
@@ -82,7 +82,7 @@ UPLOADS_ROOT = DATA_DIR / "uploads"  # bytes as they were sent, until a worker h
 INDEX_ROOT = DATA_DIR / "index"
 WEIGHTS_ROOT = DATA_DIR / "weights"
 RUN_ROOT = DATA_DIR / "run"
-METRICS_ROOT = DATA_DIR / "metrics"  # gallery/counters.py; shared by the containers of a machine
+METRICS_ROOT = DATA_DIR / "metrics"  # gallery/operations/counters.py; shared by the containers of a machine
 # Where nginx keeps MEDIA_ROOT for X-Accel-Redirect; empty where no nginx is in front: then Django sends the files.
 SIMSEARCH_ACCEL_PREFIX = env.str("SIMSEARCH_ACCEL_PREFIX", default="")
 
@@ -111,6 +111,7 @@ SIMSEARCH_BATCH = env.int("SIMSEARCH_BATCH", default=0)  # 0: what suits the dev
 SIMSEARCH_DUPLICATE_SIMILARITY = env.float("SIMSEARCH_DUPLICATE_SIMILARITY", default=None)  # None: the network's
 SIMSEARCH_ANSWER_LIMIT_S = env.int("SIMSEARCH_ANSWER_LIMIT_S", default=30)
 SIMSEARCH_MAX_UPLOAD_BYTES = env.int("SIMSEARCH_MAX_UPLOAD_BYTES", default=16 * 2**20)
+SIMSEARCH_MAX_IMPORT_BYTES = env.int("SIMSEARCH_MAX_IMPORT_BYTES", default=512 * 2**20)
 SIMSEARCH_MAX_PIXELS = env.int("SIMSEARCH_MAX_PIXELS", default=50_000_000)
 SIMSEARCH_MAX_WAITING = env.int("SIMSEARCH_MAX_WAITING", default=10_000)
 SIMSEARCH_UPLOADS_PER_MINUTE = env.int("SIMSEARCH_UPLOADS_PER_MINUTE", default=600)
@@ -119,12 +120,15 @@ SIMSEARCH_QUERY_TTL_S = env.int("SIMSEARCH_QUERY_TTL_S", default=7 * 24 * 3600)
 
 SIMSEARCH_MAX_BODY_BYTES = SIMSEARCH_MAX_UPLOAD_BYTES + 2**20  # with room for the rest of the form
 # Larger uploads go to the disk at once, to where they are kept: a process with eight of them at hand stays small.
-FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler", "gallery.uploads.UploadHandler"]
+FILE_UPLOAD_HANDLERS = [
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "gallery.site.submit.UploadHandler",
+]
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2**20
 FILE_UPLOAD_TEMP_DIR = UPLOADS_ROOT if UPLOADS_ROOT.is_dir() else None
 DATA_UPLOAD_MAX_NUMBER_FILES = 10  # no form has more than one
 
-# Each process's own: how the queue stood a moment ago (gallery/waiting.py).
+# Each process's own: how the queue stood a moment ago (gallery/queries/waiting.py).
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 # --- Redis and Celery ---------------------------------------------------------------------------------------
@@ -145,6 +149,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# Redis answers MISCONF while its disk is full. Celery takes that for a channel error, which would end the worker.
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True
 CELERY_IMPORTS = ["tasks.tasks"]
 CELERY_TASK_DEFAULT_QUEUE = "gallery"
 CELERY_TASK_ROUTES = {"tasks.answer": {"queue": "search"}, "tasks.sweep": {"queue": "search"}}

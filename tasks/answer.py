@@ -8,13 +8,15 @@ from uuid import UUID
 import numpy as np
 import torch
 
-from engine.decoders import DECODERS, Decoded, TakesLong
+from engine.decoders.pool import DECODERS, Decoded, TakesLong
 from engine.errors import BadImage
-from gallery import files, pictures, queries, waiting, wakeup
-from gallery.answers import Answers, Found, Searched
+from gallery import files
+from gallery.curation import pictures
 from gallery.models import Embedding, Query
-from gallery.queries import Claim
-from gallery.spans import Stopwatch
+from gallery.queries import lifecycle, waiting, wakeup
+from gallery.queries.lifecycle import Claim
+from gallery.queries.results import Answers, Found, Searched
+from gallery.timings import Stopwatch
 from tasks.batch import Batch
 from tasks.delta import Vectors, to_vectors
 from tasks.neighbours import SearchRequest
@@ -26,7 +28,7 @@ logger = logging.getLogger(__name__)
 def answer_waiting(worker: Worker, batch: int) -> list[UUID]:
     """Answer up to `batch` waiting queries in one forward pass; returns those that it took on."""
     stages = Stopwatch()
-    claim = queries.claim(batch)
+    claim = lifecycle.claim(batch)
     if not claim.queries:
         return []
     if len(claim.queries) == batch:  # there may be more: for another process, while this one is busy
@@ -36,8 +38,8 @@ def answer_waiting(worker: Worker, batch: int) -> list[UUID]:
     try:
         _answer(worker, claim, report)
     except Exception as error:
-        queries.give_back(claim.token)
-        queries.remove_withdrawn(claim.queries)
+        lifecycle.give_back(claim.token)
+        lifecycle.remove_withdrawn(claim.queries)
         report.broke(error)
         raise
     finally:
@@ -62,15 +64,15 @@ def _answer(worker: Worker, claim: Claim, report: Batch) -> None:
         generation=worker.neighbours.generation,
         stages_ms=dict(report.stages.ms),
     )
-    done = queries.finish(claim.token, _with_bands(worker, asked, found), searched)
+    done = lifecycle.finish(claim.token, _with_bands(worker, asked, found), searched)
     report.stages.end("finish")
     if done < len(asked):
-        queries.remove_withdrawn(asked)
+        lifecycle.remove_withdrawn(asked)
     report.answered(done, asked)
 
 
 def _with_bands(worker: Worker, asked: Sequence[Query], found: Sequence[Sequence[Found]]) -> Answers:
-    """The matches of each query, with what their cosines mean."""
+    """Return the matches of each query, with what their cosines mean."""
     band = worker.thresholds.band
     return {
         query: [replace(match, band=band(match.similarity)) for match in matches]
@@ -97,14 +99,16 @@ def _prepare(worker: Worker, claim: Claim, report: Batch) -> dict[Query, Prepare
         if isinstance(result, TakesLong):
             worker.slow.add(claim.token, query)
         elif isinstance(result, BadImage):
-            report.failed[result.code] += queries.fail(claim.token, query, result.code, str(result))
+            report.failed[result.code] += lifecycle.fail(claim.token, query, result.code, str(result))
         else:
             prepared[query] = result
+    if incomplete := [query for query in prepared if query.is_incomplete]:
+        lifecycle.mark_incomplete(claim.token, incomplete)
     return prepared
 
 
 def _known(network: str, asked: Sequence[Query]) -> dict[UUID | None, Vectors]:
-    """The embeddings of the gallery pictures that "more like this" asks about, by their ids."""
+    """Return the embeddings of the gallery pictures that "more like this" asks about, by their ids."""
     like = {query.like_id for query in asked if query.like_id and not query.crop}
     if not like:
         return {}
@@ -128,7 +132,7 @@ def _decode_all(worker: Worker, asked: Sequence[Query]) -> Iterator[Prepared | B
 
 
 def _decode(worker: Worker, query: Query) -> torch.Tensor:
-    """What the network sees of the query's picture. Raises BadImage and TakesLong."""
+    """Return what the network sees of the query's picture. Raises BadImage and TakesLong."""
     try:
         decoded = _decoded(worker, query)
     except OSError as error:
@@ -137,7 +141,7 @@ def _decode(worker: Worker, query: Query) -> torch.Tensor:
 
 
 def _decoded(worker: Worker, query: Query) -> Decoded:
-    """Raises OSError where its file is gone, BadImage, and TakesLong."""
+    """Have its picture decoded. Raises OSError where the file is gone, BadImage, and TakesLong."""
     if query.has_picture and query.upload_path.exists():
         return _uploaded(worker, query)
     embedder = worker.embedder
@@ -151,9 +155,10 @@ def _decoded(worker: Worker, query: Query) -> Decoded:
 
 def _uploaded(worker: Worker, query: Query) -> Decoded:
     """Decode the uploaded bytes once and keep the picture in their place; a later attempt reads that."""
-    wanted = pictures.request(jpegs=pictures.KEPT, crop=query.crop, square=worker.embedder.square)
+    wanted = pictures.request(jpegs=(pictures.KEPT,), crop=query.crop, square=worker.embedder.square)
     # A later attempt comes alone, so nobody waits for it.
     decoded = DECODERS.decode(query.upload_path, wanted, worker.slow.patience_s if query.attempts == 1 else None)
+    query.is_incomplete = decoded.is_incomplete
     try:
         files.write(query.picture_path, *decoded.jpegs)
     except OSError as error:  # a full disk: the result is worth more than its picture, and the upload stays

@@ -1,3 +1,5 @@
+"""The Django app of the tasks."""
+
 from django.apps import AppConfig
 
 
@@ -7,4 +9,5 @@ class TasksConfig(AppConfig):
     name = "tasks"
 
     def ready(self) -> None:
-        from tasks import checks  # noqa: F401  (registers the system checks)
+        """Register the system checks."""
+        from tasks import checks  # noqa: F401  (registers them)

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from gallery import counters
 from gallery.models import Query
-from gallery.spans import Stopwatch
+from gallery.operations import counters
+from gallery.timings import Stopwatch
 from tasks.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ class Batch:
     failed: Counter[str] = field(default_factory=Counter)  # by code
 
     def answered(self, done: int, asked: Iterable[Query]) -> None:
-        """The run came to its end with `done` answers; those of `asked` that it still owned know their total time."""
+        """Record the end of a batch with `done` answers, and the total times of those of `asked` that it owned."""
         counters.BATCH_SIZE.observe(self.size)
         for stage, ms in self.stages.ms.items():
             counters.STAGE_SECONDS.labels(stage).observe(ms / 1000)
@@ -35,7 +35,7 @@ class Batch:
         self._log(done=done)
 
     def broke(self, error: Exception) -> None:
-        """The run ended in an exception; Celery logs its traceback."""
+        """Record a batch that ended in an exception; Celery logs its traceback."""
         counters.BATCH_SIZE.observe(self.size)
         counters.BROKEN_BATCHES.inc()
         self._log(done=0, exception=type(error).__name__)

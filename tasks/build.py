@@ -10,11 +10,11 @@ import numpy as np
 from django.conf import settings
 
 from engine.errors import BadIndex, OldIndex
-from engine.fingerprints import Fingerprints
+from engine.images.fingerprints import Fingerprints
 from engine.index import manifest as manifests
 from engine.index.build import build, clean_leftovers
 from engine.index.manifest import Manifest
-from gallery import generations
+from gallery.curation import generations
 from gallery.models import Embedding, IndexGeneration
 from gallery.persistence import persist
 from tasks.delta import Ids, Vectors, to_fingerprints, to_vectors
@@ -55,7 +55,7 @@ def build_generation(network: str, tell: Tell = logger.info) -> IndexGeneration:
 
 
 def is_outdated(network: str) -> bool:
-    """Whether this network serves from a generation that a version with another format wrote."""
+    """Return whether this network serves from a generation that a version with another format wrote."""
     active = generations.active()
     if active is None or active.network != network:
         return False
@@ -67,7 +67,7 @@ def is_outdated(network: str) -> bool:
 
 
 def _ids(network: str) -> Ids:
-    """Ascending. Those of deleted pictures are among them: a file that comes back is found at once."""
+    """Return the ids, ascending. Those of deleted pictures are among them: a file that comes back is found at once."""
     rows = Embedding.objects.filter(network=network).order_by("id").values_list("id", flat=True)
     ids = np.fromiter(rows.iterator(), np.int64)
     if not len(ids):

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from engine import images
 from engine.errors import BadImage
-from engine.fingerprints import agree, fingerprint, stacked
+from engine.images import decoding
+from engine.images.fingerprints import agree, fingerprint, stacked
 from engine.index.annoy_index import Index
 from engine.networks.embedder import Embedder
 from engine.networks.embedder import picture as as_picture
@@ -194,7 +194,7 @@ def _sample(rows: Rows, size: int) -> Rows:
 
 def _read(image: Image | None) -> Pillow.Image | None:
     try:
-        return images.decode(image.picture_path.read_bytes()) if image else None
+        return decoding.decode(image.picture_path.read_bytes()) if image else None
     except (OSError, BadImage):
         return None
 

@@ -8,14 +8,15 @@ from django.db import DatabaseError
 
 from engine.errors import UnknownModel
 from engine.networks import registry
-from gallery import generations
-from tasks import asked
+from gallery.curation import generations
+from tasks import configured
 
 
 @register()
 def model_is_known(**_: Any) -> list[CheckMessage]:
+    """Refuse a network that this version does not have."""
     try:
-        registry.get(asked.name())
+        registry.get(configured.name())
     except UnknownModel as error:
         return [Error(f"SIMSEARCH_MODEL: {error}", id="simsearch.E001")]
     return []
@@ -23,7 +24,8 @@ def model_is_known(**_: Any) -> list[CheckMessage]:
 
 @register()
 def weights_file_exists(**_: Any) -> list[CheckMessage]:
-    weights = asked.weights()
+    """Refuse a weights file that is missing."""
+    weights = configured.weights()
     if weights and not weights.is_file():
         return [Error(f"SIMSEARCH_WEIGHTS: there is no file {weights}.", id="simsearch.E002")]
     return []
@@ -31,10 +33,10 @@ def weights_file_exists(**_: Any) -> list[CheckMessage]:
 
 @register(Tags.database)
 def model_is_served(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Only with `check --database default`, and when the tables are there."""
+    """Warn when another network is configured than the active one, if the check may read the database."""
     try:
         served = generations.served() if databases else None
     except DatabaseError:
         return []
-    told = asked.disagreement(served) if served else ""
+    told = configured.disagreement(served) if served else ""
     return [Warning(told, id="simsearch.W001")] if told else []

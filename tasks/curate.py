@@ -2,7 +2,9 @@
 
 import logging
 
-from gallery import generations, importing, wakeup
+from gallery.curation import generations, importing
+from gallery.curation.generations import IndexStatus
+from gallery.queries import wakeup
 from tasks import worker as workers
 from tasks.build import build_generation, is_outdated
 from tasks.embedding import embed_step
@@ -21,7 +23,7 @@ def curate_step() -> int:
         logger.info("embedded %d gallery pictures", done)
     if done or decoded:
         wakeup.wake_workers(wakeup.CURATE)
-    elif generations.is_stale(embedder.network):
+    elif generations.status(embedder.network) is IndexStatus.STALE:
         wakeup.wake_workers(wakeup.REBUILD)
     return done
 
@@ -37,7 +39,7 @@ def _decode_step() -> int:
 def rebuild_if_it_pays() -> str:
     """Build a new generation if enough is newer than the active one; returns a sentence about it."""
     network = workers.current().embedder.network
-    pays = generations.is_stale(network) or is_outdated(network)
+    pays = generations.status(network) is IndexStatus.STALE or is_outdated(network)
     return build_and_tell(network) if pays else "There is too little new to rebuild."
 
 

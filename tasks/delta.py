@@ -6,7 +6,7 @@ import numpy as np
 from django.db import connection
 from numpy.typing import NDArray
 
-from engine.fingerprints import BYTES, WITHOUT, Fingerprints, stacked
+from engine.images.fingerprints import BYTES, WITHOUT, Fingerprints, stacked
 from engine.index.ranking import Hits, rank, scan
 from engine.networks.registry import EMBEDDING_SIZE
 from gallery.models import Embedding

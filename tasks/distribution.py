@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from celery import current_app
 
-from gallery import wakeup
+from gallery.curation.progress import Progress
 from gallery.models import Image
-from gallery.progress import Progress
+from gallery.queries import wakeup
 from tasks.embedding import EMBEDDING
 
 ANSWER_S = 3
@@ -20,7 +20,7 @@ class Stalled(Exception):
 
 
 def workers() -> int:
-    """How many Celery workers answer that they take from the gallery queue."""
+    """Return how many Celery workers answer that they take from the gallery queue."""
     queues = current_app.control.inspect(timeout=ANSWER_S).active_queues() or {}
     return sum(any(queue["name"] == current_app.conf.task_default_queue for queue in of) for of in queues.values())
 

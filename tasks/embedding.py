@@ -12,13 +12,13 @@ from uuid import UUID
 import numpy as np
 import torch
 
-from engine.decoders import DECODERS
+from engine.decoders.pool import DECODERS
 from engine.errors import BadImage
-from engine.fingerprints import fingerprint
+from engine.images.fingerprints import fingerprint
 from engine.networks.embedder import Embedder, picture
-from gallery import pictures
+from gallery.curation import pictures
+from gallery.curation.progress import Progress
 from gallery.models import Embedding, Image
-from gallery.progress import Progress
 from tasks.delta import Vectors
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def embed_missing(embedder: Embedder) -> None:
 
 
 def embed_all(embedder: Embedder, batch: int, advance: Callable[[int], object], lanes: int) -> None:
-    """The same, in steps of `batch` pictures; those that come meanwhile too.
+    """Embed every picture, in steps of `batch`; those that are added meanwhile too.
 
     Each lane decodes and embeds a batch of its own, so that one of them always calculates: on the CPU that is quicker
     than one batch at a time in as many torch threads, and a GPU is fed by all of them in turns.
@@ -78,7 +78,7 @@ def embed_all(embedder: Embedder, batch: int, advance: Callable[[int], object], 
 
 
 def _oldest(network: str, count: int, besides: set[UUID]) -> list[Image]:
-    """Up to `count` of the oldest pictures without an embedding, in no order."""
+    """Return up to `count` of the oldest pictures without an embedding, in no order."""
     rows = list(Image.objects.not_embedded(network).exclude(pk__in=besides).order_by("created_at")[:count])
     random.shuffle(rows)
     return rows

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 
 from engine.errors import EngineError
-from gallery import generations
+from gallery.curation import generations
 from gallery.models import Image
 from tasks import retired
+from tasks.active_model import load_served
 from tasks.build import build_generation
 from tasks.distribution import Stalled, embed_elsewhere
 from tasks.embedding import embed_missing
-from tasks.network import load_served
 
 
 class NotIndexed(Exception):
@@ -38,7 +38,7 @@ def index(tell: Callable[[str], object], *, distributed: bool) -> str:
 
 
 def plan() -> str:
-    """What `index` would do, in a sentence. Raises NotIndexed."""
+    """Say in a sentence what `index` would do. Raises NotIndexed."""
     try:
         embedder = load_served()
     except EngineError as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.fingerprints import BYTES, Fingerprints, agree
+from engine.images.fingerprints import BYTES, Fingerprints, agree
 from engine.index.ranking import Hits
 from engine.networks.registry import EMBEDDING_SIZE
 from tasks.delta import Ids, Vectors

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.errors import BadIndex, OldIndex
-from engine.fingerprints import BYTES, Fingerprints
+from engine.images.fingerprints import BYTES, Fingerprints
 from engine.index.annoy_index import GROWTH, Candidates, Index
 from engine.index.ranking import Hits
 from engine.networks.registry import EMBEDDING_SIZE
-from gallery import generations
-from gallery.answers import LISTED, Found
+from gallery.curation import generations
 from gallery.models import Embedding, IndexGeneration
+from gallery.queries.results import LISTED, Found
 from tasks import retired
 from tasks.delta import Delta, Ids, Vectors
 from tasks.near_duplicates import Groups, Rule
@@ -22,7 +22,7 @@ from tasks.near_duplicates import Groups, Rule
 logger = logging.getLogger(__name__)
 
 # Hits beyond k: a few hidden pictures and near-duplicates among them then cost no second search.
-SPARE = 20
+FEW, SPARE = 5, 20  # looked at first; looked at when those were not enough
 # With a label more of the nearest are left out; a label that half the gallery has is still served by one search.
 SPARE_FOR_LABELS = 200
 GROWTHS = 2  # times that the candidates of the index grow before everything is compared: to 9 times as many
@@ -49,6 +49,11 @@ class SearchRequest:
     def depth(self) -> int:
         """How many hits to look at first."""
         return self.k + (SPARE_FOR_LABELS if self.labels else SPARE)
+
+    @property
+    def few(self) -> int:
+        """How many of them are enough where few are hidden, near-duplicates or of other labels."""
+        return self.depth if self.labels else self.k + FEW
 
 
 class Neighbours:
@@ -109,7 +114,8 @@ class Neighbours:
             k = max(request.k for request in requests)
             candidates = found = self.index.candidates(vectors, k, depth=depth, ahead=GROWTH)
             hits = [_merge(one.best(depth), other, depth) for one, other in zip(found, hits, strict=True)]
-        visible = self._visible({id_ for one in hits for id_ in one.ids.tolist()})
+        few = [one.ids[: request.few].tolist() for one, request in zip(hits, requests, strict=True)]
+        visible = self._visible({id_ for ids in few for id_ in ids})
         return [self._matches(*query, visible) for query in zip(vectors, requests, candidates, hits, strict=True)]
 
     def check_recall(self, k: int = 10) -> tuple[int, int] | None:
@@ -126,7 +132,9 @@ class Neighbours:
     def _matches(
         self, vector: Vectors, request: SearchRequest, candidates: Candidates | None, hits: Hits, visible: Visible
     ) -> list[Found]:
-        found = self._found(self._grouped(_only(hits, visible, request), request, request.k), request, visible)
+        found = self._best(hits.first(request.few), request, visible)
+        if len(found) < request.k and request.few < len(hits.ids):
+            found = self._best(hits, request, self._visible(hits.ids.tolist()))
         if len(found) == request.k or len(hits.ids) == self.images:
             return found
         if candidates is not None and not request.labels:
@@ -139,7 +147,10 @@ class Neighbours:
                     return found
         # Too many of the nearest are hidden, near-duplicates or of other labels: compare all that may be shown.
         visible = self._all_visible(request.labels)
-        hits = self._among(vector, np.array(sorted(visible), np.int64))
+        return self._best(self._among(vector, np.array(sorted(visible), np.int64)), request, visible)
+
+    def _best(self, hits: Hits, request: SearchRequest, visible: Visible) -> list[Found]:
+        """Return up to k matches among these hits."""
         return self._found(self._grouped(_only(hits, visible, request), request, request.k), request, visible)
 
     def _hits(self, vector: Vectors, candidates: Candidates) -> Hits:

@@ -4,7 +4,7 @@ Importable without torch.
 """
 
 from engine.networks import registry
-from gallery import generations, networks
+from gallery.curation import generations, networks
 from gallery.models import IndexGeneration
 
 

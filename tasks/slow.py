@@ -7,11 +7,13 @@ from uuid import UUID
 
 from django.db import connections
 
-from engine.decoders import DECODERS
+from engine.decoders.pool import DECODERS
 from engine.errors import BadImage
-from engine.image_limits import PATIENCE_AFTER_SLOW_S, PATIENCE_S
-from gallery import files, pictures, queries, throttle, wakeup
+from engine.images.limits import PATIENCE_AFTER_SLOW_S, PATIENCE_S
+from gallery import files
+from gallery.curation import pictures
 from gallery.models import Query
+from gallery.queries import lifecycle, throttle, wakeup
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +58,7 @@ class SlowPictures:
                 token, query = self._waiting.popleft()
                 others = [other for _, other in self._waiting]
             try:
-                queries.renew([query, *others])
+                lifecycle.renew([query, *others])
                 _decode(token, query)
             except Exception:
                 logger.exception("a slow picture was not decoded; its query is tried again when its lease is over")
@@ -66,19 +68,21 @@ class SlowPictures:
 
 def _decode(token: UUID, query: Query) -> None:
     try:
-        decoded = DECODERS.decode(query.upload_path, pictures.request(jpegs=pictures.KEPT), in_background=True)
+        decoded = DECODERS.decode(query.upload_path, pictures.request(jpegs=(pictures.KEPT,)), in_background=True)
     except BadImage as error:
-        queries.fail(token, query, error.code, str(error))
+        lifecycle.fail(token, query, error.code, str(error))
         logger.info("a slow picture: %s", error.code)
         return
     throttle.charge(query.client, decoded.cpu_s)
+    if decoded.is_incomplete:
+        lifecycle.mark_incomplete(token, [query])
     try:
         files.write(query.picture_path, *decoded.jpegs)
         files.remove(query.upload_path)
     except OSError as error:  # a full disk: the next attempt comes alone, and has time for it
         logger.warning("the picture of a query was not kept: %s", error)
-    if queries.put_back(token, query):
+    if lifecycle.put_back(token, query):
         wakeup.wake_unless_pending(wakeup.ANSWER)
     else:
-        queries.remove_withdrawn([query])
+        lifecycle.remove_withdrawn([query])
     logger.info("a slow picture: %.1f s", decoded.cpu_s)

@@ -8,13 +8,14 @@ from typing import Any
 
 from billiard import current_process, pool
 from celery import shared_task
-from celery.signals import beat_embedded_init, celeryd_after_setup, worker_process_init, worker_ready
+from celery.signals import beat_embedded_init, celeryd_after_setup, celeryd_init, worker_process_init, worker_ready
 from django.conf import settings
 
-from engine.decoders import DECODERS
-from gallery import generations, wakeup
+from engine.decoders.pool import DECODERS
+from gallery.curation import generations
 from gallery.persistence import AWAY
-from simsearch.local import gpus, kin
+from gallery.queries import wakeup
+from simsearch.launch import gpu, process_group
 
 # A child that ends waits until its parent has read the result of its last task. A parent that stops does not read it
 # when it had not heard yet that the task began: a stop in that moment took 30 s. Results are ignored anyway.
@@ -35,7 +36,7 @@ def answer() -> dict[str, Any]:
 
     wakeup.clear_pending(wakeup.ANSWER)
     worker = current()
-    answered = answer_waiting(worker, worker.embedder.batch)
+    answered = answer_waiting(worker, worker.embedder.pass_size)
     return {"batch": len(answered), "queries": [str(query) for query in answered]}
 
 
@@ -65,13 +66,24 @@ def build() -> str:
     return build_generation_of_all()
 
 
+@shared_task(name=wakeup.BULK, time_limit=300, throws=AWAY)
+def bulk() -> bool:
+    """Change one step of the rows of an admin action, and come again while there are more."""
+    from gallery.curation import bulk
+
+    is_more = bulk.step()
+    if is_more:
+        wakeup.wake_workers(wakeup.BULK)
+    return is_more
+
+
 # Housekeeping is not in the event stream: Flower would show twenty sweeps a minute with a search in between.
 
 
 @shared_task(name="tasks.sweep", time_limit=60, throws=AWAY, send_events=False)
 def sweep() -> int:
     """Release overdue queries and wake workers for forgotten work; the result is how many were released."""
-    from tasks.maintain import sweep as sweep_now
+    from tasks.sweeping import sweep as sweep_now
 
     return sweep_now()
 
@@ -79,7 +91,7 @@ def sweep() -> int:
 @shared_task(name="tasks.expire", time_limit=300, throws=AWAY, send_events=False)
 def expire() -> int:
     """Delete finished queries and their pictures after SIMSEARCH_QUERY_TTL_S, or beyond SIMSEARCH_QUERY_SPACE."""
-    from gallery import space, waiting
+    from gallery.queries import space, waiting
 
     return waiting.expire_old() + space.enforce()
 
@@ -90,24 +102,36 @@ _answers_queries = False
 _gpus: list[str] = []
 
 
+# Children calculate side by side, so each has one thread, and SIMSEARCH_THREADS more where that is set.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+
+
+@celeryd_init.connect
+def configure_children(conf: Any, options: dict[str, Any], **_: object) -> None:
+    """In a worker's parent. The search worker has a child per GPU, or per core, where no --concurrency is given."""
+    os.environ |= ONE_THREAD
+    if options.get("queues") == [wakeup.SEARCH]:
+        conf.worker_concurrency = gpu.search_children(os.environ)
+
+
 @celeryd_after_setup.connect
 def look_around(instance: Any, **_: object) -> None:
-    """In the parent, before the children are forked: does this worker answer queries, and on which GPUs?
+    """Find out, before the children are forked, whether this worker answers queries and on which GPUs.
 
     Search children share the process that forks their decoders; a gallery worker's child starts its own when needed.
     """
     global _answers_queries, _gpus
     _answers_queries = wakeup.SEARCH in instance.app.amqp.queues.consume_from
-    _gpus = gpus.visible(os.environ)
+    _gpus = gpu.visible(os.environ)
     if _answers_queries:
         DECODERS.start()
 
 
 @worker_process_init.connect
 def start_child(**_: object) -> None:
-    """One GPU for each child, chosen before torch is imported."""
+    """Give each child one GPU before it imports torch."""
     if _gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpus.of_child(current_process().index, _gpus)  # type: ignore[attr-defined]
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu.of_child(current_process().index, _gpus)  # type: ignore[attr-defined]
     pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = round(
         LAST_WORDS_S / pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_INTERVAL
     )
@@ -119,10 +143,11 @@ def start_child(**_: object) -> None:
 
 @beat_embedded_init.connect
 def end_beat_with_its_worker(**_: object) -> None:
-    """Without this, beat goes on after its worker was killed, beside that of the next one."""
-    kin.follow_parent()
+    """End beat with its worker; else it goes on after a kill, beside the beat of the next one."""
+    process_group.follow_parent()
 
 
 @worker_ready.connect
 def sweep_at_start(**_: object) -> None:
+    """Sweep at the start of a worker: queries may have waited for it."""
     sweep.delay()

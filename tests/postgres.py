@@ -14,7 +14,7 @@ from typing import BinaryIO, Self
 import psycopg
 from psycopg import sql
 
-from simsearch.local import kin
+from simsearch.launch import process_group
 from tests.ports import free_port
 
 SERVER_USER = "postgres"  # Debian's; the server refuses to run as root
@@ -180,7 +180,7 @@ class Cluster:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for the tests; they stop it themselves
-            preexec_fn=kin.end_with_parent(),  # noqa: PLW1509 (nothing else ends it when the tests are killed)
+            preexec_fn=process_group.follow_parent,  # noqa: PLW1509 (nothing else ends it when the tests are killed)
             user=account,
             group=account,
             extra_groups=[] if account else None,

@@ -19,7 +19,7 @@ from typing import Any, LiteralString, Self
 import httpx
 import psycopg
 
-from gallery import demonstration
+from tests import demo
 from tests.environment import DATA_DIR, own_database
 from tests.ports import free_port as free_port  # most that want one start a stack
 
@@ -27,26 +27,16 @@ ROOT = Path(__file__).resolve().parent.parent
 START_S, STOP_S = 180, 60
 
 
-def draw_gallery(directory: Path, per_kind: int = 3) -> Path:
-    """A folder of labelled generated pictures."""
-    for kind in demonstration.KINDS:
-        folder = directory / kind.replace(" ", "-")
-        folder.mkdir(parents=True)
-        for number in range(per_kind):
-            demonstration.draw(kind, number).save(folder / f"{number}.jpg", quality=92)
-    return directory
-
-
 @functools.cache
 def template() -> Path:
     """A folder with photos/ and data/, a data directory that has them with an index; made once per test process."""
     directory = Path(tempfile.mkdtemp(prefix="template-", dir=DATA_DIR))
-    draw_gallery(directory / "photos")
+    demo.write_gallery(directory / "photos")
     data_dir = directory / "data"
     data_dir.mkdir()
     environment = os.environ | {"SIMSEARCH_DATA_DIR": str(data_dir)}
     for command in (
-        ["-m", "simsearch.local.prepare"],
+        ["-m", "simsearch.launch.prepare"],
         ["manage.py", "import_images", str(directory / "photos")],
         ["manage.py", "build_index"],
     ):
@@ -73,6 +63,7 @@ class Stack:
         self.photos = photos or directory / "photos"
         if not self.photos.exists():
             self._fill()
+        self.pass_fds: list[int] = []  # what its parent process is given besides
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.client = httpx.Client(base_url=self.url, timeout=30)
@@ -86,7 +77,7 @@ class Stack:
 
     def _fill(self) -> None:
         if self.database:
-            draw_gallery(self.photos)
+            demo.write_gallery(self.photos)
             return
         shutil.copytree(template() / "photos", self.photos)
         shutil.copytree(template() / "data", self.data_dir, dirs_exist_ok=True)
@@ -103,12 +94,17 @@ class Stack:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            self.command(), cwd=ROOT, env=self.environment, stdout=self.log, stderr=subprocess.STDOUT
+            self.command(),
+            cwd=ROOT,
+            env=self.environment,
+            pass_fds=self.pass_fds,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
         )
 
     def command(self) -> list[str]:
         """What starts it and stays its parent."""
-        command = [sys.executable, "-m", "simsearch.local.run", "--photos", str(self.photos)]
+        command = [sys.executable, "-m", "simsearch.launch.run", "--photos", str(self.photos)]
         return [*command, "--host", "127.0.0.1", "--port", str(self.port)]
 
     def __exit__(

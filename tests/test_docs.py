@@ -7,7 +7,8 @@ import pytest
 
 from tests.stack import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+ROOT_PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+PAGES = [*ROOT_PAGES, *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def prose(page: Path) -> str:
@@ -39,6 +40,13 @@ def test_every_promise_names_tests_that_exist() -> None:
     assert names
     assert [file for file in sorted(files) if not (ROOT / file).is_file()] == []
     assert [name for name in sorted(names) if f"def {name}(" not in tests] == []
+
+
+def test_every_file_that_contributing_names_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    files = [name for name in re.findall(r"`([\w./-]+/[\w./-]*)`", text) if not name.startswith(".venv")]
+    assert len(files) > 10
+    assert [name for name in files if not (ROOT / name).exists()] == []
 
 
 def test_every_setting_is_described() -> None:

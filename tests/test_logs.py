@@ -68,7 +68,7 @@ def test_no_line_holds_a_secret(tmp_path: Path, form: str) -> None:
 
 def test_the_default_is_for_people(tmp_path: Path) -> None:
     _, log = serve(tmp_path)
-    assert " INFO gallery.middleware: POST api-1:ask 202 accepted " in log
+    assert " INFO gallery.site.middleware: POST api-1:ask 202 accepted " in log
 
 
 def test_an_unknown_format_is_refused_by_name(tmp_path: Path) -> None:

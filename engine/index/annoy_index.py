@@ -9,7 +9,7 @@ from annoy import AnnoyIndex
 from numpy.typing import NDArray
 
 from engine.errors import BadIndex
-from engine.fingerprints import BYTES, Fingerprints
+from engine.images.fingerprints import BYTES, Fingerprints
 from engine.index import manifest as manifests
 from engine.index.manifest import METRIC, Manifest, Parameters, refuse
 from engine.index.pca import reduced_one

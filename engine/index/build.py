@@ -15,7 +15,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from engine.errors import BadIndex
-from engine.fingerprints import BYTES, Fingerprints
+from engine.images.fingerprints import BYTES, Fingerprints
 from engine.index import manifest as manifests
 from engine.index.manifest import FILES, Manifest
 from engine.index.pca import principal_components, reduced, unit

@@ -22,6 +22,10 @@ class Hits:
     ids: NDArray[np.int64]
     similarities: NDArray[np.float32]
 
+    def first(self, count: int) -> "Hits":
+        """Return the best `count` of them."""
+        return Hits(self.ids[:count], self.similarities[:count])
+
 
 def best_rows(scores: NDArray[np.float32], wanted: int) -> Rows:
     """Return, ascending, the rows of the `wanted` best of scores [n], and a few more: all that may tie with them.

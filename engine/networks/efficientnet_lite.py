@@ -80,7 +80,7 @@ class Block(nn.Module):
         self._is_residual = stride == 1 and before == after
 
     def forward(self, x: Tensor) -> Tensor:
-        """[n, before, h, w] -> [n, after, h / stride, w / stride]."""
+        """Run the block: [n, before, h, w] -> [n, after, h / stride, w / stride]."""
         wide = relu6(self._bn0(self._expand_conv(x)), inplace=True) if self._expands else x
         wide = relu6(self._bn1(self._depthwise_conv(wide)), inplace=True)
         narrow: Tensor = self._bn2(self._project_conv(wide))
@@ -110,14 +110,14 @@ class EfficientNetLite(nn.Module):
         self._fc = nn.Linear(HEAD, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised pixels [n, 3, input_px, input_px] -> feature map [n, 1280, 7, 7] (Lite1: 8 x 8, Lite2: 9 x 9)."""
+        """Turn normalised pixels [n, 3, input_px, input_px] into a map [n, 1280, 7, 7] (Lite1: 8 x 8, Lite2: 9 x 9)."""
         x = relu6(self._bn0(self._conv_stem(x)), inplace=True)
         for block in self._blocks:
             x = block(x)
         return relu6(self._bn1(self._conv_head(x)), inplace=True)
 
     def classify(self, x: Tensor) -> Tensor:
-        """[n, 3, input_px, input_px] -> [n, 1000]: ImageNet's classes."""
+        """Classify [n, 3, input_px, input_px] -> [n, 1000]: ImageNet's classes."""
         scores: Tensor = self._fc(self(x).mean((2, 3)))
         return scores
 
@@ -148,7 +148,7 @@ class Pooling(nn.Module):
         self.register_buffer("_projection", _projection(), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Float32 [n, 1280, h, w] -> [n, 4096], not yet of unit length."""
+        """Pool float32 [n, 1280, h, w] -> [n, 4096], not yet of unit length."""
         rows = features.mean(3)
         strips = [STRIP_WEIGHT * normalize(rows[:, :, first:end].mean(2)) for first, end in self._strips]
         whole = normalize((features * features * features).mean((2, 3)).pow(1 / GEM_POWER))

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from engine import images
 from engine.errors import BadDevice
+from engine.images import decoding
 from engine.networks import loading, registry
 from engine.networks.registry import EMBEDDING_SIZE, Model, Preprocessing
 
@@ -40,6 +40,7 @@ class Embedder:
     `name`, `network` (the identity of what makes the numbers: name, weights, preprocessing), `weights` (the file
     they came from), `device` ("cpu", "cuda:0"), `precision` ("fp32", "bf16", "fp16"), `at_least_px` (the shorter
     side that a picture must keep when it is decoded at a reduced scale), `batch` (how many pictures suit the device),
+    `pass_size` (how many of them go through in one forward pass),
     `decoders` (how many threads of a process keep it busy: on the CPU each also embeds, so one per core).
     """
 
@@ -55,7 +56,7 @@ class Embedder:
         cores = os.cpu_count() or 1
         self.decoders = cores if device.type == "cpu" else min(MOST_DECODERS, cores)
         self.at_least_px = 2 * model.resize_px
-        self._pass = CPU_PASS if device.type == "cpu" else self.batch
+        self.pass_size = min(CPU_PASS, self.batch) if device.type == "cpu" else self.batch
         self._preprocessing = model.preprocessing
         self._device = device
         self._dtype = DTYPES[precision]
@@ -86,10 +87,10 @@ class Embedder:
         _keep_memory()  # from now on: what was needed to load it is given back
         return embedder
 
-    def read(self, data: bytes, part: images.Crop | None = None) -> Tensor:
+    def read(self, data: bytes, part: decoding.Crop | None = None) -> Tensor:
         """Decode an untrusted file and return what the network sees of it, or of a part of it. Raises BadImage."""
-        whole = images.decode(data, at_least_px=self.at_least_px if part is None else None)
-        return self.prepare(whole if part is None else images.crop(whole, part))
+        whole = decoding.decode(data, at_least_px=self.at_least_px if part is None else None)
+        return self.prepare(whole if part is None else decoding.crop(whole, part))
 
     def prepare(self, picture: Image.Image) -> Tensor:
         """Return what the network sees of an upright picture: uint8 [3, input_px, input_px]."""
@@ -97,7 +98,7 @@ class Embedder:
 
     @property
     def square(self) -> tuple[int, int]:
-        """What a decoder makes for the network (`decoders.Request`)."""
+        """What a decoder makes for the network (`decoders.pool.Request`)."""
         return self._preprocessing.input_px, self._preprocessing.resize_px
 
     def prepare_decoded(self, pixels: bytes) -> Tensor:
@@ -114,9 +115,9 @@ class Embedder:
         Where memory runs out a pass is repeated in halves.
         """
         rows = [np.empty((0, EMBEDDING_SIZE), np.float32)]
-        for start in range(0, len(prepared), self._pass):
+        for start in range(0, len(prepared), self.pass_size):
             # Stacked as rows of pixels, as `prepare` left them: channels-last without a copy.
-            stacked = torch.stack([pixels.permute(1, 2, 0) for pixels in prepared[start : start + self._pass]])
+            stacked = torch.stack([pixels.permute(1, 2, 0) for pixels in prepared[start : start + self.pass_size]])
             rows.append(self._embed_batch(stacked.permute(0, 3, 1, 2)).numpy())
         return np.concatenate(rows)
 
@@ -139,7 +140,7 @@ class Embedder:
 
     @torch.inference_mode()
     def _forward(self, batch: Tensor) -> Tensor:
-        """Uint8 [n, 3, h, w] -> float32 [n, 4096] of unit length, back on the CPU."""
+        """Embed uint8 [n, 3, h, w] -> float32 [n, 4096] of unit length, back on the CPU."""
         if self._device.type == "cuda":
             batch = batch.pin_memory().to(self._device, non_blocking=True)
         normalised = torch.addcmul(self._shift, batch.float(), self._scale)
@@ -153,7 +154,7 @@ def prepare(picture: Image.Image, preprocessing: Preprocessing) -> Tensor:
     """
     side = preprocessing.input_px
     source = picture if picture.mode == "RGB" else picture.convert("RGB")
-    return _as_tensor(images.square(source, side, preprocessing.resize_px).tobytes(), side)
+    return _as_tensor(decoding.square(source, side, preprocessing.resize_px).tobytes(), side)
 
 
 def _as_tensor(pixels: bytes, side_px: int) -> Tensor:

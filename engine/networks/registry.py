@@ -99,7 +99,7 @@ def identified(network: str) -> Model:
 
 
 def is_known(network: str) -> bool:
-    """Whether this version has the network that an identity (or a plain name) begins with."""
+    """Return whether this version has the network that an identity (or a plain name) begins with."""
     return network.partition("-")[0] in MODELS
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 Case: TypeAlias = "schemathesis.Case[Any]"
 
 DECODED_S = 5.0
+MOST_LABELS = 20  # of one search
 
 
 def _picture(kind: str, seed: int) -> bytes:
@@ -30,12 +31,25 @@ FRACTIONS = st.floats(0, 0.99, allow_subnormal=False).map(lambda fraction: round
 PICTURES = [_picture(kind, seed) for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF") for seed in range(4)]
 
 
+def _labels(case: Case) -> list[str]:
+    images = httpx.get(f"{case.operation.base_url.rstrip('/')}/api/images", timeout=DECODED_S).json()["images"]
+    return sorted({image["label"] for image in images} - {""})
+
+
 @schemathesis.hook
 def map_case(context: schemathesis.HookContext, case: Case) -> Case:
-    """A picture or a gallery picture, not both: the coverage phase sends every field at once and calls that valid."""
-    is_valid = case.meta and case.meta.generation.mode.is_positive
-    if is_valid and isinstance(case.body, dict) and "image" in case.body:
+    """A picture or a gallery picture, not both: the coverage phase sends every field at once and calls that valid.
+
+    A label that is searched has to be one that the gallery has at this moment.
+    """
+    if not (case.meta and case.meta.generation.mode.is_positive):
+        return case
+    if isinstance(case.body, dict) and "image" in case.body:
         case.body.pop("like", None)
+    if isinstance(case.body, dict) and case.path == "/api/queries" and case.body.get("label"):
+        case.body["label"] = [*_labels(case)[:MOST_LABELS]]
+    if case.path == "/api/images" and case.query and case.query.get("label"):
+        case.query["label"] = next(iter(_labels(case)), "")
     return case
 
 

@@ -10,8 +10,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
-from gallery import waiting, workers
 from gallery.models import Query
+from gallery.operations import workers
+from gallery.queries import waiting
 from tests.api.answers import Response, error_code
 from tests.engine.pictures import encoded, noise, png
 from tests.gallery.rows import STRANGER, add_image, ask, files_kept, picture
@@ -56,10 +57,39 @@ def test_an_upload_becomes_a_waiting_query(client: Client) -> None:
 
 
 def test_the_options_are_kept(client: Client) -> None:
+    add_image(2, label="cat"), add_image(3, label="dog")
     response = post(client, picture(), k="100", crop="0.1, 0.2, 0.5, 0.8", label=["cat", "dog"])
     assert response.status_code == 202
     query = Query.objects.get()
     assert (query.k, query.crop, query.labels) == (100, [0.1, 0.2, 0.5, 0.8], ["cat", "dog"])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "nearest"),
+    [("water_lily", "water_lilly"), ("WATER_LILLY", "water_lilly"), ("Asthetik", "Ästhetik"), ("dgo", "dog")],
+)
+def test_an_unknown_label_is_refused_with_the_nearest_one(client: Client, wanted: str, nearest: str) -> None:
+    for seed, label in enumerate(["water_lilly", "Ästhetik", "dog"], start=1):
+        add_image(seed, label=label)
+    response = post(client, picture(), label=["dog", wanted])
+    assert (response.status_code, error_code(response)) == (422, "invalid")
+    assert (
+        f"No picture has the label '{wanted}'; the nearest label is '{nearest}'." in response.json()["error"]["message"]
+    )
+    assert not Query.objects.exists()
+
+
+def test_an_unknown_label_like_no_other_is_refused(client: Client) -> None:
+    add_image(label="dog")
+    response = post(client, picture(), label="zebra crossing")
+    assert (response.status_code, error_code(response)) == (422, "invalid")
+    assert "nearest" not in response.content.decode()
+
+
+def test_the_label_of_a_hidden_picture_stays_unknown(client: Client) -> None:
+    add_image(label="secret", is_hidden=True)
+    response = post(client, picture(), label="secret")
+    assert (response.status_code, "nearest" in response.content.decode()) == (422, False)
 
 
 def test_a_gallery_picture_can_be_asked_about(client: Client) -> None:
@@ -156,9 +186,8 @@ def test_a_hidden_picture_cannot_be_asked_about(client: Client) -> None:
         (b"not multipart at all", "multipart/form-data"),
         (b"--b\r\nContent-Disposition: nonsense", "multipart/form-data; boundary=b"),
         (b'{"k": 10}', "application/json"),
-        (picture(), "image/png"),
     ],
-    ids=["no boundary", "broken off", "json", "bare picture"],
+    ids=["no boundary", "broken off", "json"],
 )
 def test_a_body_that_is_no_form_is_refused(client: Client, body: bytes, content_type: str) -> None:
     response = client.post("/api/queries", body, content_type=content_type)

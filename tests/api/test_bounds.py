@@ -9,7 +9,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from pytest_django import Settings
 
-from gallery.api import api
+from gallery.api.queries import api
 from gallery.models import Query
 from tests.api.answers import Response, error_code
 from tests.gallery.rows import STRANGER, add_image, picture
@@ -86,6 +86,8 @@ def test_a_field_beyond_its_bound_is_refused(client: Client, settings: Settings,
 def test_a_field_at_its_bound_is_taken(client: Client, settings: Settings, field: Field) -> None:
     settings.SIMSEARCH_API_KEYS = [KEY]
     limit = field.schema[field.limit]
+    for seed, label in enumerate(("x", "0" * limit), start=11):  # a label has to be one of the gallery's
+        add_image(seed, label=label)
     assert send(client, field, ["x"] * limit if field.limit == "maxItems" else "0" * limit).status_code < 300
 
 

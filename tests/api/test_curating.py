@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
-from gallery import importing
+from gallery.curation import importing
 from gallery.models import Image
 from tests import fresh
 from tests.api.answers import Response, error_code

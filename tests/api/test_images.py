@@ -63,7 +63,14 @@ def test_a_label_chooses(client: Client) -> None:
     rows("tom", "felix", label="cat")
     rows("rex", label="dog")
     assert titles(listing(client, label="cat")) == ["felix", "tom"]
-    assert listing(client, label="cow")["count"] == 0
+
+
+def test_an_unknown_label_is_refused_with_the_nearest_one(client: Client) -> None:
+    rows("rex", label="dog")
+    response = client.get("/api/images", {"label": "dogs"})
+    assert (response.status_code, error_code(response)) == (422, "invalid")
+    assert response.json()["error"]["message"] == "No picture has the label 'dogs'; the nearest label is 'dog'."
+    assert client.get("/api/images", {"label": ""}).json()["count"] == 1
 
 
 def test_a_hidden_picture_is_not_listed(client: Client) -> None:

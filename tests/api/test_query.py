@@ -9,11 +9,11 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from gallery import accept, queries, waiting
-from gallery.answers import LISTED
-from gallery.api import MatchOut, QueryOut
+from gallery.api.queries import MatchOut, QueryOut
 from gallery.models import Band, Image, Query
-from gallery.spans import Stopwatch, in_ms
+from gallery.queries import accept, lifecycle, waiting
+from gallery.queries.results import LISTED
+from gallery.timings import Stopwatch, in_ms
 from tests.api.answers import error_code
 from tests.gallery.rows import STRANGER, add_image, ago, answer, ask, finish, finished, in_state, picture, set_row
 
@@ -50,6 +50,7 @@ def test_a_finished_query_shows_its_matches(client: Client) -> None:
         "id": str(query.pk),
         "state": "done",
         "error": None,
+        "incomplete": False,
         "waiting_ahead": 0,
         "poll_after_ms": None,
         "index": {"generation": 3, "model": "efficientnet_lite0-1234", "images": 7},
@@ -74,6 +75,14 @@ def test_a_finished_query_shows_its_matches(client: Client) -> None:
     assert 0 <= timings["accept"] <= timings["total"]
 
 
+@pytest.mark.parametrize("is_incomplete", [True, False])
+def test_an_incomplete_file_is_told(client: Client, is_incomplete: bool) -> None:
+    query = finished(add_image(1))
+    if is_incomplete:
+        set_row(query, is_incomplete=True)
+    assert look_at(client, query)["incomplete"] is is_incomplete
+
+
 def test_the_timings_name_the_parts_of_an_upload(client: Client) -> None:
     accepted = client.post("/api/queries", {"image": io.BytesIO(picture())})
     query = Query.objects.get(pk=accepted.json()["id"])
@@ -93,7 +102,7 @@ def test_a_waiting_query_knows_how_many_are_ahead(client: Client) -> None:
 def test_a_query_with_nothing_ahead_is_polled_after_the_time_of_one_search(client: Client) -> None:
     first = ask()
     assert look_at(client, first)["poll_after_ms"] == pytest.approx(1000 * (waiting.USUAL_S + waiting.WAKE_S), abs=1)
-    queries.withdraw(first.pk)
+    lifecycle.withdraw(first.pk)
     set_row(finished(), claimed_at=ago(0.112), finished_at=ago(0.1))
     assert look_at(client, ask())["poll_after_ms"] == pytest.approx(12 + 1000 * waiting.WAKE_S, abs=2)
 
@@ -111,15 +120,15 @@ def test_what_runs_is_ahead_too(client: Client) -> None:
     set_row(finished(), claimed_at=ago(0.2), finished_at=ago(0.1))
     ask(1)
     ask(2)
-    queries.claim(2)
+    lifecycle.claim(2)
     told = look_at(client, ask())
-    assert (told["waiting_ahead"], told["poll_after_ms"]) == (0, pytest.approx(208, rel=0.02))
+    assert (told["waiting_ahead"], told["poll_after_ms"]) == (0, pytest.approx(308, rel=0.02))
 
 
 def test_a_batch_that_runs_is_polled_when_it_ends(client: Client) -> None:
     set_row(finished(), claimed_at=ago(0.2), finished_at=ago(0.1))
     asked = [ask(number) for number in range(10)]
-    queries.claim(10)
+    lifecycle.claim(10)
     began = ago(0.4)
     set_row(asked[0], claimed_at=began)
     least, told, most = look_between(client, asked[0], began)
@@ -135,7 +144,7 @@ def test_an_old_query_is_polled_less_often(client: Client) -> None:
 
 def test_a_running_query_says_so(client: Client) -> None:
     query = ask()
-    queries.claim(1)
+    lifecycle.claim(1)
     told = look_at(client, query)
     assert (told["state"], told["waiting_ahead"], told["matches"]) == ("running", 0, [])
     assert waiting.FIRST_POLL_MS <= told["poll_after_ms"] <= 50
@@ -143,7 +152,7 @@ def test_a_running_query_says_so(client: Client) -> None:
 
 def test_a_failed_query_gives_its_reason(client: Client) -> None:
     query = ask()
-    queries.fail(queries.claim(1).token, query, "corrupt", "The picture is damaged.")
+    lifecycle.fail(lifecycle.claim(1).token, query, "corrupt", "The picture is damaged.")
     told = look_at(client, query)
     assert (told["state"], told["poll_after_ms"]) == ("failed", None)
     assert told["error"] == {"code": "corrupt", "message": "The picture is damaged."}
@@ -169,7 +178,7 @@ def test_a_gallery_picture_asked_about_may_be_deleted_meanwhile(client: Client) 
 
 def test_an_answer_without_matches_is_an_answer(client: Client) -> None:
     query = ask()
-    finish(queries.claim(1).token, {query: answer()})
+    finish(lifecycle.claim(1).token, {query: answer()})
     told = look_at(client, query)
     assert (told["state"], told["matches"]) == ("done", [])
 

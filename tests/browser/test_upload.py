@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import FilePayload, Page, expect
 
-from gallery import demonstration
+from tests import demo
 from tests.drills.test_told_in_time import held
 from tests.engine.pictures import encoded, oriented
 from tests.stack import Stack
@@ -17,7 +17,7 @@ ANSWER_MS = 60_000  # the bound of a busy machine; an idle one takes a tenth of 
 
 def drawn(kind: str, number: int) -> FilePayload:
     """A drawn picture; the gallery of the stack has the first three of each kind."""
-    picture = encoded(demonstration.draw(kind, number), "JPEG", quality=92, subsampling=2)
+    picture = encoded(demo.picture(kind, number), "JPEG", quality=92, subsampling=2)
     return {"name": f"{kind}.jpg", "mimeType": "image/jpeg", "buffer": picture}
 
 
@@ -132,7 +132,7 @@ def note_what_is_sent(page: Page) -> None:
 
 
 def test_a_large_photograph_is_sent_smaller_and_upright(stack: Stack, page: Page) -> None:
-    photograph = oriented(demonstration.draw("clock", 0).resize((2000, 3000)), "JPEG", 6) + bytes(500_000)
+    photograph = oriented(demo.picture("clock", 0).resize((2000, 3000)), "JPEG", 6) + bytes(500_000)
     page.goto(stack.url)
     note_what_is_sent(page)
     drop(page, {"name": "phone.jpg", "mimeType": "image/jpeg", "buffer": photograph})

@@ -11,10 +11,10 @@ from django.contrib.auth.models import Group, Permission, User
 from django.contrib.contenttypes.models import ContentType
 
 from engine.networks.registry import Thresholds
-from gallery import accept
-from gallery.accept import Parameters
 from gallery.models import Embedding, Image
-from gallery.spans import Stopwatch
+from gallery.queries import accept
+from gallery.queries.accept import Parameters
+from gallery.timings import Stopwatch
 from tasks.thresholds import store
 from tests.engine.galleries import NETWORK, make_vectors
 from tests.gallery.rows import add_image, ago, ask, finished, in_state

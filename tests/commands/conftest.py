@@ -49,7 +49,7 @@ def on_postgresql(tmp_path: Path, cluster: postgres.Cluster) -> Site:
     return Site(tmp_path / "on-postgresql", cluster.create_database(f"test_{secrets.token_hex(4)}"))
 
 
-@pytest.fixture(params=["target", "on_postgresql"])
+@pytest.fixture(params=["target", pytest.param("on_postgresql", marks=pytest.mark.drill)])
 def any_target(request: pytest.FixtureRequest) -> Site:
     """A fresh system on each of the databases."""
     site: Site = request.getfixturevalue(request.param)

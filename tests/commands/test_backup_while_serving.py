@@ -10,15 +10,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests import fresh
 from tests.commands.backups import members, rows
 from tests.sites import HEAD, Site
+
+pytestmark = pytest.mark.drill
 
 PICTURES, BACKUPS = 200, 3
 CHANGE = """
 import random
 from django.conf import settings
-from gallery import importing
+from gallery.curation import importing
 from gallery.models import Image, Query
 from tests.gallery.rows import finished, picture
 

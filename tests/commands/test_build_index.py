@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from gallery import generations
+from gallery.curation import generations
 from gallery.models import Embedding, IndexGeneration
 from tests.engine.galleries import write_as_another_version
 from tests.tasks.conftest import add

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
-from engine import images
+from engine.images import decoding
 from engine.networks import registry
 from engine.networks.embedder import Embedder
 from gallery.models import Calibration, Embedding, Image
@@ -83,7 +83,7 @@ def test_cosines_are_those_of_the_embeddings(labelled: None) -> None:
 def test_an_alteration_is_compared_with_the_picture_itself(labelled: None, embedder: Embedder) -> None:
     rows = Embedding.objects.select_related("image")
     kept = to_vectors([row.vector for row in rows])
-    pictures = [images.decode(row.image.picture_path.read_bytes()) for row in rows]
+    pictures = [decoding.decode(row.image.picture_path.read_bytes()) for row in rows]
     told = figures()["alterations"]
     assert list(told) == list(ALTERATIONS)
     for name in ("mirrored", "half size"):

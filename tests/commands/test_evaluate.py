@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from gallery import generations
+from gallery.curation import generations
 from gallery.models import Image
 from tasks.build import build_generation
 from tests.engine.galleries import NETWORK

@@ -9,8 +9,10 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from gallery import curation, files, pruning
+from gallery import files
+from gallery.curation import library
 from gallery.models import Image, Query
+from gallery.operations import pruning
 from tests.gallery.rows import add_image, ago, ask, files_kept, in_state, picture, set_row, uploaded
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -72,7 +74,7 @@ def test_uploaded_bytes_without_a_row_are_removed(folder: str) -> None:
 
 def test_a_pending_gallery_picture_stays() -> None:
     image = Image()
-    curation.upload(image, uploaded(picture()))
+    library.upload(image, uploaded(picture()))
     make_old(image.upload_path)
     prune("--apply")
     assert files_kept() == [image.upload_path]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gallery import workers
+from gallery.operations import workers
 from tests.commands.backups import PASSWORD
 from tests.engine.galleries import NETWORK
 from tests.sites import Site
@@ -35,6 +35,7 @@ def test_everything_comes_back(source: Site, backup: Path, target: Site) -> None
     assert target.run(MOMENTS) == source.run(MOMENTS)
 
 
+@pytest.mark.drill
 def test_it_goes_from_sqlite_to_postgresql_and_back(
     source: Site, backup: Path, on_postgresql: Site, target: Site, tmp_path: Path
 ) -> None:
@@ -153,10 +154,10 @@ Image.objects.first().picture_path.write_bytes(b"damaged")
 
 
 def test_workers_that_have_the_old_index_must_be_stopped_first(backup: Path, target: Site) -> None:
-    report = workers.Report("search-0@here", "cpu", "fp32", "efficientnet_lite0", "n", 1, "", time.time())
-    workers.report(report)
     target.run(SOMETHING)
     before = target.rows(), target.files()
+    # Last, because a heartbeat expires.
+    workers.report(workers.Report("search-0@here", "cpu", "fp32", "efficientnet_lite0", "n", 1, "", time.time()))
     assert "Stop simsearch first: search-0@here would go on" in told(target, "restore", "--replace", str(backup))
     assert (target.rows(), target.files()) == before
 
@@ -225,6 +226,7 @@ def test_nothing_through_a_pipe_is_one_clear_line(target: Site) -> None:
     assert told(target, "restore", "-") == "Nothing was changed. This file is not a backup of simsearch."
 
 
+@pytest.mark.drill
 def test_a_disk_that_takes_no_more_is_one_clear_line_and_nothing_is_left(
     source: Site, backup: Path, on_postgresql: Site
 ) -> None:

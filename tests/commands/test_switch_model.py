@@ -11,11 +11,11 @@ from pytest_django import Settings
 
 from engine.networks import registry
 from engine.networks.embedder import Embedder
-from gallery import generations, networks
+from gallery.curation import generations, networks
 from gallery.models import Embedding, Image, IndexGeneration
+from tasks.active_model import kept_weights, load_served
 from tasks.embedding import embed_step
-from tasks.network import kept_weights, load_served
-from tasks.switching import LOCK
+from tasks.model_switch import LOCK
 from tests.health.reports import worker as report
 from tests.tasks.conftest import add, embedder
 from tests.tasks.networks import retrained

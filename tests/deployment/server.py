@@ -14,12 +14,12 @@ from typing import Self
 
 import httpx
 
-from simsearch.local.processes import BIN, ROOT
-from simsearch.local.web_socket import Offer
+from simsearch.launch.supervisor import BIN, ROOT
+from tests import demo
 from tests.deployment.outside import Nginx, Redis
 from tests.local.starter import left_running
 from tests.postgres import Cluster
-from tests.stack import Stack, draw_gallery
+from tests.stack import Stack
 
 # Small, so that a test can come to its end; every test that uploads is another visitor.
 UPLOADS_PER_MINUTE = 30
@@ -27,13 +27,20 @@ FILLED_S = 120
 # A restart of everything, on a machine that is busy with the rest of the tests.
 PATIENCE_S = 240
 READY = "Serving on"
+# What systemd does with docs/simsearch.socket and docs/simsearch.service.
+SYSTEMD = """
+import os, sys
+os.dup2({socket}, 3)
+os.environ |= {{"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}}
+os.execv(sys.executable, [sys.executable, "-m", "simsearch.launch.serve"])
+"""
 
 
 class Server(Stack):
     """`client` and `visitor` go through nginx as if a proxy on this host had ended https; `url` is nginx's address."""
 
     def __init__(self, directory: Path, **environment: str) -> None:
-        super().__init__(directory, draw_gallery(directory / "photos"))
+        super().__init__(directory, demo.write_gallery(directory / "photos"))
         self.web_url = self.url
         self._chosen = environment
         self.flower_port = lasting_port()
@@ -68,11 +75,10 @@ class Server(Stack):
     def _hold_the_socket(self, stack: ExitStack) -> None:
         """As systemd does with docs/simsearch.socket."""
         listener = socket.create_server(("127.0.0.1", self.port))
-        stack.enter_context(Offer(listener, self.directory / "systemd.sock")).start()
+        self.pass_fds = [stack.enter_context(listener).fileno()]
 
     def command(self) -> list[str]:
-        serve = [sys.executable, "-m", "simsearch.local.serve"]
-        return [sys.executable, "simsearch/local/inherit.py", str(self.directory / "systemd.sock"), *serve]
+        return [sys.executable, "-c", SYSTEMD.format(socket=self.pass_fds[0])]
 
     def restart(self) -> None:
         """As `systemctl restart simsearch`: returns when systemd would have been told that it is ready."""

@@ -7,12 +7,12 @@ import time
 from contextlib import closing
 
 import httpx
+import psutil
 import pytest
 import redis
 
-from simsearch.local.kin import descendants
+from tests.demo import jpegs
 from tests.deployment.server import Server, is_loopback, listening
-from tests.drills.test_way_of_a_query import some
 
 # What is not for everybody
 
@@ -105,7 +105,9 @@ def test_nginx_does_not_say_which_it_is(server: Server) -> None:
 
 
 def test_our_programs_listen_on_the_loopback_alone(server: Server) -> None:
-    addresses = listening([server.process.pid, *descendants(server.process.pid)])
+    addresses = listening(
+        [server.process.pid, *(child.pid for child in psutil.Process(server.process.pid).children(recursive=True))]
+    )
     assert addresses
     assert all(map(is_loopback, addresses)), addresses
 
@@ -123,7 +125,7 @@ def test_the_password_of_redis_is_in_no_log(server: Server) -> None:
 
 def test_the_link_of_a_result_is_in_no_log(server: Server) -> None:
     visitor = server.visitor("203.0.113.60")
-    asked = visitor.post("/api/queries", files={"image": ("p.jpg", some(1)[0])}).json()
+    asked = visitor.post("/api/queries", files={"image": ("p.jpg", jpegs(1)[0])}).json()
     assert visitor.get(asked["url"]).status_code == 200
     access = (server.directory / "nginx" / "access.log").read_text()
     assert '"GET /api/queries/<id>" 200' in access
@@ -145,7 +147,7 @@ def test_a_body_over_the_limit_is_refused_from_its_header(server: Server) -> Non
 
 def test_a_visitor_over_the_rate_is_refused_by_django_and_then_by_nginx_and_nobody_else(server: Server) -> None:
     keen = server.visitor("203.0.113.50")
-    picture = some(1)[0]
+    picture = jpegs(1)[0]
     answers = [keen.post("/api/queries", files={"image": ("p.jpg", picture)}) for _ in range(90)]
     refused = [answer for answer in answers if answer.status_code == 429]
     assert {answer.status_code for answer in answers} == {202, 429}

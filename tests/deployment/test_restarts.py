@@ -15,8 +15,8 @@ from functools import partial
 import httpx
 import pytest
 
+from tests.demo import jpegs
 from tests.deployment.server import Server
-from tests.drills.test_way_of_a_query import some
 
 PERIOD_S = 1 / 20
 ANSWERED_S = 180
@@ -62,7 +62,7 @@ def restart(server: Server, program: str) -> None:
 @contextmanager
 def uploads(server: Server) -> Iterator[list[Future[httpx.Response]]]:
     """An upload, of a visitor of its own, every PERIOD_S as long as the block runs, whatever becomes of the others."""
-    pictures = some(8)
+    pictures = jpegs(8)
     sent: list[Future[httpx.Response]] = []
     enough = threading.Event()
 

@@ -1,12 +1,13 @@
 """A real server behind a real nginx: what a visitor gets."""
 
 import io
+import time
 
 import httpx
 from PIL import Image
 
+from tests.demo import jpegs
 from tests.deployment.server import Server
-from tests.drills.test_way_of_a_query import some
 
 
 def thumbnail_url(answer: dict[str, object]) -> str:
@@ -27,9 +28,11 @@ def test_an_upload_through_nginx_gets_ten(answer: dict[str, object]) -> None:
 
 
 def test_every_program_runs_and_redis_and_nginx_are_not_among_them(server: Server) -> None:
-    for words in (["--queues search"], ["--queues gallery", "--beat"], ["simsearch.local.flower"], ["gunicorn"]):
+    for words in (["--queues search"], ["--queues gallery", "--beat"], ["simsearch.launch.flower"], ["gunicorn"]):
         assert server.pids(*words), words
     assert server.pids("redis-server") == server.pids("nginx") == []
+    while server.client.get("/readyz").json()["checks"]["worker"]["count"] > 2:
+        time.sleep(0.5)  # the heartbeats of workers that an earlier test stopped
     assert server.client.get("/readyz").json()["checks"]["worker"]["count"] == 2
 
 
@@ -41,7 +44,7 @@ def test_the_page_takes_an_upload_over_https(server: Server) -> None:
     posted = visitor.post(
         "/",
         data={"csrfmiddlewaretoken": token},
-        files={"image": ("picture.jpg", some(1)[0])},
+        files={"image": ("picture.jpg", jpegs(1)[0])},
         headers={"Cookie": f"csrftoken={token}", "Referer": server.url.replace("http:", "https:") + "/"},
     )
     assert posted.status_code == 303, posted.text

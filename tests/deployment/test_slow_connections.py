@@ -15,8 +15,8 @@ from statistics import quantiles
 
 import pytest
 
+from tests.demo import jpegs
 from tests.deployment.server import Server
-from tests.drills.test_way_of_a_query import some
 
 HALF_OPEN, SLOW = 2000, 500
 DRILL_S = float(os.environ.get("SIMSEARCH_DRILL_S", "15"))
@@ -45,7 +45,7 @@ def p95(times_s: list[float]) -> float:
 
 def searches(server: Server, duration_s: float) -> list[float]:
     """How long each of many searches took, one after the other, from the upload to the ten pictures."""
-    picture = some(1)[0]
+    picture = jpegs(1)[0]
     times_s: list[float] = []
     end = time.monotonic() + duration_s
     while time.monotonic() < end:

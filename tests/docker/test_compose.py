@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from simsearch.container import health, program
+from simsearch.launch import health
 from tests.docker import files
 from tests.docker.files import DOCKER, ROOT
 
@@ -86,20 +86,20 @@ def test_no_secret_stands_in_a_file() -> None:
 # --- What runs ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", program.NAMES)
-def test_a_container_runs_the_program_of_the_same_name(name: str) -> None:
-    assert SERVICES[name]["command"][0] == name
-    assert [word for word in SERVICES[name]["command"][1:] if not word.startswith("--address=")] == []
+@pytest.mark.parametrize("name", ["search", "gallery", "flower", "web"])
+def test_a_container_runs_supervisors_own_command(name: str) -> None:
+    own = shlex.split(files.supervisor(name)["command"].replace("%(ENV_SIMSEARCH_BIN)s/", "").replace("%%", "%"))
+    places = {"--address=127.0.0.1": "--address=0.0.0.0", "--port=%(ENV_SIMSEARCH_FLOWER_PORT)s": "--port=5555"}
+    places["--db=%(ENV_SIMSEARCH_DATA_DIR)s/run/flower"] = "--db=/data/run/flower"
+    assert SERVICES[name]["command"] == [places.get(word, word) for word in own]
 
 
-def test_the_site_is_started_by_the_very_words_that_supervisor_uses() -> None:
-    words = shlex.split(files.supervisor("web")["command"].replace("%(ENV_SIMSEARCH_BIN)s/", ""))
-    command = SERVICES["web"]["command"]
-    assert words[-len(command) :] == command
-    assert f"CMD {command}".replace("'", '"') in files.stages()["web"]
+@pytest.mark.parametrize(("image", "name"), [("web", "web"), ("worker", "search")])
+def test_an_image_alone_runs_its_containers_command(image: str, name: str) -> None:
+    assert f"CMD {SERVICES[name]['command']}".replace("'", '"') in files.stages()[image]
 
 
-@pytest.mark.parametrize("name", ["web", *program.NAMES, "redis"])
+@pytest.mark.parametrize("name", ["web", "search", "gallery", "flower", "redis"])
 def test_stopping_takes_as_long_as_supervisor_grants(name: str) -> None:
     seconds = int(SERVICES[name]["stop_grace_period"].removesuffix("s"))
     assert seconds == int(files.supervisor(name)["stopwaitsecs"])
@@ -141,7 +141,7 @@ def test_everything_that_stays_says_whether_it_is_well(name: str) -> None:
 
 @pytest.mark.parametrize("name", health.CHECKS)
 def test_our_containers_are_asked_by_their_own_names(name: str) -> None:
-    expected = ["CMD", "python", "-m", "simsearch.container.health", name]
+    expected = ["CMD", "python", "-m", "simsearch.launch.health", name]
     assert SERVICES[name]["healthcheck"]["test"] == expected
 
 

@@ -17,7 +17,10 @@ from pytest_django import Settings
 
 from tests.docker import files
 from tests.docker.files import DOCKER
+from tests.drills.disks import fill, small_disk
 from tests.stack import free_port
+
+pytestmark = pytest.mark.drill
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 IMAGE = """
@@ -26,6 +29,7 @@ error_log stderr;
 events {{ }}
 http {{
     access_log off;
+    client_body_temp_path {place}/body;
     include {place}/conf.d/*.conf;
 }}
 """
@@ -107,6 +111,16 @@ def test_a_site_that_is_away_is_503_and_says_when_to_come_again(
         assert answer.json()["error"]["code"] == "busy"
     else:
         assert "try again" in answer.text.lower()
+
+
+@pytest.mark.parametrize("path", ["/", "/api/queries"])
+def test_a_body_that_finds_no_room_is_507(container: Container, serving: httpx.Client, path: str) -> None:
+    serving.get("/static/")  # it is up, and has made its folder
+    with small_disk(container.place / "body", 1) as disk:
+        fill(disk)
+        answer = serving.post(path, content=bytes(2**20))
+    assert answer.status_code == 507
+    assert "no room" in answer.text
 
 
 def test_every_limit_counts_each_client_by_itself() -> None:

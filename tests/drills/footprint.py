@@ -14,7 +14,7 @@ from tests.stack import Stack
 KINDS = {
     "redis-server": "redis",
     "supervisord": "supervisord",
-    "simsearch.local.run": "parent",
+    "simsearch.launch.run": "parent",
     "--queues search": "search",
     "--queues gallery": "gallery",
     "flower": "Flower",

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.demo import write_gallery
 from tests.drills.searching import wait_until
-from tests.stack import ROOT, Stack, draw_gallery
+from tests.stack import ROOT, Stack
 
 PER_KIND = 20
 PATIENCE_S = 60
@@ -53,7 +54,7 @@ def test_workers_embed_side_by_side(own: Stack, second_log: Path, tmp_path: Path
     gallery = own.pids("--queues gallery")
     for pid in gallery:
         os.kill(pid, signal.SIGSTOP)
-    own.manage("import_images", str(draw_gallery(tmp_path / "more", PER_KIND))).check_returncode()
+    own.manage("import_images", str(write_gallery(tmp_path / "more", PER_KIND))).check_returncode()
     [(pictures,)] = own.rows("SELECT count(*) FROM gallery_image")
     for pid in gallery:
         os.kill(pid, signal.SIGCONT)

@@ -10,10 +10,9 @@ from typing import Any, Self
 import httpx
 import pytest
 
-from gallery import demonstration
-from gallery.generations import REBUILD_AT_LEAST
+from gallery.curation.generations import REBUILD_AT_LEAST
+from tests import demo
 from tests.drills.searching import Asked, Searches, wait_until
-from tests.drills.test_way_of_a_query import drawn
 from tests.stack import Stack
 
 ADDED = 100
@@ -117,8 +116,8 @@ def curator(own: Stack) -> Iterator[Curator]:
 
 
 def pictures(count: int, start: int) -> dict[str, bytes]:
-    kinds = itertools.cycle(demonstration.KINDS)
-    return {f"New {kind} {n}": drawn(kind, n) for n, kind in zip(range(start, start + count), kinds, strict=False)}
+    kinds = itertools.cycle(demo.KINDS)
+    return {f"New {kind} {n}": demo.jpeg(kind, n) for n, kind in zip(range(start, start + count), kinds, strict=False)}
 
 
 def embedded_at(stack: Stack) -> dict[str, float]:

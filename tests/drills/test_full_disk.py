@@ -7,15 +7,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from pytest_django import Settings
+from supervisor import loggers
 
-from gallery import backup, generations, restoring
+from gallery.curation import generations
+from gallery.errors import Refusal
 from gallery.models import Embedding, Image, IndexGeneration
+from gallery.operations import backup, restoring
+from gallery.queries import lifecycle, uploads
+from simsearch.launch.supervisord import LossyFileHandler
 from tasks.build import build_generation
 from tasks.neighbours import Neighbours, SearchRequest
+from tests import fresh
 from tests.drills.disks import fill, small_disk
 from tests.engine.galleries import NETWORK, make_vectors
-from tests.gallery.rows import add_image, files_kept
+from tests.gallery.rows import add_image, ask, files_kept, now
 
 DISK_MB = 40
 ROOM_LEFT = 64 * 1024  # when the disk fills up while nothing is written any more
@@ -109,3 +116,62 @@ def test_a_backup_that_does_not_fit_is_refused_before_anything_is_written(disk: 
         restoring.restore(copy, replace=True)
     assert files_kept() == []
     assert list(Image.objects.order_by("created_at")) == images
+
+
+# What a process does with files that grow
+
+COUNT = """
+import os
+from pathlib import Path
+import django
+from tests.drills.disks import fill
+
+{before}
+fill(Path(os.environ["SIMSEARCH_DATA_DIR"]))
+django.setup()
+from gallery.operations import counters
+for number in range(1000):  # many pages of each file
+    counters.HTTP_REQUESTS.labels("GET", f"view-{{number}}", "200").inc()
+print(sum(int(s.value) for f in counters.totals() for s in f.samples if s.name == "simsearch_http_requests_total"))
+"""
+IMPORT = "django.setup(); from gallery.operations import counters"
+
+
+@pytest.mark.parametrize(
+    ("before", "counted"), [(IMPORT, 1000), ("", 0)], ids=["started before", "started on the full disk"]
+)
+def test_counting_on_a_full_disk_kills_no_process(disk: Path, before: str, counted: int) -> None:
+    assert fresh.run(COUNT.format(before=before), disk, DJANGO_SETTINGS_MODULE="simsearch.settings") == f"{counted}\n"
+
+
+def test_a_log_goes_on_when_there_is_room_again_also_after_a_rotation(disk: Path) -> None:
+    log = loggers.getLogger(loggers.LevelsByName.INFO)
+    log.addHandler(LossyFileHandler(str(disk / "some.log"), maxBytes=50_000, backupCount=2))
+    log.handlers[0].setFormat("%(message)s\n")
+    filler = fill(disk)
+    for number in range(5000):
+        log.info(f"line {number}")
+    filler.unlink()
+    log.info("room again")
+    log.info("and more")
+    log.close()
+    assert (disk / "some.log").read_text().endswith("room again\nand more\n")
+
+
+def test_uploads_leave_room_for_the_rest(disk: Path, settings: Settings) -> None:
+    settings.UPLOADS_ROOT = disk / "uploads"
+    path = settings.UPLOADS_ROOT / "some" / "upload"
+    filler = fill(disk, but_bytes=uploads.RESERVED_BYTES - ROOM_LEFT)
+    with pytest.raises(Refusal, match="no room"):
+        uploads.store(SimpleUploadedFile("picture.jpg", bytes(1000)), path)
+    assert not path.exists()
+    filler.unlink()
+    uploads.store(SimpleUploadedFile("picture.jpg", bytes(1000)), path)
+    assert path.stat().st_size == 1000
+
+
+def test_nothing_is_claimed_while_the_answers_have_no_room(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "ROOM_FOR_ANSWERS_BYTES", 2**60)
+    query = ask()
+    assert not lifecycle.claim(1).queries
+    assert (now(query).state, now(query).attempts) == ("waiting", 0)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import demo
+from tests.demo import jpegs
 from tests.drills.disks import fill, small_disk
 from tests.drills.searching import wait_until
-from tests.drills.test_way_of_a_query import drawn, some
 from tests.drills.uploads import Uploads, assert_all_are_answered
 from tests.stack import Stack
 
@@ -91,7 +92,7 @@ def test_pictures_that_find_no_room_cost_no_answer(cramped: Stack, disks: Disks)
     folder = cramped.directory / "more" / "late"
     folder.mkdir(parents=True)
     for number in range(3):
-        (folder / f"{number}.jpg").write_bytes(drawn("balloon", 4000 + number))
+        (folder / f"{number}.jpg").write_bytes(demo.jpeg("balloon", 4000 + number))
     imported = cramped.manage("import_images", str(folder.parent))
     assert imported.returncode == 1
     assert "The disk is full" in imported.stderr
@@ -145,7 +146,7 @@ def test_pages_say_it_too(cramped: Stack, disks: Disks) -> None:
     home = cramped.client.get("/")
     filler = fill(disks.uploads)
     form = {"csrfmiddlewaretoken": cramped.client.cookies["csrftoken"]}
-    refused = cramped.client.post("/", data=form, files={"image": ("picture.jpg", some(1)[0])})
+    refused = cramped.client.post("/", data=form, files={"image": ("picture.jpg", jpegs(1)[0])})
     filler.unlink()
     assert (home.status_code, refused.status_code) == (200, 507)
     assert "no room" in refused.text

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.demo import jpegs
 from tests.drills.test_killed_workers import children, kill
-from tests.drills.test_way_of_a_query import batches_seen_by_flower, some
 from tests.stack import Stack
+from tests.system.test_way_of_a_query import batches_seen_by_flower
 
 pytestmark = [
     pytest.mark.gpu,
@@ -29,7 +30,7 @@ def environment(pid: int) -> list[str]:
 
 
 def test_many_are_answered_on_the_gpu_also_by_the_process_that_replaces_a_killed_one(stack: Stack) -> None:
-    pictures = some(128)
+    pictures = jpegs(128)
     with ThreadPoolExecutor(16) as threads:
         accepted = list(threads.map(stack.ask, pictures[:64]))
         kill(stack, children(stack))

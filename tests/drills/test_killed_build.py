@@ -16,9 +16,10 @@ import psycopg
 import pytest
 
 from engine.index.annoy_index import Index
+from tests.demo import write_gallery
 from tests.engine.galleries import NETWORK
 from tests.environment import DATA_DIR, own_database
-from tests.stack import ROOT, draw_gallery
+from tests.stack import ROOT
 
 COMMAND_KILLS = 6
 BUILD_KILLS = 50
@@ -130,7 +131,7 @@ def assert_the_active_one_answers(environment: dict[str, str]) -> int:
 
 
 def test_a_killed_command_is_taken_up_again(environment: dict[str, str], tmp_path: Path) -> None:
-    photos = draw_gallery(tmp_path / "photos", per_kind=8)
+    photos = write_gallery(tmp_path / "photos", per_kind=8)
     manage(environment, "import_images", str(photos)).check_returncode()
     chance = random.Random(7)
     for _ in range(COMMAND_KILLS):

@@ -40,6 +40,7 @@ def doomed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         SIMSEARCH_ANSWER_LIMIT_S=str(LIMIT_S),
         SIMSEARCH_BATCH="8",
         SIMSEARCH_UPLOADS_PER_MINUTE="1000000",
+        SIMSEARCH_API_KEYS="key",
     ) as running:
         journal.keep(running)
         yield running
@@ -141,7 +142,8 @@ def test_a_picture_that_kills_its_worker_is_given_up_and_takes_no_other_with_it(
     tries = Counter(len(runs_of(doomed, id_)) for id_ in others.ids)
     print(f"{dict(tries)} good ones by how often they ran")
     assert set(tries) <= {1, 2}
-    assert doomed.client.delete(f"/api/queries/{poison}").status_code == 204
+    headers = {"Authorization": "Bearer key"}
+    assert doomed.client.delete(f"/api/queries/{poison}", headers=headers).status_code == 204
 
 
 def test_a_child_whose_network_hangs_is_replaced(doomed: Stack) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gallery import demonstration
+from tests import demo
 from tests.drills.footprint import Footprint, footprint
 from tests.drills.searching import LONG, InBackground, wait_until
 from tests.drills.uploads import Uploads, assert_all_are_answered
@@ -40,8 +40,8 @@ def busy(temporary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 def small_pictures() -> list[bytes]:
     files = []
-    for number, kind in enumerate(demonstration.KINDS):
-        picture = demonstration.draw(kind, 500 + number)
+    for number, kind in enumerate(demo.KINDS):
+        picture = demo.picture(kind, 500 + number)
         picture.thumbnail((SMALL_PX, SMALL_PX))
         picture.save(file := io.BytesIO(), "JPEG")
         files.append(file.getvalue())
@@ -52,7 +52,7 @@ def let_the_gallery_worker_begin(stack: Stack) -> None:
     """It runs with low priority, and loads its network while others already search: what it takes is no growth."""
     picture = stack.directory / "added" / "late.jpg"
     picture.parent.mkdir()
-    demonstration.draw(next(iter(demonstration.KINDS)), 999).save(picture)
+    demo.picture(demo.KINDS[0], 999).save(picture)
     stack.manage("import_images", str(picture.parent)).check_returncode()
     not_embedded = "SELECT id FROM gallery_image WHERE content_hash NOT IN (SELECT content_hash FROM gallery_embedding)"
     wait_until(lambda: not stack.rows(not_embedded), stack, PATIENCE_S)

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gallery.counters import STAGES_AFTER, STAGES_OF_BATCH, STAGES_OF_QUERY
+from gallery.operations.counters import STAGES_AFTER, STAGES_OF_BATCH, STAGES_OF_QUERY
 from tests import fresh
 from tests.drills.searching import wait_until
 from tests.engine.pictures import encoded, scene

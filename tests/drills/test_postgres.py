@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.drills.test_way_of_a_query import some
+from tests.demo import jpegs
 from tests.postgres import Cluster, unavailable
 from tests.stack import Stack
 
@@ -54,7 +54,7 @@ def answered(stack: Stack) -> int:
 
 
 def test_two_workers_share_five_hundred_queries(two_workers: Stack) -> None:
-    pictures = some(50)
+    pictures = jpegs(50)
     before = answered(two_workers)
     with ThreadPoolExecutor(ASKERS) as askers:
         accepted = list(askers.map(two_workers.ask, pictures * (SHARED // len(pictures))))
@@ -106,7 +106,7 @@ class Askers:
         self.stack = stack
         self.statuses: Counter[int] = Counter()
         self.ids: list[str] = []
-        self._pictures = some(20)
+        self._pictures = jpegs(20)
         self._lock = threading.Lock()
 
     def ask(self, number: int) -> None:

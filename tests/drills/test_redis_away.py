@@ -9,11 +9,11 @@ import httpx
 import pytest
 import redis
 
+from tests.demo import jpegs
 from tests.deployment.outside import Redis
 from tests.drills.relay import Mode, Relay
 from tests.drills.searching import LONG, wait_until
 from tests.drills.test_killed_workers import kill
-from tests.drills.test_way_of_a_query import some
 from tests.drills.uploads import Uploads, assert_all_are_answered
 from tests.stack import Stack
 
@@ -93,7 +93,7 @@ def test_uploads_survive_a_redis_that_forgets_everything(relayed: Stack, mortal:
 
 @pytest.mark.parametrize("mode", ["refuse", "silent"])
 def test_uploads_are_accepted_while_redis_is_away(relayed: Stack, relay: Relay, mode: Mode) -> None:
-    picture = some(1)[0]
+    picture = jpegs(1)[0]
     answers: list[httpx.Response] = []
     relay.switch(mode)
     try:
@@ -121,7 +121,7 @@ def test_an_upload_whose_web_process_dies_before_a_worker_is_woken_is_found(rela
 
     def ask() -> None:
         try:
-            relayed.ask(some(1)[0])
+            relayed.ask(jpegs(1)[0])
         except httpx.TransportError as error:
             refused.append(error)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests import postgres
+from tests.demo import write_gallery
 from tests.sites import Site
-from tests.stack import draw_gallery
 
 PHOTOS = 300
 # The ten most similar of 100 pictures: of 50 that are in the gallery, and of 50 drawn ones that are not.
@@ -15,10 +15,10 @@ SEARCH = """
 from django.conf import settings
 from PIL import Image as Pillow
 from gallery.models import Image
-from tasks import network
+from tasks import active_model
 from tasks.neighbours import Neighbours, SearchRequest
 from tests.tasks.conftest import drawn
-embedder = network.load_served()
+embedder = active_model.load_served()
 images = Image.objects.order_by("content_hash")
 some = list(images)[:: len(images) // 50][:50]
 asked = [Pillow.open(image.picture_path).convert("RGB") for image in some]
@@ -36,7 +36,7 @@ def photos(tmp_path: Path) -> Path:
     """Real photographs where there are some beside the checkout, else drawn pictures."""
     real = sorted((Path(__file__).resolve().parents[3] / "shared" / "photos").rglob("*.jpg"))
     if not real:
-        return draw_gallery(tmp_path / "photos", per_kind=20)
+        return write_gallery(tmp_path / "photos", per_kind=20)
     (folder := tmp_path / "photos").mkdir()
     for number, photo in enumerate(real[:: max(1, len(real) // PHOTOS)]):
         shutil.copy(photo, folder / f"{number}.jpg")

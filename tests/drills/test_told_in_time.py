@@ -14,7 +14,7 @@ from typing import Protocol
 import httpx
 import pytest
 
-from simsearch.local.processes import BIN
+from simsearch.launch.supervisor import BIN
 from tests.deployment.outside import Redis
 from tests.drills.locking import locked_database
 from tests.drills.searching import LONG

@@ -6,7 +6,7 @@ from collections import Counter
 
 import httpx
 
-from tests.drills.test_way_of_a_query import some
+from tests.demo import jpegs
 from tests.stack import Stack
 
 
@@ -15,7 +15,7 @@ class Uploads:
 
     def __init__(self, stack: Stack, pictures: list[bytes] | None = None) -> None:
         self.stack = stack
-        self.pictures = pictures or some(16)
+        self.pictures = pictures or jpegs(16)
         self.told: Counter[int | str] = Counter()
         self.ids: list[str] = []
         self._lock = threading.Lock()

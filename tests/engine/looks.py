@@ -4,7 +4,7 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 
 from engine.errors import BadImage
-from engine.images import Limits, decode
+from engine.images.decoding import Limits, decode
 from tests.engine.pictures import (
     FORMATS,
 )

@@ -11,7 +11,7 @@ from typing import Any
 import pillow_heif
 from PIL import ExifTags, Image, ImageCms, ImageDraw
 
-import engine.image_formats  # noqa: F401 (registers the readers)
+import engine.images.formats  # noqa: F401 (registers the readers)
 
 # So that Pillow writes HEIC files; they are read as the engine does it.
 READER = Image.OPEN["HEIF"]

@@ -10,24 +10,29 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from PIL import Image
 
-from engine import images
-from engine.decoders import Bounds, Decoded, Decoders, Request, TakesLong
+from engine.decoders.pool import Bounds, Decoded, Decoders, Jpeg, Request, TakesLong
 from engine.errors import BadImage
-from engine.image_headers import Crop, Limits
+from engine.images import decoding
+from engine.images.headers import Crop, Limits
 from tests.engine.bombs import BOMBS
 from tests.engine.pictures import FORMATS, encoded, png, scene
+from tests.engine.test_images_memory import LARGEST
 from tests.stack import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the limits are Linux's")
 
 SQUARE = (224, 256)
-REQUEST = Request(16 * 2**20, 50_000_000, within_px=1000, jpegs=((1000, 85), (320, 82)), square=SQUARE)
+REQUEST = Request(
+    16 * 2**20, 50_000_000, within_px=1000, jpegs=(Jpeg(85), Jpeg(82, within_px=320, ratio=4)), square=SQUARE
+)
 PATIENCE_S = 60
 MOST_MB = 250
 SLOW = png((10000, 5000), 8, 6, bytes(5000 * (1 + 4 * 10000)))  # the best part of a second
@@ -50,7 +55,7 @@ def decoders() -> Iterator[Decoders]:
 def servers(of: psutil.Process | None = None) -> list[psutil.Process]:
     """The processes below this one that fork decoders."""
     below = (of or psutil.Process()).children()
-    return [process for process in below if "engine.confined" in " ".join(process.cmdline())]
+    return [process for process in below if "engine.decoders.confined" in " ".join(process.cmdline())]
 
 
 def server() -> psutil.Process:
@@ -94,16 +99,16 @@ def status(process: psutil.Process) -> dict[str, str]:
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_decoder_makes_what_this_process_would_make(decoders: Decoders, name: str) -> None:
     data = encoded(scene(1600, 1200), name)
-    decoded, here = decoders.decode(data, REQUEST), images.decode(data, Limits(), within_px=1000)
+    decoded, here = decoders.decode(data, REQUEST), decoding.decode(data, Limits(), within_px=1000)
     assert (decoded.width_px, decoded.height_px) == here.size
-    assert decoded.jpegs == (images.to_jpeg(here, 1000), images.to_jpeg(here, 320, quality=82))
-    assert decoded.pixels == images.square(here, *SQUARE).tobytes()
+    assert decoded.jpegs == (decoding.to_jpeg(here, 1000), decoding.to_jpeg(here, 320, quality=82))
+    assert decoded.pixels == decoding.square(here, *SQUARE).tobytes()
 
 
 def test_a_part_of_a_picture_is_what_the_network_sees(decoders: Decoders) -> None:
     data, part = encoded(scene(900, 600), "PNG"), (0.5, 0.25, 0.25, 0.5)
     decoded = decoders.decode(data, Request(10**7, 10**7, crop=part, square=SQUARE))
-    assert decoded.pixels == images.square(images.crop(scene(900, 600), Crop(*part)), *SQUARE).tobytes()
+    assert decoded.pixels == decoding.square(decoding.crop(scene(900, 600), Crop(*part)), *SQUARE).tobytes()
 
 
 def test_a_refused_picture_keeps_its_decoder(decoders: Decoders) -> None:
@@ -264,7 +269,7 @@ def test_a_decoder_is_confined(decoders: Decoders) -> None:
 def test_the_processes_that_decode_know_no_secret_and_have_no_network_or_database(decoders: Decoders) -> None:
     one(decoders)
     assert "SECRET_KEY" in os.environ
-    assert set(server().environ()) <= {"PATH", "MALLOC_ARENA_MAX", "LC_CTYPE"}
+    assert set(server().environ()) <= {"PATH", "MALLOC_ARENA_MAX", "OPENBLAS_NUM_THREADS", "LC_CTYPE"}
     mapped = {Path(entry.path).name for entry in server().memory_maps()}
     assert any("pillow_heif" in name or "_imaging" in name for name in mapped)
     assert [name for name in mapped if any(word in name for word in ("torch", "numpy", "sqlite", "ssl"))] == []
@@ -272,7 +277,7 @@ def test_the_processes_that_decode_know_no_secret_and_have_no_network_or_databas
 
 PARENT = """
 import os, sys, time
-from engine.decoders import DECODERS
+from engine.decoders.pool import DECODERS
 DECODERS.start()
 if os.fork():  # the child has the server, and a decoder of its own
     os.wait()
@@ -310,3 +315,18 @@ def test_a_stop_of_the_whole_group_leaves_the_decoders_to_the_batch(decoders: De
 def test_a_memory_file_carries_what_has_no_path(decoders: Decoders) -> None:
     with io.BytesIO(encoded(scene(), "PNG")) as file:
         assert decoders.decode(file.read(), REQUEST).height_px == 80
+
+
+# The largest pictures that the headers allow
+
+
+@pytest.mark.parametrize(("size", "mode", "name", "options"), LARGEST.values(), ids=LARGEST)
+def test_the_largest_of_each_kind_stays_within_the_limits(
+    decoders: Decoders, size: tuple[int, int], mode: str, name: str, options: dict[str, Any]
+) -> None:
+    assert decoders.decode(encoded(Image.new(mode, size), name, **options), REQUEST).jpegs
+
+
+def test_a_large_file_of_an_import_has_the_memory_that_it_needs(decoders: Decoders) -> None:
+    data = encoded(Image.new("RGB", (6000, 8000)), "TIFF") + bytes(350 * 10**6)
+    assert decoders.decode(data, replace(REQUEST, max_bytes=512 * 2**20)).width_px == 750

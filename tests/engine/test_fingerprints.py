@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
-from engine.fingerprints import BYTES, WITHOUT, agree, fingerprint, stacked
+from engine.images.fingerprints import BYTES, WITHOUT, agree, fingerprint, stacked
 
 
 def scene(seed: int) -> Image.Image:

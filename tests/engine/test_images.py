@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from PIL import ImageFile
 
-from engine.image_headers import ALLOWED
-from engine.images import decode
+from engine.images.decoding import decode
+from engine.images.headers import ALLOWED
 from tests.engine.looks import LOSSLESS, colour_at, difference, every_format
 from tests.engine.pictures import (
     FORMATS,
@@ -88,7 +88,7 @@ def test_threads_get_what_one_thread_gets() -> None:
 _QUIET = """
 import sys
 sys.path.insert(0, ".")
-from engine.images import decode
+from engine.images.decoding import decode
 decode(sys.stdin.buffer.read())
 print(sorted({"numpy", "torch", "django"} & set(sys.modules)))
 """

@@ -8,12 +8,14 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pillow_heif
 import pytest
+import tifffile
 from PIL import Image
 
 from engine.errors import BadImage
-from engine.images import decode
+from engine.images.decoding import decode
 from tests.engine.looks import refusal
 from tests.engine.pictures import encoded, png
 
@@ -22,7 +24,7 @@ MOST_MB = 250
 _PEAK = """
 import pathlib, re, sys
 sys.path.insert(0, ".")
-from engine.images import decode, to_jpeg
+from engine.images.decoding import decode, to_jpeg
 def peak_mb():
     return int(re.search(r"VmHWM:\\s*(\\d+) kB", pathlib.Path("/proc/self/status").read_text())[1]) * 1024 / 1e6
 data = sys.stdin.buffer.read()
@@ -59,6 +61,12 @@ LARGEST: dict[str, tuple[tuple[int, int], str, str, dict[str, Any]]] = {
     "avif": ((4040, 3020), "RGBA", "AVIF", {"speed": 10}),
     "avif with film grain": ((4040, 3020), "RGB", "AVIF", {"speed": 10, "advanced": {"film-grain-test": "1"}}),
     "heic": ((5712, 4284), "RGB", "HEIF", FAST),
+    "heic of 48 megapixels": ((8064, 6048), "RGB", "HEIF", {**FAST, "chroma": 420}),
+    "webp of 24 megapixels": ((6000, 4080), "RGBA", "WEBP", {"lossless": False, "method": 0}),
+    "webp of 24 megapixels, lossless": ((6000, 4080), "RGBA", "WEBP", {"method": 0, "quality": 0}),
+    "avif of 24 megapixels": ((6000, 4080), "RGB", "AVIF", {"speed": 10, "subsampling": "4:2:0"}),
+    "avif, 4:4:4, alpha": ((4900, 3800), "RGBA", "AVIF", {"speed": 10}),
+    "avif, 4:4:4, film grain": ((6000, 4080), "RGB", "AVIF", {"speed": 10, "advanced": {"film-grain-test": "1"}}),
     "jpeg": ((8192, 6100), "RGB", "JPEG", {"quality": 80}),
     "jpeg, progressive": ((8064, 6048), "RGB", "JPEG", {"progressive": True, "subsampling": 2}),
     "jpeg, progressive, 4:4:4": ((6900, 4800), "RGB", "JPEG", {"progressive": True}),
@@ -99,10 +107,39 @@ def test_deep_colours_in_one_strip_take_at_most_250_mb() -> None:
     assert peak_mb(deep_tiff(4200, 4300)) < MOST_MB
 
 
+OTHER_TIFFS: dict[str, tuple[tuple[int, ...], str, dict[str, Any]]] = {
+    "floats in one strip": ((4900, 5400), "float32", {"photometric": "minisblack", "rowsperstrip": 4900}),
+    "floats in strips": ((4900, 5400), "float32", {"photometric": "minisblack", "rowsperstrip": 16}),
+    "colours in floats": ((2900, 3000, 3), "float32", {"photometric": "rgb", "rowsperstrip": 2900}),
+    "planes of 16 bits": (
+        (3, 4100, 4300),
+        "uint16",
+        {"photometric": "rgb", "planarconfig": "separate", "rowsperstrip": 4100},
+    ),
+}
+
+
+@needs_proc
+@pytest.mark.parametrize(("shape", "kind", "options"), OTHER_TIFFS.values(), ids=OTHER_TIFFS)
+def test_the_largest_of_the_tiffs_that_pillow_does_not_read(
+    shape: tuple[int, ...], kind: str, options: dict[str, Any]
+) -> None:
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.zeros(shape, kind), compression="zlib", **options)
+    assert 100 < peak_mb(file.getvalue()) < MOST_MB
+
+
 # A little more than that: refused from the header.
 TOO_LARGE: dict[str, tuple[tuple[int, int], str, str, dict[str, Any]]] = {
-    "webp": ((4200, 3200), "L", "WEBP", {"lossless": False, "method": 0}),
-    "avif": ((4100, 3100), "L", "AVIF", {"speed": 10, "quality": 20}),
+    "webp": ((5400, 5300), "L", "WEBP", {"lossless": False, "method": 0}),
+    "webp, animated": (
+        (4200, 3200),
+        "L",
+        "WEBP",
+        {"save_all": True, "append_images": [Image.new("L", (4200, 3200), 9)]},
+    ),
+    "avif": ((7400, 6000), "L", "AVIF", {"speed": 10, "quality": 20}),
+    "avif, alpha": ((5600, 4500), "RGBA", "AVIF", {"speed": 10}),
     "jpeg, progressive, 4:4:4": ((7200, 5000), "RGB", "JPEG", {"progressive": True}),
     "jpeg, progressive, CMYK": ((5500, 5000), "CMYK", "JPEG", {"progressive": True}),
     "tiff in one strip": ((6300, 4500), "RGBA", "TIFF", {"compression": "tiff_lzw", "tiffinfo": {278: 4500}}),
@@ -160,5 +197,5 @@ def enlarged(heic: bytes, width: int, height: int) -> bytes:
 
 
 def test_the_message_names_the_limit_of_that_kind() -> None:
-    with pytest.raises(BadImage, match=r"at most 12\.9 megapixels"):
-        decode(encoded(Image.new("L", (4200, 3200)), "WEBP", method=0))
+    with pytest.raises(BadImage, match=r"at most 28\.2 megapixels"):
+        decode(encoded(Image.new("L", (5400, 5300)), "WEBP", method=0), within_px=100)

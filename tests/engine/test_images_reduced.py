@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from engine.images import decode
+from engine.images.decoding import decode
 from tests.engine.looks import difference, every_format
 from tests.engine.pictures import (
     encoded,

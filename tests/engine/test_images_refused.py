@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from engine.errors import BadImage
-from engine.images import Limits, decode
+from engine.images.decoding import Limits, decode
 from tests.engine.looks import every_format, refusal
 from tests.engine.pictures import (
     RED,
@@ -18,6 +18,8 @@ from tests.engine.pictures import (
     png,
     scene,
 )
+
+READ_IN_PART = ("JPEG", "PNG")
 
 
 def test_an_empty_file_is_empty() -> None:
@@ -60,6 +62,8 @@ def test_anything_else_is_an_unsupported_format(data: bytes) -> None:
 @pytest.mark.parametrize("part", [0.02, 0.1, 0.25, 0.5, 0.75, 0.9])
 @every_format
 def test_a_truncated_file_is_corrupt(name: str, part: float) -> None:
+    if name in READ_IN_PART and part > 0.7:
+        pytest.skip("is read as far as it goes: test_images_incomplete.py")
     data = encoded(noise(), name)
     assert refusal(data[: max(20, int(len(data) * part))]) == "corrupt"
 

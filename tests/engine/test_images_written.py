@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from engine.images import Crop, crop, decode, to_jpeg
+from engine.images.decoding import Crop, crop, decode, to_jpeg
 from tests.engine.looks import Colour, colour_at, difference
 from tests.engine.pictures import (
     BLUE,

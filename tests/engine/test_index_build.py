@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.errors import BadIndex
-from engine.fingerprints import BYTES
+from engine.images.fingerprints import BYTES
 from engine.index import manifest as manifests
 from engine.index.annoy_index import Index
 from engine.index.build import Block, build, clean_leftovers
@@ -221,6 +221,7 @@ def test_leftovers_are_cleaned_and_nothing_else(tmp_path: Path, vectors: NDArray
     assert {path.name for path in tmp_path.iterdir()} == {"1", ".hidden"}
 
 
+@pytest.mark.drill
 def test_a_killed_build_leaves_a_whole_generation_or_none(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
     np.save(tmp_path / "vectors.npy", vectors)
     root, moments = tmp_path / "index", random.Random(11)

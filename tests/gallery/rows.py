@@ -11,13 +11,16 @@ from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile, UploadedFile
 from django.utils import timezone
 
-from engine.decoders import DECODERS
-from gallery import accept, files, importing, owners, pictures, queries
-from gallery.accept import Parameters
-from gallery.answers import Answers, Found, Searched
+from engine.decoders.pool import DECODERS
+from gallery import files
+from gallery.curation import importing, pictures
 from gallery.models import Band, Image, Query
-from gallery.queries import Claim
-from gallery.spans import Stopwatch
+from gallery.operations import processes
+from gallery.queries import accept, lifecycle
+from gallery.queries.accept import Parameters
+from gallery.queries.lifecycle import Claim
+from gallery.queries.results import Answers, Found, Searched
+from gallery.timings import Stopwatch
 from tests.engine.pictures import encoded, noise
 
 
@@ -52,13 +55,13 @@ def answer(*images: Image, band: Band | None = "similar") -> list[Found]:
 def finish(token: uuid.UUID, answers: Answers, **fields: Any) -> int:
     """The end of a run: how many queries it still owned."""
     known: dict[str, Any] = {"images": 0, "network": "efficientnet_lite0", "generation": None, "stages_ms": {}}
-    return queries.finish(token, answers, Searched(**(known | fields)))
+    return lifecycle.finish(token, answers, Searched(**(known | fields)))
 
 
 def finished(*images: Image, band: Band | None = "similar", asked: Query | None = None, **fields: Any) -> Query:
     """A query that was answered with these pictures."""
     query = asked or ask()
-    claim = queries.claim(1)
+    claim = lifecycle.claim(1)
     if query.has_picture:
         decode(query)
     assert finish(claim.token, {query: answer(*images, band=band)}, **({"images": len(images)} | fields)) == 1
@@ -67,7 +70,8 @@ def finished(*images: Image, band: Band | None = "similar", asked: Query | None 
 
 def decode(query: Query) -> None:
     """What a worker does with the upload."""
-    files.write(query.picture_path, *DECODERS.decode(query.upload_path, pictures.request(jpegs=pictures.KEPT)).jpegs)
+    wanted = pictures.request(jpegs=(pictures.KEPT,))
+    files.write(query.picture_path, *DECODERS.decode(query.upload_path, wanted).jpegs)
     files.remove(query.upload_path)
 
 
@@ -91,12 +95,12 @@ def in_state(state: str) -> tuple[Query, uuid.UUID]:
     query = ask()
     if state == "waiting":
         return query, uuid.uuid4()
-    token = queries.claim(1).token
+    token = lifecycle.claim(1).token
     if state == "done":
         decode(query)
         finish(token, {query: answer()})
     if state == "failed":
-        queries.fail(token, query, "corrupt", "The picture is damaged.")
+        lifecycle.fail(token, query, "corrupt", "The picture is damaged.")
     return query, token
 
 
@@ -112,7 +116,7 @@ def gone_process() -> str:
     """A process of this machine that has ended, as rows remember it."""
     with subprocess.Popen(["true"]) as process:
         process.wait()
-    return f"{owners.me().rpartition(':')[0]}:{process.pid}"
+    return f"{processes.current().rpartition(':')[0]}:{process.pid}"
 
 
 def files_kept() -> list[Path]:

@@ -10,8 +10,10 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
-from gallery import generations, results, workers
+from gallery.curation import generations
 from gallery.models import Embedding, Image, IndexGeneration, Query
+from gallery.operations import workers
+from gallery.queries import results
 from tests.api.answers import Response
 from tests.gallery.rows import add_image, files_kept, finished, now, picture
 from tests.responses import end

@@ -11,8 +11,9 @@ from django.test import Client, RequestFactory
 from django.urls import reverse
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
-from gallery import generations, workers
+from gallery.curation import generations
 from gallery.models import Image, IndexGeneration, Query
+from gallery.operations import workers
 from tests.gallery.rows import add_image, finished
 
 pytestmark = pytest.mark.django_db

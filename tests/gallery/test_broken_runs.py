@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from gallery import queries, waiting
 from gallery.models import Query
+from gallery.queries import lifecycle, waiting
 from tests.gallery.rows import (
     add_image,
     ago,
@@ -27,27 +27,27 @@ pytestmark = pytest.mark.django_db
 
 def test_what_a_broken_run_had_left_waits_again() -> None:
     done, left = ask(age_s=2), ask(age_s=1)
-    claim = queries.claim(2)
+    claim = lifecycle.claim(2)
     finish(claim.token, {done: answer()})
-    assert queries.give_back(claim.token) == 1
+    assert lifecycle.give_back(claim.token) == 1
     assert (now(done).state, now(left).state) == ("done", "waiting")
     assert (now(left).claim, now(left).lease_until, now(left).attempts) == (None, None, 1)
 
 
 def test_a_lease_counts_until_it_is_over() -> None:
     held, overdue = ask(age_s=2), ask(age_s=1)
-    queries.claim(2)
+    lifecycle.claim(2)
     set_row(overdue, lease_until=ago(1))
-    assert queries.release_overdue() == 1
+    assert lifecycle.release_overdue() == 1
     assert (now(held).state, now(overdue).state) == ("running", "waiting")
 
 
 def test_what_a_dead_process_held_need_not_wait_for_its_lease() -> None:
     alive, orphaned, elsewhere = (ask(age_s=age_s) for age_s in (3, 2, 1))
-    queries.claim(3)
+    lifecycle.claim(3)
     set_row(orphaned, claimed_by=gone_process())
     set_row(elsewhere, claimed_by="another-host:1")
-    assert queries.release_overdue() == 1
+    assert lifecycle.release_overdue() == 1
     assert [now(query).state for query in (alive, orphaned, elsewhere)] == ["running", "waiting", "running"]
 
 
@@ -55,7 +55,7 @@ def test_a_released_query_counts_its_waiting_anew() -> None:
     query = ask(age_s=600)
     set_row(query, waiting_since=ago(600))
     assert waiting.oldest_s() == pytest.approx(600, abs=5)
-    queries.give_back(queries.claim(1).token)
+    lifecycle.give_back(lifecycle.claim(1).token)
     assert waiting.oldest_s() == pytest.approx(0, abs=5)
 
 
@@ -63,16 +63,16 @@ def test_a_released_query_counts_its_waiting_anew() -> None:
 def test_the_third_attempt_is_the_last(ending: str) -> None:
     query = ask()
     for _ in range(3):
-        token = queries.claim(1).token
+        token = lifecycle.claim(1).token
         if ending == "given back":
-            assert queries.give_back(token) == 1
+            assert lifecycle.give_back(token) == 1
         else:
             set_row(query, lease_until=ago(1))
-            assert queries.release_overdue() == 1
+            assert lifecycle.release_overdue() == 1
     row = now(query)
     assert (row.state, row.attempts, row.error_code) == ("failed", 3, "gave_up")
     assert row.error.endswith(".")
-    assert claimed(queries.claim(1)) == []
+    assert claimed(lifecycle.claim(1)) == []
 
 
 # Looking after them
@@ -81,7 +81,7 @@ def test_the_third_attempt_is_the_last(ending: str) -> None:
 def test_the_place_in_the_queue_counts_what_waits_before() -> None:
     first, second, third = (ask(age_s=age_s) for age_s in (30, 20, 10))
     assert [waiting.ahead_of(query) for query in (first, second, third)] == [0, 1, 2]
-    queries.claim(1)
+    lifecycle.claim(1)
     assert [waiting.ahead_of(now(query)) for query in (first, second, third)] == [0, 0, 1]
     assert waiting.count() == 2
 

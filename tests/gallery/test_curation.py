@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
-from gallery import curation, files, importing, pictures, results
+from gallery import files
+from gallery.curation import importing, library, pictures
 from gallery.errors import Refusal
 from gallery.models import Image
+from gallery.queries import results
 from tests.gallery.rows import add_image, files_kept, finished, now, picture
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +33,7 @@ def test_others_may_read_the_files() -> None:  # a web server that runs as someb
 def test_the_same_file_comes_in_once() -> None:
     image = add_image()
     before = files_kept()
-    with pytest.raises(curation.AlreadyThere) as refusal:
+    with pytest.raises(library.AlreadyThere) as refusal:
         add_image()
     assert refusal.value.image == image
     assert Image.objects.count() == 1
@@ -40,17 +42,17 @@ def test_the_same_file_comes_in_once() -> None:
 
 def test_a_hidden_picture_is_still_there() -> None:
     add_image(is_hidden=True)
-    with pytest.raises(curation.AlreadyThere):
+    with pytest.raises(library.AlreadyThere):
         add_image()
 
 
 def test_of_two_who_bring_the_same_file_at_once_one_is_told() -> None:
     data = picture()
     content_hash, encoded = hashlib.sha256(data).hexdigest(), pictures.reencode(data)
-    curation.keep(Image(title="quicker"), content_hash, encoded)
+    library.keep(Image(title="quicker"), content_hash, encoded)
     before = files_kept()
-    with pytest.raises(curation.AlreadyThere):
-        curation.keep(Image(title="slower"), content_hash, encoded)
+    with pytest.raises(library.AlreadyThere):
+        library.keep(Image(title="slower"), content_hash, encoded)
     assert [image.title for image in Image.objects.all()] == ["quicker"]
     assert files_kept() == before
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from django.db import IntegrityError, OperationalError
 
-from gallery.persistence import persist
+from gallery.persistence import is_disk_full, persist
 from tests import fresh
 from tests.ports import free_port
 
@@ -34,7 +34,7 @@ print(json.dumps([[answer.status_code for answer in answers], retry, answers[1].
 """
 
 
-@pytest.fixture(params=["sqlite", "postgres", "postgres, pooled"])
+@pytest.fixture(params=["sqlite", "postgres", pytest.param("postgres, pooled", marks=pytest.mark.drill)])
 def away(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     """The variables of a process whose database cannot be reached."""
     if request.param == "sqlite":
@@ -52,6 +52,18 @@ def test_every_page_is_an_answer_while_the_database_is_away(away: dict[str, str]
     assert {name for name, check in ready["checks"].items() if not check["ok"]} >= {"database", "index", "waiting"}
     assert "opensesame" not in told
     assert list(Path(tmp_path, "pictures").rglob("*.jpg")) == []  # what was not accepted is not kept
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        'could not extend file "base/16384/16421": No space left on device\nHINT:  Check free disk space.',
+        "database or disk is full",
+    ],
+)
+def test_a_full_database_is_told_from_one_that_is_away(error: str) -> None:
+    assert is_disk_full(OperationalError(error))
+    assert not is_disk_full(OperationalError("database is locked"))
 
 
 def failing(times: int, error: type[Exception]) -> Callable[[], str]:

@@ -3,7 +3,8 @@
 import pytest
 from django.db import IntegrityError, transaction
 
-from gallery import generations
+from gallery.curation import generations
+from gallery.curation.generations import IndexStatus
 from gallery.models import Embedding, Image, IndexGeneration
 from tests.gallery.rows import ago, gone_process
 
@@ -186,35 +187,33 @@ def test_the_newest_of_another_network_is_kept() -> None:
 
 
 def test_an_empty_gallery_needs_no_index() -> None:
-    assert not generations.is_stale("efficientnet_lite0")
-    assert not generations.is_behind("efficientnet_lite0")
+    assert generations.status("efficientnet_lite0") is IndexStatus.CURRENT
 
 
 def test_a_gallery_without_an_index_needs_one() -> None:
     embeddings(1)
-    assert generations.is_stale("efficientnet_lite0")
+    assert generations.status("efficientnet_lite0") is IndexStatus.STALE
 
 
 def test_no_rebuild_pays_for_a_network_that_does_not_serve() -> None:
     built(network="alexnet")
     embeddings(64, "efficientnet_lite0")
-    assert not generations.is_stale("efficientnet_lite0")
+    assert generations.status("efficientnet_lite0") is IndexStatus.OTHER_NETWORK
     embeddings(64, "alexnet")
-    assert generations.is_stale("alexnet")
+    assert generations.status("alexnet") is IndexStatus.STALE
 
 
 @pytest.mark.parametrize(("newer", "stale"), [(63, False), (64, True)])
 def test_a_few_new_pictures_do_not_pay(newer: int, stale: bool) -> None:
     built(images=100, last_embedding=embeddings(1)[-1])
     embeddings(newer)
-    assert generations.is_behind("efficientnet_lite0")
     assert generations.newer_than(generations.active(), "efficientnet_lite0") == newer
-    assert generations.is_stale("efficientnet_lite0") is stale
+    assert generations.status("efficientnet_lite0") is (IndexStatus.STALE if stale else IndexStatus.BEHIND)
 
 
 def test_in_a_large_gallery_the_share_counts() -> None:
     built(images=2000, last_embedding=embeddings(1)[-1])
     embeddings(99)
-    assert not generations.is_stale("efficientnet_lite0")
+    assert generations.status("efficientnet_lite0") is IndexStatus.BEHIND
     embeddings(1)
-    assert generations.is_stale("efficientnet_lite0")
+    assert generations.status("efficientnet_lite0") is IndexStatus.STALE

@@ -1,14 +1,18 @@
 """manage.py import_images DIR."""
 
 import io
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
-from gallery import workers
+from gallery.curation import importing
 from gallery.models import Image
+from gallery.operations import workers
+from tests.engine.pictures import encoded, noise
 from tests.gallery.rows import add_image, files_kept, picture
 
 pytestmark = pytest.mark.django_db
@@ -20,10 +24,10 @@ def put(folder: Path, **pictures: bytes) -> None:
         (folder / f"{name}.png").write_bytes(data)
 
 
-def run(folder: Path) -> tuple[str, str]:
+def run(*places: Path, **options: Any) -> tuple[str, str]:
     """What the command says: its result, and its complaints."""
     out, err = io.StringIO(), io.StringIO()
-    call_command("import_images", str(folder), stdout=out, stderr=err)
+    call_command("import_images", *map(str, places), stdout=out, stderr=err, **options)
     return out.getvalue().strip(), err.getvalue()
 
 
@@ -70,11 +74,20 @@ def test_the_same_picture_twice_comes_in_once(photos: Path) -> None:
 def test_bad_files_are_told_and_stop_nothing(photos: Path) -> None:
     (photos / "cat" / "notes.txt").write_text("not a picture")
     put(photos / "dog", broken=picture(5)[:500], nothing=b"")
+    told, complaints = run(photos, verbosity=2)
+    assert told == "4 pictures imported, 0 were there already, 2 refused."
+    assert complaints.splitlines()[1:] == [
+        "  cat/notes.txt: files of other kinds",
+        "  dog/broken.png: the picture is damaged or incomplete",
+        "  dog/nothing.png: empty, or of no picture format that is read here",
+    ]
+
+
+def test_incomplete_pictures_come_in_and_are_counted(photos: Path) -> None:
+    put(photos / "dog", cut=picture(5)[:-200])
     told, complaints = run(photos)
-    assert told == "4 pictures imported, 0 were there already, 3 refused."
-    lines = complaints.strip().splitlines()
-    assert [line.split(":")[0].strip() for line in lines] == ["cat/notes.txt", "dog/broken.png", "dog/nothing.png"]
-    assert all(line.endswith(".") for line in lines)
+    assert told == "5 pictures imported (1 of them incomplete), 0 were there already, 0 refused."
+    assert complaints == ""
 
 
 def test_files_that_cannot_be_opened_are_told(photos: Path) -> None:
@@ -121,3 +134,133 @@ def test_the_workers_are_told_once(
         run(photos)
     with workers.connect() as redis:
         assert (redis.llen("gallery"), redis.llen("search")) == (1, 0)
+
+
+# --- Places, moved files, sizes -----------------------------------------------------------------------------
+
+
+def titles() -> set[tuple[str, str]]:
+    return set(Image.objects.values_list("title", "label"))
+
+
+def test_one_file_comes_in_under_the_name_of_its_folder(photos: Path) -> None:
+    assert run(photos / "dog" / "rex.png")[0] == "1 pictures imported, 0 were there already, 0 refused."
+    assert titles() == {("rex", "dog")}
+
+
+def test_several_folders_and_files_come_in_and_none_twice(photos: Path) -> None:
+    places = [photos / "cat", photos, photos / "dog" / "rex.png", photos / "cat"]
+    put(places[0] / "kitten", kitty=picture(5))
+    assert run(*places)[0] == "5 pictures imported, 0 were there already, 0 refused."
+    assert titles() == {("tom", ""), ("kitty", "kitten"), ("loose", ""), ("rex", "dog"), ("fido", "dog")}
+
+
+def test_each_place_that_is_not_there_is_named_before_anything_comes_in(photos: Path) -> None:
+    with pytest.raises(CommandError, match=r"There is no folder or file .*nowhere"):
+        run(photos, photos / "nowhere")
+    assert not Image.objects.exists()
+
+
+@pytest.mark.parametrize("relabel", [True, False])
+def test_moved_files_take_their_new_label_if_asked(photos: Path, relabel: bool) -> None:
+    run(photos)
+    for name, folder in [("dog/rex", "wolf"), ("loose", "cat"), ("cat/tom", "")]:
+        (photos / folder).mkdir(exist_ok=True)
+        (photos / f"{name}.png").rename(photos / folder / f"{Path(name).name}-moved.png")
+    told, complaints = run(photos, relabel=relabel)
+    assert told.startswith("0 pictures imported, 4 were there already, 0 refused.")
+    assert "2 moved" in (told if relabel else complaints)
+    wolf, loose = ("wolf", "cat") if relabel else ("dog", "")
+    assert titles() == {("rex", wolf), ("loose", loose), ("tom", "cat"), ("fido", "dog")}
+    if relabel:
+        assert run(photos)[0] == "0 pictures imported, 4 were there already, 0 refused."
+
+
+def test_copies_in_several_folders_are_not_moved(photos: Path) -> None:
+    put(photos / "wolf", copy=picture(3))
+    put(photos / "Dog", copy=picture(4))  # the same label
+    run(photos)
+    before = titles()
+    for _ in range(2):
+        told, complaints = run(photos, relabel=True)
+        assert "moved" not in told + complaints
+        assert titles() == before
+
+
+def test_a_label_that_a_curator_gave_stays(photos: Path) -> None:
+    run(photos)
+    Image.objects.filter(title="rex").update(label="my dog")
+    run(photos)
+    assert ("rex", "my dog") in titles()
+
+
+def test_files_above_the_limit_of_visitors_come_in(photos: Path, settings: Settings) -> None:
+    settings.SIMSEARCH_MAX_UPLOAD_BYTES = 100
+    assert run(photos)[0] == "4 pictures imported, 0 were there already, 0 refused."
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("SIMSEARCH_MAX_IMPORT_BYTES", 2**20), ("SIMSEARCH_MAX_PIXELS", 400 * 400)]
+)
+def test_a_refusal_for_size_names_the_setting(photos: Path, settings: Settings, setting: str, value: int) -> None:
+    (photos / "large.png").write_bytes(encoded(noise(700, 500), "PNG"))
+    setattr(settings, setting, value)
+    told, complaints = run(photos)
+    assert told == "4 pictures imported, 0 were there already, 1 refused."
+    assert setting in complaints
+    assert "large.png" in complaints
+    assert_for_an_operator(complaints)
+
+
+def test_files_too_large_for_several_at_once_come_in(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing, "LARGE_BYTES", 1000)
+    assert run(photos)[0] == "4 pictures imported, 0 were there already, 0 refused."
+
+
+def assert_for_an_operator(text: str) -> None:
+    """Nothing in it is written for somebody who uploads."""
+    assert not re.search(r"send|upload|choose|save it", text, re.IGNORECASE)
+
+
+def test_reasons_are_for_files_on_a_disk(photos: Path) -> None:
+    tiff = encoded(noise(), "TIFF")
+    put(photos, half=picture(5)[:500], nothing=b"", page=b"<html>", odd=tiff[: len(tiff) // 2])
+    for name, data in {"half.jpg": encoded(noise(), "JPEG")[:300], "half.heic": encoded(noise(), "HEIF")[:400]}.items():
+        (photos / name).write_bytes(data)
+    told, complaints = run(photos)
+    assert told == "4 pictures imported, 0 were there already, 6 refused."
+    assert_for_an_operator(complaints)
+    assert {line.split(": ")[0].strip() for line in complaints.splitlines()[1:]} == {
+        "The picture is damaged or incomplete",
+        "Empty, or of no picture format that is read here",
+    }
+
+
+@pytest.mark.parametrize(
+    ("label_from", "labels"),
+    [("parent", {"", "cat", "old"}), ("path", {"", "cat", "cat/very/old"}), ("none", {""})],
+)
+def test_labels_come_from_where_they_are_wanted(photos: Path, label_from: str, labels: set[str]) -> None:
+    put(photos / "cat" / "very" / "old", felix=picture(5))
+    (photos / "dog").rename(photos / ".dog")
+    run(photos, label_from=label_from)
+    assert {label for _, label in titles()} == labels
+
+
+def test_a_dry_run_changes_nothing(photos: Path) -> None:
+    put(photos / "copies", copy=picture(3))
+    put(photos / "dog", broken=picture(5)[:500])
+    add_image(2, label="dog")
+    before, files = titles(), files_kept()
+    told, complaints = run(photos, dry_run=True, relabel=True)
+    assert told == "3 pictures would be imported, 2 were there already, 1 refused."
+    assert "dog/broken.png" in complaints
+    assert "1 moved" in complaints
+    assert (titles(), files_kept()) == (before, files)
+
+
+@pytest.mark.parametrize("options", [{"mirror": True}, {"watch": True, "dry_run": True}])
+def test_options_that_do_not_go_together_are_refused(photos: Path, options: dict[str, bool]) -> None:
+    with pytest.raises(CommandError, match="--watch"):
+        run(photos, **options)
+    assert not Image.objects.exists()

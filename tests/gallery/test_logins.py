@@ -5,8 +5,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import Settings
 
-from gallery import throttle
 from gallery.errors import Refusal
+from gallery.queries import throttle
 from tests.api.answers import Response
 
 pytestmark = pytest.mark.django_db

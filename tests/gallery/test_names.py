@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
-from gallery import importing
+from gallery.curation import importing
 from gallery.models import Image, Query
 from tests.api.answers import Response, error_code
 from tests.gallery.elements import Elements
@@ -91,7 +91,7 @@ def test_a_title_and_a_label_are_text_on_every_page_and_in_json(client: Client, 
         assert response.status_code == 200
         assert_nothing_runs(response)
     told = json.loads(client.get(f"/api/images/{image.pk}").content)
-    assert (told["title"], told["label"]) == (text, text)
+    assert (told["title"], told["label"]) == (text, " ".join(text.split()))
 
 
 @every_name

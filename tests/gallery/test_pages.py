@@ -28,7 +28,7 @@ def test_the_front_page_takes_a_picture(client: Client) -> None:
     assert [form["enctype"] for form in page.of("form")] == ["multipart/form-data"]
     assert [field["name"] for field in page.of("input") if field["type"] == "file"] == ["image"]
     assert "image/*" in page.values("accept")[0]
-    assert "ten of 1 gallery" in response.content.decode()
+    assert "see the ten most similar of 1 picture." in response.content.decode()
     assert alert(response) == ""
 
 

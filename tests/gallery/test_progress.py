@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gallery.progress import Progress
+from gallery.curation.progress import Progress
 
 
 class Terminal(io.StringIO):
@@ -74,7 +74,7 @@ def test_results_on_stdout_stay_clean(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_a_terminal_that_does_not_know_its_size_sees_the_bar() -> None:
     ours, theirs = pty.openpty()  # a fresh one is 0 x 0 large
-    program = "from gallery.progress import Progress\nwith Progress(240, 'Drawing') as shown: shown.advance(240)"
+    program = "from gallery.curation.progress import Progress\nwith Progress(240, 'Drawing') as bar: bar.advance(240)"
     root = Path(__file__).resolve().parents[2]
     subprocess.run([sys.executable, "-c", program], cwd=root, stdout=theirs, stderr=theirs, check=True)
     shown = os.read(ours, 65536).decode()

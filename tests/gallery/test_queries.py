@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager
 import pytest
 from pytest_django import Settings
 
-from gallery import accept, queries, results, waiting
-from gallery.accept import Parameters
 from gallery.errors import Refusal
 from gallery.models import Image, Query
-from gallery.spans import Stopwatch
+from gallery.queries import accept, lifecycle, results, waiting
+from gallery.queries.accept import Parameters
+from gallery.timings import Stopwatch
 from tests.gallery.rows import (
     add_image,
     ago,
@@ -47,7 +47,7 @@ def test_no_more_wait_than_the_queue_may_hold(settings: Settings) -> None:
         ask()
     assert refusal.value.code == "busy"
     assert files_kept() == [first.upload_path]
-    queries.claim(1)  # what runs does not wait
+    lifecycle.claim(1)  # what runs does not wait
     assert ask()
 
 
@@ -56,14 +56,14 @@ def test_no_more_wait_than_the_queue_may_hold(settings: Settings) -> None:
 
 def test_the_oldest_are_claimed_first_and_no_more_than_wanted() -> None:
     newest, oldest, middle = (ask(age_s=age_s) for age_s in (1, 30, 20))
-    assert claimed(queries.claim(2)) == [oldest.pk, middle.pk]
-    assert claimed(queries.claim(2)) == [newest.pk]
-    assert claimed(queries.claim(2)) == []
+    assert claimed(lifecycle.claim(2)) == [oldest.pk, middle.pk]
+    assert claimed(lifecycle.claim(2)) == [newest.pk]
+    assert claimed(lifecycle.claim(2)) == []
 
 
 def test_a_claim_is_written_down(settings: Settings) -> None:
     query = ask()
-    claim = queries.claim(1)
+    claim = lifecycle.claim(1)
     row = now(query)
     assert (row.state, row.claim, row.attempts) == ("running", claim.token, 1)
     assert row.claimed_at is not None
@@ -74,21 +74,21 @@ def test_a_claim_is_written_down(settings: Settings) -> None:
 @pytest.mark.parametrize("state", ["running", "done", "failed"])
 def test_only_what_waits_is_claimed(state: str) -> None:
     in_state(state)
-    assert claimed(queries.claim(10)) == []
+    assert claimed(lifecycle.claim(10)) == []
 
 
 def test_one_that_was_tried_before_comes_alone() -> None:
     tried, fresh, fresh_too = (ask(age_s=age_s) for age_s in (30, 20, 10))
     set_row(tried, attempts=1)
-    assert claimed(queries.claim(10)) == [tried.pk]
-    assert claimed(queries.claim(10)) == [fresh.pk, fresh_too.pk]
+    assert claimed(lifecycle.claim(10)) == [tried.pk]
+    assert claimed(lifecycle.claim(10)) == [fresh.pk, fresh_too.pk]
 
 
 def test_one_that_was_tried_before_joins_no_batch() -> None:
     first, tried, second = (ask(age_s=age_s) for age_s in (30, 20, 10))
     set_row(tried, attempts=2)
-    assert claimed(queries.claim(10)) == [first.pk, second.pk]
-    assert claimed(queries.claim(10)) == [tried.pk]
+    assert claimed(lifecycle.claim(10)) == [first.pk, second.pk]
+    assert claimed(lifecycle.claim(10)) == [tried.pk]
 
 
 # Finishing
@@ -107,7 +107,7 @@ def test_an_answer_is_written_with_its_matches() -> None:
 def test_a_second_answer_changes_nothing() -> None:
     first, second = add_image(1), add_image(2)
     query = ask()
-    token = queries.claim(1).token
+    token = lifecycle.claim(1).token
     assert finish(token, {query: answer(first)}) == 1
     assert finish(token, {query: answer(second)}) == 0
     assert matches(query) == [(1, 1.0, first.pk)]
@@ -116,13 +116,13 @@ def test_a_second_answer_changes_nothing() -> None:
 def test_a_run_that_lost_its_claim_answers_nothing() -> None:
     image = add_image()
     query = ask()
-    late = queries.claim(1).token
+    late = lifecycle.claim(1).token
     set_row(query, lease_until=ago(1))
-    queries.release_overdue()
-    punctual = queries.claim(1).token
+    lifecycle.release_overdue()
+    punctual = lifecycle.claim(1).token
     assert finish(late, {query: answer()}) == 0
-    assert not queries.fail(late, query, "corrupt", "Too late.")
-    assert queries.give_back(late) == 0
+    assert not lifecycle.fail(late, query, "corrupt", "Too late.")
+    assert lifecycle.give_back(late) == 0
     assert finish(punctual, {query: answer(image)}) == 1
     assert matches(query) == [(1, 1.0, image.pk)]
 
@@ -130,7 +130,7 @@ def test_a_run_that_lost_its_claim_answers_nothing() -> None:
 def test_one_lost_query_does_not_cost_the_others_their_answers() -> None:
     image = add_image()
     lost, kept = ask(age_s=2), ask(age_s=1)
-    token = queries.claim(2).token
+    token = lifecycle.claim(2).token
     set_row(lost, claim=uuid.uuid4())
     assert finish(token, {lost: answer(image), kept: answer(image)}) == 1
     assert (now(lost).state, now(kept).state) == ("running", "done")
@@ -140,7 +140,7 @@ def test_one_lost_query_does_not_cost_the_others_their_answers() -> None:
 def test_a_picture_deleted_during_the_search_is_not_shown() -> None:
     first, gone, last = (add_image(seed) for seed in (1, 2, 3))
     query = ask()
-    token = queries.claim(1).token
+    token = lifecycle.claim(1).token
     found = answer(first, gone, last)
     Image.objects.get(pk=gone.pk).delete()
     assert finish(token, {query: found}) == 1
@@ -150,7 +150,7 @@ def test_a_picture_deleted_during_the_search_is_not_shown() -> None:
 def test_a_batch_is_finished_in_a_few_statements(django_assert_max_num_queries: Counted) -> None:
     images = [add_image(seed) for seed in range(10)]
     asked = [ask(seed) for seed in range(8)]
-    token = queries.claim(8).token
+    token = lifecycle.claim(8).token
     with django_assert_max_num_queries(6):  # with the transaction's own
         assert finish(token, {query: answer(*images) for query in asked}) == 8
     assert all(len(matches(query)) == 10 for query in asked)
@@ -161,15 +161,15 @@ def test_only_what_runs_can_end(state: str) -> None:
     query, token = in_state(state)
     before = Query.objects.filter(pk=query.pk).values().get()
     assert finish(token, {query: answer(add_image())}) == 0
-    assert not queries.fail(token, query, "corrupt", "The picture is damaged.")
-    assert queries.give_back(token) == 0
-    assert queries.release_overdue() == 0
+    assert not lifecycle.fail(token, query, "corrupt", "The picture is damaged.")
+    assert lifecycle.give_back(token) == 0
+    assert lifecycle.release_overdue() == 0
     assert Query.objects.filter(pk=query.pk).values().get() == before
 
 
 def test_a_query_that_cannot_be_answered_gets_its_reason() -> None:
     query = ask()
-    assert queries.fail(queries.claim(1).token, query, "corrupt", "The picture is damaged.")
+    assert lifecycle.fail(lifecycle.claim(1).token, query, "corrupt", "The picture is damaged.")
     row = now(query)
     assert (row.state, row.error_code, row.error) == ("failed", "corrupt", "The picture is damaged.")
     assert row.finished_at is not None
@@ -180,12 +180,12 @@ def test_a_query_that_cannot_be_answered_gets_its_reason() -> None:
 @pytest.mark.parametrize("how", ["fail", "give up"])
 def test_what_was_uploaded_for_a_failed_query_is_deleted(how: str) -> None:
     query = ask()
-    set_row(query, attempts=queries.MAX_ATTEMPTS - 1)
-    token = queries.claim(1).token
+    set_row(query, attempts=lifecycle.MAX_ATTEMPTS - 1)
+    token = lifecycle.claim(1).token
     if how == "fail":
-        queries.fail(token, query, "corrupt", "The picture is damaged.")
+        lifecycle.fail(token, query, "corrupt", "The picture is damaged.")
     else:
-        queries.give_back(token)
+        lifecycle.give_back(token)
     assert now(query).state == "failed"
     assert files_kept() == []
 

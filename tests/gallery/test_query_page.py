@@ -5,9 +5,10 @@ import re
 import pytest
 from django.test import Client
 
-from gallery import queries
-from gallery.answers import LISTED
 from gallery.models import Image, Query
+from gallery.queries import lifecycle
+from gallery.queries.results import LISTED
+from tests.api.answers import Response
 from tests.gallery.elements import HTMX, Elements, heading
 from tests.gallery.rows import add_image, ask, decode, finished, in_state, set_row
 
@@ -37,11 +38,13 @@ def test_an_old_query_is_looked_for_more_patiently(client: Client) -> None:
 
 def test_a_waiting_query_knows_its_place(client: Client) -> None:
     first, second = ask(age_s=2), ask(age_s=1)
-    assert heading(client.get(f"/q/{first.pk}")) == "You are next"
-    assert heading(client.get(f"/q/{second.pk}")) == "Waiting, 1 ahead"
-    queries.claim(1)
-    assert heading(client.get(f"/q/{first.pk}")) == "Looking…"
-    assert heading(client.get(f"/q/{second.pk}")) == "You are next"
+    third = ask(3)
+    assert heading(client.get(f"/q/{first.pk}")) == "Your search is next"
+    assert heading(client.get(f"/q/{second.pk}")) == "Waiting: 1 search is ahead of yours"
+    assert heading(client.get(f"/q/{third.pk}")) == "Waiting: 2 searches are ahead of yours"
+    lifecycle.claim(1)
+    assert heading(client.get(f"/q/{first.pk}")) == "Searching…"
+    assert heading(client.get(f"/q/{second.pk}")) == "Your search is next"
 
 
 def test_the_matches_come_in_order_with_what_their_similarities_mean(client: Client) -> None:
@@ -62,7 +65,63 @@ def test_the_matches_come_in_order_with_what_their_similarities_mean(client: Cli
     assert re.findall(r'formaction="/gallery/(.+)/like"', text) == [str(image.pk) for image in images]
     assert "kind 2" in text
     assert "picture 2" in text
-    assert "1,234 pictures compared in" in text
+    assert "3 pictures compared in" in text
+
+
+def compared(client: Client, query: Query) -> str:
+    [told] = re.findall(r"(\d+) pictures? compared", client.get(f"/q/{query.pk}").content.decode())
+    return str(told)
+
+
+def test_only_what_could_be_a_match_counts_as_compared(client: Client) -> None:
+    images = [add_image(seed, label="cat" if seed < 2 else "dog") for seed in range(5)]
+    add_image(9, is_hidden=True)
+    Image.objects.create(content_hash="pending", width_px=0, height_px=0, is_pending=True)
+    asked = [ask(), ask(labels=("cat",)), ask(labels=("cat", "dog"))]
+    told = [compared(client, finished(images[0], asked=query, images=99)) for query in asked]
+    client.post(f"/gallery/{images[0].pk}/like")
+    told.append(compared(client, finished(images[1], asked=Query.objects.filter(like=images[0]).get(), images=99)))
+    assert told == ["5", "2", "5", "4"]
+
+
+def test_pictures_added_later_were_not_compared(client: Client) -> None:
+    query = finished(add_image(1), images=99)
+    add_image(2)
+    assert compared(client, query) == "1"
+
+
+def test_a_slow_upload_is_not_part_of_the_time(client: Client) -> None:
+    query = finished(add_image(), asked=ask(age_s=4))
+    text = client.get(f"/q/{query.pk}").content.decode()
+    [took_ms] = re.findall(r"compared in ([\d,]+) ms", text)
+    assert query.timings_ms["total"] > 4000
+    assert int(took_ms.replace(",", "")) < 4000
+
+
+def title(response: Response) -> str:
+    [text] = re.findall("<title>([^<]*)</title>", response.content.decode())
+    return str(text)
+
+
+def test_the_title_says_what_is_searched_and_how_far_it_is(client: Client) -> None:
+    first, second = ask(age_s=2), ask(age_s=1)
+    assert title(client.get(f"/q/{second.pk}")) == "Waiting, 1 ahead · simsearch"
+    assert title(client.get(f"/q/{first.pk}")) == "Searching… · simsearch"
+    image = add_image(1, label="water_lilly", title="Nymphaea")
+    assert title(client.get(f"/q/{finished(image, asked=first).pk}")) == "1 like your picture: water lilly · simsearch"
+    client.post(f"/gallery/{image.pk}/like")
+    claim = lifecycle.claim(1)
+    lifecycle.fail(claim.token, second, "corrupt", "The picture is damaged.")
+    assert title(client.get(f"/q/{second.pk}")) == "Search failed · simsearch"
+    like = finished(add_image(2), asked=Query.objects.get(like=image))
+    page = client.get(f"/q/{like.pk}")
+    assert title(page) == "Like Nymphaea · simsearch"
+    assert Elements(page).values("data-title") == [title(page)]
+
+
+def test_the_picture_of_a_search_can_be_opened(client: Client) -> None:
+    query = finished(add_image())
+    assert f"/q/{query.pk}/picture.jpg" in Elements(client.get(f"/q/{query.pk}")).values("href")
 
 
 def test_matches_without_a_band_show_their_number(client: Client) -> None:
@@ -89,8 +148,8 @@ def test_nothing_else_is_like_a_gallery_picture(client: Client) -> None:
 
 
 def test_nothing_of_the_labels_asked_for_is_like_a_picture(client: Client) -> None:
-    query = finished(add_image(), band="weak", asked=ask(labels=("boat", "ship")))
-    assert heading(client.get(f"/q/{query.pk}")) == "No picture labelled boat or ship is like this one"
+    query = finished(add_image(), band="weak", asked=ask(labels=("boat", "big_ship")))
+    assert heading(client.get(f"/q/{query.pk}")) == "No picture labelled boat or big ship is like this one"
 
 
 @pytest.mark.parametrize(
@@ -148,6 +207,16 @@ def test_the_part_that_was_asked_about_is_outlined(client: Client) -> None:
     page = Elements(client.get(f"/q/{query.pk}"))
     outline = next(rect for rect in page.of("rect") if "x" in rect and rect["width"] == "0.5")
     assert (outline["x"], outline["y"], outline["height"]) == ("0.1", "0.2", "0.25")
+
+
+@pytest.mark.parametrize("matches", [0, 1])
+def test_an_incomplete_file_is_told(client: Client, matches: int) -> None:
+    images = [add_image(seed) for seed in range(matches)]
+    sentence = "The file is incomplete; searched with what is there."
+    query = finished(*images)
+    assert sentence not in client.get(f"/q/{query.pk}").content.decode()
+    set_row(query, is_incomplete=True)
+    assert sentence in client.get(f"/q/{query.pk}").content.decode()
 
 
 def test_an_empty_gallery_is_explained(client: Client) -> None:

@@ -14,8 +14,9 @@ from django.core.management import call_command
 from django.db import connections
 from pytest_django import DjangoDbBlocker
 
-from gallery import curation, generations, queries
+from gallery.curation import generations, library
 from gallery.models import Image, IndexGeneration, Query
+from gallery.queries import lifecycle
 from tests.environment import own_database
 from tests.gallery.rows import add_image, answer, ask, finish, matches
 
@@ -52,7 +53,7 @@ def race(threads: ThreadPoolExecutor, run: Callable[[], T]) -> list[T]:
 
 def claim_all() -> list[UUID]:
     mine: list[UUID] = []
-    while batch := queries.claim(3).queries:
+    while batch := lifecycle.claim(3).queries:
         mine += [query.pk for query in batch]
     return mine
 
@@ -68,15 +69,15 @@ def test_no_query_is_claimed_twice(threads: ThreadPoolExecutor) -> None:
 def test_no_query_is_answered_twice(threads: ThreadPoolExecutor) -> None:
     image = threads.submit(add_image).result()
     query = threads.submit(ask).result()
-    token = threads.submit(queries.claim, 1).result().token
+    token = threads.submit(lifecycle.claim, 1).result().token
     assert sorted(race(threads, lambda: finish(token, {query: answer(image)}))) == [0, 0, 0, 1]
     assert [match[2] for match in threads.submit(matches, query).result()] == [image.pk]
 
 
 def test_an_overdue_query_is_released_once(threads: ThreadPoolExecutor) -> None:
     query = threads.submit(ask).result()
-    token = threads.submit(queries.claim, 1).result().token
-    assert sorted(race(threads, lambda: queries.give_back(token))) == [0, 0, 0, 1]
+    token = threads.submit(lifecycle.claim, 1).result().token
+    assert sorted(race(threads, lambda: lifecycle.give_back(token))) == [0, 0, 0, 1]
     assert threads.submit(Query.objects.get, pk=query.pk).result().state == "waiting"
 
 
@@ -109,7 +110,7 @@ def test_one_of_many_switches_is_the_active_one(threads: ThreadPoolExecutor) -> 
 def test_pictures_can_be_deleted_while_answers_name_them(threads: ThreadPoolExecutor) -> None:
     images = threads.submit(lambda: [add_image(seed) for seed in range(PICTURES)]).result()
     asked = threads.submit(lambda: [ask(seed) for seed in range(ANSWERED)]).result()
-    claims = threads.submit(lambda: [queries.claim(1) for _ in asked]).result()
+    claims = threads.submit(lambda: [lifecycle.claim(1) for _ in asked]).result()
 
     def end() -> None:
         while claims:
@@ -118,7 +119,7 @@ def test_pictures_can_be_deleted_while_answers_name_them(threads: ThreadPoolExec
 
     def delete() -> None:
         for image in images:
-            curation.remove(Image.objects.filter(pk=image.pk))
+            library.remove(Image.objects.filter(pk=image.pk))
 
     racers = [threads.submit(end) for _ in range(RACERS - 1)] + [threads.submit(delete)]
     for racer in racers:

@@ -12,8 +12,9 @@ from django.test import Client
 from pytest_django import Settings
 
 from engine.errors import BadImage
-from gallery import pictures, uploads
+from gallery.curation import pictures
 from gallery.errors import Refusal
+from gallery.queries import uploads
 from tests.engine.pictures import FORMATS, encoded, noise, oriented, scene, with_metadata
 
 
@@ -90,7 +91,7 @@ def test_a_full_disk_is_a_refusal_and_leaves_nothing(tmp_path: Path) -> None:
 def test_a_disk_that_fills_up_while_a_large_body_is_read_is_a_refusal(
     client: Client, settings: Settings, tmp_path: Path
 ) -> None:
-    settings.FILE_UPLOAD_HANDLERS = ["gallery.uploads.UploadHandler"]
+    settings.FILE_UPLOAD_HANDLERS = ["gallery.site.submit.UploadHandler"]
     settings.FILE_UPLOAD_TEMP_DIR = tmp_path
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**19, limit[1]))  # the kernel refuses what comes after it

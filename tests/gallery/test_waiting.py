@@ -12,11 +12,11 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
-from gallery import queries, waiting
 from gallery.addresses import address
 from gallery.errors import Refusal
 from gallery.models import Query
-from gallery.waiting import Queue
+from gallery.queries import lifecycle, waiting
+from gallery.queries.waiting import Queue
 from tests.gallery.rows import add_image, ago, ask, finished, picture, set_row
 
 pytestmark = pytest.mark.django_db
@@ -45,7 +45,7 @@ def test_the_queue_is_what_waits_and_what_runs() -> None:
     second, first = (ask(age_s=age_s) for age_s in (10, 20))
     assert waiting.cached() == Queue(2, 0, pytest.approx(1, rel=0.05), pytest.approx(1, rel=0.05))  # type: ignore[arg-type]
     assert [waiting.ahead_of(query) for query in (first, second, done)] == [0, 1, 0]
-    queries.claim(1)
+    lifecycle.claim(1)
     assert (waiting.cached().waiting, waiting.cached().running) == (1, 1)
 
 

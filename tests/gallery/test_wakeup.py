@@ -9,7 +9,8 @@ from celery import Celery
 from django.db import transaction
 from pytest_django import Settings
 
-from gallery import wakeup, workers
+from gallery.operations import workers
+from gallery.queries import wakeup
 from simsearch.celery import app as celery_app
 from simsearch.env import broker_url
 from tests.stack import free_port
@@ -29,6 +30,7 @@ def waiting_in(queue: str) -> int:
         (wakeup.CURATE, "gallery"),
         (wakeup.BUILD, "gallery"),
         (wakeup.REBUILD, "gallery"),
+        (wakeup.BULK, "gallery"),
     ],
 )
 def test_each_task_has_its_queue(task: str, queue: str) -> None:

@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from gallery import workers
+from gallery.operations import workers
 
 
 def worker(name: str = "search@here", *, heard_s_ago: float = 0, swept_s_ago: float = 0, **fields: Any) -> None:

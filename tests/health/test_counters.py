@@ -8,8 +8,8 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from gallery import queries
 from gallery.models import Query
+from gallery.queries import lifecycle
 from tests.engine.pictures import encoded, scene
 from tests.gallery.rows import add_image, answer, ask, finish
 from tests.health.test_metrics import scrape
@@ -85,14 +85,14 @@ def test_looking_is_no_upload(client: Client) -> None:
 def test_queries_are_counted_when_they_come_to_their_end(client: Client) -> None:
     def act() -> None:
         done, bad, _broken = ask(1), ask(2), ask(3)
-        claim = queries.claim(3)
+        claim = lifecycle.claim(3)
         finish(claim.token, {done: answer()})
         finish(claim.token, {done: answer()})  # too late: it has ended
-        queries.fail(claim.token, bad, "corrupt", "The picture is damaged.")
-        queries.fail(claim.token, bad, "corrupt", "The picture is damaged.")
-        for _ in range(queries.MAX_ATTEMPTS):
-            queries.give_back(claim.token)
-            claim = queries.claim(1)
+        lifecycle.fail(claim.token, bad, "corrupt", "The picture is damaged.")
+        lifecycle.fail(claim.token, bad, "corrupt", "The picture is damaged.")
+        for _ in range(lifecycle.MAX_ATTEMPTS):
+            lifecycle.give_back(claim.token)
+            claim = lifecycle.claim(1)
 
     changes = counted(client, act)
     assert {name: value for name, value in changes.items() if name.startswith("simsearch_answers")} == {

@@ -10,13 +10,13 @@ from django.conf import settings
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
-from gallery import counters
+from gallery.operations import counters
 
 COUNT = """
 import os
 import django
 django.setup()
-from gallery import counters
+from gallery.operations import counters
 
 counters.BROKEN_BATCHES.inc(2)
 counters.BATCH_SIZE.observe(3)

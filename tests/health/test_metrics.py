@@ -8,8 +8,9 @@ from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import Settings
 
-from gallery import generations, queries
+from gallery.curation import generations
 from gallery.models import Embedding, Query
+from gallery.queries import lifecycle
 from tests.gallery.rows import add_image, ago, ask, finished
 from tests.health.reports import worker
 from tests.stack import free_port
@@ -51,7 +52,7 @@ def test_an_empty_system_has_its_zeros(client: Client) -> None:
 def test_queries_are_counted_by_state(client: Client) -> None:
     finished()
     ask()
-    queries.claim(1)
+    lifecycle.claim(1)
     for _ in range(2):
         Query.objects.filter(pk=ask().pk).update(waiting_since=ago(20))
     told = scrape(client)

@@ -12,8 +12,10 @@ from django.db import transaction
 from django.test import Client
 from pytest_django import Settings
 
-from gallery import generations, queries, workers
+from gallery.curation import generations
 from gallery.models import Query
+from gallery.operations import workers
+from gallery.queries import lifecycle
 from tests.gallery.rows import ago, ask
 from tests.health.reports import worker
 from tests.stack import free_port
@@ -153,7 +155,7 @@ def test_a_query_that_waits_too_long_is_a_fault(client: Client, waited_s: float,
 def test_a_query_under_way_does_not_count_as_waiting(client: Client) -> None:
     worker()
     Query.objects.filter(pk=ask().pk).update(waiting_since=ago(60))
-    queries.claim(1)
+    lifecycle.claim(1)
     assert readiness(client)[0] == 200
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from simsearch.local.foreground import ROOT
+from simsearch.launch.supervisor import ROOT
 from tests.environment import DATA_DIR
 from tests.stack import OWN
 
@@ -21,7 +21,7 @@ def variables(data_dir: Path, **extra: str) -> dict[str, str]:
 
 def start(data_dir: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
     """Run it to its end."""
-    return python(data_dir, "-m", "simsearch.local.run", *arguments, **extra)
+    return python(data_dir, "-m", "simsearch.launch.run", *arguments, **extra)
 
 
 def python(data_dir: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:

@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from simsearch.local.foreground import ROOT
-from tests.stack import free_port
+from tests.docker import files
+from tests.stack import ROOT, free_port
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +22,10 @@ def flower(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     (data_dir / "run").mkdir()
     environment = os.environ | {
         "SIMSEARCH_DATA_DIR": str(data_dir),
-        "SIMSEARCH_FLOWER_PORT": str(port),
         "ALLOWED_HOSTS": "search.example.org,.gallery.example",
     }
-    command = [sys.executable, "-m", "simsearch.container.program", "flower"]
+    own = files.services()["flower"]["command"]
+    command = [sys.executable, *own[1:], "--address=127.0.0.1", f"--port={port}", f"--db={data_dir}/run/flower"]
     with Path(data_dir, "flower.log").open("w") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:

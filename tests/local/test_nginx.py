@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from simsearch.local import nginx
-from simsearch.local.preflight import StartError
+from simsearch.launch import nginx
+from simsearch.launch.preflight import StartError
 from tests.local.starter import python
 
 TEMPLATE = "#   SIMSEARCH_A  the first\n#   SIMSEARCH_B  the second\nlisten ${SIMSEARCH_A} $host ${SIMSEARCH_B};\n"
@@ -46,7 +46,7 @@ def test_every_documented_variable_is_used(template: Path) -> None:
 
 def test_the_site_is_as_the_settings_say(tmp_path: Path) -> None:
     chosen = {"SIMSEARCH_PORT": "8123", "SIMSEARCH_MAX_UPLOAD_BYTES": "1000", "SIMSEARCH_NGINX_LISTEN": "8080"}
-    run = python(tmp_path, "-m", "simsearch.local.nginx", **SERVER, **chosen)
+    run = python(tmp_path, "-m", "simsearch.launch.nginx", **SERVER, **chosen)
     assert run.returncode == 0, run.stderr
     assert "listen 8080 " in run.stdout
     assert "server_name search.example.org 127.0.0.1;" in run.stdout
@@ -59,12 +59,12 @@ def test_the_file_in_the_data_directory_is_enough(tmp_path: Path) -> None:
     (tmp_path / "simsearch.env").write_text(
         "".join(f"{k}={v}\n" for k, v in (SERVER | {"SIMSEARCH_PORT": "8124"}).items())
     )
-    assert "server 127.0.0.1:8124 " in python(tmp_path, "-m", "simsearch.local.nginx").stdout
+    assert "server 127.0.0.1:8124 " in python(tmp_path, "-m", "simsearch.launch.nginx").stdout
 
 
 @pytest.mark.parametrize("missing", ["SECRET_KEY", "SIMSEARCH_ACCEL_PREFIX"])
 def test_without_what_it_needs_there_is_one_line_and_no_configuration(tmp_path: Path, missing: str) -> None:
-    run = python(tmp_path, "-m", "simsearch.local.nginx", **{k: v for k, v in SERVER.items() if k != missing})
+    run = python(tmp_path, "-m", "simsearch.launch.nginx", **{k: v for k, v in SERVER.items() if k != missing})
     assert run.returncode == 1
     assert run.stdout == ""
     assert missing in run.stderr

@@ -1,18 +1,16 @@
 """`make run HOST=`: whoever opens it to others is told what it is not made for."""
 
-import threading
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
-from simsearch.local.run import LocalSystem
+from simsearch.launch.run import LocalSystem
 
 
 def said(host: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """What stands under the addresses when it serves."""
     monkeypatch.setenv("SIMSEARCH_DATA_DIR", str(data_dir))
-    system = LocalSystem(Namespace(photos="", host=host, port=8000), threading.Event())
+    system = LocalSystem(["--host", host])
     system.flower_port = 5555
     return system.addresses()
 

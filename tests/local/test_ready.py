@@ -11,10 +11,9 @@ from typing import cast
 
 import pytest
 
-from simsearch.local import system
-from simsearch.local.preflight import StartError
-from simsearch.local.processes import Supervisor
-from simsearch.local.web_socket import Offer
+from simsearch.launch import system
+from simsearch.launch.preflight import StartError
+from simsearch.launch.supervisor import Supervisor
 
 LOOKS = 3
 NO_WORKER = {"checks": {"database": {"ok": True}, "worker": {"ok": False, "problem": "No search worker was heard of"}}}
@@ -25,15 +24,17 @@ class Starting(system.System):
 
     port_option = "PORT="
 
-    def _look_before_starting(self) -> None: ...
+    def _environment(self, run_dir: Path, listener: socket.socket) -> dict[str, str]:
+        return {}
 
-    def _start(self, supervisor: Supervisor, offer: Offer) -> None: ...
+    def _start(self) -> None: ...
 
-    def _asking(self) -> dict[str, str]:
+    def _headers(self) -> dict[str, str]:
         return {}
 
     def wait(self, programs: "Programs") -> None:
-        self._wait_until_ready(cast(Supervisor, programs))
+        self.supervisor = cast(Supervisor, programs)
+        self._wait_until_ready()
 
 
 class Programs:
@@ -80,7 +81,7 @@ def site(red_looks: float) -> Iterator[int]:
 
 
 def starting(port: int) -> Starting:
-    return Starting("127.0.0.1", port, Path("data"), threading.Event())
+    return Starting("127.0.0.1", port, Path("data"))
 
 
 @pytest.fixture(autouse=True)

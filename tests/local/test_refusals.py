@@ -3,13 +3,16 @@
 import fcntl
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from simsearch.local.preflight import socket_directory
-from tests.local.starter import left_running, one_clear_line, start
-from tests.stack import free_port
+from simsearch.launch.preflight import socket_directory
+from tests.local.starter import left_running, one_clear_line, start, variables
+from tests.oddities import heeding_rights
+from tests.stack import ROOT, free_port
 
 
 @pytest.fixture
@@ -38,6 +41,16 @@ def test_a_missing_folder_is_named(tmp_path: Path, port: str) -> None:
     line = one_clear_line(start(tmp_path / "data", "--photos", str(tmp_path / "photos"), "--port", port))
     assert f"There is no folder {tmp_path / 'photos'}" in line
     assert not (tmp_path / "data").exists()
+
+
+def test_a_folder_in_a_closed_one_is_named(tmp_path: Path, port: str) -> None:
+    (tmp_path / "closed" / "photos").mkdir(parents=True)
+    (tmp_path / "closed").chmod(0o000)
+    command = [*heeding_rights(), sys.executable, "-m", "simsearch.launch.run", "--port", port]
+    command += ["--photos", str(tmp_path / "closed" / "photos")]
+    run = subprocess.run(command, cwd=ROOT, env=variables(tmp_path / "data"), capture_output=True, text=True)
+    (tmp_path / "closed").chmod(0o755)
+    assert "may not enter" in one_clear_line(run)
 
 
 def test_a_redis_that_does_not_answer_is_named_without_its_password(tmp_path: Path, port: str) -> None:

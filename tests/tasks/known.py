@@ -26,3 +26,18 @@ def add_at(degrees: float, label: str = "", title: str = "", *, is_hidden: bool 
     vector = at(degrees).astype("<f2").tobytes()
     Embedding.objects.create(image_id=content_hash, network=NETWORK, vector=vector)
     return image
+
+
+def add_vectors(network: str, vectors: NDArray[np.float32]) -> list[Image]:
+    """Pictures as rows alone: titles count up, no files."""
+    start = Image.objects.count()
+    images = [
+        Image(content_hash=f"{start + n:064x}", title=str(start + n), width_px=1, height_px=1)
+        for n in range(len(vectors))
+    ]
+    Image.objects.bulk_create(images)
+    Embedding.objects.bulk_create(
+        Embedding(image_id=image.content_hash, network=network, vector=vector.astype("<f2").tobytes())
+        for image, vector in zip(images, vectors, strict=True)
+    )
+    return images

@@ -12,17 +12,17 @@ from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
-from gallery import accept, queries, results
-from gallery.accept import Parameters
 from gallery.models import Image, Query
-from gallery.spans import Stopwatch
+from gallery.queries import accept, lifecycle, results
+from gallery.queries.accept import Parameters
+from gallery.timings import Stopwatch
 from tasks.answer import answer_waiting
 from tasks.neighbours import Neighbours
 from tasks.thresholds import store
 from tasks.worker import Worker
 from tests.engine.pictures import encoded, oriented
 from tests.gallery.rows import decode, files_kept, now, uploaded
-from tests.tasks.conftest import Ask, drawn
+from tests.tasks.conftest import Ask, drawn, picture
 
 FAILED, DONE, WAITING = Query.State.FAILED, Query.State.DONE, Query.State.WAITING
 
@@ -59,6 +59,25 @@ def test_the_bands_are_those_that_were_measured(worker: Worker, gallery: list[Im
     assert {match.band for match in results.shown(now(query))[1:]} == {"weak"}
 
 
+def test_a_cut_picture_is_searched_with_what_is_there_and_says_so(
+    worker: Worker, gallery: list[Image], ask: Ask
+) -> None:
+    whole = picture(3)
+    cut, other = accept.store(uploaded(whole[: int(len(whole) * 0.9)]), Parameters(), Stopwatch()), ask(4)
+    assert len(answer_waiting(worker, 32)) == 2
+    assert now(cut).state == now(other).state == DONE
+    assert (now(cut).is_incomplete, bool(now(other).is_incomplete)) == (True, False)
+    assert shown(cut)[0] == "3"
+
+
+def test_a_picture_of_which_little_is_there_fails_with_a_reason(worker: Worker, gallery: list[Image]) -> None:
+    whole = picture(3)
+    cut = accept.store(uploaded(whole[: len(whole) // 2]), Parameters(), Stopwatch())
+    answer_waiting(worker, 32)
+    assert (now(cut).state, now(cut).error_code) == (FAILED, "corrupt")
+    assert "of the picture is in the file" in now(cut).error
+
+
 def test_waiting_queries_are_answered_in_one_batch(worker: Worker, gallery: list[Image], ask: Ask) -> None:
     asked = [ask(number) for number in range(8)]
     assert len(answer_waiting(worker, 32)) == 8
@@ -85,10 +104,10 @@ def test_the_timings_name_every_stage(worker: Worker, gallery: list[Image], ask:
 
 def test_an_earlier_run_that_broke_is_no_stage(worker: Worker, gallery: list[Image], ask: Ask) -> None:
     query = ask(1)
-    queries.claim(1)
+    lifecycle.claim(1)
     hours = timedelta(hours=1)
     Query.objects.filter(pk=query.pk).update(created_at=F("created_at") - hours, lease_until=timezone.now() - hours)
-    queries.release_overdue()
+    lifecycle.release_overdue()
     answer_waiting(worker, 32)
     query.refresh_from_db()
     assert query.timings_ms["total"] > 3_600_000
@@ -281,7 +300,7 @@ class Withdrawing(BrokenEmbedder):
         self._embedder, self._query = embedder, query
 
     def embed_prepared(self, prepared: list[object]) -> object:  # type: ignore[override]
-        assert queries.withdraw(self._query.pk)
+        assert lifecycle.withdraw(self._query.pk)
         return self._embedder.embed_prepared(prepared)  # type: ignore[arg-type]
 
 

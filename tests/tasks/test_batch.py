@@ -6,8 +6,8 @@ import logging
 import pytest
 
 from engine.networks.embedder import Embedder
-from gallery import counters
 from gallery.models import Image
+from gallery.operations import counters
 from tasks.answer import answer_waiting
 from tasks.neighbours import Neighbours
 from tasks.worker import Worker

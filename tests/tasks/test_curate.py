@@ -3,8 +3,10 @@
 import pytest
 
 from engine.networks.embedder import Embedder
-from gallery import generations, workers
+from gallery.curation import generations
+from gallery.curation.generations import IndexStatus
 from gallery.models import Embedding, Image
+from gallery.operations import workers
 from tasks import worker as process
 from tasks.build import build_generation
 from tasks.embedding import embed_all, embed_step
@@ -49,13 +51,13 @@ def test_embeddings_are_unit_float16(embedder: Embedder, gallery: list[Image]) -
 def test_an_index_is_stale_when_enough_is_newer(
     embedder: Embedder, gallery: list[Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert generations.is_stale(embedder.network)
+    assert generations.status(embedder.network) is IndexStatus.STALE
     build_generation(embedder.network)
-    assert not generations.is_behind(embedder.network)
+    assert generations.status(embedder.network) is IndexStatus.CURRENT
     add(99)
     embed_step(embedder, 10)
-    assert generations.is_behind(embedder.network)
-    assert not generations.is_stale(embedder.network)
+    assert generations.status(embedder.network) is not IndexStatus.CURRENT
+    assert generations.status(embedder.network) is not IndexStatus.STALE
 
 
 def test_an_empty_gallery_makes_no_index(embedder: Embedder, db: None) -> None:

@@ -1,23 +1,19 @@
 """Pictures that look the same are one match with copies."""
 
 import io
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image as Pillow
 from pytest_django import Settings
 
-from engine.index.annoy_index import Candidates, Index
-from engine.index.ranking import Hits
 from engine.networks import registry
 from engine.networks.embedder import Embedder
-from gallery import accept, generations, importing, results
-from gallery.accept import Parameters
-from gallery.answers import LISTED, Found
+from gallery.curation import importing
 from gallery.models import Embedding, Image, Query
-from gallery.spans import Stopwatch
+from gallery.queries import accept, results
+from gallery.queries.accept import Parameters
+from gallery.timings import Stopwatch
 from tasks.answer import answer_waiting
 from tasks.build import build_generation
 from tasks.embedding import embed_step
@@ -27,11 +23,9 @@ from tasks.worker import Worker
 from tests.engine.galleries import NETWORK, make_vectors, unit
 from tests.gallery.rows import now, uploaded
 from tests.tasks.conftest import Ask, drawn, picture
+from tests.tasks.known import add_vectors
 
 COPIES = 30
-BURST = 500  # near-duplicates of one picture: cosine 0.99 with each other
-RULE = Rule(0.985, by_cosine_alone=True)
-OTHERS = 2000
 
 
 def copy_of(number: int, copy: int) -> Pillow.Image:
@@ -102,112 +96,6 @@ def test_a_finished_query_names_one_generation(worker: Worker, gallery: list[Ima
     query = ask(1)
     answer_waiting(worker, 32)
     assert Query.objects.get(pk=query.pk).generation == number
-
-
-def add_vectors(network: str, vectors: NDArray[np.float32]) -> list[Image]:
-    """Pictures as rows alone: titles count up, no files."""
-    start = Image.objects.count()
-    images = [
-        Image(content_hash=f"{start + n:064x}", title=str(start + n), width_px=1, height_px=1)
-        for n in range(len(vectors))
-    ]
-    Image.objects.bulk_create(images)
-    Embedding.objects.bulk_create(
-        Embedding(image_id=image.content_hash, network=network, vector=vector.astype("<f2").tobytes())
-        for image, vector in zip(images, vectors, strict=True)
-    )
-    return images
-
-
-class Watched(Index):
-    """An index that remembers what it was searched for."""
-
-    def __init__(self, *parts: Any) -> None:
-        super().__init__(*parts)
-        self.asked: list[Candidates] = []
-        self.compared_all = 0
-
-    def candidates(self, *query: Any, **options: Any) -> list[Candidates]:
-        found = super().candidates(*query, **options)
-        self.asked += found
-        return found
-
-    def search_among(self, *query: Any) -> Hits:
-        self.compared_all += 1
-        return super().search_among(*query)
-
-
-def search_watched(vectors: NDArray[np.float32], request: SearchRequest) -> tuple[list[Found], Watched]:
-    active = generations.active()
-    assert active is not None
-    neighbours = Neighbours(NETWORK)
-    neighbours.refresh()
-    neighbours.index = watched = Watched.open(active.directory)
-    [found] = neighbours.search(vectors, [request])
-    return found, watched
-
-
-@pytest.fixture
-def burst(db: None) -> NDArray[np.float32]:
-    """The embedding of a picture with 500 near-duplicates in a gallery of 2,500, and its generation."""
-    others = make_vectors(OTHERS + 1)
-    noise = np.random.default_rng(2).standard_normal((BURST, 4096), np.float32)
-    copies = unit(others[0] + 0.1 * unit(noise))
-    add_vectors(NETWORK, np.concatenate([others[1:], copies]))
-    build_generation(NETWORK)
-    return others[:1]
-
-
-def test_a_burst_is_one_match_without_comparing_every_picture(burst: NDArray[np.float32]) -> None:
-    found, index = search_watched(burst, SearchRequest(10, near_duplicates=RULE))
-    assert len(found) == 10
-    assert len(found[0].duplicates) == LISTED
-    [candidates] = index.asked
-    assert index.compared_all == 0
-    assert BURST < candidates.compared < OTHERS
-
-
-@pytest.mark.parametrize("way", ["hidden", "asked about"])
-def test_the_list_of_a_burst_is_full_though_its_first_pictures_are_left_out(
-    burst: NDArray[np.float32], way: str
-) -> None:
-    [before], _ = search_watched(burst, SearchRequest(1, near_duplicates=RULE))
-    if way == "hidden":
-        Image.objects.filter(pk__in=[before.image, *(image for image, _ in before.duplicates[:9])]).update(
-            is_hidden=True
-        )
-    without = before.image if way == "asked about" else None
-    found, _ = search_watched(burst, SearchRequest(10, without=without, near_duplicates=RULE))
-    assert before.image not in {found[0].image, *(image for image, _ in found[0].duplicates)}
-    assert len(found[0].duplicates) == LISTED
-
-
-def test_the_matches_beside_a_burst_are_the_right_ones(burst: NDArray[np.float32]) -> None:
-    found, index = search_watched(burst, SearchRequest(10, near_duplicates=RULE))
-    true = [int(id_) for id_ in index.exact(burst, BURST + 9)[0].ids]
-    ids = dict(Embedding.objects.values_list("image__id", "id"))
-    shown = {ids[match.image] for match in found}
-    assert len(shown & set(true)) >= 9
-
-
-def test_a_search_without_a_burst_does_not_grow(burst: NDArray[np.float32]) -> None:
-    _, index = search_watched(make_vectors(1, seed=3), SearchRequest(10, near_duplicates=RULE))
-    assert index.asked[0].compared == index.manifest.parameters.candidates
-    assert index.compared_all == 0
-
-
-def test_a_gallery_of_few_scenes_is_compared_to_the_end(burst: NDArray[np.float32]) -> None:
-    found, _ = search_watched(burst, SearchRequest(10, near_duplicates=Rule(-1.0, by_cosine_alone=True)))
-    assert [len(match.duplicates) for match in found] == [LISTED]
-
-
-def test_a_burst_that_was_added_later_is_one_match_too(burst: NDArray[np.float32]) -> None:
-    noise = np.random.default_rng(5).standard_normal((40, 4096), np.float32)
-    add_vectors(NETWORK, unit(burst + 0.1 * unit(noise)))
-    found, index = search_watched(burst, SearchRequest(10, near_duplicates=RULE))
-    assert len(found) == 10
-    assert len(found[0].duplicates) == LISTED
-    assert index.compared_all == 0
 
 
 # --- Fingerprints -------------------------------------------------------------------------------------------

@@ -10,8 +10,9 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
-from gallery import owners, queries, workers
 from gallery.models import Image, Query
+from gallery.operations import processes, workers
+from gallery.queries import lifecycle
 from tasks import worker as process
 from tasks.build import build_generation
 from tasks.tasks import expire, sweep
@@ -35,7 +36,7 @@ def test_a_query_past_its_lease_waits_again(
     swept: Worker, ask: Ask, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
     query = ask(1)
-    queries.claim(1)
+    lifecycle.claim(1)
     Query.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     with django_capture_on_commit_callbacks(execute=True):
         assert sweep() == 1
@@ -46,16 +47,16 @@ def test_a_query_past_its_lease_waits_again(
 
 def test_a_query_of_a_killed_process_waits_again_at_once(swept: Worker, ask: Ask) -> None:
     ask(1)
-    queries.claim(1)
+    lifecycle.claim(1)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    Query.objects.update(claimed_by=owners.me().replace(str(os.getpid()), str(dead.pid)))
+    Query.objects.update(claimed_by=processes.current().replace(str(os.getpid()), str(dead.pid)))
     assert sweep() == 1
 
 
 def test_a_query_of_a_living_process_is_left_alone(swept: Worker, ask: Ask) -> None:
     ask(1)
-    queries.claim(1)
+    lifecycle.claim(1)
     assert sweep() == 0
     Query.objects.update(claimed_by="another-host:1")
     assert sweep() == 0

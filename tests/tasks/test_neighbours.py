@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.networks.embedder import Embedder
-from gallery import generations
+from gallery.curation import generations
 from gallery.models import Embedding, Image
 from tasks.build import build_generation
 from tasks.embedding import embed_step

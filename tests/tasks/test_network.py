@@ -9,9 +9,11 @@ from pytest_django import Settings
 
 from engine.errors import BadWeights
 from engine.networks.embedder import Embedder
-from gallery import accept, generations, results, workers
+from gallery.curation import generations
 from gallery.models import Embedding, Image, Query
-from gallery.spans import Stopwatch
+from gallery.operations import workers
+from gallery.queries import accept, results
+from gallery.timings import Stopwatch
 from tasks import worker as process
 from tasks.answer import answer_waiting
 from tasks.build import build_generation
@@ -25,7 +27,7 @@ from tests.tasks.networks import retrained
 @pytest.fixture(scope="session")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
     weights = retrained(tmp_path_factory.mktemp("weights") / "other.safetensors")
-    return Embedder.load("efficientnet_lite0", device="cpu", weights=weights, threads=2)
+    return Embedder.load("efficientnet_lite0", device="cpu", weights=weights, threads=1)
 
 
 @pytest.fixture

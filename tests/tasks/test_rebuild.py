@@ -5,8 +5,10 @@ from collections.abc import Callable
 import pytest
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
-from gallery import generations, wakeup, workers
+from gallery.curation import generations
 from gallery.models import Image, IndexGeneration
+from gallery.operations import workers
+from gallery.queries import wakeup
 from tasks import worker as process
 from tasks.tasks import build, curate, rebuild, sweep
 from tasks.worker import Worker

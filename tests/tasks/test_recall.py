@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from engine.networks.embedder import Embedder
-from gallery import recall, workers
+from gallery.curation import recall
 from gallery.models import Embedding, Image
+from gallery.operations import workers
 from tasks.answer import answer_waiting
 from tasks.build import build_generation
 from tasks.neighbours import Neighbours, SearchRequest

@@ -4,11 +4,11 @@ import pytest
 from django.test import Client
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
-from gallery import accept, queries, throttle
-from gallery.accept import Parameters
 from gallery.errors import Refusal
 from gallery.models import Image, Query
-from gallery.spans import Stopwatch
+from gallery.queries import accept, lifecycle, throttle
+from gallery.queries.accept import Parameters
+from gallery.timings import Stopwatch
 from tasks.answer import answer_waiting
 from tasks.worker import Worker
 from tests.engine.bombs import heic_grids, png_of_chunks
@@ -60,7 +60,7 @@ def test_a_slow_picture_that_was_tried_before_is_answered_at_once(worker: Worker
 def test_a_slow_picture_that_was_withdrawn_leaves_no_uploaded(worker: Worker) -> None:
     slow = store(SLOW)
     answer_waiting(worker, 32)
-    queries.withdraw(slow.pk)
+    lifecycle.withdraw(slow.pk)
     worker.slow.join()
     assert files_kept() == []
 

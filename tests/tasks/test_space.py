@@ -3,8 +3,8 @@
 import pytest
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
-from gallery import space
 from gallery.models import Query
+from gallery.queries import space
 from tasks.tasks import expire
 from tests.gallery.rows import ago, ask, finished, set_row
 

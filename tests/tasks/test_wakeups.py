@@ -3,8 +3,9 @@
 import pytest
 
 from engine.networks.embedder import Embedder
-from gallery import wakeup, workers
 from gallery.models import Query
+from gallery.operations import workers
+from gallery.queries import wakeup
 from tasks import worker as process
 from tasks.answer import answer_waiting
 from tasks.neighbours import Neighbours

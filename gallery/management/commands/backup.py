@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseError
 
-from gallery import backup
+from gallery.operations import backup
 
 
 class Command(BaseCommand):

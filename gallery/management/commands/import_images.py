@@ -1,46 +1,173 @@
-"""manage.py import_images DIR: put a folder of pictures into the gallery."""
+"""manage.py import_images PLACE…: put pictures of this machine's disk into the gallery."""
 
 from argparse import ArgumentParser
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import close_old_connections
 
-from gallery import importing, wakeup
+from gallery.curation import importing
+from gallery.curation.folders import image_table, scanning, watching
+from gallery.curation.folders.image_table import BadTable, Table
+from gallery.curation.folders.left_out import LeftOut
+from gallery.curation.folders.scanning import Source
+from gallery.curation.folders.watching import Changes, Mirror, Watcher
+from gallery.curation.importing import Outcome
+from gallery.curation.progress import Progress
 from gallery.errors import Refusal
-from gallery.progress import Progress
+from gallery.queries import wakeup
 
 
 class Command(BaseCommand):
-    help = "Put a folder of pictures into the gallery. A sub-folder's name becomes the label of its pictures."
+    help = "Put folders of pictures, or single ones, into the gallery. A sub-folder's name becomes their label."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("directory", type=Path)
+        parser.add_argument("places", nargs="*", type=Path, metavar="PLACE", help="a folder or a file")
+        parser.add_argument(
+            "--csv", type=Path, metavar="FILE", help="a table of files with label, title, date, hidden: see `export`"
+        )
+        parser.add_argument(
+            "--label-from",
+            choices=scanning.LABELS,
+            default="parent",
+            help="a picture's label: the name of its folder (the default), its path below the PLACE, or none",
+        )
+        parser.add_argument("--relabel", action="store_true", help="moved pictures take the label of their new folder")
+        parser.add_argument("--follow-links", action="store_true", help="import linked folders, too")
+        parser.add_argument("--dry-run", action="store_true", help="say what would be imported; change nothing")
+        parser.add_argument("--watch", action="store_true", help="go on: import new files as they come, until Ctrl-C")
+        parser.add_argument("--mirror", action="store_true", help="while watching, hide pictures whose files are gone")
 
-    def handle(self, *, directory: Path, **_: Any) -> None:
-        if not directory.is_dir():
-            raise CommandError(f"There is no folder {directory}.")
-        files = importing.files_in(directory)
-        if not files:
-            raise CommandError(f"The folder {directory} holds no files.")
-        outcome = importing.Outcome()
+    def handle(self, *, places: list[Path], **options: Any) -> None:
+        self.places, self.options = [place.absolute() for place in places], options
+        self._check()
+        self.table = self._read_table() if options["csv"] else None
+        watcher = Watcher(self._scan)
+        outcome = self._first(*watcher.first())
+        if options["watch"]:
+            self._watch(watcher, outcome.pictures)
+        elif not outcome.added and not outcome.known:
+            held = "no readable picture" if outcome.left_out else "no files"
+            raise CommandError(f"The folder {places[0]} holds {held}." if len(places) == 1 else f"There is {held}.")
+
+    def _check(self) -> None:
+        for place in self.places:
+            if not _exists(place):
+                raise CommandError(f"There is no folder or file {place}.")
+        if bool(self.places) == bool(self.options["csv"]):
+            raise CommandError("Name folders or files, or a table with --csv.")
+        if self.options["csv"] and self.options["watch"]:
+            raise CommandError("--watch looks at folders, not at a table: leave --csv out.")
+        if self.options["mirror"] and not self.options["watch"]:
+            raise CommandError("--mirror needs --watch: it hides pictures whose files go while we look.")
+        if self.options["watch"] and self.options["dry_run"]:
+            raise CommandError("--watch and --dry-run exclude each other.")
+
+    def _read_table(self) -> Table:
         try:
-            with Progress(len(files), "Importing", "picture") as progress:
-                for _step in importing.import_files(files, directory, outcome):
+            return image_table.read(self.options["csv"].absolute())
+        except BadTable as error:
+            raise CommandError(str(error)) from error
+        except OSError as error:
+            raise CommandError(f"{self.options['csv']} cannot be read ({error.strerror}).") from error
+
+    def _scan(self) -> tuple[list[Source], LeftOut]:
+        left_out = LeftOut()
+        if self.table:
+            return self.table.sources, left_out
+        follow_links, label_from = self.options["follow_links"], self.options["label_from"]
+        return scanning.scan(self.places, left_out, follow_links=follow_links, label_from=label_from), left_out
+
+    def _first(self, sources: list[Source], left_out: LeftOut) -> Outcome:
+        outcome = Outcome(left_out=left_out)
+        try:
+            with Progress(len(sources), "Importing", "file") as progress:
+                for _step in self._import(sources, outcome):
                     progress.advance(1)
-        except Refusal as refusal:  # a full disk; a bad file is only listed
-            raise CommandError(str(refusal)) from refusal
         except KeyboardInterrupt:
             raise CommandError("Stopped; the same command goes on where this one ended.", returncode=130) from None
         finally:
-            wakeup.wake_workers(wakeup.CURATE)
-        self._tell(outcome, directory)
+            self._tell_left_out(outcome)
+        is_dry = self.options["dry_run"]
+        changed = image_table.apply(self.table, outcome.pictures) if self.table and not is_dry else 0
+        relabelled = 0 if self.table else self._follow_moved(outcome.pictures)
+        told = _summary(outcome, sources, relabelled, is_dry=is_dry)
+        self.stdout.write(f"{told} {changed} changed." if self.table else told)
+        return outcome
 
-    def _tell(self, outcome: importing.Outcome, directory: Path) -> None:
-        for path, reason in outcome.refused:
-            self.stderr.write(f"  {path.relative_to(directory)}: {reason}")
-        self.stdout.write(
-            f"{outcome.added} pictures imported, {outcome.known} were there already, {len(outcome.refused)} refused."
-        )
-        if not outcome.added and not outcome.known:
-            raise CommandError(f"The folder {directory} holds no readable picture.")
+    def _import(self, sources: Sequence[Source], outcome: Outcome) -> Iterator[Source]:
+        try:
+            yield from importing.import_files(sources, outcome, is_dry=self.options["dry_run"])
+        except Refusal as refusal:  # a full disk; a bad file is only listed
+            raise CommandError(str(refusal)) from refusal
+        finally:
+            wakeup.wake_workers(wakeup.CURATE)
+
+    def _follow_moved(self, pictures: dict[Source, str]) -> int:
+        """Give moved pictures their new label if that is wanted; how many got one."""
+        moved = importing.moved(pictures)
+        if self.options["relabel"] and not self.options["dry_run"]:
+            importing.relabel(moved)
+            return len(moved)
+        if moved:
+            told = f"{len(moved)} moved, or were labelled by hand: they keep their label"
+            self.stderr.write(f"{told} (import_images --relabel gives them their folder's).")
+        return 0
+
+    def _tell_left_out(self, outcome: Outcome) -> None:
+        left_out, is_detailed = outcome.left_out, self.options["verbosity"] > 1
+        base = self.places[0] if len(self.places) == 1 and self.places[0].is_dir() else Path.cwd()
+        if left_out:
+            self.stderr.write("Left out:" if is_detailed else "Left out (import_images -v 2 names each):")
+        for line in left_out.details(base) if is_detailed else left_out.lines(base):
+            self.stderr.write(f"  {line}")
+
+    # --- Watching -----------------------------------------------------------------------------------------------
+
+    def _watch(self, watcher: Watcher, pictures: dict[Source, str]) -> None:
+        self.stdout.write("Watching for changes; Ctrl-C ends it.")
+        self.stdout.flush()
+        mirror = Mirror()
+        try:
+            for changes in watching.rounds(self.places, watcher):
+                close_old_connections()  # a server may have been started anew since the last one
+                self._take(changes, pictures, mirror)
+        except OSError as error:
+            raise CommandError(f"The folder cannot be watched: {error}") from error
+        except KeyboardInterrupt:
+            self.stdout.write("Stopped.")
+
+    def _take(self, changes: Changes, pictures: dict[Source, str], mirror: Mirror) -> None:
+        before, outcome = set(pictures.values()), Outcome()
+        for _step in self._import(changes.settled, outcome):
+            pass
+        for source in changes.gone:
+            pictures.pop(source, None)
+        pictures.update(outcome.pictures)
+        self._tell_left_out(outcome)
+        told = _summary(outcome, changes.settled, self._follow_moved(pictures) if outcome.known or changes.gone else 0)
+        if self.options["mirror"]:
+            hidden, shown = mirror.follow(before, set(pictures.values()))
+            told += f" {hidden} hidden, {shown} shown again."
+        self.stdout.write(told)
+        self.stdout.flush()
+
+
+def _summary(outcome: Outcome, sources: Sequence[Source], relabelled: int, *, is_dry: bool = False) -> str:
+    what = "would be imported" if is_dry else "imported"
+    part = f" ({outcome.incomplete} of them incomplete)" if outcome.incomplete else ""
+    told = f"{outcome.added} pictures {what}{part}, {outcome.known} were there already, {outcome.refused} refused."
+    if relabelled:
+        told += f" {relabelled} moved: they took their new label."
+    if foreign := sum(source.has_foreign_name for source in sources):
+        told += f" Names that are not UTF-8 were read as Windows-1252: {foreign}."
+    return told
+
+
+def _exists(place: Path) -> bool:
+    try:
+        return place.is_dir() or place.is_file()
+    except OSError:  # in a folder that cannot be entered
+        return False

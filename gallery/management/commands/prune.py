@@ -7,7 +7,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from gallery import pruning, waiting
+from gallery.operations import pruning
+from gallery.queries import waiting
 
 
 class Command(BaseCommand):

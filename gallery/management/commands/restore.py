@@ -9,8 +9,8 @@ from typing import Any, BinaryIO
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseError
 
-from gallery import restoring
-from gallery.archive import BadBackup, Manifest
+from gallery.operations import restoring
+from gallery.operations.archive import BadBackup, Manifest
 
 
 class Command(BaseCommand):

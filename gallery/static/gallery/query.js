@@ -17,6 +17,7 @@ function lookAgain(event) {
 
 function announce() {
   lost.hidden = true;
+  document.title = document.querySelector(".answer").dataset.title;
   const state = document.getElementById("answer-title").textContent;
   if (announcement.textContent !== state) announcement.textContent = state;
 }

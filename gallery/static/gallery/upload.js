@@ -1,21 +1,123 @@
-// The drop zone. The form works without this; here it takes a picture in any way and sends it at once.
+// The drop zone. The form works without this; here it takes a picture in any way, sends it at once and says how far it
+// is. Of several pictures, or of a folder, one is chosen first.
 
 const form = document.querySelector("form.drop");
 const input = form.querySelector("input[type=file]");
 const preview = form.querySelector(".preview");
 const sending = form.querySelector(".sending");
+const progress = form.querySelector("progress");
 const error = form.querySelector(".error");
+const choice = document.querySelector(".choice");
+const say = form.dataset; // the sentences
 
 // A larger picture is sent smaller, which saves seconds on a phone. Small files are sent as they are.
 const MOST_PX = 1600, SMALL_BYTES = 400_000, KEPT_PX = 320;
+// A strip is scaled down less, and shown by its middle: 20,000 x 20 pixels would become a line.
+const LONG = 10, SHOWN_RATIO = 4;
+const MOST_OFFERED = 200;
+const PICTURE_NAME = new RegExp(`(${input.accept.split(",").filter((end) => end.startsWith(".")).join("|")})$`, "i");
 
-async function take(files) {
-  const file = files[0];
-  if (!file || form.classList.contains("is-sending")) return;
+// --- What arrived -----------------------------------------------------------------------------------------------
+
+function isPicture(file) {
+  return file.type.startsWith("image/") || PICTURE_NAME.test(file.name);
+}
+
+async function takeDrop(transfer) {
+  // Asked for before anything is waited for: the list is empty afterwards.
+  const items = [...transfer.items].filter((item) => item.kind === "file");
+  const entries = items.map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile()).filter(Boolean);
+  if (!entries.length) {
+    refuseText(transfer.getData("text/uri-list") || transfer.getData("text"));
+    return;
+  }
+  const found = [];
+  for (const entry of entries) await collect(entry, found, false);
+  offer(found, entries.some((entry) => entry.isDirectory));
+}
+
+// Reads files and folders into `found`; of a folder the pictures alone, and none that is hidden.
+async function collect(entry, found, isInside) {
+  try {
+    if (entry.isDirectory) {
+      for await (const inner of contents(entry)) {
+        if (found.length < MOST_OFFERED && !inner.name.startsWith(".")) await collect(inner, found, true);
+      }
+      return;
+    }
+    const file = entry.isFile ? await new Promise((done, fail) => entry.file(done, fail)) : entry;
+    if (!isInside || isPicture(file)) found.push(file);
+  } catch {
+    // a file or folder that this account may not read
+  }
+}
+
+async function* contents(folder) {
+  const reader = folder.createReader();
+  for (;;) { // in parts, until one is empty
+    const part = await new Promise((done, fail) => reader.readEntries(done, fail));
+    if (!part.length) return;
+    yield* part;
+  }
+}
+
+function offer(files, isFolder = false) {
+  if (form.classList.contains("is-sending")) return;
+  const pictures = files.filter(isPicture);
+  if (files.length === 1 && !isFolder) take(files[0]); // whatever it is, the server says what is wrong with it
+  else if (pictures.length === 1) take(pictures[0]);
+  else if (pictures.length) choose(pictures, files.length - pictures.length);
+  else refuse(isFolder ? say.emptyFolder : say.noPicture);
+}
+
+function refuseText(text) {
+  refuse(/^\s*(https?|data|file):/i.test(text) ? say.link : say.text);
+}
+
+// --- One of several ---------------------------------------------------------------------------------------------
+
+function choose(pictures, others) {
+  reset();
+  pictures.sort((one, other) => one.name.localeCompare(other.name, undefined, { numeric: true }));
+  const heading = choice.querySelector("h2");
+  heading.textContent = say.choose.replace("{n}", pictures.length);
+  choice.querySelector(".note").textContent = others ? say.leftOut.replace("{n}", others) : "";
+  choice.querySelector("ul").replaceChildren(...pictures.map(offered));
+  choice.hidden = false;
+  heading.focus();
+}
+
+function offered(file) {
+  const item = document.createElement("li"), button = document.createElement("button");
+  const picture = document.createElement("img"), name = document.createElement("span");
+  picture.loading = "lazy"; // before it has an address
+  picture.alt = "";
+  picture.src = URL.createObjectURL(file);
+  picture.addEventListener("error", () => picture.remove()); // a format that only the server reads
+  name.textContent = file.name;
+  button.type = "button";
+  button.className = "quiet";
+  button.append(picture, name);
+  button.addEventListener("click", () => take(file));
+  item.append(button);
+  return item;
+}
+
+function closeChoice() {
+  for (const picture of choice.querySelectorAll("img")) URL.revokeObjectURL(picture.src);
+  choice.querySelector("ul").replaceChildren();
+  choice.hidden = true;
+}
+
+// --- The picture ------------------------------------------------------------------------------------------------
+
+async function take(file) {
+  if (form.classList.contains("is-sending")) return;
+  closeChoice();
   show(file);
   const picture = await scaled(file);
-  if (picture.size > Number(form.dataset.maxBytes)) {
-    refuse(form.dataset.tooLarge);
+  if (picture.size > Number(say.maxBytes)) {
+    refuse(say.tooLarge);
     return;
   }
   if (picture !== input.files[0]) input.files = only(picture);
@@ -26,17 +128,21 @@ async function scaled(file) {
   if (file.size < SMALL_BYTES || !window.createImageBitmap) return file;
   try {
     const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
-    if (Math.max(bitmap.width, bitmap.height) <= MOST_PX) return file;
-    const blob = await new Promise((done) => drawn(bitmap, MOST_PX).toBlob(done, "image/jpeg", 0.9));
+    if (scaleOf(bitmap.width, bitmap.height, MOST_PX) === 1) return file;
+    const whole = [0, 0, bitmap.width, bitmap.height];
+    const blob = await new Promise((done) => drawn(bitmap, whole, MOST_PX).toBlob(done, "image/jpeg", 0.9));
     return blob ? new File([blob], file.name, { type: "image/jpeg" }) : file;
   } catch {
     return file; // a format that the server reads and this browser does not
   }
 }
 
-function drawn(picture, mostPx) {
-  const [width, height] = [picture.naturalWidth || picture.width, picture.naturalHeight || picture.height];
-  const scale = Math.min(1, mostPx / Math.max(width, height));
+function scaleOf(width, height, mostPx) {
+  return Math.min(1, Math.max(mostPx / Math.max(width, height), mostPx / LONG / Math.min(width, height)));
+}
+
+function drawn(picture, [x, y, width, height], mostPx) {
+  const scale = scaleOf(width, height, mostPx);
   const canvas = document.createElement("canvas");
   canvas.width = Math.max(1, Math.round(width * scale));
   canvas.height = Math.max(1, Math.round(height * scale));
@@ -44,14 +150,21 @@ function drawn(picture, mostPx) {
   context.imageSmoothingQuality = "high";
   context.fillStyle = "white"; // where it is transparent
   context.fillRect(0, 0, canvas.width, canvas.height);
-  context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  context.drawImage(picture, x, y, width, height, 0, 0, canvas.width, canvas.height);
   return canvas;
+}
+
+function middle(width, height) {
+  const longest = Math.min(width, height) * SHOWN_RATIO;
+  const [w, h] = [Math.min(width, longest), Math.min(height, longest)];
+  return [(width - w) / 2, (height - h) / 2, w, h];
 }
 
 // The page of the result shows this until the server has a picture of its own (query.js).
 function keepForResult() {
   try {
-    sessionStorage.setItem("picture", drawn(preview, KEPT_PX).toDataURL("image/jpeg", 0.8));
+    const small = drawn(preview, middle(preview.naturalWidth, preview.naturalHeight), KEPT_PX);
+    sessionStorage.setItem("picture", small.toDataURL("image/jpeg", 0.8));
   } catch {
     // no storage: the page shows a placeholder
   }
@@ -65,41 +178,94 @@ function only(file) {
 
 function show(file) {
   preview.src = URL.createObjectURL(file);
+  sayThatItIsSent(file);
+}
+
+function sayThatItIsSent(file) {
   form.classList.add("is-sending");
-  sending.textContent = `Sending ${file.name}…`;
+  sending.textContent = say.sending.replace("{name}", file.name);
   error.textContent = "";
+}
+
+// --- Sending ----------------------------------------------------------------------------------------------------
+
+function send() {
+  const request = new XMLHttpRequest(); // fetch does not say how much was sent
+  request.open("POST", form.action);
+  request.setRequestHeader("Accept", "application/json");
+  request.responseType = "json";
+  request.upload.addEventListener("progress", showProgress);
+  request.addEventListener("load", () => answered(request));
+  request.addEventListener("error", () => keepAndSay(say.lost));
+  request.send(new FormData(form));
+}
+
+function showProgress(event) {
+  if (!event.lengthComputable) return;
+  progress.value = event.loaded / event.total;
+  progress.textContent = `${Math.round(100 * progress.value)} %`;
+  progress.hidden = event.loaded === event.total;
+}
+
+function answered({ status, response }) {
+  if (response?.url) location.assign(response.url);
+  else if (status === 403) form.submit(); // the cookie is gone: the page of the server says what to do
+  else if (status === 429 || status >= 500) keepAndSay(response?.error?.message ?? say.busy); // of nginx's too
+  else refuse(response?.error?.message ?? say.tooLarge); // nginx refuses nothing else
+}
+
+// The picture stays in the form, whose button sends it once more.
+function keepAndSay(sentence) {
+  form.classList.remove("is-sending");
+  sending.textContent = "";
+  progress.hidden = true;
+  error.textContent = sentence;
 }
 
 function refuse(sentence) {
   reset();
   error.textContent = sentence;
+  form.scrollIntoView({ block: "nearest" });
 }
 
 function reset() {
   form.classList.remove("is-sending");
   form.reset();
   URL.revokeObjectURL(preview.src);
-  preview.hidden = true;
-  sending.textContent = "";
+  preview.hidden = progress.hidden = true;
+  sending.textContent = error.textContent = "";
+  closeChoice();
 }
 
-function carriesFiles(event) {
-  return event.dataTransfer.types.includes("Files");
-}
+// --- Events -----------------------------------------------------------------------------------------------------
 
 function setDragging(isDragging) {
   document.documentElement.classList.toggle("is-dragging", isDragging);
 }
 
-input.addEventListener("change", () => take(input.files));
+function isField(element) {
+  return element instanceof HTMLTextAreaElement || element instanceof HTMLInputElement && element.type !== "file";
+}
+
+input.addEventListener("change", () => input.files.length && offer([...input.files]));
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  sayThatItIsSent(input.files[0]);
+  send();
+});
+choice.querySelector(".cancel").addEventListener("click", closeChoice);
 // Shown only once it can be: browsers cannot draw every format that the server reads.
 preview.addEventListener("load", () => {
   preview.hidden = false;
   keepForResult();
 });
-document.addEventListener("paste", (event) => take(event.clipboardData.files));
+document.addEventListener("paste", (event) => {
+  if (event.clipboardData.files.length) offer([...event.clipboardData.files]);
+  else if (!isField(event.target)) refuseText(event.clipboardData.getData("text"));
+});
+// Whatever is dropped: the browser would leave the page for a link or a folder.
 document.addEventListener("dragover", (event) => {
-  if (!carriesFiles(event)) return;
+  if (isField(event.target)) return;
   event.preventDefault();
   setDragging(true);
 });
@@ -108,9 +274,9 @@ document.addEventListener("dragleave", (event) => {
 });
 document.addEventListener("drop", (event) => {
   setDragging(false);
-  if (!carriesFiles(event)) return;
+  if (isField(event.target)) return;
   event.preventDefault();
-  take(event.dataTransfer.files);
+  takeDrop(event.dataTransfer);
 });
 // A page that comes back by the Back button is as it was left: sending.
 window.addEventListener("pageshow", (event) => event.persisted && reset());

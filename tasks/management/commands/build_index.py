@@ -5,9 +5,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from gallery import generations
+from gallery.curation import generations
+from gallery.curation.generations import IndexStatus
 from gallery.models import Image
-from tasks import asked
+from tasks import configured
 from tasks.build import is_outdated
 
 
@@ -29,7 +30,7 @@ class Command(BaseCommand):
             self._roll_back()
             return
         if served := generations.served():
-            if told := asked.disagreement(served):
+            if told := configured.disagreement(served):
                 self.stderr.write(told)
             if if_stale and not (_lacks_something(served) or is_outdated(served)):
                 self.stdout.write(f"The index is up to date ({generations.described(generations.active())}).")
@@ -60,4 +61,4 @@ class Command(BaseCommand):
 
 
 def _lacks_something(network: str) -> bool:
-    return Image.objects.not_embedded(network).exists() or generations.is_behind(network)
+    return Image.objects.not_embedded(network).exists() or generations.status(network) is not IndexStatus.CURRENT

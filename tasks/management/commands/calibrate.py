@@ -12,10 +12,10 @@ from django.core.management.base import BaseCommand, CommandError
 from engine.errors import EngineError
 from engine.index.annoy_index import Index
 from engine.networks import registry
-from gallery import generations
+from gallery.curation import generations
+from gallery.curation.progress import Progress
 from gallery.models import IndexGeneration
-from gallery.progress import Progress
-from tasks import network, thresholds
+from tasks import active_model, thresholds
 from tasks.alterations import ALTERATIONS
 from tasks.calibration import Cosines, Derived, Gallery, Measured, TooFewPictures, derive, measure, steps
 
@@ -39,7 +39,7 @@ class Command(BaseCommand):
             raise CommandError("There is no index yet; run manage.py build_index.")
         try:
             gallery = Gallery(Index.open(active.directory), active.network)
-            embedder = network.load(active.network)
+            embedder = active_model.load(active.network)
             with Progress(steps(gallery), "Measuring", "picture") as progress:
                 measured = measure(gallery, embedder, progress.advance)
         except (EngineError, TooFewPictures) as error:

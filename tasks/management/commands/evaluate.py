@@ -12,8 +12,9 @@ from django.core.management.base import BaseCommand, CommandError
 
 from engine.errors import BadIndex
 from engine.index.annoy_index import Index
-from gallery import backup, generations
-from gallery.progress import Progress
+from gallery.curation import generations
+from gallery.curation.progress import Progress
+from gallery.operations import backup
 from tasks import evaluation_page
 from tasks.evaluation import Evaluation, Labelled, LabelPrecision, NoLabels, evaluate, steps
 

@@ -10,11 +10,11 @@ from django.core.management.base import BaseCommand, CommandError
 from engine.errors import EngineError
 from engine.networks import registry
 from engine.networks.embedder import Embedder
-from gallery import generations, networks
+from gallery.curation import generations, networks
 from gallery.models import Image
-from tasks import network
+from tasks import active_model
 from tasks.embedding import embed_missing
-from tasks.switching import SwitchError, only_one, prune, switch
+from tasks.model_switch import SwitchError, only_one, prune, switch
 
 NICE = 10  # as the gallery's worker: searches go first
 
@@ -33,7 +33,7 @@ class Command(BaseCommand):
         )
 
     def run_from_argv(self, argv: list[str]) -> None:
-        """From a shell: a process of its own, which lets the workers go first."""
+        """Run it from a shell with low priority, so that it lets the workers go first."""
         os.nice(NICE)
         super().run_from_argv(argv)
 
@@ -54,11 +54,11 @@ class Command(BaseCommand):
 
     def _load(self, name: str, weights: Path | None) -> Embedder:
         # With SIMSEARCH_THREADS, as the workers: on cores that these keep busy more threads wait for each other.
-        if weights is None and network.kept_weights(name).is_file():
-            return network.load(name)
-        embedder = network.load_named(name, weights)
+        if weights is None and active_model.kept_weights(name).is_file():
+            return active_model.load(name)
+        embedder = active_model.load_named(name, weights)
         try:
-            network.keep_weights(embedder)
+            active_model.keep_weights(embedder)
         except OSError as error:
             raise CommandError(f"The weights could not be copied into the data directory: {error}.") from None
         return embedder

@@ -1,0 +1,94 @@
+"""The time and the memory that decoding a picture file would take, by its header."""
+
+import re
+from collections.abc import Iterator
+
+from PIL import Image, JpegImagePlugin, TiffImagePlugin
+
+from engine.images.limits import MAX_DECODING_BYTES, MAX_JPEG_SCANS, MAX_JPEG_SEGMENTS, MAX_PNG_CHUNKS
+
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")  # those that stand alone left out
+_JPEG_SCAN, _JPEG_END = b"\xda", b"\xd9"
+
+# MAX_DECODING_BYTES is 250 MB with everything around it. Some codecs hold a picture several times, so their formats get
+# fewer pixels for it: bytes per pixel, measured at the worst (4:4:4, animation, film grain). Other formats take the 4
+# of Pillow's own picture; what is made of it, upright and in RGB, may take these 4 once more.
+_WEBP, _AVIF = 17.0, 18.0
+_HEIF = {(8, "RGB"): 8.9, (8, "RGBA"): 12.4, (16, "RGB"): 15.6, (16, "RGBA"): 20.4}  # by bits (16: more than 8), mode
+_PIXEL_BYTES = 4.0
+
+
+def is_plain(data: bytes) -> bool:
+    """Return whether the file is free of the repetitions that make a small one take seconds to hours."""
+    if data.startswith(b"\x89PNG"):
+        return _png_chunks(data) <= MAX_PNG_CHUNKS
+    if not data.startswith(b"\xff\xd8"):
+        return True
+    scans = 0
+    for count, (kind, _) in enumerate(jpeg_segments(data), start=1):
+        scans += kind == _JPEG_SCAN
+        if scans > MAX_JPEG_SCANS or count > MAX_JPEG_SEGMENTS:
+            return False
+    return True
+
+
+def most_pixels(picture: Image.Image, data: bytes, factor: int) -> int:
+    """Return how many pixels a picture with such a header may have, so that decoding takes at most MAX_DECODING_BYTES.
+
+    `picture` is opened and not loaded, `data` is its file; it will be made `factor` times smaller.
+    Raises whatever a senseless header makes it raise.
+    """
+    if isinstance(picture, JpegImagePlugin.JpegImageFile):
+        return int(MAX_DECODING_BYTES / _jpeg_bytes_per_pixel(picture, data, factor))
+    loaded, made = _bytes_per_pixel(picture), _PIXEL_BYTES + _PIXEL_BYTES / factor**2
+    return int(MAX_DECODING_BYTES / max(loaded, made))
+
+
+def _bytes_per_pixel(picture: Image.Image) -> float:
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        return _tiff_bytes_per_pixel(picture)
+    if picture.format == "HEIF":
+        return _HEIF[8 if picture.info.get("bit_depth") == 8 else 16, "RGBA" if "A" in picture.mode else "RGB"]
+    return {"WEBP": _WEBP, "AVIF": _AVIF}.get(picture.format or "", _PIXEL_BYTES)
+
+
+def _jpeg_bytes_per_pixel(picture: JpegImagePlugin.JpegImageFile, data: bytes, factor: int) -> float:
+    """Count libjpeg's coefficients: the whole picture, two bytes each, unless the first scan has all of it."""
+    drafted = next(scale for scale in (8, 4, 2, 1) if factor >= scale)  # what Pillow's `draft` makes of it
+    made = 2 * _PIXEL_BYTES / drafted**2
+    scan = next(at for kind, at in jpeg_segments(data) if kind == _JPEG_SCAN)
+    if data[scan + 2] == len(picture.layer) and "progressive" not in picture.info:
+        return made
+    whole = max(h for _, h, _, _ in picture.layer) * max(v for _, _, v, _ in picture.layer)
+    return made + 2 * sum(h * v for _, h, v, _ in picture.layer) / whole
+
+
+def _tiff_bytes_per_pixel(picture: TiffImagePlugin.TiffImageFile) -> float:
+    """Count what libtiff unpacks as a whole, a strip or a tile: at the worst the picture once more."""
+    tags = picture.tag_v2
+    if picture.info.get("compression") == "raw":
+        return _PIXEL_BYTES
+    if TiffImagePlugin.TILEWIDTH in tags:
+        strip: int = tags[TiffImagePlugin.TILEWIDTH] * tags[TiffImagePlugin.TILELENGTH]
+    else:
+        rows = tags.get(TiffImagePlugin.ROWSPERSTRIP, picture.height)
+        strip = min(rows, picture.height) * picture.width
+    bits: int = max(tags.get(TiffImagePlugin.BITSPERSAMPLE, (8,))) * tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)
+    return _PIXEL_BYTES + strip * max(bits, 32) / 8 / max(1, picture.width * picture.height)
+
+
+def jpeg_segments(data: bytes) -> Iterator[tuple[bytes, int]]:
+    """Return the kinds of the segments, and where the two bytes of their length are."""
+    at = 0
+    while (marker := _JPEG_MARKER.search(data, at)) and marker[1] != _JPEG_END:
+        yield marker[1], marker.end()
+        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
+
+
+def _png_chunks(data: bytes) -> int:
+    """Count the chunks of a PNG, as far as they are too many."""
+    at, count = 8, 0
+    while at < len(data) and count <= MAX_PNG_CHUNKS:
+        at += 12 + int.from_bytes(data[at : at + 4])
+        count += 1
+    return count

@@ -1,0 +1,59 @@
+"""What reads a picture file: its size before any pixel is decoded, then its pixels, by Pillow or another library."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from PIL import Image
+
+# By the orientation of Exif and TIFF: what makes the picture upright.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+Box = tuple[int, int, int, int]
+Info = dict[str | tuple[int, int], Any]  # as Pillow has it
+
+
+@dataclass(frozen=True)
+class Raster:
+    """Pixels that another library than Pillow decoded; they become Pillow pictures band by band.
+
+    `rows`: the rows from one to before another, 8 bits a channel. `info`: as in Pillow's pictures.
+    """
+
+    size: tuple[int, int]
+    rows: Callable[[int, int], Image.Image]
+    info: Info = field(default_factory=dict)
+
+    def crop(self, box: Box) -> Image.Image:
+        """Return that part of the picture."""
+        left, top, right, bottom = box
+        band = self.rows(top, bottom)
+        return band if right - left == self.size[0] else band.crop((left, 0, right, bottom - top))
+
+
+Source = Image.Image | Raster
+
+
+class Reader(Protocol):
+    """A picture file with its header read."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """As its pixels are stored."""
+
+    @property
+    def turn(self) -> Image.Transpose | None:
+        """What makes the loaded pixels upright."""
+
+    def most_pixels(self, factor: int) -> int:
+        """How many pixels such a picture may have, made `factor` times smaller. Raises what a senseless header does."""
+
+    def load(self, factor: int) -> Source:
+        """Decode the pixels, already smaller where the codec can. Raises whatever the bytes make it raise."""

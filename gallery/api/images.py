@@ -1,0 +1,173 @@
+"""The gallery in the JSON API: everybody may look at it, whoever has a key may curate it."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+from uuid import UUID
+
+from django.conf import settings
+from django.core.paginator import Paginator
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+from django.utils.crypto import constant_time_compare
+from ninja import File, Form, Query, Router, Schema, Status
+from ninja.files import UploadedFile
+from ninja.security import HttpBearer
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from gallery import models
+from gallery.api import requests
+from gallery.curation import library
+from gallery.curation.nearest import nearest_label
+from gallery.errors import Refusal
+from gallery.models import LONGEST_LABEL, LONGEST_TITLE
+from gallery.queries.results import Picture
+from gallery.site import submit
+
+PAGE_SIZE = 100
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps none; SQLite would, so both are spared it
+
+# Every field of every request has a bound, so that no request writes more than it should.
+Label = Annotated[str, StringConstraints(pattern=NO_NUL, max_length=LONGEST_LABEL)]
+Title = Annotated[str, StringConstraints(pattern=NO_NUL, max_length=LONGEST_TITLE)]
+Id = Annotated[UUID, Field(json_schema_extra={"maxLength": 36})]
+LAST_PAGE = 1_000_000
+
+
+class Error(Schema):
+    code: str
+    message: str
+
+
+class Problem(Schema):
+    error: Error
+
+
+class ImageOut(Schema):
+    id: UUID
+    url: str
+    thumbnail_url: str
+    label: str
+    title: str
+
+
+class ImagePage(Schema):
+    page: int
+    pages: int
+    count: int
+    images: list[ImageOut]
+
+
+class ImageChange(BaseModel):
+    """What is left out stays as it is.
+
+    No Schema of ninja's, which takes its fields from any JSON value: `[null]` has none of them, and would be no change.
+    """
+
+    model_config = ConfigDict(strict=True)
+
+    label: Label | None = None
+    title: Title | None = None
+    is_hidden: bool | None = None
+
+
+class Key(HttpBearer):
+    """One of SIMSEARCH_API_KEYS; where none is set nobody has one."""
+
+    def authenticate(self, request: HttpRequest, token: str) -> bool:
+        return any(constant_time_compare(token, key) for key in settings.SIMSEARCH_API_KEYS)
+
+
+router = Router()
+KEY = Key()
+
+
+@router.get("", response={200: ImagePage, 422: Problem})
+def images(
+    request: HttpRequest,
+    label: Annotated[str, Query(pattern=NO_NUL, max_length=LONGEST_LABEL)] = "",
+    page: Annotated[int, Query(ge=1, le=LAST_PAGE)] = 1,
+) -> dict[str, Any]:
+    """The visible pictures of the gallery, the newest first."""
+    if label:
+        check_labels([label])
+    rows = models.Image.objects.visible()
+    pages = Paginator(rows.filter(label=rows.spelled(label)) if label else rows, PAGE_SIZE)
+    here = list(pages.page(page).object_list) if page <= pages.num_pages else []
+    return {"page": page, "pages": pages.num_pages, "count": pages.count, "images": [described(row) for row in here]}
+
+
+@router.post("", auth=KEY, response={frozenset({200, 201}): ImageOut, frozenset({401, 413, 415, 422, 507}): Problem})
+def add(
+    request: HttpRequest,
+    image: Annotated[UploadedFile, File()],
+    label: Annotated[str, Form(pattern=NO_NUL, max_length=LONGEST_LABEL)] = "",
+    title: Annotated[str, Form(pattern=NO_NUL, max_length=LONGEST_TITLE)] = "",
+) -> Status[Any]:
+    """Put a picture into the gallery: 201, or 200 with the picture that is there already when it is this very file.
+
+    It is seen and found as soon as a worker has decoded it. The body may also be the picture itself, as in a search.
+    """
+    try:
+        submit.check_space(request)
+        requests.check_one(request)
+        added = models.Image(label=label, title=title)
+        library.upload(added, image)
+    except library.AlreadyThere as known:
+        return Status(200, described(known.image))
+    return Status(201, described(added))
+
+
+@router.get("/{uuid:image_id}", response={200: ImageOut, 404: Problem})
+def image(request: HttpRequest, image_id: Id) -> dict[str, Any]:
+    """One visible picture of the gallery."""
+    return described(visible(image_id))
+
+
+@router.patch("/{uuid:image_id}", auth=KEY, response={200: ImageOut, frozenset({401, 404, 422}): Problem})
+def change(request: HttpRequest, image_id: Id, wanted: ImageChange) -> dict[str, Any]:
+    """Give a picture another label or title; hide it, or show it again."""
+    rows = models.Image.objects.filter(pk=image_id)
+    fields = wanted.model_dump(exclude_none=True)
+    if wanted.label:
+        fields["label"] = models.Image.objects.exclude(pk=image_id).spelled(wanted.label)
+    rows.update(**fields)
+    return described(get_object_or_404(rows))
+
+
+@router.delete("/{uuid:image_id}", auth=KEY, response={204: None, frozenset({401, 404}): Problem})
+def remove(request: HttpRequest, image_id: Id) -> Status[None]:
+    """Delete a picture of the gallery, with its files; answers that name it lose a match."""
+    rows = models.Image.objects.filter(pk=image_id)
+    get_object_or_404(rows)
+    library.remove(rows)
+    return Status(204, None)
+
+
+def check_labels(wanted: Sequence[str]) -> None:
+    """Raises Refusal `invalid` for a label that no visible picture has: to find nothing is no answer to a slip."""
+    if not wanted:
+        return
+    visible = models.Image.objects.visible()
+    spelled = visible.all_spelled(wanted)
+    known = set(visible.filter(label__in=spelled).order_by().values_list("label", flat=True).distinct())
+    for label in spelled:
+        if label not in known:
+            nearest = nearest_label(label)
+            hint = f"; the nearest label is {nearest!r}" if nearest else ""
+            raise Refusal("invalid", f"No picture has the label {label!r}{hint}.")
+
+
+def visible(image_id: UUID | None) -> models.Image:
+    """The visible picture with this id. Raises Http404."""
+    return get_object_or_404(models.Image.objects.visible(), pk=image_id)
+
+
+def described(image: models.Image | Picture) -> dict[str, Any]:
+    """A picture as the API shows it: see ImageOut."""
+    return {
+        "id": image.id,
+        "url": image.picture_url,
+        "thumbnail_url": image.thumbnail_url,
+        "label": image.label,
+        "title": image.title,
+    }

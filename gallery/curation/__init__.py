@@ -1,0 +1,1 @@
+"""Pictures in and out of the gallery, and its index generations."""

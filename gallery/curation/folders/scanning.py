@@ -1,0 +1,161 @@
+"""The files of folders on this machine's disk: what may be imported, and what is left out before it is opened."""
+
+import errno
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from django.conf import settings
+
+from gallery import labels
+from gallery.curation.folders.left_out import LeftOut, is_utf8, text_of
+
+# What file systems, network storage and photo programs keep beside people's pictures, in lower case.
+SYSTEM_FOLDERS = (
+    *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot"),  # Synology, QNAP
+    *("$recycle.bin", "recycler", "recycled", "system volume information", "found.[0-9]*"),  # Windows
+    *("lost+found", "__macosx", "network trash folder", "temporary items", "*.lrdata"),  # Linux, macOS, Lightroom
+)
+HIDDEN = "Hidden, or a folder of thumbnails or deleted files"
+OWN = "simsearch's own pictures"
+LINKED = "Linked folders (import_images --follow-links imports them)"
+CIRCLE = "Links to a folder that is read anyway"
+SPECIAL = "Links that lead nowhere, pipes and the like"
+LabelFrom = Callable[[Path, Path], str]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file to import, with the title and the label that its place gives it, or a table.
+
+    `created_at`: now, if not given.
+    """
+
+    path: Path
+    title: str
+    label: str
+    is_hidden: bool = False
+    created_at: datetime | None = None
+
+    @property
+    def has_foreign_name(self) -> bool:
+        """Whether its name or its folder's is not UTF-8."""
+        return not (is_utf8(self.path.name) and is_utf8(self.path.parent.name))
+
+
+def scan(places: Sequence[Path], left_out: LeftOut, *, follow_links: bool = False, label_from: str) -> list[Source]:
+    """Return the files of these files and folders, in order, each once; `label_from` is a key of LABELS."""
+    found: dict[Path, Source] = {}
+    for place in map(Path, map(os.path.abspath, places)):
+        is_folder = place.is_dir()
+        folder = place if is_folder else place.parent.parent  # so that its own folder's name is a file's label
+        for path in _Walk(left_out, follow_links).files(place) if is_folder else [place]:
+            found.setdefault(path, source(path, folder, label_from))
+    return [found[path] for path in sorted(found)]
+
+
+def source(path: Path, folder: Path, label_from: str) -> Source:
+    """The file with its title, and with the label that it has below this folder."""
+    title = labels.tidied(text_of(path.stem))
+    return Source(path, title, labels.kept(LABELS[label_from](path.parent, folder)))
+
+
+def _parent(place: Path, folder: Path) -> str:
+    return "" if place == folder else text_of(place.name)
+
+
+def _path(place: Path, folder: Path) -> str:
+    return "/".join(text_of(part) for part in place.relative_to(folder).parts)
+
+
+LABELS: dict[str, LabelFrom] = {"parent": _parent, "path": _path, "none": lambda place, folder: ""}
+
+
+def reason_to_skip(name: str, *, is_folder: bool) -> str | None:
+    """Why what has this name is left out; None where it is not."""
+    is_system = is_folder and any(fnmatchcase(name.lower(), pattern) for pattern in SYSTEM_FOLDERS)
+    return HIDDEN if is_system or name.startswith(".") else None
+
+
+def unreadable(error: OSError) -> str:
+    return f"Cannot be read ({error.strerror or 'I/O error'})"
+
+
+class _Walk:
+    """One way through a folder. Linked folders come last, so a folder that is reached twice has its own name."""
+
+    def __init__(self, left_out: LeftOut, follow_links: bool) -> None:
+        self.left_out = left_out
+        self.follow_links = follow_links
+        self._own = _own_folders()
+        self._seen: set[tuple[int, int]] = set()
+        self._folders: list[Path] = []
+        self._links: list[Path] = []
+
+    def files(self, top: Path) -> Iterator[Path]:
+        self._folders.append(top)
+        while self._folders or self._links:
+            folder = self._folders.pop() if self._folders else self._links.pop(0)
+            try:
+                if self._is_new(folder):
+                    yield from self._files_in(folder)
+            except OSError as error:
+                self.left_out.add(unreadable(error), folder)
+
+    def _is_new(self, folder: Path) -> bool:
+        """Whether this folder is to be read. Raises OSError."""
+        identity, is_top = _identity(folder), not self._seen
+        if identity in self._seen or (_leads_up(folder) and not is_top):
+            self.left_out.add(CIRCLE, folder)
+            return False
+        if identity in self._own:
+            self.left_out.add(OWN, folder)
+            return False
+        self._seen.add(identity)
+        return True
+
+    def _files_in(self, folder: Path) -> Iterator[Path]:
+        """Raises OSError for a folder that cannot be listed, or whose files cannot be opened."""
+        if not os.access(folder, os.X_OK):
+            raise PermissionError(None, "Permission denied")
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                try:
+                    if self._is_file(entry):
+                        yield Path(entry.path)
+                except OSError as error:
+                    is_own_target = error.errno == errno.ELOOP
+                    self.left_out.add(SPECIAL if is_own_target else unreadable(error), Path(entry.path))
+
+    def _is_file(self, entry: os.DirEntry[str]) -> bool:
+        """Whether it is a file to import; folders wait for their turn. Raises OSError."""
+        path, is_folder, is_link = Path(entry.path), entry.is_dir(), entry.is_symlink()
+        if reason := reason_to_skip(entry.name, is_folder=is_folder):
+            self.left_out.add(reason, path)
+        elif is_folder and is_link and not self.follow_links:
+            self.left_out.add(LINKED, path)
+        elif is_folder:
+            (self._links if is_link else self._folders).append(path)
+        elif not entry.is_file():
+            self.left_out.add(SPECIAL, path)
+        else:
+            return True
+        return False
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    found = folder.stat()
+    return found.st_dev, found.st_ino
+
+
+def _leads_up(folder: Path) -> bool:
+    """Whether this is a link to a folder that it is in."""
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
+
+
+def _own_folders() -> set[tuple[int, int]]:
+    """The folders in which the gallery keeps its pictures: what is there has been imported."""
+    return {_identity(folder) for folder in (settings.MEDIA_ROOT, settings.UPLOADS_ROOT) if folder.is_dir()}

@@ -1,0 +1,123 @@
+"""Folders that are imported as they change.
+
+A change of any file makes us look at all of them: a folder that is moved in or out is a single event of the system,
+and one of a network's disk is none. A file is imported when two looks find it the same, and gone when two miss it.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from watchfiles import watch
+
+from gallery.curation.folders.left_out import LeftOut
+from gallery.curation.folders.scanning import Source
+from gallery.models import Image
+
+LOOK_MS = 1000  # how often a file that changes is looked at
+LOOK_ANYWAY_S = 60.0
+Scan = Callable[[], tuple[list[Source], LeftOut]]
+Look = dict[Source, tuple[int, int]]  # size and time of change
+
+
+@dataclass
+class Changes:
+    """What one look found: files to import, and files that are gone."""
+
+    settled: list[Source] = field(default_factory=list)
+    gone: set[Source] = field(default_factory=set)
+
+
+class Watcher:
+    """Compares the files of folders with those that were imported; `scan` lists them, and what it left out."""
+
+    def __init__(self, scan: Scan) -> None:
+        self._scan = scan
+        self._imported: Look = {}
+        self._before: Look = {}
+        self.is_unsettled = False
+
+    def first(self) -> tuple[list[Source], LeftOut]:
+        """Return what `scan` does; from now on these files count as imported."""
+        sources, left_out = self._scan()
+        self._imported = self._before = _look(sources)
+        return sources, left_out
+
+    def changes(self) -> Changes:
+        sources, left_out = self._scan()
+        now = _look(sources)
+        if not now:  # a disk that is not mounted looks like that
+            return Changes()
+        new = {source for source, signature in now.items() if self._imported.get(source) != signature}
+        settled = [source for source in now if source in new and self._before.get(source) == now[source]]
+        missing = {source for source in self._imported.keys() - now.keys() if not left_out.has(source.path)}
+        gone = missing - self._before.keys()
+        self.is_unsettled = len(new) > len(settled) or missing > gone
+        self._before = now
+        for source in gone:
+            del self._imported[source]
+        self._imported.update((source, now[source]) for source in settled)
+        return Changes(settled, gone)
+
+
+def _look(sources: list[Source]) -> Look:
+    found = {}
+    for source in sources:
+        with suppress(OSError):  # gone since it was listed
+            stat = source.path.stat()
+            found[source] = (stat.st_size, stat.st_mtime_ns)
+    return found
+
+
+def rounds(places: Sequence[Path], watcher: Watcher, stop: threading.Event | None = None) -> Iterator[Changes]:
+    """Yield what changes in these folders, until Ctrl-C or `stop`. Raises OSError: too many folders for the system."""
+    looked_at = time.monotonic()
+    for has_changed in _events(places, stop):
+        if has_changed or watcher.is_unsettled or time.monotonic() - looked_at > LOOK_ANYWAY_S:
+            looked_at = time.monotonic()
+            changes = watcher.changes()
+            if changes.settled or changes.gone:
+                yield changes
+
+
+def _events(places: Sequence[Path], stop: threading.Event | None) -> Iterator[bool]:
+    """Yield at least every LOOK_MS whether there may be a change; there may be one before the system reports them."""
+    while not (stop and stop.is_set()):
+        try:
+            events = watch(
+                *places,
+                watch_filter=None,
+                debounce=LOOK_MS,
+                rust_timeout=LOOK_MS,
+                yield_on_timeout=True,
+                stop_event=stop,
+                ignore_permission_denied=True,
+            )
+            for number, event in enumerate(events):
+                yield number == 0 or bool(event)
+        except RuntimeError:  # a change of a name that is not UTF-8, which watchfiles cannot tell
+            yield True
+        except FileNotFoundError:  # the folder is gone; it may come back
+            time.sleep(LOOK_MS / 1000)
+            yield True
+
+
+class Mirror:
+    """Hides the pictures whose files are gone, and shows them again when the files are back."""
+
+    def __init__(self) -> None:
+        self._hidden: set[str] = set()
+
+    def follow(self, before: set[str], now: set[str]) -> tuple[int, int]:
+        """Hide what was there before and is not now; how many pictures were hidden, and how many shown again."""
+        gone, back = before - now, self._hidden & now
+        hidden = set(
+            Image.objects.filter(content_hash__in=gone, is_hidden=False).values_list("content_hash", flat=True)
+        )
+        Image.objects.filter(content_hash__in=hidden).update(is_hidden=True)
+        shown = Image.objects.filter(content_hash__in=back).update(is_hidden=False)
+        self._hidden = (self._hidden | hidden) - back
+        return len(hidden), shown

@@ -1,0 +1,201 @@
+"""Index generations as rows: one build at a time, one active generation, switched in one transaction.
+
+The active generation also names the network that serves: searches are embedded by the network that made it.
+"""
+
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Max, QuerySet
+from django.utils import timezone
+
+from gallery.models import Embedding, Image, IndexGeneration
+from gallery.operations import processes
+
+BUILDING, READY, FAILED = (
+    IndexGeneration.State.BUILDING,
+    IndexGeneration.State.READY,
+    IndexGeneration.State.FAILED,
+)
+LEASE_S = 300  # renewed while the build makes progress
+REBUILD_SHARE = 0.05  # of the gallery newer than the index: past this a rebuild pays
+REBUILD_AT_LEAST = 64
+KEEP = 3
+
+
+class IndexStatus(Enum):
+    """How current a generation is; embeddings that it lacks are searched exactly (the delta)."""
+
+    CURRENT = "it has every embedding"
+    BEHIND = "it lacks some embeddings"
+    STALE = "it lacks so many that a rebuild pays, or there is none"
+    OTHER_NETWORK = "another network is active"
+
+
+class Busy(Exception):
+    """Another build is under way."""
+
+
+class BuildFailed(Exception):
+    """A build that came to nothing; the active generation is unchanged."""
+
+
+class NothingToGoBackTo(Exception):
+    """There is no earlier generation."""
+
+
+def active() -> IndexGeneration | None:
+    return IndexGeneration.objects.filter(is_active=True).first()
+
+
+def served() -> str | None:
+    """The identity of the network that serves; None while there is no index."""
+    generation = active()
+    return generation.network if generation else None
+
+
+def described(generation: IndexGeneration | None) -> str:
+    """A generation in words, for people at a terminal."""
+    return f"{generation} with {generation.images} pictures by {generation.network}" if generation else "none"
+
+
+def newer_than(generation: IndexGeneration | None, network: str) -> int:
+    """How many embeddings of this network the generation does not contain."""
+    rows = Embedding.objects.filter(network=network)
+    if generation and generation.network == network:
+        rows = rows.filter(id__gt=generation.last_embedding)
+    return rows.count()
+
+
+def status(network: str) -> IndexStatus:
+    """Return how the active generation stands to the embeddings of this network."""
+    generation = active()
+    if generation and generation.network != network:
+        return IndexStatus.OTHER_NETWORK
+    return status_of(generation, network)
+
+
+def status_of(generation: IndexGeneration | None, network: str) -> IndexStatus:
+    """Return the same for any generation of the network, or for none."""
+    newer = newer_than(generation, network)
+    if not newer:
+        return IndexStatus.CURRENT
+    images = generation.images if generation else 0
+    is_stale = generation is None or newer >= max(REBUILD_AT_LEAST, REBUILD_SHARE * images)
+    return IndexStatus.STALE if is_stale else IndexStatus.BEHIND
+
+
+def has_new_pictures() -> bool:
+    """Return whether a picture is to be decoded or embedded, or a rebuild pays. True while there is no index."""
+    network = served()
+    images = Image.objects
+    if network is None or images.pending().exists() or images.not_embedded(network).exists():
+        return True
+    return status(network) is IndexStatus.STALE
+
+
+def start(network: str) -> IndexGeneration:
+    """Take the one place of the builder. Raises Busy while another build is alive (its process, or its lease)."""
+    for other in _building():
+        if processes.is_gone(other.builder) or (other.lease_until and other.lease_until < timezone.now()):
+            fail(other, "The build was stopped before it was finished.")
+    try:
+        with transaction.atomic():
+            return IndexGeneration.objects.create(network=network, builder=processes.current(), lease_until=_lease())
+    except IntegrityError as error:
+        raise Busy("Another build of the index is under way; wait for it, then try again.") from error
+
+
+def keep_alive(generation: IndexGeneration) -> None:
+    """Renew the lease. Raises Busy when the place was lost to another build."""
+    if not _building().filter(pk=generation.pk).update(lease_until=_lease()):
+        raise Busy("This build took too long between two steps and another one took its place.")
+
+
+def activate(generation: IndexGeneration, *, images: int, last_embedding: int, manifest: dict[str, Any]) -> None:
+    """Make a finished build the one that workers search. While another network serves it is kept beside, ready."""
+    with transaction.atomic():
+        if (
+            not _building()
+            .filter(pk=generation.pk)
+            .update(state=READY, images=images, last_embedding=last_embedding, manifest=manifest, lease_until=None)
+        ):
+            raise Busy("Another build took the place of this one.")
+        _hold_the_active_one()
+        if served() in (None, generation.network):
+            _switch_to(generation)
+    generation.refresh_from_db()
+
+
+def serve(generation: IndexGeneration) -> bool:
+    """Make a ready generation the active one, and with it its network the one that serves.
+
+    False, and nothing is changed, while that network has not embedded every picture: none is lost by the change.
+    """
+    with transaction.atomic():
+        _hold_the_active_one()
+        if Image.objects.not_embedded(generation.network).exists():
+            return False
+        _switch_to(generation)
+    return True
+
+
+def newest(network: str) -> IndexGeneration | None:
+    """The newest ready generation of this network."""
+    return IndexGeneration.objects.filter(state=READY, network=network).first()
+
+
+def roll_back() -> IndexGeneration:
+    """Make the newest ready generation before the active one active again. Raises NothingToGoBackTo."""
+    now = active()
+    earlier = IndexGeneration.objects.filter(state=READY, number__lt=now.number, network=now.network) if now else None
+    previous = earlier.first() if earlier is not None else None
+    if previous is None:
+        raise NothingToGoBackTo("There is no earlier generation of this network to go back to.")
+    _switch_to(previous)
+    return previous
+
+
+def _hold_the_active_one() -> None:
+    """Until the transaction ends nobody else switches; what is read after this is what the last one left."""
+    list(IndexGeneration.objects.select_for_update().filter(is_active=True))
+
+
+def _switch_to(generation: IndexGeneration) -> None:
+    with transaction.atomic():
+        # Two switches at once come one after the other: on PostgreSQL the second would not see the first one's row.
+        list(IndexGeneration.objects.order_by("number").select_for_update())
+        IndexGeneration.objects.filter(is_active=True).update(is_active=False)
+        IndexGeneration.objects.filter(pk=generation.pk).update(is_active=True, activated_at=timezone.now())
+        generation.refresh_from_db()  # one that was deleted meanwhile leaves the active one as it was
+
+
+def fail(generation: IndexGeneration, reason: str) -> None:
+    _building().filter(pk=generation.pk).update(state=FAILED, error=reason[:500], lease_until=None)
+
+
+def prune() -> set[int]:
+    """Forget all but the active one, the newest three that are ready and the newest three that failed.
+
+    The newest of another network stays too: a change back to it is then a matter of seconds.
+    Returns the numbers of those whose directories are still wanted.
+    """
+    kept = {number for state in (READY, FAILED) for number in _newest(state)}
+    ready = IndexGeneration.objects.filter(state=READY).order_by()
+    kept |= set(ready.values("network").annotate(newest=Max("number")).values_list("newest", flat=True))
+    IndexGeneration.objects.exclude(number__in=kept).exclude(state=BUILDING).exclude(is_active=True).delete()
+    return set(IndexGeneration.objects.filter(state__in=[READY, BUILDING]).values_list("number", flat=True))
+
+
+def _newest(state: str) -> list[int]:
+    return list(IndexGeneration.objects.filter(state=state).values_list("number", flat=True)[:KEEP])
+
+
+def _building() -> "QuerySet[IndexGeneration]":
+    return IndexGeneration.objects.filter(state=BUILDING)
+
+
+def _lease() -> datetime:
+    return timezone.now() + timedelta(seconds=LEASE_S)

@@ -1,0 +1,212 @@
+"""Pictures decoded into the gallery: files of this machine's disk, a single one, and those that were uploaded."""
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from io import BufferedReader
+from pathlib import Path
+from typing import BinaryIO
+
+from django.conf import settings
+
+from engine.errors import BadImage
+from engine.images import headers
+from gallery import files, labels
+from gallery.curation import library
+from gallery.curation.folders.left_out import OTHER_KIND, LeftOut
+from gallery.curation.folders.scanning import Source, unreadable
+from gallery.curation.pictures import Encoded, reencode
+from gallery.errors import Refusal
+from gallery.models import LONGEST_TITLE, Image
+from gallery.queries import uploads
+
+WINDOW = 64  # files under way at once: bounds the memory
+LARGE_BYTES = 32 * 2**20  # files above are read one at a time, for the same reason
+NO_PICTURE = "Empty, or of no picture format that is read here"
+PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
+_LARGE = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Read:
+    """A file's content hash, and what was made of it; None for a picture that the gallery has."""
+
+    content_hash: str
+    encoded: Encoded | None
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """Why a file is left out; `is_picture`: it was meant to be one."""
+
+    reason: str
+    is_picture: bool = True
+
+
+@dataclass
+class Outcome:
+    """What became of the files; `pictures`: the content hash of each that is a picture."""
+
+    added: int = 0
+    incomplete: int = 0  # of those that were added
+    known: int = 0
+    refused: int = 0
+    left_out: LeftOut = field(default_factory=LeftOut)
+    pictures: dict[Source, str] = field(default_factory=dict)
+
+
+def import_files(sources: Sequence[Source], outcome: Outcome, *, is_dry: bool = False) -> Iterator[Source]:
+    """Import the files one by one into `outcome`, and yield each when it is through. Raises Refusal on a full disk.
+
+    `is_dry`: decode them, and change nothing.
+    """
+    known = set(Image.objects.values_list("content_hash", flat=True))
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for start in range(0, len(sources), WINDOW):
+            window = sources[start : start + WINDOW]
+            for source, result in zip(window, threads.map(lambda one: _read(one.path, known), window), strict=True):
+                if isinstance(result, Unusable):
+                    outcome.refused += result.is_picture
+                    outcome.left_out.add(result.reason, source.path)
+                else:
+                    _count(source, result, outcome, is_new=result.content_hash not in known, is_dry=is_dry)
+                    known.add(result.content_hash)
+                yield source
+
+
+def moved(pictures: Mapping[Source, str]) -> dict[str, str]:
+    """The new labels, by content hash, of pictures that no folder of their label holds any more.
+
+    A file that lies in no labelled folder says nothing about the label of its picture.
+    """
+    labels_of: dict[str, list[str]] = {}
+    for source, content_hash in pictures.items():
+        if source.label:
+            labels_of.setdefault(content_hash, []).append(source.label)
+    return {
+        content_hash: labels_of[content_hash][0]
+        for content_hash, label in Image.objects.values_list("content_hash", "label")
+        if content_hash in labels_of and labels.key(label) not in map(labels.key, labels_of[content_hash])
+    }
+
+
+def relabel(new_labels: Mapping[str, str]) -> None:
+    """Give pictures, named by their content hash, another label."""
+    for content_hash, label in new_labels.items():
+        Image.objects.filter(content_hash=content_hash).update(label=Image.objects.spelled(label))
+
+
+def add(file: BinaryIO, *, label: str = "", title: str = "") -> Image:
+    """Put one picture into the gallery; wake `wakeup.CURATE` after the last one.
+
+    Raises Refusal (an unusable picture, no room) and AlreadyThere.
+    """
+    data = file.read(settings.SIMSEARCH_MAX_UPLOAD_BYTES + 1)  # one more is refused as too large
+    content_hash = hashlib.sha256(data).hexdigest()
+    if existing := library.find(content_hash):
+        raise library.AlreadyThere(existing)
+    image = Image(label=label, title=title[:LONGEST_TITLE])
+    library.keep(image, content_hash, _reencoded(data))
+    return image
+
+
+def decode_pending(limit: int) -> int:
+    """Decode up to `limit` uploaded gallery pictures; returns how many were looked at. Raises OSError (a full disk).
+
+    A picture that cannot be read is marked with its problem and not tried again.
+    """
+    pending = list(Image.objects.pending().order_by("created_at")[:limit])
+    for image in pending:
+        try:
+            encoded = _reencoded(image.upload_path)
+        except FileNotFoundError:
+            _mark(image, problem="Its file is missing.")
+        except Refusal as refusal:
+            _mark(image, problem=str(refusal)[:200])
+        else:
+            library.write(image, encoded)
+            is_there = _mark(image, is_pending=False, width_px=encoded.width_px, height_px=encoded.height_px)
+            if not is_there:  # deleted meanwhile
+                files.remove(image.picture_path, image.thumbnail_path)
+        files.remove(image.upload_path)
+    return len(pending)
+
+
+def _mark(image: Image, **fields: object) -> bool:
+    return bool(Image.objects.filter(pk=image.pk).update(**fields))
+
+
+def _reencoded(source: bytes | Path) -> Encoded:
+    """Raises Refusal, and OSError where the file cannot be read."""
+    try:
+        return reencode(source)
+    except BadImage as error:
+        raise Refusal(error.code, str(error)) from error
+
+
+def _read(path: Path, known: set[str]) -> Read | Unusable:
+    """Decode a file unless its content is known. Runs in the threads: it touches no row."""
+    try:
+        with path.open("rb") as file:
+            if problem := _judged(path, file.read(64)):
+                return problem
+            file.seek(0)
+            with _LARGE if os.fstat(file.fileno()).st_size > LARGE_BYTES else nullcontext():
+                return _decoded(path, file, known)
+    except BadImage as error:
+        return Unusable(_reason(error))
+    except OSError as error:
+        return Unusable(unreadable(error))
+
+
+def _judged(path: Path, start: bytes) -> Unusable | None:
+    """Why a file that begins like this is not decoded: its content counts, whatever its name says."""
+    if start:
+        with suppress(BadImage):
+            headers.kind_of(start)
+            return None
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        return Unusable(NO_PICTURE)
+    return Unusable(OTHER_KIND, is_picture=False)
+
+
+def _decoded(path: Path, file: BufferedReader, known: set[str]) -> Read:
+    """Raises BadImage."""
+    limits = replace(uploads.limits(), max_bytes=settings.SIMSEARCH_MAX_IMPORT_BYTES)
+    headers.check_bytes(os.fstat(file.fileno()).st_size, limits)
+    content_hash = hashlib.file_digest(file, "sha256").hexdigest()
+    return Read(content_hash, None if content_hash in known else reencode(path, limits))
+
+
+def _reason(error: BadImage) -> str:
+    """The refusal of a file on this machine's disk, for its operator."""
+    if error.code == "too_large":
+        return f"Larger than {settings.SIMSEARCH_MAX_IMPORT_BYTES / 2**20:g} MB (SIMSEARCH_MAX_IMPORT_BYTES)"
+    if error.code == "too_many_pixels":
+        return "Too many pixels (at most SIMSEARCH_MAX_PIXELS, in some formats fewer)"
+    return str(error).partition(";")[0].rstrip(".")  # what follows tells a visitor to send another file
+
+
+def _count(source: Source, result: Read, outcome: Outcome, *, is_new: bool, is_dry: bool) -> None:
+    """Keep a picture that is new, and count it."""
+    outcome.pictures[source] = result.content_hash
+    if is_new and result.encoded and (is_dry or _keep(source, result.content_hash, result.encoded)):
+        outcome.added += 1
+        outcome.incomplete += result.encoded.is_incomplete
+    else:
+        outcome.known += 1
+
+
+def _keep(source: Source, content_hash: str, encoded: Encoded) -> bool:
+    """Whether it was new: another process may have been quicker. Raises Refusal on a full disk."""
+    image = Image(label=source.label, title=source.title[:LONGEST_TITLE], is_hidden=source.is_hidden)
+    image.created_at = source.created_at or image.created_at
+    try:
+        library.keep(image, content_hash, encoded)
+    except library.AlreadyThere:
+        return False
+    return True

@@ -1,0 +1,189 @@
+"""Everything that cannot be made again, out of a system that goes on serving."""
+
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+from django.conf import settings
+from django.core import serializers
+from django.db import connection
+from django.db.models import Model
+from django.utils import timezone
+
+from gallery.curation import generations
+from gallery.curation.progress import Progress
+from gallery.models import Image, Query
+from gallery.operations import tables
+from gallery.operations.archive import Manifest, Picture, Rows, Writer
+from gallery.operations.tables import Table
+
+ROWS_AT_ONCE = 500  # embeddings: 4 MB, and 16 MB on their way into the file
+
+
+@dataclass
+class Outcome:
+    """What is in a backup: rows by table, and picture files.
+
+    `deleted`: rows left out, because they were deleted while the backup was made and their pictures went first;
+    `lost`: rows whose pictures were missing before.
+    """
+
+    rows: Counter[str] = field(default_factory=Counter)
+    pictures: int = 0
+    deleted: int = 0
+    lost: list[str] = field(default_factory=list)
+
+
+def write(stream: BinaryIO, *, with_queries: bool = True) -> Outcome:
+    """Back up the database and the pictures into `stream`. Raises OSError and django.db.Error."""
+    chosen = [table for table in tables.kept() if with_queries or table not in tables.QUERIES]
+    with _snapshot(), _Present() as present:
+        manifest = _manifest(chosen)
+        archive = Writer(stream, manifest)
+        with Progress(manifest.items, "Backing up", "item") as progress:
+            copy = _Copy(archive, present, progress)
+            for table in chosen:
+                copy.table(table)
+            archive.finish()
+    return copy.outcome
+
+
+@contextmanager
+def into(path: Path) -> Iterator[BinaryIO]:
+    """A file that is at `path` only when it is complete, and that only its owner can read. Raises OSError."""
+    if path.exists() and not path.is_file():  # a pipe or a device: it must stay one
+        with path.open("wb") as stream:
+            yield stream
+        return
+    path = path.resolve()
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _manifest(chosen: Sequence[Table]) -> Manifest:
+    rows = {tables.name(table): table._base_manager.count() for table in chosen}
+    pictures = 2 * Image.objects.exclude(is_pending=True).count() + Image.objects.pending().count()
+    if Query in chosen:
+        pictures += Query.objects.filter(has_picture=True).exclude(state=Query.State.FAILED).count()
+    active = generations.active()
+    return Manifest(
+        simsearch=settings.SIMSEARCH_VERSION,
+        made_at=timezone.now().isoformat(timespec="seconds"),
+        network=active.network if active else "",
+        migrations=tables.migrations(),
+        rows=rows,
+        pictures=pictures,
+    )
+
+
+@contextmanager
+def _snapshot() -> Iterator[None]:
+    """One state of the database for every query inside, which keeps nobody from writing.
+
+    Said to the database itself: Django's `atomic` would begin as the settings say, on SQLite with the writer's lock.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN" if connection.vendor == "sqlite" else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try:
+            yield
+        finally:
+            cursor.execute("ROLLBACK")
+
+
+class _Present:
+    """What the database says now, asked on a connection of its own beside the snapshot: Django has one per thread."""
+
+    def __enter__(self) -> Self:
+        self._thread = ThreadPoolExecutor(1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.submit(lambda: connection.close()).result()  # noqa: PLW0108 (`connection` is looked up in it)
+        self._thread.shutdown()
+
+    def has(self, row: Model) -> bool:
+        return self._thread.submit(type(row)._base_manager.filter(pk=row.pk).exists).result()
+
+
+class _Copy:
+    """Rows and pictures on their way into the archive."""
+
+    def __init__(self, archive: Writer, present: _Present, progress: Progress) -> None:
+        self.outcome = Outcome()
+        self._archive, self._present, self._progress = archive, present, progress
+        self._gone: dict[Table, set[Any]] = {}
+
+    def table(self, table: Table) -> None:
+        for rows in _in_steps(table):
+            rows_kept = [row for row in rows if self._refers_to_what_is_kept(row) and self._take_pictures(row)]
+            if rows_kept:
+                self._archive.add_rows(Rows(tables.name(table), _lines(rows_kept)))
+            self.outcome.rows[tables.name(table)] += len(rows_kept)
+            self._progress.advance(len(rows))
+
+    def _refers_to_what_is_kept(self, row: Model) -> bool:
+        """As deleting a row would have left this one: without the reference where it may be, else not at all."""
+        for relation in row._meta.concrete_fields:
+            target = relation.related_model
+            if target and getattr(row, relation.attname) in self._gone.get(target, ()):
+                if not relation.null:
+                    return False
+                setattr(row, relation.attname, None)
+        return True
+
+    def _take_pictures(self, row: Model) -> bool:
+        """Copy the row's pictures. False if they are missing because the row was deleted since the snapshot.
+
+        A row that can be seen has its files: they are written before it and deleted after it.
+        """
+        wanted = tables.pictures_of(row)
+        pictures = [picture for kind, paths in wanted.items() if (picture := _picture(kind, row, paths))]
+        if len(pictures) < len(wanted):
+            if not self._present.has(row):
+                self._gone.setdefault(type(row), set()).add(row.pk)
+                self.outcome.deleted += 1
+                return False
+            self.outcome.lost.append(f"{row._meta.verbose_name} {row.pk}")
+        for picture in pictures:
+            self._archive.add_picture(picture)
+        self.outcome.pictures += len(pictures)
+        self._progress.advance(len(wanted))
+        return True
+
+
+def _in_steps(table: Table) -> Iterator[list[Model]]:
+    """All rows in the order of their keys; without a cursor, which would not be in the snapshot."""
+    rows = table._base_manager.order_by("pk")
+    step = list(rows[:ROWS_AT_ONCE])
+    while step:
+        yield step
+        step = list(rows.filter(pk__gt=step[-1].pk)[:ROWS_AT_ONCE])
+
+
+def _picture(kind: str, row: Model, paths: Sequence[Path]) -> Picture | None:
+    for path in paths:
+        with suppress(FileNotFoundError):
+            return Picture(kind, row.pk, path.read_bytes())
+    return None
+
+
+def _lines(rows: Sequence[Model]) -> list[bytes]:
+    """Each row as JSON, by the names of its fields; many-to-many relations are tables of their own."""
+    names = [field.name for field in rows[0]._meta.concrete_fields]
+    # str: of a moment to the microsecond, where Django's own JSON encoder drops what is below a millisecond.
+    return [json.dumps(row, default=str).encode() for row in serializers.serialize("python", rows, fields=names)]

@@ -1,0 +1,115 @@
+"""Is the process alive, and can the system answer?"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+from django.db import DatabaseError, InterfaceError, connection
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from gallery.curation import generations
+from gallery.operations import workers
+from gallery.operations.metrics import is_operator
+from gallery.queries import waiting
+
+WAITED_TOO_LONG_S = 10.0
+# For strangers: what the workers say names folders of this machine.
+INDEX_PROBLEM = "Some workers do not use the active index; the staff sees why."
+ASK_THE_DATABASE = {"index", "waiting"}  # not asked when it was away a moment ago: each would wait for it again
+
+
+@dataclass(frozen=True)
+class Check:
+    """One part of the system: whether it works, and what there is to say about it."""
+
+    ok: bool
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@require_safe
+def healthz(request: HttpRequest) -> JsonResponse:
+    """This process answers."""
+    return JsonResponse({"status": "ok"})
+
+
+@require_safe
+@never_cache
+def readyz(request: HttpRequest) -> JsonResponse:
+    """200 when an upload made now would be answered, else 503; either way each part with its facts.
+
+    Paths of this machine are for its operators alone.
+    """
+    checks: dict[str, Check] = {}
+    for name, check in CHECKS.items():
+        away = name in ASK_THE_DATABASE and not checks["database"].ok
+        checks[name] = Check(False, {"problem": "The database does not answer."}) if away else _run(check)
+    if "problem" in checks["index"].facts and checks["database"].ok and not is_operator(request):
+        checks["index"].facts["problem"] = INDEX_PROBLEM
+    ready = all(check.ok for check in checks.values())
+    body = {"ready": ready, "checks": {name: {"ok": c.ok} | c.facts for name, c in checks.items()}}
+    return JsonResponse(body, status=200 if ready else 503)
+
+
+def _run(check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except (DatabaseError, InterfaceError, redis.RedisError, OSError) as error:
+        return Check(False, {"problem": type(error).__name__})
+
+
+def _database() -> Check:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return Check(True, {"engine": connection.vendor})
+
+
+def _redis() -> Check:
+    with workers.connect() as client:
+        client.ping()
+    return Check(True)
+
+
+def _worker() -> Check:
+    alive = workers.alive()
+    facts = {
+        "count": len(alive),
+        "device": sorted({entry.device for entry in alive}),
+        "precision": sorted({entry.precision for entry in alive}),
+        "model": sorted({entry.model for entry in alive}),
+    }
+    if not alive:
+        return Check(False, facts | {"problem": "No search worker was heard of lately."})
+    if not workers.is_moving(alive):
+        return Check(False, facts | {"problem": "The search workers take nothing off their queue."})
+    return Check(True, facts)
+
+
+def _index() -> Check:
+    active = generations.active()
+    problems = sorted(set(workers.index_problems(workers.alive(), active.number if active else None)))
+    return Check(
+        True,  # without an index a search looks at every picture: slower, not wrong
+        {
+            "generation": active.number if active else None,
+            "images": active.images if active else 0,
+            "network": active.network if active else None,
+        }
+        | ({"problem": " ".join(problems)} if problems else {}),
+    )
+
+
+def _waiting() -> Check:
+    oldest_s = waiting.oldest_s()
+    return Check(oldest_s < WAITED_TOO_LONG_S, {"count": waiting.count(), "oldest_s": round(oldest_s, 1)})
+
+
+CHECKS: dict[str, Callable[[], Check]] = {
+    "database": _database,
+    "redis": _redis,
+    "worker": _worker,
+    "index": _index,
+    "waiting": _waiting,
+}

@@ -1,0 +1,126 @@
+"""Orphans: picture files without a row and rows without their picture file, which only an accident leaves behind."""
+
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from django.conf import settings
+from django.db.models import QuerySet
+
+from gallery import files
+from gallery.curation import library
+from gallery.models import Image, Query
+from gallery.queries import lifecycle
+
+# A file is written before its row is committed, and a row's files go after it: what is younger may be on its way.
+SETTLED_S = 3600
+BATCH = 500
+Item = TypeVar("Item")
+Owner = type[Image] | type[Query]
+
+
+def owners() -> dict[Path, Owner]:
+    """The folders of picture files, and whose they are."""
+    media, uploads = settings.MEDIA_ROOT, settings.UPLOADS_ROOT
+    return {
+        media / "gallery": Image,
+        media / "thumbnails": Image,
+        media / "queries": Query,
+        uploads / "gallery": Image,
+        uploads / "queries": Query,
+    }
+
+
+class TooMany(Exception):
+    """Most gallery pictures have no file: that is no accident of one, but a folder that is missing."""
+
+
+@dataclass(frozen=True)
+class Orphans:
+    files: list[Path]
+    images: list[uuid.UUID]
+    queries: list[uuid.UUID]
+
+    @property
+    def bytes(self) -> int:
+        return sum(path.stat().st_size for path in self.files if path.exists())
+
+
+def find() -> Orphans:
+    """Changes nothing. Raises TooMany."""
+    orphans = Orphans(
+        files=sorted(_files_without_rows()),
+        images=[image.pk for image in _decoded().iterator(BATCH) if not image.picture_path.exists()],
+        queries=[query.pk for query in _answered().iterator(BATCH) if not _has_file(query)],
+    )
+    gallery = Image.objects.count()
+    if len(orphans.images) > max(10, gallery // 2):
+        raise TooMany(
+            f"{len(orphans.images)} of {gallery} gallery pictures have no file in {settings.MEDIA_ROOT}: nothing was "
+            "removed; mount the right data directory, or restore a backup."
+        )
+    return orphans
+
+
+def remove(orphans: Orphans) -> None:
+    """Can be stopped at any moment, and said again."""
+    files.remove(*orphans.files)
+    for ids in _batches(orphans.images):
+        library.remove(Image.objects.filter(pk__in=ids))
+    for query_id in orphans.queries:
+        lifecycle.withdraw(query_id)
+
+
+def _decoded() -> "QuerySet[Image]":
+    return Image.objects.exclude(is_pending=True)
+
+
+def _answered() -> "QuerySet[Query]":
+    """One that is waiting ends by itself, with a reason that its visitor can read; one that failed has no picture."""
+    return Query.objects.filter(has_picture=True, state=Query.State.DONE)
+
+
+def _has_file(query: Query) -> bool:
+    return query.picture_path.exists() or query.upload_path.exists()
+
+
+def _files_without_rows() -> Iterator[Path]:
+    # Of an upload that was killed, before it had its name.
+    yield from (path for path in settings.UPLOADS_ROOT.glob("*.upload*") if _is_settled(path))
+    for folder, model in owners().items():
+        # Only what has a name of ours is ours to delete.
+        settled = (path for path in folder.glob("??/*") if _is_settled(path))
+        for paths in _batches(settled):
+            named = {path: _owner(path) for path in paths}
+            wanted = [row for row in named.values() if row]
+            there = set(model.objects.filter(pk__in=wanted).values_list("pk", flat=True))
+            yield from (path for path, row in named.items() if row not in there and (row or _is_leftover(path)))
+
+
+def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while batch := list(islice(rest, BATCH)):
+        yield batch
+
+
+def _is_settled(path: Path) -> bool:
+    try:
+        return path.is_file() and path.stat().st_mtime < time.time() - SETTLED_S
+    except FileNotFoundError:  # deleted at this moment
+        return False
+
+
+def _owner(path: Path) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(path.stem) if path.suffix in {".jpg", ""} else None
+    except ValueError:
+        return None
+
+
+def _is_leftover(path: Path) -> bool:
+    """Of a write that was killed."""
+    return path.name.startswith(files.UNFINISHED)

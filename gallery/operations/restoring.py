@@ -1,0 +1,245 @@
+"""A backup back into a system: all of it or nothing."""
+
+import json
+import shutil
+import tempfile
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import redis
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
+from django.core import serializers
+from django.core.exceptions import FieldDoesNotExist
+from django.core.management.color import no_style
+from django.core.serializers.base import DeserializationError
+from django.db import connection, transaction
+from django.db.migrations.loader import MigrationLoader
+from django.db.models import Model
+
+from gallery import files
+from gallery.curation.progress import Progress
+from gallery.models import Embedding, Image, IndexGeneration, Query
+from gallery.operations import tables, workers
+from gallery.operations.archive import BadBackup, Manifest, Picture, Reader, Rows
+from gallery.queries import wakeup
+
+# What a picture takes on the disk beyond its bytes, on average and with room to spare.
+BLOCK_BYTES = 4096
+# SQLite keeps a transaction in its log before it is in the database: what is restored is on the disk twice.
+SQLITE_COPIES = 2
+
+
+class Refused(Exception):
+    """This system cannot take this backup as things are; the text is a sentence that says what to do."""
+
+
+@dataclass
+class Contents:
+    """What is in a backup: rows by table, picture files, and the bytes that they need on this disk."""
+
+    rows: Counter[str] = field(default_factory=Counter)
+    pictures: int = 0
+    needs_bytes: int = 0
+
+
+@contextmanager
+def at_hand(stream: BinaryIO) -> Iterator[BinaryIO]:
+    """A backup that comes through a pipe as a file, because it is read twice. Raises OSError (a full disk)."""
+    files.make_folder(settings.MEDIA_ROOT)
+    with tempfile.TemporaryFile(dir=settings.MEDIA_ROOT) as file:  # has no name: nothing is left of it
+        shutil.copyfileobj(stream, file, 2**20)
+        yield file
+
+
+def verify(file: BinaryIO) -> tuple[Manifest, Contents]:
+    """Read a whole backup and change nothing. Raises BadBackup."""
+    contents = Contents()
+    reader = _reading(file)
+    with Progress(reader.manifest.items, "Verifying", "item") as progress:
+        for part in reader:
+            if isinstance(part, Rows):
+                contents.rows[part.table] += len(part.lines)
+                copies = SQLITE_COPIES if connection.vendor == "sqlite" else 0
+                contents.needs_bytes += copies * sum(map(len, part.lines))
+                progress.advance(len(part.lines))
+            else:
+                contents.pictures += 1
+                if not _path(part).exists():
+                    contents.needs_bytes += len(part.data) + BLOCK_BYTES
+                progress.advance(1)
+    return reader.manifest, contents
+
+
+def restore(file: BinaryIO, *, replace: bool) -> tuple[Manifest, Contents]:
+    """Put a backup into this system, in the place of everything that is there if `replace`.
+
+    All of it or nothing, after it was read once to its end. Raises BadBackup, Refused, OSError and django.db.Error.
+    """
+    _refuse_an_old_schema()
+    _refuse_to_overwrite(replace)
+    manifest, contents = verify(file)
+    _refuse_another_schema(manifest)
+    _refuse_a_small_disk(contents.needs_bytes)
+    with Progress(manifest.items, "Restoring", "item") as progress:
+        _fill(_reading(file), progress, replace)
+    ContentType.objects.clear_cache()
+    wakeup.wake_workers(wakeup.CURATE)  # a gallery worker that runs already builds the index
+    return manifest, contents
+
+
+def _reading(file: BinaryIO) -> Reader:
+    file.seek(0)
+    return Reader(file)
+
+
+# --- What speaks against it ---------------------------------------------------------------------------------
+
+
+def _known_migrations() -> set[str]:
+    """Those that this version of simsearch has."""
+    return {".".join(key) for key in MigrationLoader(connection).disk_migrations}
+
+
+def _refuse_an_old_schema() -> None:
+    if _known_migrations() - set(tables.migrations()):
+        raise Refused("The database is not up to date: run manage.py migrate first.")
+
+
+def _refuse_another_schema(manifest: Manifest) -> None:
+    theirs, ours = set(manifest.migrations), set(tables.migrations())
+    made_by = f"This backup was made by simsearch {manifest.simsearch}"
+    if newer := sorted(theirs - ours):
+        raise Refused(f"{made_by}, which has newer migrations ({newer[-1]}): install that version or a later one.")
+    if later := sorted(ours - theirs):
+        raise Refused(
+            f"{made_by} before the migration {later[0]}, which this database has: restore it with that version, "
+            "then upgrade."
+        )
+
+
+def _refuse_to_overwrite(replace: bool) -> None:
+    counted = {table: table._base_manager.count() for table in (Image, Embedding, Query, IndexGeneration, User)}
+    if not any(counted.values()):
+        return
+    if not replace:
+        raise Refused(
+            f"This system is not empty ({counted[Image]} pictures, {counted[Query]} queries, {counted[User]} "
+            "accounts). With --replace the backup takes the place of everything in it."
+        )
+    if names := _workers():
+        raise Refused(
+            f"Stop simsearch first: {names} would go on answering from the old index. (A worker counts as running "
+            f"until {workers.ALIVE_S} seconds after it was last heard of.)"
+        )
+
+
+def _workers() -> str:
+    try:
+        return ", ".join(entry.name for entry in workers.alive())
+    except redis.RedisError:  # then no worker works either
+        return ""
+
+
+def _refuse_a_small_disk(needs_bytes: int) -> None:
+    files.make_folder(settings.MEDIA_ROOT)
+    free = shutil.disk_usage(settings.MEDIA_ROOT).free
+    if needs_bytes > free:
+        raise Refused(
+            f"The disk of {settings.MEDIA_ROOT} is too small: the backup needs about {needs_bytes / 1e6:.1f} MB, "
+            f"and {free / 1e6:.1f} MB are free."
+        )
+
+
+# --- Doing it -----------------------------------------------------------------------------------------------
+
+
+def _fill(reader: Reader, progress: Progress, replace: bool) -> None:
+    """Change the rows in one transaction. Pictures of rows that are not visible yet, or no more, are seen by nobody."""
+    here: set[tuple[str, uuid.UUID]] = set()
+    written: set[tuple[str, uuid.UUID]] = set()
+    try:
+        with transaction.atomic(durable=True):
+            _keep_others_from_writing()
+            _refuse_to_overwrite(replace)  # it took a while to get here
+            here |= _pictures_here()
+            _clear()
+            for part in reader:
+                if isinstance(part, Picture):
+                    files.write(_path(part), part.data)
+                    written.add((part.kind, part.id))
+                    progress.advance(1)
+                else:
+                    progress.advance(_insert(part))
+            _set_sequences()
+    except BaseException:
+        _remove_pictures(written - _pictures_here())  # asked again: it may have broken after the commit
+        raise
+    _remove_pictures(here - written)
+
+
+def _pictures_here() -> set[tuple[str, uuid.UUID]]:
+    return {
+        (kind, row_id)
+        for kind, (table, _) in tables.PICTURES.items()
+        for row_id in table._base_manager.values_list("pk", flat=True)
+    }
+
+
+def _remove_pictures(pictures: set[tuple[str, uuid.UUID]]) -> None:
+    files.remove(*(tables.picture_path(*picture) for picture in pictures))
+
+
+def _path(picture: Picture) -> Path:
+    try:
+        return tables.picture_path(picture.kind, picture.id)
+    except KeyError as error:
+        raise BadBackup(f"This backup holds pictures of an unknown kind ({picture.kind}).") from error
+
+
+def _quoted() -> list[str]:
+    return [connection.ops.quote_name(table._meta.db_table) for table in tables.every()]
+
+
+def _keep_others_from_writing() -> None:
+    """Until the end of the transaction; they can still read. SQLite has one writer anyway."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {', '.join(_quoted())} IN SHARE ROW EXCLUSIVE MODE")
+
+
+def _clear() -> None:
+    """Empty every table. Not through the models: their signals would take the files along."""
+    with connection.cursor() as cursor:
+        for table in _quoted():
+            cursor.execute(f"DELETE FROM {table}")  # noqa: S608 (no input)
+
+
+def _insert(rows: Rows) -> int:
+    table = next((table for table in tables.kept() if tables.name(table) == rows.table), None)
+    objects = list(_objects(rows))
+    if table is None or any(type(row) is not table for row in objects):
+        raise BadBackup(f"This backup holds rows of a table that is not restored ({rows.table}).")
+    table._base_manager.bulk_create(objects)
+    return len(objects)
+
+
+def _objects(rows: Rows) -> Iterator[Model]:
+    try:
+        for deserialized in serializers.deserialize("python", map(json.loads, rows.lines)):
+            yield deserialized.object
+    except (DeserializationError, FieldDoesNotExist, KeyError, TypeError, ValueError) as error:
+        raise BadBackup(f"This backup holds rows that cannot be read ({rows.table}).") from error
+
+
+def _set_sequences() -> None:
+    """The ids of new rows go on after those that were restored (PostgreSQL; SQLite does so by itself)."""
+    with connection.cursor() as cursor:
+        for statement in connection.ops.sequence_reset_sql(no_style(), tables.kept()):
+            cursor.execute(statement)

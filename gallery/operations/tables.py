@@ -1,0 +1,70 @@
+"""What a backup is of: every table but those that mean nothing elsewhere, and the pictures that the rows name."""
+
+import uuid
+from pathlib import Path
+
+from django.apps import apps
+from django.contrib.sessions.models import Session
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import Model
+
+from gallery.models import BulkAction, Image, IndexGeneration, Query
+
+Table = type[Model]
+
+# Who is logged in here, and what the index of these embeddings is: that is on this disk, and can be built again. An
+# admin action under way would go on where the backup is restored.
+NOT_KEPT: set[Table] = {Session, IndexGeneration, BulkAction}
+QUERIES: set[Table] = {Query}
+# Kind of picture file -> whose it is, and which property says where it is on the disk.
+PICTURES: dict[str, tuple[Table, str]] = {
+    "gallery": (Image, "picture_path"),
+    "thumbnails": (Image, "thumbnail_path"),
+    "pending": (Image, "upload_path"),
+    "queries": (Query, "picture_path"),
+    "uploads": (Query, "upload_path"),
+}
+
+
+def every() -> list[Table]:
+    """All tables, those with pictures first: what refers to a row that goes with its picture comes after it."""
+    models = apps.get_models(include_auto_created=True)
+    tables = [model for model in models if model._meta.managed and not model._meta.proxy]
+    return sorted(tables, key=lambda table: (table is not Image, table is not Query, name(table)))
+
+
+def kept() -> list[Table]:
+    return [table for table in every() if table not in NOT_KEPT]
+
+
+def name(table: Table) -> str:
+    return table._meta.label_lower
+
+
+def pictures_of(row: Model) -> dict[str, list[Path]]:
+    """The kinds of picture files that a row needs, and where each may be found, the best place first.
+
+    What waits for a worker may be decoded while the backup is made: then the decoded picture takes the upload's place.
+    """
+    if isinstance(row, Image):
+        if row.is_pending:
+            return {} if row.problem else {"pending": [row.upload_path, row.picture_path]}
+        return {"gallery": [row.picture_path], "thumbnails": [row.thumbnail_path]}
+    if not isinstance(row, Query) or not row.has_picture or row.state == Query.State.FAILED:
+        return {}
+    if row.state == Query.State.DONE and not row.upload_path.exists():
+        return {"queries": [row.picture_path]}
+    return {"uploads": [row.upload_path, row.picture_path]}
+
+
+def picture_path(kind: str, row_id: uuid.UUID) -> Path:
+    """Where the picture of this kind of the row with this id is. Raises KeyError for an unknown kind."""
+    table, attribute = PICTURES[kind]
+    path: Path = getattr(table(pk=row_id), attribute)
+    return path
+
+
+def migrations() -> list[str]:
+    """The state of this database."""
+    return sorted(".".join(key) for key in MigrationRecorder(connection).applied_migrations())

@@ -1,0 +1,226 @@
+"""The life of a query. Every change of state is one guarded UPDATE, so whoever comes second changes nothing.
+
+WAITING -> RUNNING -> DONE | FAILED          RUNNING -> WAITING when its lease is over
+"""
+
+import shutil
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F, Q, QuerySet, prefetch_related_objects
+from django.utils import timezone
+
+from gallery import files
+from gallery.models import Query
+from gallery.operations import counters, processes
+from gallery.persistence import persist
+from gallery.queries import throttle
+from gallery.queries.results import Answers, Searched
+
+MAX_ATTEMPTS = 3
+# The task is killed at its time limit; a row that is still RUNNING a little later belongs to nobody.
+LEASE_MARGIN_S = 5
+# A batch that cannot write its answers costs its queries an attempt. Less than uploads leave (uploads.RESERVED_BYTES).
+ROOM_FOR_ANSWERS_BYTES = 4 * 2**20
+WAITING, RUNNING, DONE, FAILED = Query.State.WAITING, Query.State.RUNNING, Query.State.DONE, Query.State.FAILED
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Queries that one batch owns until the lease is over."""
+
+    token: uuid.UUID
+    queries: Sequence[Query]
+
+
+# --- Answering ----------------------------------------------------------------------------------------------
+
+
+def claim(limit: int) -> Claim:
+    """Take up to `limit` waiting queries, the oldest first.
+
+    One that was tried before comes alone: if it kills its worker it takes no other query with it. None are taken while
+    the disk of the database is full.
+    """
+    token, now = uuid.uuid4(), timezone.now()
+    if not _has_room():
+        return Claim(token, [])
+    claimed = {
+        "state": RUNNING,
+        "claim": token,
+        "claimed_by": processes.current(),
+        "claimed_at": now,
+        "lease_until": _lease_end(),
+    }
+    with transaction.atomic():
+        mine = _next(limit)
+        if mine:
+            ids = [query.pk for query in mine]
+            Query.objects.filter(id__in=ids, state=WAITING).update(attempts=F("attempts") + 1, **claimed)
+    prefetch_related_objects([query for query in mine if not query.has_picture], "like")
+    for query in mine:  # as the rows are now, without asking for them again
+        query.attempts += 1
+        for name, value in claimed.items():
+            setattr(query, name, value)
+    return Claim(token, mine)
+
+
+def _lease_end() -> datetime:
+    return timezone.now() + timedelta(seconds=settings.SIMSEARCH_ANSWER_LIMIT_S + LEASE_MARGIN_S)
+
+
+def _has_room() -> bool:
+    """Return whether the database can write the answers of a batch. PostgreSQL's disk is not ours to see."""
+    if connection.vendor != "sqlite":
+        return True
+    folder = Path(connection.settings_dict["NAME"]).parent
+    return shutil.disk_usage(folder).free >= ROOM_FOR_ANSWERS_BYTES
+
+
+def _next(limit: int) -> list[Query]:
+    queries = list(_unlocked(Query.objects.filter(state=WAITING).order_by("created_at"))[:limit])
+    if queries and queries[0].attempts > 0:
+        return queries[:1]
+    return [query for query in queries if query.attempts == 0]
+
+
+def _unlocked(rows: "QuerySet[Query]") -> "QuerySet[Query]":
+    """Those that no other transaction is about to change, kept from them until ours ends. SQLite has one writer."""
+    return rows.select_for_update(skip_locked=True) if connection.features.has_select_for_update_skip_locked else rows
+
+
+def finish(token: uuid.UUID, answers: Answers, searched: Searched) -> int:
+    """Write the matches and DONE in one transaction; a query that this claim no longer owns is left alone.
+
+    Returns how many queries were finished; these have their timings.
+    """
+    return persist(lambda: _finish(token, answers, searched))
+
+
+def _finish(token: uuid.UUID, answers: Answers, searched: Searched) -> int:
+    """Three statements for a whole batch: lock its rows, write the matches of each, mark all as done."""
+    with transaction.atomic():
+        mine = Query.objects.filter(state=RUNNING, claim=token, id__in=[query.pk for query in answers])
+        owned = set(mine.select_for_update().order_by().values_list("id", flat=True))
+        finished = [query for query in answers if query.pk in owned]
+        if finished:
+            _write_matches({query: answers[query] for query in finished})
+            _mark_done(mine, finished, searched)
+    counters.ANSWERS.labels("done", "").inc(len(finished))
+    return len(finished)
+
+
+def _write_matches(answers: Answers) -> None:
+    """In SQL, because Django's bulk_update takes longer than the database."""
+    column, key = Query._meta.get_field("matches"), Query._meta.pk
+    rows = [
+        (
+            column.get_db_prep_save([match.stored() for match in found], connection),
+            key.get_db_prep_save(query.pk, connection),
+        )
+        for query, found in answers.items()
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany("UPDATE gallery_query SET matches = %s WHERE id = %s", rows)
+
+
+def _mark_done(rows: "QuerySet[Query]", queries: Sequence[Query], searched: Searched) -> None:
+    """One statement for all."""
+    now = timezone.now()
+    rows.update(
+        state=DONE,
+        finished_at=now,
+        claim=None,
+        lease_until=None,
+        client="",
+        generation=searched.generation,
+        network=searched.network,
+        images=searched.images,
+        stages_ms=searched.stages_ms,
+    )
+    for query in queries:
+        query.state, query.finished_at, query.stages_ms = DONE, now, searched.stages_ms
+
+
+def mark_incomplete(token: uuid.UUID, queries: Sequence[Query]) -> None:
+    """Note that the files of these queries ended too soon."""
+    rows = Query.objects.filter(claim=token, id__in=[query.pk for query in queries])
+    persist(lambda: rows.update(is_incomplete=True))
+
+
+def fail(token: uuid.UUID, query: Query, code: str, reason: str) -> bool:
+    """End a query that cannot be answered. Returns False if this claim no longer owns it."""
+    failed = bool(_fail(Query.objects.filter(id=query.pk, state=RUNNING, claim=token), [query], code, reason))
+    if failed and code == "too_costly":
+        throttle.count_costly(query.client)
+    return failed
+
+
+def renew(queries: Sequence[Query]) -> None:
+    """Begin the lease of queries anew that this process has."""
+    mine = Query.objects.filter(state=RUNNING, claimed_by=processes.current(), id__in=[query.pk for query in queries])
+    mine.update(lease_until=_lease_end())
+
+
+def put_back(token: uuid.UUID, query: Query) -> bool:
+    """Let a query wait again, or fail after the third attempt. Returns False if this claim no longer owns it."""
+    return bool(persist(lambda: _release(Query.objects.filter(id=query.pk, state=RUNNING, claim=token))))
+
+
+def remove_withdrawn(claimed: Sequence[Query]) -> None:
+    """Delete the pictures of queries that were deleted while they were answered."""
+    there = set(Query.objects.filter(pk__in=[query.pk for query in claimed]).values_list("pk", flat=True))
+    for query in claimed:
+        if query.pk not in there:
+            files.remove(query.picture_path, query.upload_path)
+
+
+def give_back(token: uuid.UUID) -> int:
+    """Let go of what this claim has not finished (its run broke): wait again, or fail after the third attempt."""
+    return persist(lambda: _release(Query.objects.filter(state=RUNNING, claim=token)))
+
+
+# --- Watching over them -------------------------------------------------------------------------------------
+
+
+def release_overdue() -> int:
+    """Release queries whose lease is over or whose process has ended. Returns how many."""
+    running = Query.objects.filter(state=RUNNING)
+    names = running.order_by().values_list("claimed_by", flat=True).distinct()
+    gone = [name for name in names if processes.is_gone(name)]
+    with transaction.atomic():  # one that is being finished at this moment is not waited for
+        left = _unlocked(running.order_by().filter(Q(lease_until__lt=timezone.now()) | Q(claimed_by__in=gone)))
+        return _release(running.filter(id__in=list(left.values_list("id", flat=True))))
+
+
+def _release(rows: "QuerySet[Query]") -> int:
+    tried = rows.filter(attempts__gte=MAX_ATTEMPTS)
+    reason = f"The search stopped {MAX_ATTEMPTS} times while it looked at this picture. Try another picture."
+    failed = _fail(tried, list(tried.only("pk")), "gave_up", reason)
+    released = rows.update(state=WAITING, claim=None, lease_until=None, waiting_since=timezone.now())
+    return failed + released
+
+
+def withdraw(query_id: uuid.UUID) -> bool:
+    """Delete a query at once, whatever its state, with its pictures. Returns False if there is none.
+
+    A batch that is answering it finishes nothing: its UPDATE finds no row.
+    """
+    return bool(Query.objects.filter(pk=query_id).delete()[0])
+
+
+def _fail(rows: "QuerySet[Query]", queries: Sequence[Query], code: str, reason: str) -> int:
+    """End `rows`, of which `queries` are all; what was uploaded for them is deleted."""
+    failed = rows.update(
+        state=FAILED, error_code=code, error=reason, finished_at=timezone.now(), claim=None, lease_until=None, client=""
+    )
+    if failed:
+        paths = [query.upload_path for query in queries]
+        transaction.on_commit(lambda: files.remove(*paths))
+    counters.ANSWERS.labels("failed", code).inc(failed)
+    return failed

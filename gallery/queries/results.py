@@ -1,0 +1,157 @@
+"""The matches of a query: as a worker found them, and as they are shown (without pictures hidden or deleted since)."""
+
+import functools
+import uuid
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connection
+
+from gallery.addresses import OfPicture
+from gallery.models import Band, Image, Query, StoredMatch
+
+LISTED = 100  # near-duplicates of a match that are named; a burst has hundreds
+
+
+@dataclass(frozen=True)
+class Found:
+    """A gallery picture with its cosine and what that means, and up to LISTED near-duplicates with their cosines."""
+
+    image: uuid.UUID
+    similarity: float
+    duplicates: list[tuple[uuid.UUID, float]] = field(default_factory=list)
+    band: Band | None = None
+
+    def stored(self) -> StoredMatch:
+        """As it is kept in `Query.matches`."""
+        return {
+            "image": str(self.image),
+            "similarity": self.similarity,
+            "band": self.band,
+            "duplicates": [(str(image), round(similarity, 4)) for image, similarity in self.duplicates],
+        }
+
+
+# For each query, best first.
+Answers = dict[Query, Sequence[Found]]
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What all answers of a batch have in common: among how many images, by which network and index, how long it took.
+
+    `stages_ms`: the time of each stage for the whole batch.
+    """
+
+    images: int
+    network: str
+    generation: int | None
+    stages_ms: dict[str, float]
+
+
+FIELDS = ("id", "title", "label", "width_px", "height_px")
+WORDS: dict[Band, str] = {
+    "same": "almost the same picture",
+    "very_similar": "very similar",
+    "similar": "similar",
+    "weak": "not much alike",
+}
+
+
+@dataclass(frozen=True)
+class Picture(OfPicture):
+    """What is shown of a gallery picture; rows of models would take half as long again."""
+
+    id: uuid.UUID
+    title: str
+    label: str
+    width_px: int
+    height_px: int
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A match, and its near-duplicates with their cosines.
+
+    `band`: None for matches of versions before; `has_unlisted`: there may be more near-duplicates than these.
+    """
+
+    rank: int
+    similarity: float
+    band: Band | None
+    image: Picture
+    duplicates: list[tuple[Picture, float]]
+    has_unlisted: bool
+
+    @property
+    def words(self) -> str:
+        """The band in words; nothing without one."""
+        return WORDS[self.band] if self.band else ""
+
+
+def shown(query: Query) -> list[Shown]:
+    """The visible matches by rank, in one statement."""
+    matches = query.matches or []
+    images = _visible({image for match in matches for image, _ in [(match["image"], 1.0), *match["duplicates"]]})
+    return [
+        Shown(
+            rank,
+            match["similarity"],
+            match.get("band"),
+            images[match["image"]],
+            [(images[image], similarity) for image, similarity in match["duplicates"] if image in images],
+            len(match["duplicates"]) >= LISTED,
+        )
+        for rank, match in enumerate(matches, start=1)
+        if match["image"] in images
+    ]
+
+
+def _visible(ids: Collection[str]) -> dict[str, Picture]:
+    """Return those of the gallery pictures that may be shown, by their ids."""
+    if not ids:
+        return {}
+    sql, parameters = _select(len(ids))
+    keys = iter([_key(uuid.UUID(id_)) for id_ in ids])
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [next(keys) if is_key else value for value, is_key in parameters])
+        rows = cursor.fetchall()
+    pictures = [Picture(uuid.UUID(str(id_)), *rest) for id_, *rest in rows]  # SQLite keeps ids as hexadecimal digits
+    return {str(picture.id): picture for picture in pictures}
+
+
+@functools.cache
+def _select(count: int) -> tuple[str, list[tuple[Any, bool]]]:
+    """Return the statement for so many ids, and each of its parameters with whether it stands for an id.
+
+    Every finished search is polled, and Django takes four times as long to compile this as the database to answer.
+    """
+    ids = [uuid.UUID(int=n) for n in range(count)]
+    rows = Image.objects.visible().filter(pk__in=ids).order_by().values_list(*FIELDS)
+    sql, parameters = rows.query.sql_with_params()
+    keys = {_key(id_) for id_ in ids}
+    return sql, [(value, value in keys) for value in parameters]
+
+
+def _key(id_: uuid.UUID) -> Any:
+    return Image._meta.pk.get_db_prep_value(id_, connection)
+
+
+def compared(query: Query) -> int:
+    """How many pictures could have been a match: those that are visible, have one of the labels, and are not asked by.
+
+    Counted when it is shown: pictures added since the answer are left out, and those deleted since are, too.
+    """
+    images = Image.objects.visible().filter(created_at__lte=query.finished_at or query.created_at)
+    if query.labels:
+        images = images.filter(label__in=query.labels)
+    if query.like_id:
+        images = images.exclude(pk=query.like_id)
+    return min(images.count(), query.images or 0)
+
+
+def took_ms(query: Query) -> float:
+    """How long the search took from when the upload was received: a slow connection is not our time."""
+    timings = query.timings_ms
+    return max(0.0, timings.get("total", 0.0) - timings.get("accept", 0.0))

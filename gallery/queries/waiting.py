@@ -1,0 +1,113 @@
+"""The queue: how many wait and for how long, when a poll should come, and which results have expired."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import cast
+
+from django.conf import settings
+from django.core.cache import cache
+from django.db import connection
+from django.db.models import Count, QuerySet
+from django.utils import timezone
+
+from gallery.models import Query
+
+# The length of the queue is cached for so long per process, because every upload and every poll needs it.
+CACHE_KEY, CACHED_S = "simsearch:queue", 0.25
+RECENT_S, RECENT_QUERIES = 10, 64  # finished queries that the throughput is taken from
+USUAL_PER_S, USUAL_S = 20.0, 0.03  # while none has finished recently
+WAKE_S = 0.008  # from the commit to the claim, in an idle system
+FIRST_POLL_MS, LAST_POLL_MS = 10, 2000
+LATE_S = 10
+POLL_SHARE = 0.3  # of the time that a query has taken so far: the shortest pause
+AHEAD = "SELECT COUNT(*) FROM gallery_query WHERE state = %s AND created_at < %s"
+WAITING, RUNNING, DONE, FAILED = Query.State.WAITING, Query.State.RUNNING, Query.State.DONE, Query.State.FAILED
+
+
+@dataclass(frozen=True)
+class Queue:
+    """How many queries wait and run.
+
+    `per_s`: how many a second the workers answer while they are busy; `quickest_s`: the shortest of the recent batches.
+    """
+
+    waiting: int
+    running: int
+    per_s: float = USUAL_PER_S
+    quickest_s: float = USUAL_S
+
+    def poll_after_ms(self, query: Query, ahead: int) -> int:
+        """When those ahead are answered at the recent throughput, and a batch more; soon when nothing is ahead.
+
+        Old queries are polled less often: their workers may be away.
+        """
+        now = timezone.now()
+        if query.state == RUNNING and query.claimed_at:  # a batch ends together
+            due_s = self.running / self.per_s - (now - query.claimed_at).total_seconds()
+        else:  # half of what runs is done in the mean; the other half is the margin that saves a second poll
+            due_s = (self.running + ahead) / self.per_s + self.quickest_s + WAKE_S
+        due_s = max(due_s, POLL_SHARE * (now - query.created_at).total_seconds())
+        return int(min(LAST_POLL_MS, max(FIRST_POLL_MS, 1000 * due_s)))
+
+
+def count() -> int:
+    """How many queries wait."""
+    return Query.objects.filter(state=WAITING).count()
+
+
+def ahead_of(query: Query) -> int:
+    """How many queries will be claimed before this one."""
+    if query.state != WAITING:
+        return 0
+    with connection.cursor() as cursor:  # in SQL: every poll needs it, and the ORM takes longer than the database
+        created_at = connection.ops.adapt_datetimefield_value(query.created_at)
+        cursor.execute(AHEAD, [WAITING, created_at])
+        return int(cursor.fetchone()[0])
+
+
+def is_late(query: Query) -> bool:
+    """Whether it takes longer than people expect."""
+    return timezone.now() - query.created_at > timedelta(seconds=LATE_S)
+
+
+def cached() -> Queue:
+    """The queue as it was CACHED_S ago at most."""
+    return cast("Queue", cache.get_or_set(CACHE_KEY, _queue, CACHED_S))
+
+
+def _queue() -> Queue:
+    unfinished = Query.objects.filter(state__in=[WAITING, RUNNING]).order_by()
+    counts = dict(unfinished.values_list("state").annotate(Count("pk")))
+    since = timezone.now() - timedelta(seconds=RECENT_S)
+    recent = Query.objects.filter(state=DONE, created_at__gt=since, claimed_at__isnull=False).order_by("-created_at")
+    rows = list(recent.values_list("claimed_by", "claimed_at", "finished_at")[:RECENT_QUERIES])
+    batches_s = [(end - start).total_seconds() for _, start, end in set(rows) if start and end]
+    if sum(batches_s) <= 0:
+        return Queue(counts.get(WAITING, 0), counts.get(RUNNING, 0))
+    per_s = len(rows) * len({process for process, _, _ in rows}) / sum(batches_s)
+    return Queue(counts.get(WAITING, 0), counts.get(RUNNING, 0), per_s, min(batches_s))
+
+
+def oldest_s() -> float:
+    """The age of the oldest waiting query in seconds; 0 when none waits."""
+    oldest = Query.objects.filter(state=WAITING).order_by("created_at").values_list("waiting_since", flat=True).first()
+    return max(0.0, (timezone.now() - oldest).total_seconds()) if oldest else 0.0
+
+
+def expired(older_than: datetime) -> QuerySet[Query]:
+    """The finished queries from before `older_than`."""
+    return Query.objects.filter(state__in=[DONE, FAILED], created_at__lt=older_than)
+
+
+def expire_old() -> int:
+    """Delete finished queries and their pictures after SIMSEARCH_QUERY_TTL_S."""
+    return expire(timezone.now() - timedelta(seconds=settings.SIMSEARCH_QUERY_TTL_S))
+
+
+def expire(older_than: datetime) -> int:
+    """Delete finished queries from before `older_than`, with their pictures."""
+    count = 0
+    for query in expired(older_than).iterator(chunk_size=500):
+        query.delete()
+        count += 1
+    return count

@@ -1,0 +1,44 @@
+"""The way into the admin: Django's own, with a limit of wrong passwords."""
+
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+
+from gallery.errors import Refusal
+from gallery.queries import throttle
+
+
+class LoginForm(AdminAuthenticationForm):
+    refusal: Refusal | None = None
+
+    def clean(self) -> dict[str, Any]:
+        client = self.request.META.get("REMOTE_ADDR", "") if self.request else ""
+        who = (str(client), self.cleaned_data.get("username", ""))
+        try:
+            throttle.check_login(*who)
+        except Refusal as refusal:
+            self.refusal = refusal
+            raise ValidationError(refusal.message) from refusal
+        cleaned: dict[str, Any] = super().clean()
+        throttle.forgive_login(*who)
+        return cleaned
+
+
+class Desk(AdminSite):
+    site_header = site_title = "simsearch"
+    index_title = "Curating the gallery"
+    login_form = LoginForm
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """429 from the sixth wrong password in a minute on."""
+        response = super().login(request, extra_context)
+        form = (response.context_data or {}).get("form") if isinstance(response, TemplateResponse) else None
+        if isinstance(form, LoginForm) and form.refusal:
+            response.status_code = form.refusal.status
+            for name, value in form.refusal.headers.items():
+                response[name] = value
+        return response

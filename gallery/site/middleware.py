@@ -1,0 +1,168 @@
+"""The first to see a request: from whom it came and when, and whether its body is too large to be read at all.
+
+And the last to see its error, and its answer: one line in the log and one count for each.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+from gallery.errors import OUTCOME
+from gallery.operations import counters
+from gallery.persistence import AWAY
+from gallery.queries import uploads
+from gallery.site.pages import database_away, refuse
+from gallery.timings import Stopwatch
+
+logger = logging.getLogger(__name__)
+
+RECEIVED = "simsearch.received"  # a key of request.META: a Stopwatch
+METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
+POLL = "api-1:query"
+ASKING_VIEWS = {"home", "more_like", "api-1:ask"}  # what is posted there is a question
+
+EVERYBODY = ["0.0.0.0/0", "::/0"]  # what gunicorn calls `*`
+# RFC 4291, 2.5.5.2: how a socket for both kinds shows IPv4; RFC 6052, 2.1: NAT64's well-known prefix.
+IPV4_IN_IPV6 = [IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96")]
+CHUNK_BYTES = 2**16
+# A client reads no answer before it has sent its body, so a refused body is read to its end, within reason.
+DRAIN_BYTES = 2**26
+
+
+class RequestLogMiddleware:
+    """Logs and counts requests by the name of their view: a path may be the secret link of somebody's query."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        start = time.perf_counter()
+        response = self.get_response(request)
+        _tell(request, response, time.perf_counter() - start)
+        return response
+
+
+def _tell(request: HttpRequest, response: HttpResponseBase, took_s: float) -> None:
+    # A client may invent methods and paths; the labels must stay few.
+    method = request.method if request.method in METHODS else "other"
+    view, status = _view(request), response.status_code
+    outcome = request.META.get(OUTCOME, "error" if status >= 400 else "")
+    counters.HTTP_REQUESTS.labels(method, view, str(status)).inc()
+    counters.HTTP_SECONDS.labels(view).observe(took_s)
+    if method == "POST" and view in ASKING_VIEWS and outcome:
+        counters.UPLOADS.labels(outcome).inc()
+    fields = {"event": "request", "method": method, "view": view, "status": status, "ms": round(took_s * 1000, 1)}
+    # Polls are counted and no lines: there would be several for each search.
+    logger.log(
+        logging.DEBUG if view == POLL and status == 200 else logging.INFO,
+        "%s %s %s %s %.1f ms",
+        method,
+        view,
+        status,
+        outcome or "ok",
+        took_s * 1000,
+        extra=fields | {"outcome": outcome},
+    )
+
+
+def _view(request: HttpRequest) -> str:
+    if request.resolver_match:
+        return request.resolver_match.view_name
+    return "static" if request.path_info.startswith(settings.STATIC_URL) else "unresolved"
+
+
+class ClientAddressMiddleware:
+    """Puts the visitor's own address into REMOTE_ADDR, each address in one spelling.
+
+    When a trusted proxy passed the request on, the last address of X-Forwarded-For counts, the one that the proxy saw
+    itself: those before it are what the visitor claims. Raises ValueError at the start when settings.TRUSTED_PROXIES
+    holds what is no network.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+        names = settings.TRUSTED_PROXIES
+        self._trusted = [_network(name) for name in (EVERYBODY if "*" in names else names)]
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        said = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
+        for text in (request.META.get("REMOTE_ADDR", ""), said):
+            address = _address(text)
+            if address is None:  # a socket has none, nor has a header that holds something else
+                break
+            request.META["REMOTE_ADDR"] = str(address)
+            if not any(address in network for network in self._trusted):
+                break
+        return self.get_response(request)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """The address in `text`; an IPv4 address that came as IPv6 (mapped, or through NAT64) as what it is."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and any(address in network for network in IPV4_IN_IPV6):
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address
+
+
+def _network(name: str) -> IPv4Network | IPv6Network:
+    """The same for a network. Raises ValueError."""
+    network = ip_network(name)
+    if isinstance(network, IPv6Network) and any(network.subnet_of(wider) for wider in IPV4_IN_IPV6):
+        return IPv4Network((int(network.network_address) & 0xFFFFFFFF, network.prefixlen - 96))
+    return network
+
+
+class UploadLimitMiddleware:
+    """Notes when the request came; answers 413 from the header alone, before anything is kept in memory or on disk."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request.META[RECEIVED] = Stopwatch()
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *view: Any) -> HttpResponse | None:
+        # Not sooner: the page of a refusal has a form, whose token needs the cookie that the CSRF middleware has
+        # read by now. Not later: its own process_view reads the body.
+        too_large = _body_bytes(request) > settings.SIMSEARCH_MAX_BODY_BYTES
+        return self._refuse(request) if too_large else None
+
+    def _refuse(self, request: HttpRequest) -> HttpResponse:
+        drain(request)
+        return refuse(request, uploads.too_large())
+
+
+def drain(request: HttpRequest) -> None:
+    """Read the body of a request that is refused."""
+    left = min(_body_bytes(request), DRAIN_BYTES)
+    while left > 0 and (chunk := request.read(min(left, CHUNK_BYTES))):
+        left -= len(chunk)
+
+
+def _body_bytes(request: HttpRequest) -> int:
+    try:
+        return int(request.META.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        return 0
+
+
+class DatabaseAwayMiddleware:
+    """A database that is locked, restarted or out of reach is an answer, 503, and no error: it will be back."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        return database_away(request, error) if isinstance(error, AWAY) else None

@@ -1,0 +1,73 @@
+"""How a refusal looks: JSON under /api/, a page elsewhere. And what every page with an upload form shows."""
+
+import logging
+import sys
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.timesince import timesince
+from django.views import defaults
+
+from gallery.errors import OUTCOME, Refusal, no_space
+from gallery.persistence import AWAY, is_disk_full
+from gallery.site.forms import UploadForm
+
+logger = logging.getLogger(__name__)
+
+NO_STORE = {"Cache-Control": "no-store"}  # an answer for one visitor and one moment
+
+
+def with_upload_form(context: dict[str, Any]) -> dict[str, Any]:
+    """The context of a page on which a picture can be uploaded."""
+    now = timezone.now()
+    kept_for = timesince(now - timedelta(seconds=settings.SIMSEARCH_QUERY_TTL_S), now, depth=1)
+    limit = settings.SIMSEARCH_MAX_UPLOAD_BYTES
+    return context | {"form": UploadForm(), "max_upload_bytes": limit, "kept_for": kept_for}
+
+
+def wants_json(request: HttpRequest) -> bool:
+    """Whether a program asks, be it a script of our own pages."""
+    return request.path.startswith("/api/") or request.headers.get("Accept") == "application/json"
+
+
+def refuse(request: HttpRequest, refusal: Refusal) -> HttpResponse:
+    """The answer to a request that is turned down, with the refusal's status and headers."""
+    if wants_json(request):
+        return error_json(request, refusal)
+    request.META[OUTCOME] = refusal.code
+    context = with_upload_form({"error": refusal.message})
+    response = render(request, "gallery/home.html", context, status=refusal.status)
+    for name, value in refusal.headers.items():
+        response[name] = value
+    return response
+
+
+def error_json(request: HttpRequest, refusal: Refusal) -> JsonResponse:
+    request.META[OUTCOME] = refusal.code
+    body = {"error": {"code": refusal.code, "message": refusal.message}}
+    return JsonResponse(body, status=refusal.status, headers=refusal.headers | NO_STORE)
+
+
+def database_away(request: HttpRequest, error: Exception) -> HttpResponse:
+    """507 when the database has no room to write; 503 when it is locked, restarted or out of reach. Both will pass."""
+    logger.warning("the database does not answer: %s", str(error).partition("\n")[0])
+    if is_disk_full(error):
+        return refuse(request, no_space())
+    return refuse(request, Refusal("busy", "The server is busy; try again in a moment.", retry_after_s=5))
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler404."""
+    if request.path.startswith("/api/"):
+        return error_json(request, Refusal("not_found", "There is nothing at this address."))
+    return render(request, "gallery/not_found.html", status=404)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler500. A database that is away is no error, also where no view is: when a session is saved."""
+    error = sys.exc_info()[1]
+    return database_away(request, error) if isinstance(error, AWAY) else defaults.server_error(request)

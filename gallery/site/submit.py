@@ -1,0 +1,111 @@
+"""Submit a search from an HTTP request, for the pages and the API alike."""
+
+from typing import Any
+
+from django.core.files.uploadedfile import TemporaryUploadedFile, UploadedFile
+from django.core.files.uploadhandler import SkipFile, TemporaryFileUploadHandler
+from django.core.handlers.wsgi import LimitedStream, WSGIRequest
+from django.http import HttpRequest
+from django.http.request import UnreadablePostError
+
+from gallery.errors import OUTCOME, Refusal, no_space
+from gallery.models import Image, Query
+from gallery.queries import accept, throttle
+from gallery.queries.accept import Parameters
+from gallery.site.middleware import CHUNK_BYTES, RECEIVED
+from gallery.timings import Stopwatch
+
+NO_SPACE = "simsearch.no_space"  # a key of request.META: the disk was full while the body was read
+
+
+class UploadHandler(TemporaryFileUploadHandler):
+    """Write a large upload to the disk. A full disk is a refusal, which `check_space` raises, and no error."""
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        try:
+            super().receive_data_chunk(raw_data, start)
+        except OSError as error:
+            if self.request is not None:
+                self.request.META[NO_SPACE] = True
+            raise SkipFile from error
+
+
+def receive(request: HttpRequest) -> "UploadedFile[Any] | None":
+    """Return the body of the request as a file on the disk; None where the disk is full, which `check_space` raises."""
+    try:
+        file = TemporaryUploadedFile("picture", request.content_type or "", 0, None)
+        while chunk := request.read(CHUNK_BYTES):
+            file.write(chunk)
+        file.flush()
+    except UnreadablePostError:  # the client is gone; an OSError, too
+        raise
+    except OSError:
+        request.META[NO_SPACE] = True
+        return None
+    file.size = file.tell()
+    return file
+
+
+class ChunkedBody(LimitedStream):
+    """A body that comes in chunks, as gunicorn hands it over, read to one byte more than `most_bytes`."""
+
+    def __init__(self, request: WSGIRequest, most_bytes: int) -> None:
+        self._input, self._count = request.environ["wsgi.input"], 0
+        super().__init__(self._input, most_bytes + 1)
+        # Without a length Django reads nothing. It takes the end of the body for its end where the length is too large.
+        request.META["CONTENT_LENGTH"] = str(self.limit)
+        request._stream = self  # type: ignore[assignment]
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self._count += len(data)
+        return data
+
+    @property
+    def is_too_large(self) -> bool:
+        return self._count >= self.limit
+
+    def drain(self, most_bytes: int) -> None:
+        """Read on: a client reads no answer before it has sent its body."""
+        while most_bytes > 0 and (chunk := self._input.read(min(most_bytes, CHUNK_BYTES))):
+            most_bytes -= len(chunk)
+
+
+def check_space(request: HttpRequest) -> None:
+    """Raise Refusal `no_space` when the disk was full while the request was read."""
+    if NO_SPACE in request.META:
+        raise no_space()
+
+
+def upload(request: HttpRequest, file: "UploadedFile[Any]", parameters: Parameters) -> Query:
+    """Store an uploaded picture as a waiting query. Raises Refusal: an upload code, `throttled`, `busy`, `no_space`."""
+    received, client = _admit(request), throttle.hashed(_client(request))
+    try:
+        query = accept.store(file, parameters, received, client)
+    except Refusal as refusal:
+        if refusal.code == "too_costly":
+            throttle.count_costly(client)
+        raise
+    request.META[OUTCOME] = "accepted"
+    return query
+
+
+def more_like(request: HttpRequest, image: Image, parameters: Parameters) -> Query:
+    """Store a search for pictures like a gallery picture. Raises Refusal `throttled`, `busy` or `not_found`."""
+    query = accept.store_like(image, parameters, _admit(request))
+    request.META[OUTCOME] = "accepted"
+    return query
+
+
+def _admit(request: HttpRequest) -> Stopwatch:
+    """Check the client's rate limit; return the stopwatch of the request. Raises Refusal."""
+    received: Stopwatch = request.META[RECEIVED]
+    check_space(request)
+    received.end("parse")
+    throttle.check(_client(request))
+    received.end("throttle")
+    return received
+
+
+def _client(request: HttpRequest) -> str:
+    return str(request.META.get("REMOTE_ADDR", ""))

@@ -1,0 +1,13 @@
+// Swagger UI has a dark mode and does not ask the system for it.
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", follow);
+follow();
+
+// And it leaves out a level of headings, and puts links into the buttons that open a call.
+new MutationObserver(() => {
+  for (const heading of document.querySelectorAll("h3.opblock-tag")) heading.setAttribute("aria-level", "2");
+  for (const heading of document.querySelectorAll("h4")) heading.setAttribute("aria-level", heading.closest(".opblock") ? "3" : "2");
+  for (const link of document.querySelectorAll("button.opblock-summary-control a")) link.removeAttribute("href");
+}).observe(document, { childList: true, subtree: true });

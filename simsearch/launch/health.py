@@ -1,0 +1,72 @@
+"""`python -m simsearch.launch.health NAME`: a container's health check. It ends with 0, or with 1 and one line.
+
+Each check sends the program a request. Docker itself knows whether the process exists.
+"""
+
+import http.client
+import os
+import socket
+import sys
+from collections.abc import Callable
+
+from kombu.exceptions import OperationalError
+
+from simsearch.env import env
+
+TIMEOUT_S = 5
+
+
+def web() -> None:
+    # As nginx asks: by a name of the site, and as if the visitor came by https.
+    names = [name.lstrip(".") for name in env.list("ALLOWED_HOSTS", default=[]) if name != "*"]
+    headers = {"Host": names[0] if names else "localhost", "X-Forwarded-Proto": "https"}
+    _get(os.environ.get("SIMSEARCH_PORT", "8000"), "/healthz", headers)
+
+
+def flower() -> None:
+    _get(os.environ.get("SIMSEARCH_FLOWER_PORT", "5555"), "/flower/healthcheck", {})
+
+
+def search() -> None:
+    _ping("search")
+
+
+def gallery() -> None:
+    _ping("gallery")
+
+
+def _get(port: str, path: str, headers: dict[str, str]) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", path, headers=headers)
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        sys.exit(f"simsearch: {path} on port {port} does not answer: {error or type(error).__name__}")
+    if status != http.client.OK:
+        sys.exit(f"simsearch: {path} on port {port} answers {status}.")
+
+
+def _ping(worker: str) -> None:
+    """Ask the worker over Redis: it answers when its children are warm. Only search workers report to `/readyz`."""
+    from simsearch.celery import app  # a second of imports that the other checks need not wait for
+
+    node = f"{worker}@{socket.gethostname()}"
+    try:
+        answers = app.control.inspect(destination=[node], timeout=TIMEOUT_S, limit=1).ping()
+    except OperationalError as error:
+        sys.exit(f"simsearch: Redis does not answer: {error}")
+    if not answers:
+        sys.exit(f"simsearch: {node} does not answer.")
+
+
+CHECKS: dict[str, Callable[[], None]] = {check.__name__: check for check in (web, flower, search, gallery)}
+
+
+def main(arguments: list[str]) -> None:
+    if len(arguments) != 1 or arguments[0] not in CHECKS:
+        sys.exit(f"simsearch: which program? One of {', '.join(sorted(CHECKS))}.")
+    CHECKS[arguments[0]]()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,121 @@
+"""`make run`: the parent of every process. `python -m simsearch.launch.run --photos DIR --host HOST --port PORT`."""
+
+import argparse
+import os
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from simsearch.launch import env_file, preflight, supervisor, system
+from simsearch.launch.preflight import StartError
+from simsearch.launch.supervisor import ROOT
+from simsearch.launch.system import System, say
+
+FLOWER_PORT = 5555
+REDIS_S = 30.0
+OPEN = (
+    "Others can reach it. This is for a network that you trust, not for the open internet: without nginx in front\n"
+    "a few slow connections stop the site. Set up a server instead: docs/operations.md.\n\n"
+)
+
+
+class LocalSystem(System):
+    """The whole system with a Redis of its own, unless the environment names another one."""
+
+    port_option = "make run PORT="
+
+    def __init__(self, arguments: Sequence[str] | None = None) -> None:
+        options = _parse(arguments)
+        self.photos = preflight.photos_folder(options.photos)
+        data_dir = Path(os.environ.get("SIMSEARCH_DATA_DIR") or ROOT / "media").expanduser().resolve()
+        super().__init__(options.host, preflight.port("PORT", options.port), data_dir)
+        self.external_redis = os.environ.get("REDIS_URL") or None
+
+    def _environment(self, run_dir: Path, listener: socket.socket) -> dict[str, str]:
+        if self.external_redis:
+            preflight.reachable_redis(self.external_redis)
+        preflight.search_children()
+        self._kept_port = preflight.spare_port(FLOWER_PORT)
+        self.flower_port: int = self._kept_port.getsockname()[1]
+        embedded = None if self.external_redis else f"unix://{run_dir}/redis.sock"
+        written = env_file.establish(self.data_dir, self.host, embedded)
+        # The names for our own requests to /readyz, and those that the user added.
+        hosts = f"{written['ALLOWED_HOSTS']},{os.environ.get('ALLOWED_HOSTS', '')}".strip(",")
+        chosen = {"REDIS_URL": embedded or self.external_redis or "", "ALLOWED_HOSTS": hosts}
+        chosen |= {"SIMSEARCH_HOST": self.host, "SIMSEARCH_PORT": str(self.port)}
+        own = supervisor.variables(self.data_dir, run_dir, listener, self.flower_port, own_redis=bool(embedded))
+        return {**written, **os.environ, **chosen, **own}
+
+    def _headers(self) -> dict[str, str]:
+        return {}
+
+    def _start(self) -> None:
+        facts = self._prepare()
+        self.supervisor.launch(autostart=False)
+        if not self.external_redis:
+            self._start_redis()
+        if self.photos:
+            self._manage("import_images", str(self.photos))
+        elif not facts["has_images"]:
+            self._manage("make_demo")
+        self._manage("build_index", "--if-stale")
+        if not facts["has_admin"]:
+            self._offer_an_admin()
+        if sys.platform != "linux":
+            self._kept_port.close()
+        self.supervisor.start(supervisor.GROUP)
+        self._wait_until_ready()
+        say(self.addresses())
+
+    def _start_redis(self) -> None:
+        self.supervisor.start(supervisor.REDIS)
+        deadline = time.monotonic() + REDIS_S
+        while not preflight.answers(self.environ["REDIS_URL"]):
+            self._refuse_failing()
+            if time.monotonic() > deadline:
+                log = self.supervisor.tail("redis.log")
+                raise StartError(f"The embedded Redis does not answer; its log says:\n{log}")
+            time.sleep(0.05)
+
+    def _manage(self, *arguments: str) -> None:
+        if self._run("manage.py", *arguments)[0]:
+            sys.exit(1)  # the command has said why
+
+    def _offer_an_admin(self) -> None:
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            say("There is no admin account yet. Make one now? [y/N] ", end="")
+            with suppress(EOFError):
+                if input().strip().lower() in ("y", "yes"):
+                    self._run("manage.py", "createsuperuser")  # giving up there is no reason not to serve
+
+    def addresses(self) -> str:
+        """Return what to open, and where to look."""
+        site = f"http://{preflight.authority(self.host, self.port)}"
+        return (
+            f"\n  Site    {site}/\n"
+            f"  Admin   {site}/admin/    (an account: {_shown(Path(sys.executable))} manage.py createsuperuser)\n"
+            f"  API     {site}/api/docs\n"
+            f"  Flower  http://127.0.0.1:{self.flower_port}/flower/\n"
+            f"  Logs    {_shown(self.data_dir / 'logs')}/\n\n"
+            f"{'' if preflight.is_loopback(self.host) else OPEN}"
+            "Press Ctrl-C to stop."
+        )
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make run")
+    parser.add_argument("--photos", default="")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", default="8000")
+    return parser.parse_args(arguments)
+
+
+def _shown(path: Path) -> str:
+    return os.path.relpath(path) if Path.cwd() in path.parents else str(path)
+
+
+if __name__ == "__main__":
+    sys.exit(system.run(LocalSystem))

@@ -1,0 +1,178 @@
+"""The parent of all processes of one installation: what `make run` and a server have in common."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import ClassVar, NoReturn
+
+from django.core.exceptions import ImproperlyConfigured
+
+from simsearch.launch import preflight, process_group
+from simsearch.launch.preflight import StartError
+from simsearch.launch.supervisor import ROOT, Supervisor
+
+NEWS_S = 60.0
+LOOK_EVERY_S = 2.0
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, `kill` and a closed terminal
+
+
+class System(ABC):
+    """One installation on this machine, from the preflight checks to the last process."""
+
+    port_option: ClassVar[str]  # how to choose another port
+
+    def __init__(self, host: str, port: int, data_dir: Path) -> None:
+        self.host = host
+        self.port = port
+        self.data_dir = data_dir
+        self.environ: dict[str, str] = {}
+
+    def serve(self) -> NoReturn:
+        """Serve until KeyboardInterrupt or StartError; by then nothing runs."""
+        os.umask(0o077)  # for Redis and supervisord; simsearch/settings.py sets it for the others
+        preflight.writable_directory(self.data_dir)
+        with preflight.only_one(self.data_dir), self._listener() as listener:
+            run_dir = preflight.socket_directory(self.data_dir)
+            preflight.nothing_left(run_dir)
+            self.environ = self._environment(run_dir, listener)
+            self.supervisor = Supervisor(self.data_dir, run_dir, self.environ)
+            try:
+                self._start()
+                self._watch()
+            finally:
+                if self.supervisor.alive():
+                    say("\nStopping …")
+                self.supervisor.stop()
+
+    def _listener(self) -> socket.socket:
+        """Return the site's socket. It outlives gunicorn, so connections wait while that is restarted."""
+        return preflight.listen(self.host, self.port, self.port_option)
+
+    @abstractmethod
+    def _environment(self, run_dir: Path, listener: socket.socket) -> dict[str, str]:
+        """Return the variables of every process, after the last preflight checks. Raises StartError."""
+
+    @abstractmethod
+    def _start(self) -> None:
+        """Return when uploads are answered."""
+
+    @abstractmethod
+    def _headers(self) -> dict[str, str]:
+        """Return the headers of a request that the site answers."""
+
+    def _prepare(self) -> dict[str, bool]:
+        """Check the settings, migrate, collect the static files, and return facts about the gallery."""
+        say("Preparing the database")
+        code, output, errors = self._run("-m", "simsearch.launch.prepare", is_quiet=True)
+        if code:
+            raise StartError(errors.strip().removeprefix("simsearch: ") or f"The preparation ended with {code}.")
+        facts: dict[str, bool] = json.loads(output.splitlines()[-1])
+        return facts
+
+    def _run(self, *arguments: str, is_quiet: bool = False) -> tuple[int, str, str]:
+        """Run Python in the foreground, and return exit code, output and errors. `Supervisor.stop` ends it too."""
+        output = subprocess.PIPE if is_quiet else None
+        process = subprocess.Popen(
+            [sys.executable, *arguments], cwd=ROOT, env=self.environ, stdout=output, stderr=output, text=True
+        )
+        outputs = process.communicate()
+        return process.returncode, *outputs
+
+    # --- Ready, and from then on ----------------------------------------------------------------------------
+
+    def _wait_until_ready(self) -> None:
+        """Return when uploads are answered, however long that takes. Raises StartError when a program does not start.
+
+        Uploads are accepted meanwhile. On a machine that is busy with them the workers need minutes to start, and
+        stopping would not help: the next start would find more of them.
+        """
+        say("Starting the workers and the site")
+        news = time.monotonic() + NEWS_S
+        while True:
+            self._refuse_failing()
+            starting = [name for name, state in self.supervisor.states().items() if state != "RUNNING"]
+            answer = f"being started: {', '.join(starting)}"
+            if not starting:  # a worker of an earlier start, stopped just now, may still count as ready
+                is_ready, answer = self._readiness()
+                if is_ready:
+                    return
+            if time.monotonic() > news:
+                news = time.monotonic() + NEWS_S
+                say(f"Not ready yet: {answer.strip()[:500]}; logs in {self.supervisor.logs}")
+            time.sleep(0.5)
+
+    def _refuse_failing(self) -> None:
+        for name in self.supervisor.failing():
+            log = self.supervisor.logs / f"{name}.log"
+            raise StartError(f"{name} does not start; {log} ends with:\n{self.supervisor.tail(log.name)}")
+
+    def _readiness(self) -> tuple[bool, str]:
+        """Return whether /readyz misses nothing, and its text. Uploads that waited through a pause do not count."""
+        connection = http.client.HTTPConnection(preflight.authority(self.host, self.port), timeout=5)
+        try:
+            connection.request("GET", "/readyz", headers=self._headers())
+            response = connection.getresponse()
+            text = response.read().decode(errors="replace")
+        except (OSError, http.client.HTTPException) as error:
+            return False, str(error)
+        finally:
+            connection.close()
+        return response.status == http.client.OK or _only_late(text), text
+
+    def _watch(self) -> NoReturn:
+        """Start again what ended, supervisord included."""
+        while True:
+            time.sleep(LOOK_EVERY_S)
+            try:
+                if self.supervisor.alive():
+                    self.supervisor.start_given_up()
+                    continue
+                say("supervisord ended by itself; starting it again.")
+                process_group.end_descendants()
+                self.supervisor.launch(autostart=True)
+            except (StartError, OSError) as error:  # on a full disk, say
+                say(f"{error}\nTrying again.")
+
+
+def run(make: Callable[[], System]) -> int:
+    """Serve until a signal stops it, and return the exit code: 0 then, 1 when it could not start."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, _interrupt)
+    try:
+        make().serve()
+    except KeyboardInterrupt:
+        say("Stopped.")
+        return 0
+    except (StartError, ImproperlyConfigured) as refusal:
+        print(f"simsearch: {refusal}", file=sys.stderr, flush=True)
+    return 1
+
+
+def _interrupt(*_: object) -> NoReturn:
+    """Raise KeyboardInterrupt, once: a second signal must not interrupt the stop."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def say(line: str, end: str = "\n") -> None:
+    """Print a line; a terminal that is gone must not keep us from stopping."""
+    with suppress(OSError):
+        print(line, end=end, flush=True)
+
+
+def _only_late(text: str) -> bool:
+    try:
+        checks = json.loads(text)["checks"]
+    except (ValueError, LookupError, TypeError):
+        return False
+    return [name for name, check in checks.items() if not check["ok"]] == ["waiting"]

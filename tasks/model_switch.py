@@ -1,0 +1,106 @@
+"""From the network that serves to another one: everything is made ready beside it, then one row changes."""
+
+import fcntl
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import redis
+from django.conf import settings
+
+from engine.errors import BadIndex
+from engine.index.annoy_index import Index
+from engine.networks.embedder import Embedder
+from gallery.curation import generations, networks
+from gallery.curation.generations import IndexStatus
+from gallery.models import IndexGeneration
+from gallery.operations import workers
+from gallery.queries import wakeup
+from tasks.active_model import kept_weights
+from tasks.build import build_generation
+from tasks.embedding import embed_step
+
+logger = logging.getLogger(__name__)
+
+LOCK = ".switch.lock"
+ASK_AGAIN_S = 1.0  # whether the other build is over
+Tell = Callable[[str], object]
+
+
+class SwitchError(Exception):
+    """The change cannot be made now; one sentence for a person. What serves is unchanged."""
+
+
+@contextmanager
+def only_one() -> Iterator[None]:
+    """Keep other changes of this data directory out. Raises SwitchError while one is under way."""
+    settings.WEIGHTS_ROOT.mkdir(parents=True, exist_ok=True)
+    with (settings.WEIGHTS_ROOT / LOCK).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise SwitchError("Another switch_model is under way; wait for it, then try again.") from error
+        yield
+
+
+def switch(embedder: Embedder, tell: Tell) -> IndexGeneration:
+    """Let this network, which has embedded the gallery, serve from one moment to the next with every picture of it.
+
+    Its index is made beside the one that serves. What is made is kept when it is stopped: the next call goes on.
+    Raises generations.BuildFailed.
+    """
+    generation = _ready(embedder.network) or _build(embedder.network, tell)
+    while not generations.serve(generation):
+        embed_step(embedder, embedder.batch)  # what was added meanwhile
+    wakeup.wake_workers(wakeup.ANSWER)  # nobody has to wait for the first query to load it
+    wakeup.wake_workers(wakeup.CURATE)
+    return generation
+
+
+def _ready(network: str) -> IndexGeneration | None:
+    """Return a whole index of this network from an earlier time, so that going back takes seconds."""
+    generation = generations.newest(network)
+    if generation is None or generations.status_of(generation, generation.network) is IndexStatus.STALE:
+        return None
+    try:
+        Index.open(generation.directory, network)
+    except BadIndex as error:
+        logger.warning("%s is not used again: %s", generation, error)
+        return None
+    return generation
+
+
+def _build(network: str, tell: Tell) -> IndexGeneration:
+    told = False
+    while True:
+        try:
+            return build_generation(network, tell)
+        except generations.Busy as busy:
+            if not told:
+                tell(str(busy))
+            told = True
+            time.sleep(ASK_AGAIN_S)
+
+
+def prune(keep: set[str]) -> tuple[set[str], set[str]]:
+    """Delete what is kept of all networks but the one that serves and those of `keep`.
+
+    Returns which were deleted, and which were spared because a worker still runs them (or none could be asked).
+    Raises SwitchError while nothing serves: what is there then is the beginning of the first index.
+    """
+    served = generations.served()
+    if served is None:
+        raise SwitchError("There is no index yet, so there is nothing beside it to delete.")
+    known = networks.known() | {path.name for path in settings.WEIGHTS_ROOT.glob("*-p*")}
+    unwanted = known - keep - {served}
+    try:
+        running = {worker.network for worker in workers.alive()}
+    except (redis.RedisError, OSError):
+        running = unwanted
+    for network in unwanted - running:
+        for generation in networks.forget(network):
+            shutil.rmtree(generation.directory, ignore_errors=True)
+        kept_weights(network).unlink(missing_ok=True)
+    return unwanted - running, unwanted & running

@@ -1,0 +1,52 @@
+"""The admin in a real browser, with the worker of a running system."""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.stack import Stack
+
+SECRET = secrets.token_urlsafe()
+MANY = 1500
+CODE = "of-the-test-of-many-rows"
+MAKE = f"""
+from gallery.models import Query
+Query.objects.bulk_create(
+    Query(has_picture=False, state="failed", error_code="{CODE}", error="Made by a test.") for _ in range({MANY})
+)
+"""
+
+
+@pytest.fixture
+def desk(stack: Stack, page: Page) -> Iterator[Page]:
+    """A curator on the list of the queries that this test made; nothing that the browser does breaks the policy."""
+    told: list[str] = []
+    page.on("console", lambda message: told.append(message.text) if "Content Security" in message.text else None)
+    stack.environment["DJANGO_SUPERUSER_PASSWORD"] = SECRET
+    name = f"curator-{secrets.token_hex(4)}"
+    stack.manage("createsuperuser", "--noinput", "--username", name, "--email", "c@example.org").check_returncode()
+    stack.manage("shell", "-c", MAKE).check_returncode()
+    page.goto(f"{stack.url}/admin/login/?next=/admin/gallery/query/%3Ferror_code={CODE}")
+    page.get_by_label("Username").fill(name)
+    page.get_by_label("Password").fill(SECRET)
+    page.get_by_role("button", name="Log in").click()
+    yield page
+    assert told == []
+
+
+def test_many_rows_are_deleted_while_the_list_shows_how_far_it_is(stack: Stack, desk: Page) -> None:
+    rows = "SELECT count(*) FROM gallery_query WHERE error_code = %s"
+    assert stack.rows(rows, CODE) == [(MANY,)]
+    desk.locator("#action-toggle").check()
+    desk.get_by_text(f"Select all {MANY} queries").click()
+    desk.get_by_label("Action:").select_option("delete_selected")
+    desk.get_by_role("button", name="Go").click()
+    expect(desk.get_by_text("Delete 1,500 queries?")).to_be_visible()
+    desk.get_by_role("button", name="Yes, delete 1,500").click()
+    expect(desk.get_by_text("1,500 rows are being changed.")).to_be_visible()
+    expect(desk.get_by_text("Delete: 1,500 done")).to_be_visible(timeout=60_000)
+    assert stack.rows(rows, CODE) == [(0,)]
+    desk.get_by_role("link", name="Load the list again").click()
+    expect(desk.get_by_text("0 queries", exact=True).first).to_be_visible()
