@@ -9,7 +9,7 @@ class BadImage(EngineError):
     """A picture that is refused.
 
     `code` is one of the upload codes of the API: `empty`, `too_large`, `unsupported_format`,
-    `too_many_pixels`, `corrupt`.
+    `too_many_pixels`, `too_costly`, `corrupt`.
     """
 
     def __init__(self, code: str, message: str) -> None:

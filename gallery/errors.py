@@ -8,6 +8,7 @@ STATUS_OF_CODE = {
     "unsupported_format": 415,
     "corrupt": 422,
     "too_many_pixels": 422,
+    "too_costly": 422,
     "invalid": 422,
     "unauthorized": 401,
     "not_found": 404,

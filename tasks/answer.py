@@ -3,17 +3,13 @@
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from uuid import UUID
 
 import numpy as np
 import torch
-from PIL.Image import Image as Picture
 
+from engine.decoders.pool import DECODERS, Decoded, TakesLong
 from engine.errors import BadImage
-from engine.images import decoding
-from engine.images.headers import Crop
-from engine.networks.embedder import Embedder
 from gallery import files
 from gallery.curation import pictures
 from gallery.models import Embedding, Query
@@ -43,7 +39,7 @@ def answer_waiting(worker: Worker, batch: int) -> list[UUID]:
         _answer(worker, claim, report)
     except Exception as error:
         lifecycle.give_back(claim.token)
-        _remove_withdrawn(claim.queries)
+        lifecycle.remove_withdrawn(claim.queries)
         report.broke(error)
         raise
     finally:
@@ -71,7 +67,7 @@ def _answer(worker: Worker, claim: Claim, report: Batch) -> None:
     done = lifecycle.finish(claim.token, _with_bands(worker, asked, found), searched)
     report.stages.end("finish")
     if done < len(asked):
-        _remove_withdrawn(asked)
+        lifecycle.remove_withdrawn(asked)
     report.answered(done, asked)
 
 
@@ -82,14 +78,6 @@ def _with_bands(worker: Worker, asked: Sequence[Query], found: Sequence[Sequence
         query: [replace(match, band=band(match.similarity)) for match in matches]
         for query, matches in zip(asked, found, strict=True)
     }
-
-
-def _remove_withdrawn(claimed: Sequence[Query]) -> None:
-    """Delete the pictures of queries that were deleted while they were answered."""
-    there = set(Query.objects.filter(pk__in=[query.pk for query in claimed]).values_list("pk", flat=True))
-    for query in claimed:
-        if query.pk not in there:
-            files.remove(query.picture_path, query.upload_path)
 
 
 def _request(worker: Worker, query: Query) -> SearchRequest:
@@ -105,10 +93,12 @@ Prepared = torch.Tensor | Vectors  # a picture for the network, or an embedding 
 
 
 def _prepare(worker: Worker, claim: Claim, report: Batch) -> dict[Query, Prepared]:
-    """Decode every picture of the batch; a bad one fails alone and is left out."""
+    """Decode every picture of the batch; left out are bad ones, which fail alone, and slow ones, which come later."""
     prepared: dict[Query, Prepared] = {}
     for query, result in zip(claim.queries, _decode_all(worker, claim.queries), strict=True):
-        if isinstance(result, BadImage):
+        if isinstance(result, TakesLong):
+            worker.slow.add(claim.token, query)
+        elif isinstance(result, BadImage):
             report.failed[result.code] += lifecycle.fail(claim.token, query, result.code, str(result))
         else:
             prepared[query] = result
@@ -127,53 +117,55 @@ def _known(network: str, asked: Sequence[Query]) -> dict[UUID | None, Vectors]:
     return {image: vectors[n] for n, (image, _) in enumerate(rows)}
 
 
-def _decode_all(worker: Worker, asked: Sequence[Query]) -> Iterator[Prepared | BadImage]:
+def _decode_all(worker: Worker, asked: Sequence[Query]) -> Iterator[Prepared | BadImage | TakesLong]:
     known = _known(worker.embedder.network, asked)
 
-    def decode(query: Query) -> Prepared | BadImage:
+    def decode(query: Query) -> Prepared | BadImage | TakesLong:
         if query.like_id in known and not query.crop:
             return known[query.like_id]
         try:
-            return _decode(worker.embedder, query)
-        except BadImage as error:
+            return _decode(worker, query)
+        except (BadImage, TakesLong) as error:
             return error
 
     return worker.decode(decode, asked)
 
 
-def _decode(embedder: Embedder, query: Query) -> torch.Tensor:
-    """Return what the network sees of the query's picture. Raises BadImage."""
-    if query.has_picture:
-        picture = _uploaded(query)
-    elif query.like is None:
-        raise BadImage("gone", "That gallery picture has been removed; choose another one.")
-    elif not query.crop:
-        return embedder.read(_read(query.like.picture_path))
-    else:
-        picture = decoding.decode(_read(query.like.picture_path))
-    return embedder.prepare(decoding.crop(picture, Crop(*query.crop)) if query.crop else picture)
-
-
-def _uploaded(query: Query) -> Picture:
-    """Decode the uploaded bytes once and keep the picture in their place; a later attempt reads that."""
-    if not query.upload_path.exists():
-        return pictures.decode(_read(query.picture_path))
-    picture = pictures.decode(_read(query.upload_path))
-    query.is_incomplete = decoding.is_incomplete(picture)
+def _decode(worker: Worker, query: Query) -> torch.Tensor:
+    """Return what the network sees of the query's picture. Raises BadImage and TakesLong."""
     try:
-        files.write(query.picture_path, pictures.encode(picture))
+        decoded = _decoded(worker, query)
+    except OSError as error:
+        raise BadImage("gone", "The picture is no longer on the server; upload it again.") from error
+    return worker.embedder.prepare_decoded(decoded.pixels)
+
+
+def _decoded(worker: Worker, query: Query) -> Decoded:
+    """Have its picture decoded. Raises OSError where the file is gone, BadImage, and TakesLong."""
+    if query.has_picture and query.upload_path.exists():
+        return _uploaded(worker, query)
+    embedder = worker.embedder
+    if query.has_picture:
+        return DECODERS.decode(query.picture_path, pictures.request(crop=query.crop, square=embedder.square))
+    if query.like is None:
+        raise BadImage("gone", "That gallery picture has been removed; choose another one.")
+    wanted = {"crop": query.crop} if query.crop else {"within_px": None, "at_least_px": embedder.at_least_px}
+    return DECODERS.decode(query.like.picture_path, pictures.request(square=embedder.square, **wanted))
+
+
+def _uploaded(worker: Worker, query: Query) -> Decoded:
+    """Decode the uploaded bytes once and keep the picture in their place; a later attempt reads that."""
+    wanted = pictures.request(jpegs=(pictures.KEPT,), crop=query.crop, square=worker.embedder.square)
+    # A later attempt comes alone, so nobody waits for it.
+    decoded = DECODERS.decode(query.upload_path, wanted, worker.slow.patience_s if query.attempts == 1 else None)
+    query.is_incomplete = decoded.is_incomplete
+    try:
+        files.write(query.picture_path, *decoded.jpegs)
     except OSError as error:  # a full disk: the result is worth more than its picture, and the upload stays
         logger.warning("the picture of a query was not kept: %s", error)
     else:
         files.remove(query.upload_path)
-    return picture
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BadImage("gone", "The picture is no longer on the server; upload it again.") from error
+    return decoded
 
 
 def _embed(worker: Worker, prepared: dict[Query, Prepared]) -> Vectors:

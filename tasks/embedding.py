@@ -12,9 +12,11 @@ from uuid import UUID
 import numpy as np
 import torch
 
+from engine.decoders.pool import DECODERS
 from engine.errors import BadImage
 from engine.images.fingerprints import fingerprint
 from engine.networks.embedder import Embedder, picture
+from gallery.curation import pictures
 from gallery.curation.progress import Progress
 from gallery.models import Embedding, Image
 from tasks.delta import Vectors
@@ -99,11 +101,12 @@ def _look(embedder: Embedder, step: Sequence[Image], forward: AbstractContextMan
 
 
 def _decode(embedder: Embedder, image: Image) -> torch.Tensor:
+    wanted = pictures.request(within_px=None, at_least_px=embedder.at_least_px, square=embedder.square)
     try:
-        data = image.picture_path.read_bytes()
+        decoded = DECODERS.decode(image.picture_path, wanted)
     except OSError:
         raise BadImage("gone", "Its file is missing.") from None
-    return embedder.read(data)
+    return embedder.prepare_decoded(decoded.pixels)
 
 
 def _keep(network: str, looked: Looked) -> int:

@@ -11,6 +11,7 @@ from celery import shared_task
 from celery.signals import beat_embedded_init, celeryd_after_setup, celeryd_init, worker_process_init, worker_ready
 from django.conf import settings
 
+from engine.decoders.pool import DECODERS
 from gallery.curation import generations
 from gallery.persistence import AWAY
 from gallery.queries import wakeup
@@ -115,10 +116,15 @@ def configure_children(conf: Any, options: dict[str, Any], **_: object) -> None:
 
 @celeryd_after_setup.connect
 def look_around(instance: Any, **_: object) -> None:
-    """Find out, before the children are forked, whether this worker answers queries and on which GPUs."""
+    """Find out, before the children are forked, whether this worker answers queries and on which GPUs.
+
+    Search children share the process that forks their decoders; a gallery worker's child starts its own when needed.
+    """
     global _answers_queries, _gpus
     _answers_queries = wakeup.SEARCH in instance.app.amqp.queues.consume_from
     _gpus = gpu.visible(os.environ)
+    if _answers_queries:
+        DECODERS.start()
 
 
 @worker_process_init.connect

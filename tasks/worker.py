@@ -15,6 +15,7 @@ import redis
 from django.conf import settings
 from django.db import DatabaseError, connections
 
+from engine.decoders.pool import DECODERS
 from engine.errors import EngineError
 from engine.index import manifest
 from engine.networks.embedder import Embedder
@@ -24,6 +25,7 @@ from gallery.operations import processes, workers
 from tasks import active_model, configured
 from tasks.near_duplicates import Rule
 from tasks.neighbours import Neighbours
+from tasks.slow import SlowPictures
 from tasks.thresholds import thresholds
 
 logger = logging.getLogger(__name__)
@@ -36,7 +38,8 @@ class Worker:
     """One process's network and gallery; tests make their own.
 
     `load`: from a network's identity to the network. `problem`: why this one does not run the one that serves, or
-    what the environment asks for in vain. `decode`: `map`, in several threads where a GPU is fed.
+    what the environment asks for in vain. `slow`: pictures that no batch waits for. `decode`: `map`, in several threads
+    where a GPU is fed.
     """
 
     embedder: Embedder
@@ -44,13 +47,14 @@ class Worker:
     load: Callable[[str], Embedder] = active_model.load
     problem: str = ""
     swept_at: float = 0.0
+    slow: SlowPictures = field(default_factory=SlowPictures)
     decode: Callable[..., Iterator[Any]] = field(init=False)
     _followed: str | None = None
     _thresholds: Thresholds | None = None
     _thresholds_until: float = 0.0
 
     def __post_init__(self) -> None:
-        # Pillow lets go of the interpreter lock while it decodes. On the CPU there is a process per core.
+        # Each thread has a decoder process. On the CPU there is a worker process per core.
         self.decode = map if self.embedder.device == "cpu" else ThreadPoolExecutor(self.embedder.decoders).map
 
     def follow(self) -> None:
@@ -166,6 +170,7 @@ def _load_and_warm_up() -> None:
     # On the CPU a whole batch would only take memory before it is needed.
     worker.embedder.warm_up(*([1] if worker.embedder.device == "cpu" else []))
     worker.neighbours.refresh()
+    DECODERS.warm_up()
     connections.close_all()  # Celery's own start of a child, after ours, would close it less gently
     # What is there now stays. The collector would look through all of torch, for a tenth of a second or two, in the
     # middle of every seventieth batch or so.

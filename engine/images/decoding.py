@@ -11,7 +11,16 @@ from PIL import ExifTags, Image, ImageChops, ImageMath
 import engine.images.formats  # noqa: F401 (registers the readers)
 from engine.errors import BadImage
 from engine.images import colours, large, memory, repair, tiff
-from engine.images.headers import ALLOWED, check_bytes, check_pixels, kind_of, too_many_pixels
+from engine.images.headers import (
+    ALLOWED,
+    check_bytes,
+    check_costs,
+    check_pixels,
+    coded_size,
+    kind_of,
+    too_costly,
+    too_many_pixels,
+)
 from engine.images.headers import Crop as Crop
 from engine.images.headers import Limits as Limits
 from engine.images.rasters import TURNS, Reader, Source
@@ -35,7 +44,7 @@ def decode(
     the second full-size copy that turning or compositing makes: JPEGs are decoded at the reduced scale that fits.
 
     Raises BadImage, and nothing else: `empty`, `too_large`, `unsupported_format`, `too_many_pixels` (from the
-    header, before any pixel is decoded), `corrupt`.
+    header, before any pixel is decoded), `too_costly`, `corrupt`.
     """
     check_bytes(len(data), limits)
     try:
@@ -45,7 +54,7 @@ def decode(
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise too_many_pixels(limits.max_pixels, limits) from error
     except Exception as error:  # decoders raise whatever the bytes make them raise
-        raise _corrupt() from error
+        raise (too_costly() if _is_out_of_memory(error) else _corrupt()) from error
 
 
 def is_incomplete(picture: Image.Image) -> bool:
@@ -78,6 +87,14 @@ def crop(picture: Image.Image, part: Crop) -> Image.Image:
     return picture.crop((left, top, right, bottom))
 
 
+def square(picture: Image.Image, side_px: int, of_px: int) -> Image.Image:
+    """Cut the centre square of `side_px` out of an RGB picture whose shorter side is resized to `of_px`."""
+    side = min(picture.size) * (side_px / of_px)
+    left, top = (picture.width - side) / 2, (picture.height - side) / 2
+    box = (left, top, left + side, top + side)
+    return picture.resize((side_px, side_px), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
+
+
 def to_jpeg(picture: Image.Image, max_side_px: int, quality: int = 85) -> bytes:
     """Make a new JPEG file from the pixels of an RGB picture and nothing else, its longer side that long at most."""
     file = io.BytesIO()
@@ -87,8 +104,9 @@ def to_jpeg(picture: Image.Image, max_side_px: int, quality: int = 85) -> bytes:
 
 def _decode(data: bytes, limits: Limits, at_least_px: int | None, within_px: int | None) -> Image.Image:
     kind = kind_of(data[:64])
+    check_costs(io.BytesIO(data))
     if not memory.is_plain(data):
-        raise _corrupt()
+        raise too_costly()
     try:
         repair.check_end(data)
         return _read(kind, data, limits, at_least_px, within_px)
@@ -109,7 +127,9 @@ def _read(
     repaired: Repaired | None = None,
 ) -> Image.Image:
     reader, scale = _reader(kind, data, at_least_px, within_px)
-    check_pixels(reader.size, min(limits.max_pixels, reader.most_pixels(scale)), limits)
+    most = min(limits.max_pixels, reader.most_pixels(scale))
+    for size in (reader.size, coded_size(io.BytesIO(data))):
+        check_pixels(size, most, limits)
     upright = _upright_rgb(kind, data, reader, scale, repaired)
     return upright if within_px is None else shrunk(upright, _longest(upright.size, within_px))
 
@@ -261,6 +281,11 @@ def _without_metadata(picture: Image.Image) -> Image.Image:
 def _span(start: float, length: float, side_px: int) -> tuple[int, int]:
     first = min(int(start * side_px), side_px - 1)
     return first, max(first + 1, min(side_px, round((start + length) * side_px)))
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Codecs say it in words, Python by its class."""
+    return isinstance(error, MemoryError) or "memory" in str(error).casefold()
 
 
 def _corrupt() -> BadImage:

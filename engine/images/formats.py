@@ -9,6 +9,7 @@ import PIL.WebPImagePlugin  # noqa: F401
 from PIL import Image, ImageFile
 
 from engine.images.headers import HEIF_BRANDS
+from engine.images.limits import MAX_EXIF_BYTES
 
 
 def _is_heif(start: bytes) -> bool:
@@ -23,9 +24,18 @@ def _open_heif(file: IO[bytes], name: str | bytes) -> ImageFile.ImageFile:
     return picture
 
 
+_load_exif = Image.Exif.load
+
+
+def _load_small_exif(exif: Image.Exif, data: bytes) -> None:
+    """Load all that is read of it, the orientation; Pillow does in many places, in some while it opens a file."""
+    _load_exif(exif, data if len(data) <= MAX_EXIF_BYTES else b"")
+
+
 def _register() -> None:
     """Register the readers once, at import: threads would otherwise race to do it."""
     Image.preinit()
+    Image.Exif.load = _load_small_exif  # type: ignore[method-assign, assignment]
     Image.register_open("HEIF", _open_heif, _is_heif)
     # Pillow warns of odd metadata in good pictures, and of pictures that have yet to be judged. The filter is
     # process-wide because `warnings.catch_warnings` is not thread-safe.

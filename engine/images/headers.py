@@ -4,13 +4,23 @@ The web process judges uploads by this alone. A file that is refused here is no 
 its pixels are whole is known when a worker decodes it.
 """
 
+import io
 import os
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from engine.errors import BadImage
+from engine.images.limits import (
+    BYTES_PER_PIXEL,
+    MAX_DECODING_BYTES,
+    MAX_GIF_PREFIX_BYTES,
+    MAX_HEADER_PARTS,
+    MAX_HEIF_ITEMS,
+    MAX_TIFF_NUMBERS,
+)
 
 # Pillow's names, and what people call them. JPEG includes MPO, which phones write. AVIF comes before HEIF: both readers
 # claim files branded `mif1`, and only AVIF's leaves them to the other.
@@ -34,11 +44,6 @@ _STARTS = {
     "BMP": (b"BM",),
     "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
 }
-# The fewest bytes a pixel that each codec needs, from `engine.images.large`; the worker knows the exact number.
-MAX_DECODING_BYTES = 220_000_000
-BYTES_PER_PIXEL = {"WEBP": 7.7, "AVIF": 5.0, "HEIF": 4.4}
-# The search for the size ends here; real files have it among the first.
-_MOST_PARTS = 1000
 # JPEG's frame headers: SOF0 to SOF15 without the three markers between them that are something else.
 _JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
@@ -103,15 +108,16 @@ class Header:
 def check(file: Readable | BinaryIO, limits: Limits) -> Header:
     """Read the header and leave the file at its start.
 
-    Raises BadImage: `empty`, `too_large`, `unsupported_format`, `too_many_pixels`. A known kind of file whose header
-    is damaged passes: decoding it fails with `corrupt`.
+    Raises BadImage: `empty`, `too_large`, `unsupported_format`, `too_many_pixels`, `too_costly`. A known kind of file
+    whose header is damaged passes: decoding it fails with `corrupt`.
     """
     file.seek(0, os.SEEK_END)
     check_bytes(file.tell(), limits)
     header = read(file)
-    file.seek(0, os.SEEK_SET)
     most = min(limits.max_pixels, int(MAX_DECODING_BYTES / BYTES_PER_PIXEL.get(header.format, 1.0)))
     check_pixels((header.width_px, header.height_px), most, limits)
+    check_costs(file)
+    file.seek(0, os.SEEK_SET)
     return header
 
 
@@ -122,6 +128,20 @@ def check_bytes(count: int, limits: Limits) -> None:
     if count > limits.max_bytes:
         most = f"{limits.max_bytes / 2**20:g} MB"
         raise BadImage("too_large", f"The file is larger than {most}; send a smaller one.")
+
+
+def check_costs(file: Readable | BinaryIO) -> None:
+    """Raise BadImage `unsupported_format`, and `too_costly` where the header shows it."""
+    name = kind_of(_at(file, 0, 64))
+    with suppress(struct.error, IndexError, KeyError):  # a damaged header: decoding fails soon
+        if name in _IS_COSTLY and _IS_COSTLY[name](file):
+            raise too_costly()
+
+
+def coded_size(file: Readable | BinaryIO) -> tuple[int, int]:
+    """Return the size that a HEIC or AVIF is decoded at, of which only a part may be shown; (0, 0) of other formats."""
+    header = read(file)
+    return (header.width_px, header.height_px) if header.format in {"HEIF", "AVIF"} else (0, 0)
 
 
 def check_pixels(size: tuple[int, int], most: int, limits: Limits) -> None:
@@ -137,7 +157,7 @@ def read(file: Readable | BinaryIO) -> Header:
     name = kind_of(start)
     try:
         width, height = _SIZES[name](file, start)
-    except (struct.error, IndexError, StopIteration):
+    except (struct.error, IndexError, KeyError):
         width = height = 0
     return Header(name, width, height)
 
@@ -162,6 +182,13 @@ def too_many_pixels(most: int, limits: Limits) -> BadImage:
     return BadImage("too_many_pixels", f"The picture is too big; send one of at most {allowed}.")
 
 
+def too_costly() -> BadImage:
+    """Return the refusal of a picture that takes more time or memory to decode than a picture may take."""
+    return BadImage(
+        "too_costly", "The picture takes too much time or memory to read; save it again as a plain JPEG or PNG."
+    )
+
+
 # --- Where each format keeps its size -------------------------------------------------------------------------
 
 Size = tuple[int, int]
@@ -169,7 +196,7 @@ Size = tuple[int, int]
 
 def _jpeg(file: Readable | BinaryIO, start: bytes) -> Size:
     at = 2
-    for _ in range(_MOST_PARTS):
+    for _ in range(MAX_HEADER_PARTS):
         file.seek(at, os.SEEK_SET)
         part = file.read(9)
         marker = part[1]
@@ -211,35 +238,120 @@ def _webp(file: Readable | BinaryIO, start: bytes) -> Size:
 
 def _tiff(file: Readable | BinaryIO, start: bytes) -> Size:
     order = "<" if start.startswith(b"II") else ">"
-    if start[2:4] in (b"+\0", b"\0+"):  # BigTIFF
-        return 0, 0
-    file.seek(struct.unpack(order + "I", start[4:8])[0], os.SEEK_SET)
-    (count,) = struct.unpack(order + "H", file.read(2))
     found = {}
-    for _ in range(min(count, _MOST_PARTS)):
-        entry = file.read(12)
-        tag, kind = struct.unpack(order + "HH", entry[:4])
-        found[tag] = struct.unpack(order + ("H" if kind == 3 else "I"), entry[8 : 10 if kind == 3 else 12])[0]
+    for tag, kind, _, value in _tiff_fields(file, start):
+        if tag in (256, 257):
+            found[tag] = struct.unpack_from(order + {3: "H", 16: "Q"}.get(kind, "I"), value)[0]
     return found.get(256, 0), found.get(257, 0)
 
 
+def _tiff_fields(file: Readable | BinaryIO, start: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """Yield the fields of the first folder: tag, type, number of values, and the value or where it is."""
+    order = "<" if start.startswith(b"II") else ">"
+    is_big = start[2:4] in (b"+\0", b"\0+")
+    first, number, field = (
+        (struct.unpack(order + "Q", start[8:16])[0], "Q", "HHQ8s")
+        if is_big
+        else (struct.unpack(order + "I", start[4:8])[0], "H", "HHI4s")
+    )
+    file.seek(first, os.SEEK_SET)
+    (count,) = struct.unpack(order + number, file.read(struct.calcsize(order + number)))
+    for _ in range(min(count, MAX_HEADER_PARTS)):
+        yield struct.unpack(order + field, file.read(struct.calcsize(order + field)))
+
+
 def _isobmff(file: Readable | BinaryIO, start: bytes) -> Size:
-    """Return the largest `ispe` box of meta/iprp/ipco: a picture made of tiles is larger than each of them."""
-    file.seek(0, os.SEEK_END)
-    begin, end = 0, file.tell()
-    for name, skipped in ((b"meta", 4), (b"iprp", 0), (b"ipco", 0)):
-        begin, end = next((at + skipped, to) for kind, at, to in _boxes(file, begin, end) if kind == name)
-    sizes = [(0, 0)]
-    for kind, at, _ in _boxes(file, begin, end):
+    """Return the largest of the sizes that items have (`ispe`), and of those that are put together of others."""
+    boxes = _meta(file)
+    sizes = [(0, 0), *_composed(file, boxes)]
+    for kind, at, _ in _boxes(file, *_inside(_boxes(file, *boxes[b"iprp"]))[b"ipco"]):
         if kind == b"ispe":
-            file.seek(at + 4, os.SEEK_SET)
-            sizes.append(struct.unpack(">II", file.read(8)))
+            sizes.append(struct.unpack(">II", _at(file, at + 4, 8)))
     return max(sizes, key=lambda size: size[0] * size[1])
 
 
-def _boxes(file: Readable | BinaryIO, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+Span = tuple[int, int]  # where the content of a box begins and ends
+
+
+def _meta(file: Readable | BinaryIO) -> dict[bytes, Span]:
+    """Return what is in the box that describes the items."""
+    file.seek(0, os.SEEK_END)
+    begin, end = _inside(_boxes(file, 0, file.tell()))[b"meta"]
+    return _inside(_boxes(file, begin + 4, end))
+
+
+def _inside(boxes: Iterator[tuple[bytes, int, int]]) -> dict[bytes, Span]:
+    """Return the first box of each name."""
+    found: dict[bytes, Span] = {}
+    for name, begin, end in boxes:
+        found.setdefault(name, (begin, end))
+    return found
+
+
+def _composed(file: Readable | BinaryIO, boxes: dict[bytes, Span]) -> Iterator[Size]:
+    """Yield the sizes of the grids (ISO/IEC 23008-12, 6.6.2.3.2): decoders make the whole before they cut it."""
+    grids = {item for item, kind in _items(file, boxes) if kind == b"grid"}
+    if grids:
+        for item, at in _places(file, boxes):
+            if item in grids:
+                _, flags, _, _, *size = struct.unpack(">4BHH", _at(file, at, 8))
+                yield struct.unpack(">II", _at(file, at + 4, 8)) if flags & 1 else (size[0], size[1])
+
+
+def _items(file: Readable | BinaryIO, boxes: dict[bytes, Span]) -> Iterator[tuple[int, bytes]]:
+    """Yield the id and the kind of each item."""
+    begin, end = boxes.get(b"iinf", (0, 0))
+    counted = 4 + (4 if _at(file, begin, 1) > b"\0" else 2) if end else 0
+    for name, at, _ in _boxes(file, begin + counted, end, MAX_HEIF_ITEMS + 1):
+        entry = _at(file, at, 14)
+        if name == b"infe" and entry[0] in (2, 3):
+            width = 2 if entry[0] == 2 else 4
+            yield int.from_bytes(entry[4 : 4 + width]), entry[6 + width : 10 + width]
+
+
+def _places(file: Readable | BinaryIO, boxes: dict[bytes, Span]) -> Iterator[tuple[int, int]]:
+    """Yield the id of each item, and where in the file its first bytes are."""
+    begin, end = boxes[b"iloc"]
+    data = io.BytesIO(_at(file, begin, min(end - begin, 64 * MAX_HEIF_ITEMS)))
+
+    def number(width: int) -> int:
+        return int.from_bytes(data.read(width))
+
+    version, _, offset_length, base_index = data.read(1)[0], data.read(3), number(1), number(1)
+    wide = 4 if version == 2 else 2
+    for _ in range(min(number(wide), MAX_HEIF_ITEMS)):
+        item, method = number(wide), number(2) & 15 if version else 0
+        number(2)  # which file
+        base = number(base_index >> 4)
+        extents = [
+            (number(base_index & 15 if version else 0), number(offset_length >> 4), number(offset_length & 15))
+            for _ in range(min(number(2), MAX_HEIF_ITEMS))
+        ]
+        if extents:
+            yield item, base + extents[0][1] + (boxes.get(b"idat", (0, 0))[0] if method == 1 else 0)
+
+
+def _references(file: Readable | BinaryIO, boxes: dict[bytes, Span]) -> Iterator[tuple[int, list[int]]]:
+    """Yield the items that are made of others, and those others."""
+    begin, end = boxes.get(b"iref", (0, 0))
+    wide = 4 if end and _at(file, begin, 1) > b"\0" else 2
+    for name, at, to in _boxes(file, begin + 4, end, MAX_HEIF_ITEMS + 1):
+        if name == b"dimg":
+            ids = _at(file, at, min(to - at, wide * (MAX_HEIF_ITEMS + 2)))
+            others = [int.from_bytes(ids[n : n + wide]) for n in range(wide + 2, len(ids), wide)]
+            yield int.from_bytes(ids[:wide]), others
+
+
+def _at(file: Readable | BinaryIO, begin: int, count: int) -> bytes:
+    file.seek(begin, os.SEEK_SET)
+    return file.read(count)
+
+
+def _boxes(
+    file: Readable | BinaryIO, begin: int, end: int, most: int = MAX_HEADER_PARTS
+) -> Iterator[tuple[bytes, int, int]]:
     """Yield the boxes side by side: the name, and where the content begins and ends."""
-    for _ in range(_MOST_PARTS):
+    for _ in range(most):
         if begin + 8 > end:
             return
         file.seek(begin, os.SEEK_SET)
@@ -259,4 +371,46 @@ _SIZES: dict[str, Callable[[Readable | BinaryIO, bytes], Size]] = {
     "TIFF": _tiff,
     "AVIF": _isobmff,
     "HEIF": _isobmff,
+}
+
+
+# --- Files that take long, though their pictures are small ----------------------------------------------------
+
+
+def _gif_is_costly(file: Readable | BinaryIO) -> bool:
+    """Whether more bytes than MAX_GIF_PREFIX_BYTES come before the first picture."""
+    start = _at(file, 0, MAX_GIF_PREFIX_BYTES)
+    at = 13 + (3 << (start[10] & 7) + 1 if start[10] & 0x80 else 0)
+    while at < len(start) and start[at] not in b",;":
+        is_extension = start[at] == ord("!")
+        at += 2 if is_extension else 1
+        while is_extension and at < len(start) and start[at]:
+            at += 1 + start[at]
+        at += is_extension
+    return at >= len(start) == MAX_GIF_PREFIX_BYTES
+
+
+def _tiff_is_costly(file: Readable | BinaryIO) -> bool:
+    """Whether its fields have more numbers than MAX_TIFF_NUMBERS; text and bytes (types 1, 2, 7) stay as they are."""
+    fields = list(_tiff_fields(file, _at(file, 0, 64)))
+    numbers = sum(count for _, kind, count, _ in fields if kind not in (1, 2, 7))
+    return len(fields) == MAX_HEADER_PARTS or numbers > MAX_TIFF_NUMBERS
+
+
+def _isobmff_is_costly(file: Readable | BinaryIO) -> bool:
+    """Whether it has more items than MAX_HEIF_ITEMS, or a picture put together of pictures that are put together."""
+    boxes = _meta(file)
+    kinds = dict(_items(file, boxes))
+    composed = {item for item, kind in kinds.items() if kind in (b"grid", b"iovl", b"iden")}
+    made_of = [others for item, others in _references(file, boxes) if item in composed]
+    if len(kinds) > MAX_HEIF_ITEMS or sum(map(len, made_of)) > MAX_HEIF_ITEMS:
+        return True
+    return any(composed.intersection(others) for others in made_of)
+
+
+_IS_COSTLY: dict[str, Callable[[Readable | BinaryIO], bool]] = {
+    "GIF": _gif_is_costly,
+    "TIFF": _tiff_is_costly,
+    "AVIF": _isobmff_is_costly,
+    "HEIF": _isobmff_is_costly,
 }

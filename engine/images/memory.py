@@ -5,12 +5,8 @@ from collections.abc import Iterator
 
 from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
-from engine.images.headers import MAX_DECODING_BYTES
+from engine.images.limits import MAX_DECODING_BYTES, MAX_JPEG_SCANS, MAX_JPEG_SEGMENTS, MAX_PNG_CHUNKS
 
-# A progressive JPEG that repeats a 70-byte scan up to 16 MB would keep a core busy for two hours, and Pillow
-# joins Exif segments in the square of their number. Real files have ten scans and few hundred segments.
-MAX_JPEG_SCANS = 100
-MAX_JPEG_SEGMENTS = 1000
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")  # those that stand alone left out
 _JPEG_SCAN, _JPEG_END = b"\xda", b"\xd9"
 
@@ -23,7 +19,9 @@ _PIXEL_BYTES = 4.0
 
 
 def is_plain(data: bytes) -> bool:
-    """Return whether the file is free of the repetitions that make a small JPEG take hours."""
+    """Return whether the file is free of the repetitions that make a small one take seconds to hours."""
+    if data.startswith(b"\x89PNG"):
+        return _png_chunks(data) <= MAX_PNG_CHUNKS
     if not data.startswith(b"\xff\xd8"):
         return True
     scans = 0
@@ -85,3 +83,12 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[bytes, int]]:
     while (marker := _JPEG_MARKER.search(data, at)) and marker[1] != _JPEG_END:
         yield marker[1], marker.end()
         at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
+
+
+def _png_chunks(data: bytes) -> int:
+    """Count the chunks of a PNG, as far as they are too many."""
+    at, count = 8, 0
+    while at < len(data) and count <= MAX_PNG_CHUNKS:
+        at += 12 + int.from_bytes(data[at : at + 4])
+        count += 1
+    return count

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from PIL import ExifTags, Image, TiffImagePlugin
 
 from engine.errors import BadImage
-from engine.images.headers import MAX_DECODING_BYTES
+from engine.images.limits import MAX_DECODING_BYTES
 from engine.images.rasters import TURNS, Raster
 
 if TYPE_CHECKING:  # numpy and tifffile take 120 MB of addresses and 0.2 s, for files that few people send

@@ -96,6 +96,15 @@ class Embedder:
         """Return what the network sees of an upright picture: uint8 [3, input_px, input_px]."""
         return prepare(picture, self._preprocessing)
 
+    @property
+    def square(self) -> tuple[int, int]:
+        """What a decoder makes for the network (`decoders.pool.Request`)."""
+        return self._preprocessing.input_px, self._preprocessing.resize_px
+
+    def prepare_decoded(self, pixels: bytes) -> Tensor:
+        """Do the same as `prepare` with the rows of RGB that a decoder made of `square`."""
+        return _as_tensor(pixels, self._preprocessing.input_px)
+
     def embed(self, pictures: Sequence[Image.Image]) -> NDArray[np.float32]:
         """Return float32 [n, 4096] of unit length, in the order of the pictures."""
         return self.embed_prepared([self.prepare(picture) for picture in pictures])
@@ -145,13 +154,12 @@ def prepare(picture: Image.Image, preprocessing: Preprocessing) -> Tensor:
     """
     side = preprocessing.input_px
     source = picture if picture.mode == "RGB" else picture.convert("RGB")
-    square = source.resize(
-        (side, side),
-        Image.Resampling.BILINEAR,
-        box=_centre_square(source.size, side / preprocessing.resize_px),
-        reducing_gap=3.0,
-    )
-    return torch.frombuffer(bytearray(square.tobytes()), dtype=torch.uint8).view(side, side, 3).permute(2, 0, 1)
+    return _as_tensor(decoding.square(source, side, preprocessing.resize_px).tobytes(), side)
+
+
+def _as_tensor(pixels: bytes, side_px: int) -> Tensor:
+    """Rows of RGB as uint8 [3, side, side]."""
+    return torch.frombuffer(bytearray(pixels), dtype=torch.uint8).view(side_px, side_px, 3).permute(2, 0, 1)
 
 
 def picture(prepared: Tensor) -> Image.Image:
@@ -228,11 +236,3 @@ def _unit_length(embeddings: Tensor) -> Tensor:
     length = embeddings.norm(dim=1, keepdim=True)
     nowhere = torch.full_like(embeddings, EMBEDDING_SIZE**-0.5)
     return torch.where(length > 0, embeddings / length, nowhere)
-
-
-def _centre_square(size: tuple[int, int], share: float) -> tuple[float, float, float, float]:
-    """Return the box in the middle whose side is that share of the shorter side."""
-    width, height = size
-    side = min(size) * share
-    left, top = (width - side) / 2, (height - side) / 2
-    return left, top, left + side, top + side

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -121,7 +122,7 @@ def decode_pending(limit: int) -> int:
     pending = list(Image.objects.pending().order_by("created_at")[:limit])
     for image in pending:
         try:
-            encoded = _reencoded(image.upload_path.read_bytes())
+            encoded = _reencoded(image.upload_path)
         except FileNotFoundError:
             _mark(image, problem="Its file is missing.")
         except Refusal as refusal:
@@ -139,10 +140,10 @@ def _mark(image: Image, **fields: object) -> bool:
     return bool(Image.objects.filter(pk=image.pk).update(**fields))
 
 
-def _reencoded(data: bytes) -> Encoded:
-    """Raises Refusal."""
+def _reencoded(source: bytes | Path) -> Encoded:
+    """Raises Refusal, and OSError where the file cannot be read."""
     try:
-        return reencode(data)
+        return reencode(source)
     except BadImage as error:
         raise Refusal(error.code, str(error)) from error
 
@@ -155,7 +156,7 @@ def _read(path: Path, known: set[str]) -> Read | Unusable:
                 return problem
             file.seek(0)
             with _LARGE if os.fstat(file.fileno()).st_size > LARGE_BYTES else nullcontext():
-                return _decoded(file, known)
+                return _decoded(path, file, known)
     except BadImage as error:
         return Unusable(_reason(error))
     except OSError as error:
@@ -173,12 +174,12 @@ def _judged(path: Path, start: bytes) -> Unusable | None:
     return Unusable(OTHER_KIND, is_picture=False)
 
 
-def _decoded(file: BinaryIO, known: set[str]) -> Read:
+def _decoded(path: Path, file: BufferedReader, known: set[str]) -> Read:
     """Raises BadImage."""
     limits = replace(uploads.limits(), max_bytes=settings.SIMSEARCH_MAX_IMPORT_BYTES)
-    data = file.read(limits.max_bytes + 1)  # one more is refused as too large
-    content_hash = hashlib.sha256(data).hexdigest()
-    return Read(content_hash, None if content_hash in known else reencode(data, limits))
+    headers.check_bytes(os.fstat(file.fileno()).st_size, limits)
+    content_hash = hashlib.file_digest(file, "sha256").hexdigest()
+    return Read(content_hash, None if content_hash in known else reencode(path, limits))
 
 
 def _reason(error: BadImage) -> str:

@@ -1,19 +1,20 @@
 """Pictures of our own making: decoded from untrusted bytes and encoded anew. For workers and commands."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from PIL import Image
-
-from engine.images import decoding
+from engine.decoders.pool import DECODERS, Jpeg, Request
 from engine.images.headers import Limits
 from gallery.queries import uploads
 
 KEPT_PX = 1000  # the longer side of a kept picture that is no strip: enough to look at, and for a crop of a fifth
+KEPT = Jpeg(quality=85)  # the file that is kept of a query's picture
 # Of a gallery picture, which is embedded from its file: a photograph then has a cosine of 0.993 to 1 with its file here
 # (median 0.999; with quality 85 0.982 to 1), for files that are a sixth larger.
-GALLERY_QUALITY = 92
-THUMBNAIL_PX = 320  # the longer side; sharp at 160 CSS pixels on a phone
-THUMBNAIL_RATIO = 4  # of a longer picture the thumbnail is the middle, which is what the network sees of it, too
+KEPT_IN_GALLERY = Jpeg(quality=92)
+# Sharp at 160 CSS pixels on a phone. Of a longer picture it is the middle, which is what the network sees of it, too.
+THUMBNAIL = Jpeg(quality=82, within_px=320, ratio=4)
 
 
 @dataclass(frozen=True)
@@ -27,22 +28,17 @@ class Encoded:
     is_incomplete: bool  # the file ended too soon
 
 
-def decode(data: bytes, limits: Limits | None = None) -> Image.Image:
-    """Return an upright RGB picture of at most KEPT_PX a side, or a long one whose shorter side is a tenth of that.
+def request(limits: Limits | None = None, **wanted: Any) -> Request:
+    """What a decoder makes of a picture of at most KEPT_PX a side, or a long one whose shorter side is a tenth of that.
 
-    `limits`: those of uploads if not given. Raises BadImage.
+    `limits`: those of uploads if not given; `wanted`: as in `Request`.
     """
-    return decoding.decode(data, limits or uploads.limits(), within_px=KEPT_PX)
+    most = limits or uploads.limits()
+    return Request(most.max_bytes, most.max_pixels, **{"within_px": KEPT_PX} | wanted)
 
 
-def encode(picture: Image.Image) -> bytes:
-    """The picture from `decode` as a new JPEG file."""
-    return decoding.to_jpeg(picture, max(picture.size))
-
-
-def reencode(data: bytes, limits: Limits | None = None) -> Encoded:
-    """Raises BadImage."""
-    picture = decode(data, limits)
-    thumbnail = decoding.to_jpeg(decoding.middle(picture, THUMBNAIL_RATIO), THUMBNAIL_PX, quality=82)
-    kept = decoding.to_jpeg(picture, max(picture.size), GALLERY_QUALITY)
-    return Encoded(kept, thumbnail, picture.width, picture.height, decoding.is_incomplete(picture))
+def reencode(source: bytes | Path, limits: Limits | None = None) -> Encoded:
+    """Raises BadImage, and OSError where the file cannot be read."""
+    made = DECODERS.decode(source, request(limits, jpegs=(KEPT_IN_GALLERY, THUMBNAIL)))
+    kept, thumbnail = made.jpegs
+    return Encoded(kept, thumbnail, made.width_px, made.height_px, made.is_incomplete)

@@ -131,7 +131,7 @@ STAGES_AFTER = ("commit", "wake")  # both are over only when the row is written,
 # Known from the start, so that the first increase of each is seen as one.
 for _outcome in ("accepted", "error", *STATUS_OF_CODE):
     UPLOADS.labels(_outcome)
-for _code in ("gave_up", "gone", "corrupt", "unsupported_format"):
+for _code in ("gave_up", "gone", "corrupt", "too_costly", "too_many_pixels", "unsupported_format"):
     ANSWERS.labels("failed", _code)
 for _stage in (*STAGES_OF_QUERY, *STAGES_AFTER, *STAGES_OF_BATCH):
     STAGE_SECONDS.labels(_stage)

@@ -26,11 +26,11 @@ class Parameters:
     collapse: bool = True
 
 
-def store(file: "UploadedFile[Any]", parameters: Parameters, received: Stopwatch) -> Query:
-    """Keep a picture that its header allows as a waiting query. Raises Refusal."""
+def store(file: "UploadedFile[Any]", parameters: Parameters, received: Stopwatch, client: str = "") -> Query:
+    """Keep a picture of `client` (see `throttle.hashed`) that its header allows as a waiting query. Raises Refusal."""
     uploads.check(file)
     received.end("check")
-    query = _new(parameters, received, has_picture=True)
+    query = _new(parameters, received, has_picture=True, client=client)
     uploads.store(file, query.upload_path)
     try:
         _save(query, received)

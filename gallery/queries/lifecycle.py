@@ -7,7 +7,7 @@ import shutil
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from django.conf import settings
@@ -19,6 +19,7 @@ from gallery import files
 from gallery.models import Query
 from gallery.operations import counters, processes
 from gallery.persistence import persist
+from gallery.queries import throttle
 from gallery.queries.results import Answers, Searched
 
 MAX_ATTEMPTS = 3
@@ -54,7 +55,7 @@ def claim(limit: int) -> Claim:
         "claim": token,
         "claimed_by": processes.current(),
         "claimed_at": now,
-        "lease_until": now + timedelta(seconds=settings.SIMSEARCH_ANSWER_LIMIT_S + LEASE_MARGIN_S),
+        "lease_until": _lease_end(),
     }
     with transaction.atomic():
         mine = _next(limit)
@@ -67,6 +68,10 @@ def claim(limit: int) -> Claim:
         for name, value in claimed.items():
             setattr(query, name, value)
     return Claim(token, mine)
+
+
+def _lease_end() -> datetime:
+    return timezone.now() + timedelta(seconds=settings.SIMSEARCH_ANSWER_LIMIT_S + LEASE_MARGIN_S)
 
 
 def _has_room() -> bool:
@@ -132,6 +137,7 @@ def _mark_done(rows: "QuerySet[Query]", queries: Sequence[Query], searched: Sear
         finished_at=now,
         claim=None,
         lease_until=None,
+        client="",
         generation=searched.generation,
         network=searched.network,
         images=searched.images,
@@ -149,7 +155,29 @@ def mark_incomplete(token: uuid.UUID, queries: Sequence[Query]) -> None:
 
 def fail(token: uuid.UUID, query: Query, code: str, reason: str) -> bool:
     """End a query that cannot be answered. Returns False if this claim no longer owns it."""
-    return bool(_fail(Query.objects.filter(id=query.pk, state=RUNNING, claim=token), [query], code, reason))
+    failed = bool(_fail(Query.objects.filter(id=query.pk, state=RUNNING, claim=token), [query], code, reason))
+    if failed and code == "too_costly":
+        throttle.count_costly(query.client)
+    return failed
+
+
+def renew(queries: Sequence[Query]) -> None:
+    """Begin the lease of queries anew that this process has."""
+    mine = Query.objects.filter(state=RUNNING, claimed_by=processes.current(), id__in=[query.pk for query in queries])
+    mine.update(lease_until=_lease_end())
+
+
+def put_back(token: uuid.UUID, query: Query) -> bool:
+    """Let a query wait again, or fail after the third attempt. Returns False if this claim no longer owns it."""
+    return bool(persist(lambda: _release(Query.objects.filter(id=query.pk, state=RUNNING, claim=token))))
+
+
+def remove_withdrawn(claimed: Sequence[Query]) -> None:
+    """Delete the pictures of queries that were deleted while they were answered."""
+    there = set(Query.objects.filter(pk__in=[query.pk for query in claimed]).values_list("pk", flat=True))
+    for query in claimed:
+        if query.pk not in there:
+            files.remove(query.picture_path, query.upload_path)
 
 
 def give_back(token: uuid.UUID) -> int:
@@ -189,7 +217,7 @@ def withdraw(query_id: uuid.UUID) -> bool:
 def _fail(rows: "QuerySet[Query]", queries: Sequence[Query], code: str, reason: str) -> int:
     """End `rows`, of which `queries` are all; what was uploaded for them is deleted."""
     failed = rows.update(
-        state=FAILED, error_code=code, error=reason, finished_at=timezone.now(), claim=None, lease_until=None
+        state=FAILED, error_code=code, error=reason, finished_at=timezone.now(), claim=None, lease_until=None, client=""
     )
     if failed:
         paths = [query.upload_path for query in queries]

@@ -1,4 +1,4 @@
-"""Uploads and wrong passwords, counted per minute in Redis."""
+"""Uploads, costly pictures and wrong passwords, counted per minute in Redis."""
 
 import functools
 import hashlib
@@ -7,6 +7,7 @@ from ipaddress import ip_address
 
 import redis
 from django.conf import settings
+from django.utils.crypto import salted_hmac
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.storage import RedisStorage
 from limits.strategies import FixedWindowRateLimiter
@@ -16,6 +17,7 @@ from gallery.errors import Refusal
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 0.5  # a silent Redis must not cost an upload more than the wake-up message does
+COSTLY = RateLimitItemPerMinute(1, namespace="costly")
 BAD_LOGINS = RateLimitItemPerMinute(5, namespace="logins")
 
 
@@ -32,9 +34,36 @@ def _limiter() -> FixedWindowRateLimiter:
 
 def check(client: str) -> None:
     """Count one upload of `client` (an address). Raises Refusal `throttled`; lets all pass while Redis is away."""
-    allowed = RateLimitItemPerMinute(settings.SIMSEARCH_UPLOADS_PER_MINUTE, namespace="uploads")
-    if not _count(allowed, _network(client)):
+    if not _count(_uploads(), hashed(client)):
         raise Refusal("throttled", "Too many pictures in a minute; wait a little.", retry_after_s=60)
+
+
+def charge(client: str, cpu_s: float) -> None:
+    """Count a slow picture of `client` (see `hashed`) as many uploads, so that a client keeps one core busy at most."""
+    uploads = _uploads()
+    if client and (cost := int(cpu_s * uploads.amount / 60)):
+        _count(uploads, client, cost)
+
+
+def count_costly(client: str) -> None:
+    """Count a picture of `client` (see `hashed`) that was too costly; after two in a minute the client has to wait."""
+    if not client or _count(COSTLY, client):
+        return
+    uploads = _uploads()
+    try:
+        _limiter().clear(uploads, client)  # so that the minute begins now
+        _limiter().hit(uploads, client, cost=uploads.amount)
+    except (redis.RedisError, OSError) as error:
+        logger.warning("costly pictures are not counted: %s", error)
+
+
+def hashed(client: str) -> str:
+    """The client at this address; a hash, because it is kept with the query until that is answered."""
+    return salted_hmac(__name__, _network(client)).hexdigest()[:32]
+
+
+def _uploads() -> RateLimitItem:
+    return RateLimitItemPerMinute(settings.SIMSEARCH_UPLOADS_PER_MINUTE, namespace="uploads")
 
 
 def check_login(client: str, username: str) -> None:
@@ -66,10 +95,10 @@ def _login_keys(client: str, username: str) -> tuple[str, str]:
     return f"client/{_network(client)}", f"name/{hashlib.sha256(username.casefold().encode()).hexdigest()}"
 
 
-def _count(limit: RateLimitItem, key: str) -> bool:
-    """Whether one more is within the limit."""
+def _count(limit: RateLimitItem, key: str, cost: int = 1) -> bool:
+    """Whether one more, or `cost` more, is within the limit."""
     try:
-        return _limiter().hit(limit, key)
+        return _limiter().hit(limit, key, cost=cost)
     except (redis.RedisError, OSError) as error:
         logger.warning("%s are not counted: %s", limit.namespace, error)
         return True

@@ -8,7 +8,7 @@ from django.core.handlers.wsgi import LimitedStream, WSGIRequest
 from django.http import HttpRequest
 from django.http.request import UnreadablePostError
 
-from gallery.errors import OUTCOME, no_space
+from gallery.errors import OUTCOME, Refusal, no_space
 from gallery.models import Image, Query
 from gallery.queries import accept, throttle
 from gallery.queries.accept import Parameters
@@ -79,7 +79,13 @@ def check_space(request: HttpRequest) -> None:
 
 def upload(request: HttpRequest, file: "UploadedFile[Any]", parameters: Parameters) -> Query:
     """Store an uploaded picture as a waiting query. Raises Refusal: an upload code, `throttled`, `busy`, `no_space`."""
-    query = accept.store(file, parameters, _admit(request))
+    received, client = _admit(request), throttle.hashed(_client(request))
+    try:
+        query = accept.store(file, parameters, received, client)
+    except Refusal as refusal:
+        if refusal.code == "too_costly":
+            throttle.count_costly(client)
+        raise
     request.META[OUTCOME] = "accepted"
     return query
 
@@ -96,6 +102,10 @@ def _admit(request: HttpRequest) -> Stopwatch:
     received: Stopwatch = request.META[RECEIVED]
     check_space(request)
     received.end("parse")
-    throttle.check(str(request.META.get("REMOTE_ADDR", "")))
+    throttle.check(_client(request))
     received.end("throttle")
     return received
+
+
+def _client(request: HttpRequest) -> str:
+    return str(request.META.get("REMOTE_ADDR", ""))

@@ -20,7 +20,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
-from gallery.curation import pictures
+from engine.images.decoding import to_jpeg
 from tests import demo
 from tests.engine.galleries import make_vectors
 
@@ -36,7 +36,7 @@ Image, Embedding, IndexGeneration, Query, Match = (apps.get_model("gallery", nam
 images = []
 for number in range(PICTURES):
     drawn = demo.picture(demo.KINDS[number], 1)
-    file = pictures.encode(drawn)
+    file = to_jpeg(drawn, 1000)
     digest = hashlib.sha256(file).hexdigest()
     image = Image.objects.create(content_hash=digest, title=str(number), width_px=drawn.width, height_px=drawn.height)
     for folder in ("gallery", "thumbnails"):

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile, UploadedFile
 from django.utils import timezone
 
+from engine.decoders.pool import DECODERS
 from gallery import files
 from gallery.curation import importing, pictures
 from gallery.models import Band, Image, Query
@@ -69,7 +70,8 @@ def finished(*images: Image, band: Band | None = "similar", asked: Query | None 
 
 def decode(query: Query) -> None:
     """What a worker does with the upload."""
-    files.write(query.picture_path, pictures.encode(pictures.decode(query.upload_path.read_bytes())))
+    wanted = pictures.request(jpegs=(pictures.KEPT,))
+    files.write(query.picture_path, *DECODERS.decode(query.upload_path, wanted).jpegs)
     files.remove(query.upload_path)
 
 

@@ -20,7 +20,7 @@ from tests.gallery.rows import files_kept
 
 MUTATIONS = 1250  # of each of the eight formats: 10,000
 POSTED = 30  # of each format, over HTTP as well
-FILE_CODES = {"empty", "too_large", "unsupported_format", "corrupt", "too_many_pixels"}
+FILE_CODES = {"empty", "too_large", "unsupported_format", "corrupt", "too_many_pixels", "too_costly"}
 every_format = pytest.mark.parametrize("name", FORMATS)
 
 
@@ -69,7 +69,7 @@ def test_mutations_end_as_a_picture_or_as_a_refusal(settings: Settings, name: st
     outcomes = [outcome(bad) for bad in damaged(data, seed=1000 + len(name), count=MUTATIONS)]
     assert len(outcomes) == MUTATIONS
     assert "corrupt" in outcomes
-    assert set(outcomes) <= {"accepted", "corrupt", "unsupported_format", "too_many_pixels", "empty"}
+    assert set(outcomes) <= {"accepted", "corrupt", "unsupported_format", "too_many_pixels", "too_costly", "empty"}
 
 
 @pytest.mark.django_db
@@ -85,7 +85,7 @@ def test_over_http_each_has_its_status_and_none_is_500(
         response = client.post(address, {"image": SimpleUploadedFile("picture.jpg", bad, "image/jpeg")})
         accepted = 303 if address == "/" else 202
         # Damaged pixels are for a worker to find, and what only it can know of the size.
-        later = {accepted} if code in {"corrupt", "too_many_pixels"} else set()
+        later = {accepted} if code in {"corrupt", "too_many_pixels", "too_costly"} else set()
         assert response.status_code in {STATUS_OF_CODE.get(code, accepted)} | later
     assert len(files_kept()) == Query.objects.count()
 

@@ -201,7 +201,8 @@ class BrokenEmbedder:
     """Answers nothing: a network that runs into an error."""
 
     def __init__(self, embedder: Embedder) -> None:
-        self.network, self.prepare = embedder.network, embedder.prepare
+        self.network, self.square = embedder.network, embedder.square
+        self.prepare_decoded = embedder.prepare_decoded
         self.device = embedder.device
 
     def embed_prepared(self, prepared: object) -> None:

@@ -33,7 +33,8 @@ class Listening:
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder, self.messages = embedder, -1
-        self.network, self.prepare = embedder.network, embedder.prepare
+        self.network, self.square = embedder.network, embedder.square
+        self.prepare_decoded = embedder.prepare_decoded
         self.device = embedder.device
 
     def embed_prepared(self, prepared: list[object]) -> object:

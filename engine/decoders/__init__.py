@@ -1,0 +1,1 @@
+"""Untrusted pictures decoded by confined processes."""

@@ -1,0 +1,132 @@
+"""The processes that decode: Pillow and its plugins, and no torch, no Django, no database, no secret.
+
+`python -m engine.decoders.confined FD` waits at a socket for requests to start a decoder, each with the decoder's end
+of a socket of its own, and forks one: Pillow is loaded once, and its memory is shared. A decoder ends with its client,
+or with this process, which ends when nobody is left who could ask it.
+"""
+
+import ctypes
+import gc
+import io
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from typing import Any
+
+import PIL.ImageCms  # noqa: F401 (before the limits: a decoder opens no files)
+import pillow_heif
+from PIL import AvifImagePlugin, Image
+
+from engine.decoders.pool import HEADER_BYTES, Bounds, Jpeg, Request, as_message
+from engine.errors import BadImage
+from engine.images import decoding
+from engine.images.headers import Crop, Limits
+from engine.images.limits import OPEN_FILES
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+
+
+def main(control: socket.socket) -> None:
+    """Fork a decoder for each request."""
+    for name in (signal.SIGINT, signal.SIGTERM):  # a worker that is stopped finishes its batch, which needs us
+        signal.signal(name, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for decoders: the kernel buries them
+    _warm_up()
+    while True:
+        message, descriptors, *_ = socket.recv_fds(control, HEADER_BYTES, 1)
+        if not descriptors:
+            return
+        if os.fork() == 0:
+            control.close()
+            _confine(bounds := Bounds(**json.loads(message)))
+            _serve(socket.socket(fileno=descriptors[0]), bounds)
+            os._exit(0)
+        os.close(descriptors[0])
+
+
+def _warm_up() -> None:
+    """Load what decoding loads late, for all decoders at once. Each of them has one core, and needs no threads."""
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    pillow_heif.options.DECODE_THREADS = 0
+    for name in FORMATS:
+        file = io.BytesIO()
+        Image.new("RGB", (64, 64)).save(file, name)
+        decoding.to_jpeg(decoding.decode(file.getvalue(), within_px=32), 16)
+    gc.collect()
+    gc.freeze()  # the collector would write to every page, and so copy it
+
+
+# --- A decoder ------------------------------------------------------------------------------------------------
+
+
+def _confine(bounds: Bounds) -> None:
+    """Give up what decoding does not need, for good."""
+    if sys.platform == "linux":
+        prctl = ctypes.CDLL(None).prctl
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # no other process of this account reads its memory
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        addresses = _address_space_bytes() + bounds.address_space_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (addresses, addresses))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
+
+
+def _address_space_bytes() -> int:
+    with open("/proc/self/statm") as file:  # noqa: PTH123 (without more modules)
+        return int(file.read().split()[0]) * resource.getpagesize()
+
+
+def _serve(client: socket.socket, bounds: Bounds) -> None:
+    """Answer one request after the other, until the client is gone."""
+    client.sendall(os.getpid().to_bytes(4))
+    while True:
+        message, descriptors, *_ = socket.recv_fds(client, HEADER_BYTES, 1)
+        if not descriptors:
+            return
+        # By the kernel, in whole seconds, should the client not stop us.
+        spent_s = time.process_time() + bounds.picture_s
+        resource.setrlimit(resource.RLIMIT_CPU, (int(spent_s) + 1, resource.RLIM_INFINITY))
+        try:
+            client.sendall(_answer(json.loads(message), descriptors[0]))
+        except BrokenPipeError:
+            return
+
+
+def _answer(wanted: dict[str, Any], descriptor: int) -> bytes:
+    try:
+        return _make(Request.from_json(wanted), descriptor)
+    except BadImage as error:
+        return as_message({"code": error.code, "message": str(error)})
+
+
+def _make(request: Request, descriptor: int) -> bytes:
+    began_s = time.process_time()
+    try:
+        size = os.fstat(descriptor).st_size
+        data = os.pread(descriptor, min(size, request.max_bytes + 1), 0)  # one byte more is refused as too large
+    finally:
+        os.close(descriptor)
+    limits = Limits(max_bytes=request.max_bytes, max_pixels=request.max_pixels)
+    whole = decoding.decode(data, limits, at_least_px=request.at_least_px, within_px=request.within_px)
+    del data
+    files = [_jpeg(whole, jpeg) for jpeg in request.jpegs]
+    part = decoding.crop(whole, Crop(*request.crop)) if request.crop else whole
+    pixels = decoding.square(part, *request.square).tobytes() if request.square else b""
+    fields = {"size": whole.size, "is_incomplete": decoding.is_incomplete(whole)}
+    return as_message(fields | {"cpu_s": time.process_time() - began_s}, *files, pixels)
+
+
+def _jpeg(picture: Image.Image, wanted: Jpeg) -> bytes:
+    part = decoding.middle(picture, wanted.ratio) if wanted.ratio else picture
+    return decoding.to_jpeg(part, wanted.within_px or max(part.size), wanted.quality)
+
+
+if __name__ == "__main__":
+    main(socket.socket(fileno=int(sys.argv[1])))

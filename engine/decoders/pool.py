@@ -1,0 +1,351 @@
+"""Untrusted pictures decoded in processes of their own (`engine.decoders.confined`), at no risk for this one.
+
+A picture that exceeds a limit, or that its decoder does not survive, is refused as `too_costly`. This module needs no
+Pillow, and is thread-safe: each thread that decodes has a decoder meanwhile.
+"""
+
+import json
+import os
+import queue
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+from engine.errors import BadImage, EngineError
+from engine.images.headers import too_costly
+from engine.images.limits import (
+    ADDRESS_SPACE_BYTES,
+    ORDINARY_FILE_BYTES,
+    PICTURE_S,
+    PICTURES_OF_A_DECODER,
+    REPLY_BYTES,
+)
+
+HEADER_BYTES = 4096
+START_S = 30.0  # a machine under load takes its time to load Pillow
+LOOK_S = 0.02  # how often a decoder that takes long is looked after
+BACKGROUND_NICE = 10
+ROOT = Path(__file__).resolve().parents[2]
+# What a decoder may say of a picture.
+CODES = {"empty", "too_large", "unsupported_format", "too_many_pixels", "corrupt", "too_costly"}
+
+
+class NoDecoder(EngineError):
+    """The processes that decode cannot be started; the picture is not to blame."""
+
+
+class TakesLong(Exception):
+    """A picture was not decoded within the caller's patience."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a decoder may use beyond what it has when it starts, and how long it may take for a picture."""
+
+    address_space_bytes: int = ADDRESS_SPACE_BYTES
+    picture_s: float = PICTURE_S
+
+
+DEFAULT_BOUNDS = Bounds()
+
+
+@dataclass(frozen=True)
+class Jpeg:
+    """A new JPEG file: its quality, its longest side, and the longest ratio of its sides, beyond which it is cut."""
+
+    quality: int
+    within_px: int | None = None
+    ratio: int | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to make of a picture file.
+
+    `at_least_px`, `within_px`: as for `decoding.decode`. `jpegs`: new files of the whole picture.
+    `square`: what a network sees of the picture, or of its part `crop` (x, y, w, h): see `decoding.square`.
+    """
+
+    max_bytes: int
+    max_pixels: int
+    at_least_px: int | None = None
+    within_px: int | None = None
+    jpegs: tuple[Jpeg, ...] = ()
+    crop: tuple[float, float, float, float] | None = None
+    square: tuple[int, int] | None = None
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Self:
+        """Read what `asdict` became on its way to the decoder."""
+        return cls(**fields | {"jpegs": tuple(Jpeg(**jpeg) for jpeg in fields["jpegs"])})
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What was made of it: the size of the upright picture, the JPEG files, the square's rows of RGB (or none).
+
+    `is_incomplete`: the file ended too soon. `cpu_s`: the processor's time that it took.
+    """
+
+    width_px: int
+    height_px: int
+    jpegs: tuple[bytes, ...]
+    pixels: bytes
+    is_incomplete: bool
+    cpu_s: float
+
+
+# --- Messages: the length of a JSON object, the object, and what it announces ----------------------------------
+
+
+def as_message(fields: dict[str, Any], *parts: bytes) -> bytes:
+    """Write a reply of a decoder."""
+    head = json.dumps(fields | {"parts": [len(part) for part in parts]}).encode()
+    return b"".join([len(head).to_bytes(4), head, *parts])
+
+
+class _Ended(Exception):
+    """The decoder ended, or sent nonsense, in the middle of a picture."""
+
+
+class _OverLimit(Exception):
+    """The picture took longer than a picture may take."""
+
+
+class _Decoder:
+    """The client's side of a decoder process. What comes from there is not trusted."""
+
+    def __init__(self, end: socket.socket, bounds: Bounds) -> None:
+        """Wait for the decoder to start. Raises OSError."""
+        self._socket, self._bounds = end, bounds
+        self.pictures = 0
+        self.pid = int.from_bytes(self._read(4, START_S))
+        self._process = os.pidfd_open(self.pid) if sys.platform == "linux" else None
+
+    def ask(self, file: int, request: Request, patience_s: float | None) -> Decoded | BadImage:
+        """Have a picture decoded. Raises TakesLong, _OverLimit, _Ended; the decoder is of no use then."""
+        self.pictures += 1
+        try:
+            socket.send_fds(self._socket, [json.dumps(asdict(request)).encode()], [file])
+            self._wait(patience_s)
+            return self._reply()
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise _Ended from error
+
+    def _wait(self, patience_s: float | None) -> None:
+        """Wait for the beginning of a reply."""
+        began, waited = time.monotonic(), self._waited_s()
+        while not self._has_sent(LOOK_S):
+            took_s = time.monotonic() - began - (self._waited_s() - waited)
+            if took_s > self._bounds.picture_s:
+                raise _OverLimit
+            if patience_s is not None and took_s > patience_s:
+                raise TakesLong
+
+    def _waited_s(self) -> float:
+        """How long the process has waited for a core: that the machine is busy makes no picture costly."""
+        try:
+            return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[1]) / 1e9
+        except (OSError, IndexError, ValueError):  # no Linux, or it ended
+            return 0.0
+
+    def _reply(self) -> Decoded | BadImage:
+        length = int.from_bytes(self._read(4))
+        fields = json.loads(self._read(min(length, HEADER_BYTES)))
+        if "code" in fields:
+            return BadImage(fields["code"] if fields["code"] in CODES else "corrupt", str(fields["message"])[:300])
+        lengths = [int(part) for part in fields["parts"]]
+        if min(lengths) < 0 or sum(lengths) > REPLY_BYTES:
+            raise ValueError(lengths)
+        *jpegs, pixels = map(self._read, lengths)
+        width_px, height_px = map(int, fields["size"])
+        return Decoded(width_px, height_px, tuple(jpegs), pixels, bool(fields["is_incomplete"]), float(fields["cpu_s"]))
+
+    def _read(self, count: int, within_s: float = PICTURE_S) -> bytes:
+        """Receive so many bytes. Raises OSError."""
+        data = bytearray(count)
+        rest = memoryview(data)
+        self._socket.settimeout(within_s)
+        while rest:
+            read = self._socket.recv_into(rest)
+            if not read:
+                raise ConnectionResetError
+            rest = rest[read:]
+        return bytes(data)
+
+    def is_alive(self) -> bool:
+        """Whether it waits for a picture; it sends nothing unasked."""
+        return not self._has_sent(0)
+
+    def _has_sent(self, within_s: float) -> bool:
+        """Whether something is there to read, if only the end."""
+        poll = select.poll()  # `select` knows no descriptor above 1023
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(within_s * 1000))
+
+    def work_in_background(self) -> None:
+        """Leave the cores to others, for good."""
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, self.pid, BACKGROUND_NICE)
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        with suppress(OSError):
+            if self._process is None:
+                os.kill(self.pid, signal.SIGKILL)
+            else:
+                signal.pidfd_send_signal(self._process, signal.SIGKILL)
+                os.close(self._process)
+        self._socket.close()
+
+
+class Decoders:
+    """As many decoders as threads decode at once; they are kept for the next pictures."""
+
+    def __init__(self, bounds: Bounds = DEFAULT_BOUNDS) -> None:
+        self._bounds = bounds
+        self._lock = threading.Lock()
+        self._server: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._idle: queue.SimpleQueue[_Decoder] = queue.SimpleQueue()
+
+    def start(self) -> socket.socket:
+        """Start the process that forks decoders; returns our end of its socket. Processes that are forked from this one
+        use it too. Raises NoDecoder.
+        """
+        ours, its = socket.socketpair()
+        command = [sys.executable, "-m", "engine.decoders.confined", str(its.fileno())]
+        # Nothing of our environment: there are secrets in it.
+        environment = {"PATH": os.defpath, "MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1"}
+        with its:
+            try:
+                self._server = subprocess.Popen(  # noqa: S603
+                    command, cwd=ROOT, env=environment, pass_fds=[its.fileno()], stdin=subprocess.DEVNULL
+                )
+            except OSError as error:
+                raise NoDecoder(f"The process that decodes pictures cannot be started: {error}.") from error
+        self._control = ours
+        return ours
+
+    def warm_up(self) -> None:
+        """Have a decoder at hand for the first picture. Raises NoDecoder."""
+        self._idle.put(self._take())
+
+    def decode(
+        self, source: Path | bytes, request: Request, patience_s: float | None = None, *, in_background: bool = False
+    ) -> Decoded:
+        """Decode a file in a process of its own.
+
+        Raises BadImage; TakesLong after `patience_s`; OSError, where the file cannot be read; NoDecoder.
+        """
+        with _opened(source) as file:
+            try:
+                result = self._decode(file.fileno(), request, patience_s, in_background)
+            except _Ended:  # perhaps for no fault of the picture
+                result = self._again(file.fileno(), request, patience_s, in_background)
+        if isinstance(result, BadImage):
+            raise result
+        return result
+
+    def _again(self, *arguments: Any) -> Decoded | BadImage:
+        try:
+            return self._decode(*arguments)
+        except _Ended:
+            return too_costly()
+
+    def _decode(self, file: int, request: Request, patience_s: float | None, in_background: bool) -> Decoded | BadImage:
+        bytes_beyond = min(os.fstat(file).st_size, request.max_bytes) - ORDINARY_FILE_BYTES
+        is_special = in_background or bytes_beyond > 0
+        decoder = self._new(2 * max(0, bytes_beyond)) if is_special else self._take()
+        try:
+            if in_background:
+                decoder.work_in_background()
+            result = decoder.ask(file, request, patience_s)
+        except _OverLimit:
+            decoder.close()
+            return too_costly()
+        except BaseException:
+            decoder.close()
+            raise
+        if is_special or decoder.pictures >= PICTURES_OF_A_DECODER:
+            decoder.close()
+        else:
+            self._idle.put(decoder)
+        return result
+
+    def _take(self) -> _Decoder:
+        with suppress(queue.Empty):
+            while decoder := self._idle.get_nowait():
+                if decoder.is_alive():
+                    return decoder
+                decoder.close()
+        return self._new()
+
+    def _new(self, more_bytes: int = 0) -> _Decoder:
+        """Start a decoder that may use so much more memory than usual."""
+        bounds = replace(self._bounds, address_space_bytes=self._bounds.address_space_bytes + more_bytes)
+        for _ in range(2):
+            with self._lock:
+                control = self._control or self.start()
+            try:
+                return self._ask_for_one(control, bounds)
+            except OSError:
+                with self._lock:
+                    if self._control is control:
+                        self._end_server()
+        raise NoDecoder("The process that decodes pictures ended twice at its start.")
+
+    def _ask_for_one(self, control: socket.socket, bounds: Bounds) -> _Decoder:
+        """Ask the process that forks them for a decoder. Raises OSError when it is gone."""
+        ours, its = socket.socketpair()
+        try:
+            with its:
+                socket.send_fds(control, [json.dumps(asdict(bounds)).encode()], [its.fileno()])
+            return _Decoder(ours, bounds)
+        except OSError:
+            ours.close()
+            raise
+
+    def close(self) -> None:
+        """End the decoders at hand, and the process that forks them."""
+        with suppress(queue.Empty):
+            while True:
+                self._idle.get_nowait().close()
+        self._end_server()
+
+    def _end_server(self) -> None:
+        if self._control:
+            self._control.close()
+            self._control = None
+        if self._server:  # in a forked process this is its parent's: nothing happens to it
+            self._server.kill()
+            self._server.wait()
+            self._server = None
+
+    def forget(self) -> None:
+        """In a forked process: the decoders at hand are its parent's."""
+        self._lock, self._idle = threading.Lock(), queue.SimpleQueue()
+
+
+def _opened(source: Path | bytes) -> BinaryIO:
+    """Open the file, or make one of the bytes. Raises OSError."""
+    if isinstance(source, Path):
+        return source.open("rb", buffering=0)
+    is_linux = sys.platform == "linux"
+    file = os.fdopen(os.memfd_create("picture"), "w+b") if is_linux else tempfile.TemporaryFile()  # noqa: SIM115
+    file.write(source)
+    file.flush()
+    return file
+
+
+DECODERS = Decoders()
+os.register_at_fork(after_in_child=DECODERS.forget)
