@@ -232,13 +232,8 @@ class Query(models.Model):
     labels: "models.JSONField[Any, list[str]]" = models.JSONField(default=list)
     collapse = models.BooleanField(default=True, help_text="near-duplicates count as one match")
 
-    client = models.CharField(
-        max_length=32,
-        blank=True,
-        default="",
-        db_default="",
-        editable=False,
-        help_text="who pays for a costly picture, as a hash; empty once it is answered",
+    client = models.CharField(  # noqa: DJ001 (null: versions before this field write rows, too)
+        max_length=32, null=True, editable=False, help_text="who sent it, as a hash; empty once it is answered"
     )
     attempts = models.PositiveSmallIntegerField(default=0)
     claim = models.UUIDField(null=True, help_text="the run that has it now")

@@ -11,6 +11,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='query',
             name='client',
-            field=models.CharField(blank=True, db_default='', default='', editable=False, help_text='who pays for a costly picture, as a hash; empty once it is answered', max_length=32),
+            field=models.CharField(editable=False, help_text='who sent it, as a hash; empty once it is answered', max_length=32, null=True),
         ),
     ]

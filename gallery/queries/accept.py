@@ -26,7 +26,7 @@ class Parameters:
     collapse: bool = True
 
 
-def store(file: "UploadedFile[Any]", parameters: Parameters, received: Stopwatch, client: str = "") -> Query:
+def store(file: "UploadedFile[Any]", parameters: Parameters, received: Stopwatch, client: str | None = None) -> Query:
     """Keep a picture of `client` (see `throttle.hashed`) that its header allows as a waiting query. Raises Refusal."""
     uploads.check(file)
     received.end("check")

@@ -137,7 +137,7 @@ def _mark_done(rows: "QuerySet[Query]", queries: Sequence[Query], searched: Sear
         finished_at=now,
         claim=None,
         lease_until=None,
-        client="",
+        client=None,
         generation=searched.generation,
         network=searched.network,
         images=searched.images,
@@ -217,7 +217,13 @@ def withdraw(query_id: uuid.UUID) -> bool:
 def _fail(rows: "QuerySet[Query]", queries: Sequence[Query], code: str, reason: str) -> int:
     """End `rows`, of which `queries` are all; what was uploaded for them is deleted."""
     failed = rows.update(
-        state=FAILED, error_code=code, error=reason, finished_at=timezone.now(), claim=None, lease_until=None, client=""
+        state=FAILED,
+        error_code=code,
+        error=reason,
+        finished_at=timezone.now(),
+        claim=None,
+        lease_until=None,
+        client=None,
     )
     if failed:
         paths = [query.upload_path for query in queries]

@@ -38,14 +38,14 @@ def check(client: str) -> None:
         raise Refusal("throttled", "Too many pictures in a minute; wait a little.", retry_after_s=60)
 
 
-def charge(client: str, cpu_s: float) -> None:
+def charge(client: str | None, cpu_s: float) -> None:
     """Count a slow picture of `client` (see `hashed`) as many uploads, so that a client keeps one core busy at most."""
     uploads = _uploads()
     if client and (cost := int(cpu_s * uploads.amount / 60)):
         _count(uploads, client, cost)
 
 
-def count_costly(client: str) -> None:
+def count_costly(client: str | None) -> None:
     """Count a picture of `client` (see `hashed`) that was too costly; after two in a minute the client has to wait."""
     if not client or _count(COSTLY, client):
         return
