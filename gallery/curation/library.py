@@ -14,7 +14,7 @@ from gallery.models import Image
 from gallery.queries import uploads, wakeup
 
 if TYPE_CHECKING:
-    from gallery.curation.pictures import Encoded  # loads Pillow, which the web process does without
+    from gallery.curation.pictures import Encoded  # starts decoders, which the web process does without
 
 
 class AlreadyThere(Exception):
