@@ -82,7 +82,7 @@ def _write(generation: IndexGeneration, ids: Ids, tell: Tell) -> Manifest:
         persist(lambda: generations.keep_alive(generation))
         if step not in told:
             told.append(step)
-            tell(f"{generation}: {step} ({total})" if total > 1 else f"{generation}: {step}")
+            tell(f"Index {generation}: {step}" + (f" ({total})" if total > 1 else ""))
 
     return build(generation.directory, ids, _blocks(ids), generation.network, progress=progress)
 

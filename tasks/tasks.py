@@ -1,8 +1,10 @@
 """The Celery tasks and what happens when a worker's processes start.
 
-A worker's parent imports this module, so everything heavy (torch, annoy, numpy) is imported inside: in the children.
+A worker's parent imports this module, so everything heavy (torch, annoy, numpy) is imported inside functions.
 """
 
+import gc
+import importlib
 import os
 from typing import Any
 
@@ -125,6 +127,18 @@ def look_around(instance: Any, **_: object) -> None:
     _gpus = gpu.visible(os.environ)
     if _answers_queries:
         DECODERS.start()
+        if not gpu.is_wanted(os.environ):
+            _import_engine()
+
+
+def _import_engine() -> None:
+    """Import torch and what answers queries once, for all children: they share the memory, and start sooner.
+
+    Only without a GPU. Each child chooses its own before it imports torch.
+    """
+    importlib.import_module("tasks.answer")
+    gc.collect()
+    gc.freeze()  # the collector would write to the shared pages
 
 
 @worker_process_init.connect

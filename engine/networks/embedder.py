@@ -193,10 +193,12 @@ def gpu_batch(memory_bytes: int) -> int:
 
 
 def _keep_memory() -> None:
-    """Let this process keep the memory of a forward pass for the next one, where the C library can be told so."""
-    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
-        mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
-        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+    """Give free memory back once, then keep that of each forward pass for the next one. It needs glibc."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)
+        libc.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+        libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -126,8 +126,8 @@ def test_blocks_of_float16_are_brought_back_to_unit_length(tmp_path: Path, vecto
 def test_progress_is_told(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
     told: list[tuple[str, int, int]] = []
     build(tmp_path / "1", IDS, vectors, NETWORK, progress=lambda *step: told.append(step))
-    assert ("vectors", COUNT, COUNT) in told
-    assert told[-1] == ("done", 1, 1)
+    assert ("copying the embeddings", COUNT, COUNT) in told
+    assert told[-1] == ("complete", 1, 1)
 
 
 def with_row(vectors: NDArray[np.float32], row: NDArray[np.float32] | float) -> NDArray[np.float32]:
