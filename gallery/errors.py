@@ -31,6 +31,7 @@ class Refusal(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
+        """Return the HTTP headers of the refusal."""
         if self.code == "unauthorized":
             return {"WWW-Authenticate": 'Bearer realm="gallery"'}
         return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}

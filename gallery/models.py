@@ -27,12 +27,15 @@ class ImageQuerySet(models.QuerySet["Image"]):
         return super().update(**with_folded(Image, values))
 
     def visible(self) -> "ImageQuerySet":
+        """Return the pictures that can be found."""
         return self.filter(is_hidden=False).exclude(is_pending=True)
 
     def pending(self) -> "ImageQuerySet":
+        """Return the pictures that are not decoded yet."""
         return self.filter(is_pending=True, problem="")
 
     def not_embedded(self, network: str) -> "ImageQuerySet":
+        """Return the decoded pictures that this model has not embedded."""
         return self.filter(
             ~Exists(Embedding.objects.filter(image=OuterRef("content_hash"), network=network)), problem=""
         ).exclude(is_pending=True)
@@ -89,20 +92,22 @@ class Image(OfPicture, models.Model):
 
     @property
     def is_long(self) -> bool:
-        """Whether its page shows the middle alone: the whole picture would be a line."""
+        """Tell whether its page shows the middle alone: the whole picture would be a line."""
         return max(self.width_px, self.height_px) > LONG * min(self.width_px, self.height_px)
 
     @property
     def picture_path(self) -> Path:
+        """Return the path of the picture file."""
         return settings.MEDIA_ROOT / "gallery" / self.pk.hex[:2] / f"{self.pk}.jpg"
 
     @property
     def thumbnail_path(self) -> Path:
+        """Return the path of the thumbnail."""
         return settings.MEDIA_ROOT / "thumbnails" / self.pk.hex[:2] / f"{self.pk}.jpg"
 
     @property
     def upload_path(self) -> Path:
-        """The uploaded bytes of a pending picture."""
+        """Return the uploaded bytes of a pending picture."""
         return settings.UPLOADS_ROOT / "gallery" / self.pk.hex[:2] / str(self.pk)
 
 
@@ -171,6 +176,7 @@ class IndexGeneration(models.Model):
 
     @property
     def directory(self) -> Path:
+        """Return the directory of the index files."""
         return settings.INDEX_ROOT / str(self.number)
 
 
@@ -280,6 +286,7 @@ class Query(models.Model):
         return str(self.id)
 
     def get_absolute_url(self) -> str:
+        """Return the address of the query's page."""
         return address("query", self.pk)
 
     @property
@@ -291,12 +298,12 @@ class Query(models.Model):
 
     @property
     def picture_path(self) -> Path:
-        """The picture as a worker encoded it."""
+        """Return the picture as a worker encoded it."""
         return settings.MEDIA_ROOT / "queries" / self.pk.hex[:2] / f"{self.pk}.jpg"
 
     @property
     def upload_path(self) -> Path:
-        """The uploaded bytes, until the picture is encoded."""
+        """Return the uploaded bytes, until the picture is encoded."""
         return settings.UPLOADS_ROOT / "queries" / self.pk.hex[:2] / str(self.pk)
 
     @property
@@ -317,6 +324,7 @@ class Query(models.Model):
 
     @property
     def is_finished(self) -> bool:
+        """Tell whether the query has an answer or an error."""
         return self.state in {self.State.DONE, self.State.FAILED}
 
 
@@ -340,5 +348,5 @@ class BulkAction(models.Model):
 
     @property
     def title(self) -> str:
-        """What the admin calls it."""
+        """Return what the admin calls it."""
         return {"delete": "Delete", "hide": "Hide", "show": "Show"}[self.action]

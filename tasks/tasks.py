@@ -110,7 +110,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY":
 
 @celeryd_init.connect
 def configure_children(conf: Any, options: dict[str, Any], **_: object) -> None:
-    """In a worker's parent. The search worker has a child per GPU, or per core, where no --concurrency is given."""
+    """Configure a worker's parent. Without --concurrency the search worker has a child per GPU, or per core."""
     os.environ |= ONE_THREAD
     if options.get("queues") == [wakeup.SEARCH]:
         conf.worker_concurrency = gpu.search_children(os.environ)

@@ -83,7 +83,7 @@ class Worker:
 
     @property
     def thresholds(self) -> Thresholds:
-        """What the network's cosines mean; read again after THRESHOLDS_S, because `calibrate --write` changes them."""
+        """Return the model's thresholds; read again after THRESHOLDS_S, because `calibrate --write` changes them."""
         if self._thresholds is None or time.monotonic() > self._thresholds_until:
             self._thresholds = thresholds(self.embedder.network)
             self._thresholds_until = time.monotonic() + THRESHOLDS_S

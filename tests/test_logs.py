@@ -29,7 +29,7 @@ print(made["id"])
 
 
 def serve(data_dir: Path, **environment: str) -> tuple[str, str]:
-    """The id of the query, and what was logged."""
+    """Return the id of the query, and what was logged."""
     finished = fresh.python("-W", "ignore", "-c", REQUESTS, data_dir=data_dir, **environment)
     assert finished.returncode == 0, finished.stderr
     return finished.stdout.split()[-1], finished.stderr

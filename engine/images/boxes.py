@@ -56,7 +56,7 @@ def _av1(flags: int) -> Av1:
 
 
 def _items(data: bytes) -> tuple[list[tuple[bytes, Span]], dict[int, list[int]], int]:
-    """All properties, the numbers of those of each item, and the item that is shown (ISO/IEC 23008-12)."""
+    """Return all properties, the numbers of those of each item, and the item that is shown (ISO/IEC 23008-12)."""
     meta = dict(_boxes(dict(_boxes(memoryview(data))).get(b"meta", NOTHING)[4:]))
     parts = dict(_boxes(meta.get(b"iprp", NOTHING)))
     primary = meta.get(b"pitm", NOTHING)

@@ -378,7 +378,7 @@ _SIZES: dict[str, Callable[[Readable | BinaryIO, bytes], Size]] = {
 
 
 def _gif_is_costly(file: Readable | BinaryIO) -> bool:
-    """Whether more bytes than MAX_GIF_PREFIX_BYTES come before the first picture."""
+    """Tell whether more bytes than MAX_GIF_PREFIX_BYTES come before the first picture."""
     start = _at(file, 0, MAX_GIF_PREFIX_BYTES)
     at = 13 + (3 << (start[10] & 7) + 1 if start[10] & 0x80 else 0)
     while at < len(start) and start[at] not in b",;":
@@ -391,14 +391,14 @@ def _gif_is_costly(file: Readable | BinaryIO) -> bool:
 
 
 def _tiff_is_costly(file: Readable | BinaryIO) -> bool:
-    """Whether its fields have more numbers than MAX_TIFF_NUMBERS; text and bytes (types 1, 2, 7) stay as they are."""
+    """Tell whether its fields have more numbers than MAX_TIFF_NUMBERS; text and bytes (types 1, 2, 7) do not count."""
     fields = list(_tiff_fields(file, _at(file, 0, 64)))
     numbers = sum(count for _, kind, count, _ in fields if kind not in (1, 2, 7))
     return len(fields) == MAX_HEADER_PARTS or numbers > MAX_TIFF_NUMBERS
 
 
 def _isobmff_is_costly(file: Readable | BinaryIO) -> bool:
-    """Whether it has more items than MAX_HEIF_ITEMS, or a picture put together of pictures that are put together."""
+    """Tell whether it has more items than MAX_HEIF_ITEMS, or a grid of grids."""
     boxes = _meta(file)
     kinds = dict(_items(file, boxes))
     composed = {item for item, kind in kinds.items() if kind in (b"grid", b"iovl", b"iden")}

@@ -60,12 +60,12 @@ class Candidates:
 
     @property
     def compared(self) -> int:
-        """How many pictures were compared exactly."""
+        """Return how many pictures were compared exactly."""
         return len(self._rows)
 
     @property
     def reliable(self) -> int:
-        """How many of the best are worth a look: the last candidates are there to be compared with."""
+        """Return how many of the best are worth a look: the last candidates are there to be compared with."""
         return self.compared if self.compared == len(self._ids) else max(0, self.compared - self._usual // 2)
 
     def best(self, k: int) -> Hits:

@@ -98,7 +98,7 @@ class Embedder:
 
     @property
     def square(self) -> tuple[int, int]:
-        """What a decoder makes for the network (`decoders.pool.Request`)."""
+        """Return what a decoder makes for the network (`decoders.pool.Request`)."""
         return self._preprocessing.input_px, self._preprocessing.resize_px
 
     def prepare_decoded(self, pixels: bytes) -> Tensor:

@@ -77,7 +77,7 @@ class Model:
 
     @property
     def input_px(self) -> int:
-        """The side of the square that the network sees."""
+        """Return the side of the square that the network sees."""
         return self.preprocessing.input_px
 
 

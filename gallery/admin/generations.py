@@ -32,10 +32,12 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
     actions = ["rebuild_index", "roll_back"]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse: old generations are deleted by the worker."""
         return False
 
     @admin.display(description="recall@10")
     def recall(self, generation: IndexGeneration) -> str:
+        """Return the measured recall in words."""
         measured, target = generation.manifest.get("recall"), generation.manifest.get("recall_target")
         if measured is None or target is None:
             return "—"
@@ -43,6 +45,7 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
 
     @admin.display(description="recall@10 of real searches")
     def live_recall(self, generation: IndexGeneration) -> str:
+        """Return the recall of real searches in words."""
         try:
             measured = recall.measured(generation.number)
         except (redis.RedisError, OSError):
@@ -58,7 +61,7 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
         return super().changelist_view(request, extra_context)
 
     def _tell_networks(self, request: HttpRequest) -> None:
-        """How far a switch_model is, or what it kept."""
+        """Return how far a switch_model is, or what it kept."""
         served, count = generations.served(), Image.objects.count()
         for network, embedded in sorted(networks.embedded().items()):
             if network != served:
@@ -67,10 +70,12 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Rebuild the index (whatever is selected)", permissions=["index"])
     def rebuild_index(self, request: HttpRequest, selected: QuerySet[IndexGeneration]) -> None:
+        """Start a rebuild of the index."""
         start_rebuild(self, request)
 
     @admin.action(description="Go back to the generation before the active one", permissions=["index"])
     def roll_back(self, request: HttpRequest, selected: QuerySet[IndexGeneration]) -> None:
+        """Activate the generation before the active one."""
         try:
             self.message_user(request, f"{generations.roll_back()} is active again.", messages.SUCCESS)
         except generations.NothingToGoBackTo as error:
@@ -78,5 +83,6 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
 
 
 def start_rebuild(model_admin: admin.ModelAdmin[Any], request: HttpRequest) -> None:
+    """Enqueue a rebuild and say so."""
     wakeup.wake_workers(wakeup.BUILD)
     model_admin.message_user(request, "A rebuild is under way; searches go on meanwhile.", messages.INFO)

@@ -191,7 +191,7 @@ def _crop(text: str | None) -> tuple[float, float, float, float] | None:
 
 
 def _row(query_id: UUID) -> models.Query:
-    """The query with this id, in SQL because it is polled: half of the time of `get`. Raises Http404."""
+    """Return the query with this id, in SQL because it is polled: half of the time of `get`. Raises Http404."""
     key = models.Query._meta.pk.get_db_prep_value(query_id, connection)
     for row in models.Query.objects.raw("SELECT * FROM gallery_query WHERE id = %s", [key]):
         return row

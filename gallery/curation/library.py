@@ -26,11 +26,12 @@ class AlreadyThere(Exception):
 
 
 def find(content_hash: str) -> Image | None:
+    """Return the picture with this content, or None."""
     return Image.objects.filter(content_hash=content_hash).first()
 
 
 def check_new(file: "UploadedFile[Any]") -> str:
-    """The content hash of a picture that the gallery does not have yet. Raises Refusal and AlreadyThere."""
+    """Return the content hash of a picture that the gallery does not have yet. Raises Refusal and AlreadyThere."""
     uploads.check(file)
     digest = hashlib.sha256()
     for chunk in file.chunks():
@@ -64,7 +65,7 @@ def keep(image: Image, content_hash: str, encoded: "Encoded") -> None:
 
 
 def write(image: Image, encoded: "Encoded") -> None:
-    """The files of a picture, both or none. Raises OSError."""
+    """Write the files of a picture, both or none. Raises OSError."""
     image.width_px, image.height_px = encoded.width_px, encoded.height_px
     try:
         files.write(image.picture_path, encoded.picture)

@@ -10,7 +10,7 @@ LIKENESS = 0.5  # difflib's ratio from which a label may be the one that was mea
 
 
 def nearest_label(wanted: str) -> str | None:
-    """The label of a visible picture that is spelled most like this one, without regard to case and accents."""
+    """Return the label of a visible picture that is spelled most like this one, without regard to case and accents."""
     labels = Image.objects.visible().exclude(label="").order_by("label").values_list("label", flat=True).distinct()
     spellings = {folded(label): label for label in labels[:MOST_LABELS]}
     found = difflib.get_close_matches(folded(wanted), spellings, n=1, cutoff=LIKENESS)

@@ -9,7 +9,7 @@ STEP = 1000  # embeddings deleted at once: searches write in between
 
 
 def embedded() -> dict[str, int]:
-    """For each network how many gallery pictures it has embedded."""
+    """Return for each model how many gallery pictures it has embedded."""
     rows = Image.objects.order_by().values_list("embeddings__network").annotate(count=Count("id"))
     return {network: count for network, count in rows if network}
 
@@ -29,6 +29,6 @@ def forget(network: str) -> list[IndexGeneration]:
 
 
 def known() -> set[str]:
-    """Every network of which there is an embedding or a generation."""
+    """Return every network of which there is an embedding or a generation."""
     made = Embedding.objects.order_by().values_list("network", flat=True).distinct()
     return set(made) | set(IndexGeneration.objects.order_by().values_list("network", flat=True).distinct())

@@ -29,7 +29,7 @@ class Encoded:
 
 
 def request(limits: Limits | None = None, **wanted: Any) -> Request:
-    """What a decoder makes of a picture of at most KEPT_PX a side, or a long one whose shorter side is a tenth of that.
+    """Return the request for a picture of at most KEPT_PX a side; the shorter side of a long one is a tenth of that.
 
     `limits`: those of uploads if not given; `wanted`: as in `Request`.
     """
@@ -38,7 +38,7 @@ def request(limits: Limits | None = None, **wanted: Any) -> Request:
 
 
 def reencode(source: bytes | Path, limits: Limits | None = None) -> Encoded:
-    """Raises BadImage, and OSError where the file cannot be read."""
+    """Decode the picture. Raises BadImage, and OSError where the file cannot be read."""
     made = DECODERS.decode(source, request(limits, jpegs=(KEPT_IN_GALLERY, THUMBNAIL)))
     kept, thumbnail = made.jpegs
     return Encoded(kept, thumbnail, made.width_px, made.height_px, made.is_incomplete)

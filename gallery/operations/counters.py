@@ -26,7 +26,7 @@ _held: tuple[int, int, int] | None = None  # the process, the number of its file
 
 
 def _number() -> int:
-    """The number of this process's files; after a fork the child takes another one."""
+    """Return the number of this process's files; after a fork the child takes another one."""
     global _held
     if _held is None or _held[0] != os.getpid():
         if _held:
@@ -36,7 +36,7 @@ def _number() -> int:
 
 
 def _take() -> tuple[int, int]:
-    """The lowest number that no process holds, and its lock, which ends with this process."""
+    """Return the lowest number that no process holds, and its lock, which ends with this process."""
     for number in itertools.count():
         lock = os.open(_directory / f"{number}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -139,6 +139,6 @@ ANSWERS.labels("done", "")
 
 
 def totals() -> Iterator[Metric]:
-    """The sums over all processes of this machine. Flower, which loads this module too, counts things of its own."""
+    """Return the sums over all processes of this machine. Flower loads this module too and counts things of its own."""
     families = MultiProcessCollector(None, path=str(_directory)).collect()  # type: ignore[no-untyped-call]
     yield from (family for family in families if family.name.startswith("simsearch_"))

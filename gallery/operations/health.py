@@ -31,7 +31,7 @@ class Check:
 
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """This process answers."""
+    """Answer that this process is alive."""
     return JsonResponse({"status": "ok"})
 
 

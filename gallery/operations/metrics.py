@@ -28,6 +28,7 @@ class SystemCollector(Collector):
     """What the rows say now, and what all processes have counted."""
 
     def collect(self) -> Iterator[Metric]:
+        """Yield what the rows say, and what all processes have counted."""
         active = generations.active()
         yield self._queries()
         yield _gauge("simsearch_oldest_waiting_seconds", "Age of the oldest waiting query", waiting.oldest_s())
@@ -101,14 +102,14 @@ REGISTRY.register(SystemCollector())
 @require_safe
 @never_cache
 def metrics(request: HttpRequest) -> HttpResponse:
-    """For whoever knows SIMSEARCH_METRICS_TOKEN, or from this machine where there is none; and for the staff."""
+    """Return the metrics to the staff and to clients with SIMSEARCH_METRICS_TOKEN (unset: to this machine)."""
     if not is_operator(request):
         return _refuse()
     return HttpResponse(generate_latest(REGISTRY), content_type=CONTENT_TYPE_LATEST)
 
 
 def is_operator(request: HttpRequest) -> bool:
-    """Whether the details of this installation are for whoever asks."""
+    """Tell whether this client may see the details of the installation."""
     return _is_scraper(request) or request.user.is_staff
 
 

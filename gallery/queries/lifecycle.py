@@ -90,7 +90,7 @@ def _next(limit: int) -> list[Query]:
 
 
 def _unlocked(rows: "QuerySet[Query]") -> "QuerySet[Query]":
-    """Those that no other transaction is about to change, kept from them until ours ends. SQLite has one writer."""
+    """Lock and return the rows that no other transaction is about to change. SQLite has one writer."""
     return rows.select_for_update(skip_locked=True) if connection.features.has_select_for_update_skip_locked else rows
 
 
@@ -116,7 +116,7 @@ def _finish(token: uuid.UUID, answers: Answers, searched: Searched) -> int:
 
 
 def _write_matches(answers: Answers) -> None:
-    """In SQL, because Django's bulk_update takes longer than the database."""
+    """Update the rows in SQL, because Django's bulk_update takes longer than the database."""
     column, key = Query._meta.get_field("matches"), Query._meta.pk
     rows = [
         (
@@ -130,7 +130,7 @@ def _write_matches(answers: Answers) -> None:
 
 
 def _mark_done(rows: "QuerySet[Query]", queries: Sequence[Query], searched: Searched) -> None:
-    """One statement for all."""
+    """Update all rows in one statement."""
     now = timezone.now()
     rows.update(
         state=DONE,

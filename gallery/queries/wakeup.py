@@ -47,7 +47,7 @@ def wake_workers(task: str) -> None:
 
 
 def wake_unless_pending(task: str) -> None:
-    """The same for a task that takes all the work there is and calls `clear_pending` before it looks.
+    """Send a message for a task that takes all the work there is and calls `clear_pending` before it looks.
 
     A message that no worker has taken yet finds this work, too. As many may be pending as there are search processes,
     so that a burst wakes all of them, on whichever host they are; and a few more in their queue.
@@ -56,7 +56,7 @@ def wake_unless_pending(task: str) -> None:
 
 
 def clear_pending(task: str) -> None:
-    """The task begins to look for work: what is committed from now on needs another message. Never raises."""
+    """Note that the task begins to look for work: what is committed from now on needs another message. Never raises."""
     try:
         _client().delete(PENDING + task)
     except (redis.RedisError, OSError) as error:

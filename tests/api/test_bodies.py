@@ -48,7 +48,7 @@ def message(response: Response) -> str:
 
 
 def part(name: str, data: bytes, headers: str = "") -> bytes:
-    """A part of a form as it is sent."""
+    """Return a part of a form as it is sent."""
     start = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"{headers}\r\n\r\n'
     return start.encode() + data + b"\r\n"
 

@@ -21,7 +21,7 @@ Query.objects.bulk_create(
 
 @pytest.fixture
 def desk(stack: Stack, page: Page) -> Iterator[Page]:
-    """A curator on the list of the queries that this test made; nothing that the browser does breaks the policy."""
+    """Provide a signed-in page with the list of this test's queries; the browser breaks no policy."""
     told: list[str] = []
     page.on("console", lambda message: told.append(message.text) if "Content Security" in message.text else None)
     stack.environment["DJANGO_SUPERUSER_PASSWORD"] = SECRET

@@ -14,7 +14,7 @@ SECRET = "browsers-read-policies"
 
 @pytest.fixture
 def violations(page: Page) -> Iterator[list[str]]:
-    """What the browser refused so far; empty at the end."""
+    """Provide what the browser refused so far; empty at the end."""
     told: list[str] = []
     page.on("console", lambda message: told.append(message.text) if "Content Security" in message.text else None)
     yield told

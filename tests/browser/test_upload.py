@@ -16,7 +16,7 @@ ANSWER_MS = 60_000  # the bound of a busy machine; an idle one takes a tenth of 
 
 
 def drawn(kind: str, number: int) -> FilePayload:
-    """A drawn picture; the gallery of the stack has the first three of each kind."""
+    """Return a drawn picture; the gallery of the stack has the first three of each kind."""
     picture = encoded(demo.picture(kind, number), "JPEG", quality=92, subsampling=2)
     return {"name": f"{kind}.jpg", "mimeType": "image/jpeg", "buffer": picture}
 

@@ -156,7 +156,7 @@ print(json.dumps(str(image.pk)))
 
 
 def test_it_is_of_one_moment_and_keeps_nobody_waiting(any_target: Site) -> None:
-    """What was deleted meanwhile is out with all that hung on it, what was added meanwhile is not in."""
+    """Return what was deleted meanwhile is out with all that hung on it, what was added meanwhile is not in."""
     told = any_target.run(MEDDLE)
     file = any_target.data_dir / "backup.tar"
     kept = set(told["images"][2:])

@@ -51,7 +51,7 @@ print(number - {PICTURES})
 
 @contextmanager
 def changing(site: Site) -> Iterator["subprocess.Popen[str]"]:
-    """Another process that adds and deletes pictures and queries."""
+    """Provide another process that adds and deletes pictures and queries."""
     with subprocess.Popen(
         [sys.executable, "-c", HEAD + KEEP_CHANGING],
         cwd=fresh.ROOT,
@@ -64,7 +64,7 @@ def changing(site: Site) -> Iterator["subprocess.Popen[str]"]:
 
 
 def check(backup: Path) -> None:
-    """Every row has its files, every file its row, and no row refers to one that is not there."""
+    """Return every row has its files, every file its row, and no row refers to one that is not there."""
     images = {row["pk"]: row["fields"] for row in rows(backup, "gallery.image")}
     queries = {row["pk"] for row in rows(backup, "gallery.query")}
     pictures = {name for name in members(backup) if name.startswith("pictures/")}

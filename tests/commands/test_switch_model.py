@@ -58,7 +58,7 @@ def identity(weights: Path) -> str:
 
 
 def state() -> list[object]:
-    """All that a refusal must leave as it was."""
+    """Return all that a refusal must leave as it was."""
     kept = sorted(path.name for path in settings.WEIGHTS_ROOT.glob("[!.]*"))
     rows = [*Embedding.objects.order_by("id").values_list("id", flat=True), *IndexGeneration.objects.values_list()]
     return [kept, rows]

@@ -109,7 +109,7 @@ print(json.dumps(told))
 
 @pytest.fixture(scope="module")
 def old(tmp_path_factory: pytest.TempPathFactory, redis_server: None) -> Site:
-    """The tables of this version, with the rows of the version before, before anything is embedded again."""
+    """Return the tables of this version, with the rows of the version before, before anything is embedded again."""
     site = Site(tmp_path_factory.mktemp("old") / "data")
     site.told("migrate", "gallery", "0002_stages", "-v0")
     site.run(FILL)
@@ -120,12 +120,12 @@ def old(tmp_path_factory: pytest.TempPathFactory, redis_server: None) -> Site:
 
 @pytest.fixture
 def site(old: Site, tmp_path: Path) -> Site:
-    """A copy of that gallery."""
+    """Return a copy of that gallery."""
     return Site(tmp_path / "data", like=old)
 
 
 def build_index(site: Site, *options: str) -> str:
-    """What the command says, on both of its streams in their order."""
+    """Return what the command says, on both of its streams in their order."""
     with site.start("build_index", *options, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         told: str = process.communicate()[0].decode()
     assert process.returncode == 0, told

@@ -93,7 +93,7 @@ def test_there_is_no_way_around(server: Server, path: str) -> None:
 
 
 def raw_get(server: Server, path: str) -> int:
-    """The status of a request for exactly this path: a client would tidy it up."""
+    """Return the status of a request for exactly this path: a client would tidy it up."""
     headers = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.52"}
     with closing(http.client.HTTPConnection("127.0.0.1", server.nginx.port, timeout=60)) as connection:
         connection.request("GET", path, headers=headers)

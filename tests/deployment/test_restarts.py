@@ -61,7 +61,7 @@ def restart(server: Server, program: str) -> None:
 
 @contextmanager
 def uploads(server: Server) -> Iterator[list[Future[httpx.Response]]]:
-    """An upload, of a visitor of its own, every PERIOD_S as long as the block runs, whatever becomes of the others."""
+    """Upload, as a visitor of its own, every PERIOD_S as long as the block runs, whatever becomes of the others."""
     pictures = jpegs(8)
     sent: list[Future[httpx.Response]] = []
     enough = threading.Event()

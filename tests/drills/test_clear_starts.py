@@ -13,7 +13,7 @@ from tests.stack import ROOT
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One with the tables in it, as every worker finds it."""
+    """Return one with the tables in it, as every worker finds it."""
     directory = tmp_path_factory.mktemp("data")
     own = os.environ | {"SIMSEARCH_DATA_DIR": str(directory)}
     subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, env=own, check=True)
@@ -21,7 +21,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start_worker(data_dir: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A search worker as supervisor starts it; it is expected to end by itself."""
+    """Return a search worker as supervisor starts it; it is expected to end by itself."""
     own = os.environ | {"SIMSEARCH_DATA_DIR": str(data_dir), "REDIS_URL": f"unix://{DATA_DIR}/redis.sock"} | environment
     command = [sys.executable, "-m", "celery", "-A", "simsearch", "worker", "-Q", "search", "--concurrency", "1"]
     return subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, timeout=90)

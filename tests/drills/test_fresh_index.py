@@ -76,7 +76,7 @@ def is_found(asked: Asked) -> bool:
 
 
 def shown(asked: Asked) -> set[str]:
-    """Every picture on the page of results."""
+    """Return every picture on the page of results."""
     matches = asked.answer["matches"]
     return {entry["image"]["id"] for match in matches for entry in [match, *match["duplicates"]]}
 
@@ -104,7 +104,7 @@ class UntilFound(Searches):
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A system of its own with 48 pictures, which takes as many queries as come."""
+    """Provide a system of its own with 48 pictures, which takes as many queries as come."""
     with Stack(tmp_path_factory.mktemp("fresh"), SIMSEARCH_UPLOADS_PER_MINUTE="100000") as running:
         yield running
 

@@ -33,7 +33,7 @@ PATIENCE_S = 120
 
 @pytest.fixture(scope="module")
 def doomed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A system with faults that pictures set off, small batches and a journal of its queries."""
+    """Provide a system with faults that pictures set off, small batches and a journal of its queries."""
     with Stack(
         tmp_path_factory.mktemp("doomed"),
         PYTHONPATH=str(Path(fault.__file__).parent),

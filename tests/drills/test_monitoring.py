@@ -33,7 +33,7 @@ SUFFIXES = ("_total", "_bucket", "_sum", "_count")
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A system with an approximate index, whose recall can be measured, after one good upload."""
+    """Provide a system with an approximate index, whose recall can be measured, after one good upload."""
     directory = tmp_path_factory.mktemp("watched")
     # One child: the sweep that checks recall is then taken by the process that searched.
     stack = Stack(directory, LOG_FORMAT="json", SIMSEARCH_METRICS_TOKEN=TOKEN, SIMSEARCH_SEARCH_CHILDREN="1")
@@ -52,7 +52,7 @@ def scrape(stack: Stack) -> httpx.Response:
 
 
 def samples(stack: Stack, *, wanted: set[str]) -> dict[str, float]:
-    """The samples, once all of the wanted names are among them: the workers tell every second and every sweep."""
+    """Return the samples once all of the wanted names are among them: workers report every second and every sweep."""
     deadline = time.monotonic() + 60
     while True:
         lines = [line for line in scrape(stack).text.splitlines() if line and not line.startswith("#")]
@@ -65,7 +65,7 @@ def samples(stack: Stack, *, wanted: set[str]) -> dict[str, float]:
 
 
 def named(text: str) -> set[str]:
-    """The metrics that a text names; `simsearch` alone is the job."""
+    """Return the metrics that a text names; `simsearch` alone is the job."""
     return set(re.findall(r"\bsimsearch_\w+", text))
 
 
@@ -117,7 +117,7 @@ def log_of(stack: Stack, *names: str) -> str:
 
 
 def events(stack: Stack, *names: str) -> list[dict[str, Any]]:
-    """The lines of these programs; Celery greets its operator in plain words when it starts."""
+    """Return the lines of these programs; Celery greets its operator in plain words when it starts."""
     return [json.loads(line) for line in log_of(stack, *names).splitlines() if line.startswith("{")]
 
 

@@ -28,7 +28,7 @@ ADMIN = {"username": "curator", "password": "correct horse battery"}
 
 @pytest.fixture(scope="module")
 def one_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A system whose database, pictures, Redis, logs and temporary folder share a small disk."""
+    """Provide a system whose database, pictures, Redis, logs and temporary folder share a small disk."""
     directory = tmp_path_factory.mktemp("one-disk")
     (directory / "data").mkdir()
     with small_disk(directory / "data", DISK_MB) as disk:
@@ -39,7 +39,7 @@ def one_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @contextmanager
 def full(stack: Stack) -> Iterator[None]:
-    """The disk full to the last byte, but for a little room now and then, as expired queries and old logs leave it."""
+    """Fill the disk to the last byte, but for a little room now and then, as expired queries and old logs leave it."""
     path = stack.data_dir / "filler"
     with path.open("wb", buffering=0) as filler:
 
@@ -110,7 +110,7 @@ def look_around(stack: Stack, query: str, seen: Counter[str]) -> None:
 
 
 def sign_in(stack: Stack) -> int:
-    """The status of the answer to the right password."""
+    """Return the status of the answer to the right password."""
     with httpx.Client(base_url=stack.url, timeout=30) as visitor:
         visitor.get("/admin/login/")
         form = ADMIN | {"csrfmiddlewaretoken": visitor.cookies["csrftoken"]}

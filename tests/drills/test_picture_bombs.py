@@ -28,13 +28,13 @@ KINDS = (BOMBS if LONG else {name: BOMBS[name] for name in SOME}) | SLOW
 
 @pytest.fixture(scope="module")
 def bombed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A system that believes its clients' addresses, so that each bomb can come from another one."""
+    """Provide a system that believes its clients' addresses, so that each bomb can come from another one."""
     with Stack(tmp_path_factory.mktemp("bombed"), FORWARDED_ALLOW_IPS="127.0.0.1") as running:
         yield running
 
 
 def memory_mb(stack: Stack) -> list[float]:
-    """What each process of the search worker takes, decoders included; what they share is divided among them."""
+    """Return what each process of the search worker takes, decoders included; what they share is divided among them."""
     parent = psutil.Process(min(stack.pids("--queues search")))
     taken = []
     for process in [parent, *parent.children(recursive=True)]:

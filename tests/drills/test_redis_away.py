@@ -27,7 +27,7 @@ UNFINISHED = "SELECT count(*) FROM gallery_query WHERE state <> 'done'"
 
 @pytest.fixture(scope="module")
 def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    """A redis-server that nobody starts again but the drill."""
+    """Provide a redis-server that nobody starts again but the drill."""
     with Redis(tmp_path_factory.mktemp("redis")) as server:
         yield server
 
@@ -40,7 +40,7 @@ def relay(mortal: Redis) -> Iterator[Relay]:
 
 @pytest.fixture(scope="module")
 def relayed(mortal: Redis, relay: Relay, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A system that reaches its Redis through the relay."""
+    """Provide a system that reaches its Redis through the relay."""
     url = mortal.url.replace(f":{mortal.port}/", f":{relay.port}/")
     with Stack(tmp_path_factory.mktemp("relayed"), REDIS_URL=url, SIMSEARCH_UPLOADS_PER_MINUTE="1000000") as running:
         yield running

@@ -43,7 +43,7 @@ Answer = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A system of its own that takes as many queries as come."""
+    """Provide a system of its own that takes as many queries as come."""
     with Stack(tmp_path_factory.mktemp("busy"), SIMSEARCH_UPLOADS_PER_MINUTE="1000000") as running:
         yield running
 
@@ -93,7 +93,7 @@ class Load:
 
 
 def swap(environment: dict[str, str]) -> list[int]:
-    """Returns the number of each generation that became active, in this order."""
+    """Return the number of each generation that became active, in this order."""
     command = [sys.executable, "manage.py", "shell", "-c", SWAP]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr

@@ -32,7 +32,7 @@ def found(asked: Asked) -> list[str]:
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A system of its own, which takes as many queries as come."""
+    """Provide a system of its own, which takes as many queries as come."""
     directory = tmp_path_factory.mktemp("switch")
     photos = demo.write_gallery(directory / "photos", PER_KIND)
     with Stack(directory, photos, SIMSEARCH_UPLOADS_PER_MINUTE="100000") as running:

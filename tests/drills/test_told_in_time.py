@@ -29,7 +29,7 @@ ASKING_S = 5  # what Prometheus grants a scrape (docs/operations.md)
 
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    """One that supervisor does not start again."""
+    """Provide one that supervisor does not start again."""
     with Redis(tmp_path_factory.mktemp("redis")) as running:
         yield running
 
@@ -44,7 +44,7 @@ def told(redis: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sta
 
 
 def looks(stack: Stack) -> tuple[bool, bool]:
-    """Whether /readyz and /metrics say that all is well. What gives no answer does not."""
+    """Tell whether /readyz and /metrics say that all is well. What gives no answer does not."""
     ready, metrics = (ask(stack, path) for path in ("/readyz", "/metrics"))
     is_ready = ready is not None and ready.status_code == 200 and "problem" not in ready.text
     return is_ready, metrics is not None and metrics.status_code == 200 and is_green(metrics.text)
@@ -68,7 +68,7 @@ def is_green(metrics: str) -> bool:
 
 
 def wait_for(stack: Stack, wanted: tuple[bool, bool], patience_s: float) -> float:
-    """How long it took until both say so."""
+    """Return how long it took until both say so."""
     began = time.monotonic()
     while (seen := looks(stack)) != wanted:
         assert time.monotonic() < began + patience_s, f"{seen}\n{ask(stack, '/readyz')}\n{stack.output()}"
@@ -89,7 +89,7 @@ HELD, GONE = "The search workers take nothing off their queue.", "No search work
 
 
 def supervisorctl(stack: Stack, *arguments: str) -> None:
-    """What an operator types."""
+    """Run a command as an operator types it."""
     control = f"unix://{stack.data_dir}/run/supervisor.sock"
     subprocess.run([BIN / "supervisorctl", "-s", control, *arguments], check=True, capture_output=True, timeout=60)
 
@@ -109,7 +109,7 @@ def workers_held(stack: Stack, redis: Redis) -> AbstractContextManager[None]:
 
 
 def a_live_worker_with_a_stalled_queue(stack: Stack, redis: Redis) -> AbstractContextManager[None]:
-    """Its children go on telling that they live, and get no task any more."""
+    """Return its children go on telling that they live, and get no task any more."""
     return held(sorted(set(stack.pids(SEARCH)) - set(children(stack))))
 
 
@@ -151,7 +151,7 @@ def index_damaged(stack: Stack, redis: Redis) -> Iterator[None]:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """The old content stays for those who have it mapped."""
+    """Replace the file; the old content stays for those who have it mapped."""
     fresh = path.with_name("fresh")
     fresh.write_bytes(data)
     shutil.move(fresh, path)

@@ -21,7 +21,7 @@ class Uploads:
         self._lock = threading.Lock()
 
     def ask(self, turn: int) -> None:
-        """One upload; nobody may be there to take it."""
+        """Return one upload; nobody may be there to take it."""
         try:
             response = self.stack.ask(self.pictures[turn % len(self.pictures)])
         except httpx.TransportError as error:
@@ -38,7 +38,7 @@ class Uploads:
 
 
 def assert_all_are_answered(stack: Stack, ids: list[str], patience_s: float) -> None:
-    """Every query that there is gets done, with one set of matches; those of `ids` are all there."""
+    """Return every query that there is gets done, with one set of matches; those of `ids` are all there."""
     deadline = time.monotonic() + patience_s
     while left := stack.rows("SELECT state, count(*) FROM gallery_query WHERE state <> 'done' GROUP BY state"):
         assert time.monotonic() < deadline, f"{left}\n{stack.output()}"

@@ -24,7 +24,7 @@ METHODS = ["get", "head", "post", "put", "patch", "delete", "options"]
 
 
 def addresses(resolver: URLResolver, prefix: str = "") -> Iterator[str]:
-    """Every address below a resolver, with `{}` for what varies."""
+    """Return every address below a resolver, with `{}` for what varies."""
     for entry in resolver.url_patterns:
         here = prefix + _template(entry)
         if isinstance(entry, URLPattern):
@@ -43,7 +43,7 @@ EVERY = sorted(set(addresses(get_resolver())))
 
 @pytest.fixture
 def things(db: None) -> dict[str, Any]:
-    """What belongs to somebody: a finished query, a hidden picture, an account, an index generation."""
+    """Return what belongs to somebody: a finished query, a hidden picture, an account, an index generation."""
     hidden, shown = add_image(1, is_hidden=True, title=SECRET), add_image(2)
     query = finished(hidden, shown)
     generation = generations.start("efficientnet_lite0")
@@ -52,14 +52,14 @@ def things(db: None) -> dict[str, Any]:
 
 @pytest.fixture
 def another(db: None) -> Client:
-    """Another visitor, who has asked something himself."""
+    """Return another visitor, who has asked something himself."""
     client = Client()
     in_state("done")
     return client
 
 
 def state() -> list[Any]:
-    """Every row and file that there is, but for what a visit by itself leaves (a session)."""
+    """Return every row and file that there is, but for what a visit by itself leaves (a session)."""
     models = (Image, Query, Embedding, IndexGeneration, User)
     rows = [list(model._default_manager.order_by("pk").values()) for model in models]
     return [*rows, files_kept()]

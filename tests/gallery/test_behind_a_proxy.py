@@ -139,7 +139,7 @@ def test_a_hidden_or_missing_picture_is_not_left_to_nginx(client: Client, settin
 
 
 def sent(client: Client, address: str) -> Response:
-    """The answer, with its file read to the end."""
+    """Return the answer, with its file read to the end."""
     answer = client.get(address)
     assert file(answer)
     return answer

@@ -36,7 +36,7 @@ print(json.dumps([[answer.status_code for answer in answers], retry, answers[1].
 
 @pytest.fixture(params=["sqlite", "postgres", pytest.param("postgres, pooled", marks=pytest.mark.drill)])
 def away(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
-    """The variables of a process whose database cannot be reached."""
+    """Return the variables of a process whose database cannot be reached."""
     if request.param == "sqlite":
         return {"DATABASE_URL": f"sqlite:///{tmp_path}/nowhere/simsearch.sqlite3"}
     pool = {"SIMSEARCH_DATABASE_POOL": "2"} if "pooled" in request.param else {}

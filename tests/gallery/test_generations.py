@@ -24,7 +24,7 @@ def failed_build() -> IndexGeneration:
 
 
 def embeddings(count: int, network: str = "efficientnet_lite0") -> list[int]:
-    """That many more embeddings, of pictures without files; their ids."""
+    """Return that many more embeddings, of pictures without files; their ids."""
     start = Image.objects.count()
     for number in range(start, start + count):
         image = Image.objects.create(content_hash=f"{number:064}", width_px=1, height_px=1)

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 
 def run(*arguments: str | Path) -> tuple[str, list[str]]:
-    """The summary, and the lines on what was left out."""
+    """Return the summary, and the lines on what was left out."""
     out, err = io.StringIO(), io.StringIO()
     call_command("import_images", *map(str, arguments), stdout=out, stderr=err)
     return out.getvalue().strip(), [line.strip() for line in err.getvalue().splitlines()[1:]]

@@ -25,7 +25,7 @@ def put(folder: Path, **pictures: bytes) -> None:
 
 
 def run(*places: Path, **options: Any) -> tuple[str, str]:
-    """What the command says: its result, and its complaints."""
+    """Return what the command says: its result, and its complaints."""
     out, err = io.StringIO(), io.StringIO()
     call_command("import_images", *map(str, places), stdout=out, stderr=err, **options)
     return out.getvalue().strip(), err.getvalue()

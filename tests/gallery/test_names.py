@@ -42,7 +42,7 @@ every_name = pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 
 
 def upload(client: Client, address: str, name: str, data: bytes) -> Response:
-    """A form as a hostile program writes it: the name goes out as it is, whatever that makes of the header."""
+    """Return a form as a hostile program writes it: the name goes out as it is, whatever that makes of the header."""
     head = f'--b\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\n\r\n'.encode()
     return client.post(address, head + data + b"\r\n--b--\r\n", content_type="multipart/form-data; boundary=b")
 

@@ -41,7 +41,7 @@ def threads(
 
 
 def race(threads: ThreadPoolExecutor, run: Callable[[], T]) -> list[T]:
-    """The same thing done in every thread, at the same moment."""
+    """Do the same thing in every thread at the same moment."""
     start = threading.Barrier(RACERS)
 
     def racer(_: int) -> T:

@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
 
 
 def lint(capsys: pytest.CaptureFixture[str]) -> str:
-    """What the linter has against the migrations that followed the first; nothing when they are fit."""
+    """Return what the linter has against the migrations that followed the first; nothing when they are fit."""
     linter = MigrationLinter(include_apps=["gallery"], ignore_initial_migrations=True, no_cache=True)
     linter.lint_all_migrations()
     told = capsys.readouterr().out

@@ -58,7 +58,7 @@ def test_what_is_rolled_back_sends_none() -> None:
 
 @pytest.fixture
 def elsewhere(request: pytest.FixtureRequest) -> Iterator[Celery]:
-    """The same application, but with a Redis that is closed, or that takes the call and says nothing."""
+    """Provide the same application, but with a Redis that is closed, or that takes the call and says nothing."""
     with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:
         port = listener.getsockname()[1] if request.param == "silent" else free_port()
         app = Celery("elsewhere", set_as_current=False)

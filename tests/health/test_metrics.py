@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 def scrape(client: Client) -> dict[str, float]:
-    """Each sample, as its name and the values of its labels in the order of their names, with its value."""
+    """Return each sample, as its name and the values of its labels in the order of their names, with its value."""
     response = client.get("/metrics")
     assert response.status_code == 200
     assert response["Content-Type"].startswith("text/plain")

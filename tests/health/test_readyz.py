@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 
 def readiness(client: Client) -> tuple[int, dict[str, Any]]:
-    """The status, and each check with its facts."""
+    """Return the status, and each check with its facts."""
     response = client.get("/readyz")
     told = response.json()
     assert told.keys() == {"ready", "checks"}
@@ -39,7 +39,7 @@ def failing(checks: dict[str, Any]) -> list[str]:
 
 @pytest.fixture
 def silent_socket() -> Iterator[int]:
-    """The port of somebody who takes calls and never says a word."""
+    """Provide the port of somebody who takes calls and never says a word."""
     with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:
         yield listener.getsockname()[1]
 

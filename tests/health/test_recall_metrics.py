@@ -28,7 +28,7 @@ def built(manifest: dict[str, Any]) -> IndexGeneration:
 
 
 def cell(client: Client, column: str) -> str:
-    """What the list of generations shows in the row of the only one."""
+    """Return what the list of generations shows in the row of the only one."""
     html = client.get(reverse("admin:gallery_indexgeneration_changelist")).content.decode()
     return html.split(f'class="field-{column}">')[1].split("</td>")[0]
 

@@ -12,7 +12,7 @@ from simsearch.launch import audit
 
 
 def answer(*packages: dict[str, Any]) -> str:
-    """What pip-audit writes when the service knows what it should."""
+    """Return what pip-audit writes when the service knows what it should."""
     return silent_about_the_canary(*packages, CANARY)
 
 

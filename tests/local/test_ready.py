@@ -60,7 +60,7 @@ class Programs:
 
 @contextmanager
 def site(red_looks: float) -> Iterator[int]:
-    """A `/readyz` that is red so often, on this port."""
+    """Provide a `/readyz` that is red so often, on this port."""
     looks = iter(range(1_000_000))
 
     class Readyz(http.server.BaseHTTPRequestHandler):

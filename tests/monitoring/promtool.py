@@ -12,7 +12,7 @@ DASHBOARD = ROOT / "docs" / "monitoring" / "grafana-dashboard.json"
 
 
 def promtool(*arguments: str, text: str | None = None) -> str:
-    """What it says; the test fails when it finds fault."""
+    """Return what it says; the test fails when it finds fault."""
     found = shutil.which("promtool")
     if found is None:
         pytest.skip("there is no promtool on the PATH (Debian's package is `prometheus`)")

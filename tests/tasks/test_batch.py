@@ -18,7 +18,7 @@ STAGES = {"claim", "decode", "embed", "search", "finish"}
 
 
 def counted() -> dict[tuple[str, str], float]:
-    """The samples by name and stage."""
+    """Return the samples by name and stage."""
     return {
         (sample.name, sample.labels.get("stage", "")): sample.value
         for family in counters.totals()
@@ -28,7 +28,7 @@ def counted() -> dict[tuple[str, str], float]:
 
 
 def line(caplog: pytest.LogCaptureFixture) -> logging.LogRecord:
-    """The one line of the batch."""
+    """Return the one line of the batch."""
     [record] = [record for record in caplog.records if record.name == "tasks.batch"]
     return record
 

@@ -59,7 +59,7 @@ def search_watched(vectors: NDArray[np.float32], request: SearchRequest) -> tupl
 def made_once(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Path, NDArray[np.float32]]]:
-    """A gallery of 2,500 with 500 near-duplicates of one picture, in a transaction around those of the tests.
+    """Provide a gallery of 2,500 with 500 near-duplicates of one picture, in a transaction around those of the tests.
 
     Returns the folder of its generation, and the embedding of that picture.
     """
@@ -77,7 +77,7 @@ def made_once(
 
 @pytest.fixture
 def burst(made_once: tuple[Path, NDArray[np.float32]], settings: Settings, db: None) -> NDArray[np.float32]:
-    """The embedding of the picture that has the near-duplicates; what a test changes is rolled back."""
+    """Return the embedding of the picture that has the near-duplicates; what a test changes is rolled back."""
     settings.INDEX_ROOT, embedding = made_once
     return embedding
 

@@ -34,7 +34,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
 def running(
     worker: Worker, embedder: Embedder, other: Embedder, gallery: list[Image], monkeypatch: pytest.MonkeyPatch
 ) -> Worker:
-    """The worker of this process, which serves by the bundled network and can load the other one."""
+    """Return the worker of this process, which serves by the bundled network and can load the other one."""
     build_generation(embedder.network)
     worker.neighbours.refresh()
     worker.load = {network.network: network for network in (embedder, other)}.__getitem__
@@ -70,7 +70,7 @@ def test_the_next_batch_is_of_the_network_that_serves(
 def test_a_change_while_a_batch_is_answered_waits_for_the_next(
     running: Worker, embedder: Embedder, other: Embedder, ask: Ask
 ) -> None:
-    """The row changes after the worker looked and before it searched."""
+    """Return the row changes after the worker looked and before it searched."""
     query, first = ask(3), generations.active()
     worker = process.current()
     change_to(other)

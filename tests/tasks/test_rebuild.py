@@ -19,7 +19,7 @@ NOTHING_NEW = "There is too little new to rebuild."
 
 
 def woken() -> list[str]:
-    """The tasks that the gallery's worker was woken for."""
+    """Return the tasks that the gallery's worker was woken for."""
     with workers.connect() as redis:
         messages = b" ".join(redis.lrange("gallery", 0, -1)).decode()
     return [task for task in (wakeup.CURATE, wakeup.BUILD, wakeup.REBUILD) if f'"{task}"' in messages]
