@@ -54,9 +54,9 @@ def _answer(worker: Worker, claim: Claim, report: Batch) -> None:
     report.stages.end("decode")
     vectors = _embed(worker, prepared)
     report.stages.end("embed")
-    asked = list(prepared)
+    queries = list(prepared)
     worker.neighbours.refresh()
-    found = worker.neighbours.search(vectors, [_request(worker, query) for query in asked])
+    found = worker.neighbours.search(vectors, [_request(worker, query) for query in queries])
     report.stages.end("search")
     searched = Searched(
         images=worker.neighbours.images,
@@ -64,19 +64,19 @@ def _answer(worker: Worker, claim: Claim, report: Batch) -> None:
         generation=worker.neighbours.generation,
         stages_ms=dict(report.stages.ms),
     )
-    done = lifecycle.finish(claim.token, _with_bands(worker, asked, found), searched)
+    done = lifecycle.finish(claim.token, _with_bands(worker, queries, found), searched)
     report.stages.end("finish")
-    if done < len(asked):
-        lifecycle.remove_withdrawn(asked)
-    report.answered(done, asked)
+    if done < len(queries):
+        lifecycle.remove_withdrawn(queries)
+    report.answered(done, queries)
 
 
-def _with_bands(worker: Worker, asked: Sequence[Query], found: Sequence[Sequence[Found]]) -> Answers:
+def _with_bands(worker: Worker, search: Sequence[Query], found: Sequence[Sequence[Found]]) -> Answers:
     """Return the matches of each query, with what their cosines mean."""
     band = worker.thresholds.band
     return {
         query: [replace(match, band=band(match.similarity)) for match in matches]
-        for query, matches in zip(asked, found, strict=True)
+        for query, matches in zip(search, found, strict=True)
     }
 
 
@@ -107,9 +107,9 @@ def _prepare(worker: Worker, claim: Claim, report: Batch) -> dict[Query, Prepare
     return prepared
 
 
-def _known(network: str, asked: Sequence[Query]) -> dict[UUID | None, Vectors]:
+def _known(network: str, search: Sequence[Query]) -> dict[UUID | None, Vectors]:
     """Return the embeddings of the gallery pictures that "more like this" asks about, by their ids."""
-    like = {query.like_id for query in asked if query.like_id and not query.crop}
+    like = {query.like_id for query in search if query.like_id and not query.crop}
     if not like:
         return {}
     rows = list(Embedding.objects.filter(network=network, image__id__in=like).values_list("image__id", "vector"))
@@ -117,8 +117,8 @@ def _known(network: str, asked: Sequence[Query]) -> dict[UUID | None, Vectors]:
     return {image: vectors[n] for n, (image, _) in enumerate(rows)}
 
 
-def _decode_all(worker: Worker, asked: Sequence[Query]) -> Iterator[Prepared | BadImage | TakesLong]:
-    known = _known(worker.embedder.network, asked)
+def _decode_all(worker: Worker, search: Sequence[Query]) -> Iterator[Prepared | BadImage | TakesLong]:
+    known = _known(worker.embedder.network, search)
 
     def decode(query: Query) -> Prepared | BadImage | TakesLong:
         if query.like_id in known and not query.crop:
@@ -128,7 +128,7 @@ def _decode_all(worker: Worker, asked: Sequence[Query]) -> Iterator[Prepared | B
         except (BadImage, TakesLong) as error:
             return error
 
-    return worker.decode(decode, asked)
+    return worker.decode(decode, search)
 
 
 def _decode(worker: Worker, query: Query) -> torch.Tensor:

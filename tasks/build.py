@@ -76,12 +76,12 @@ def _ids(network: str) -> Ids:
 
 
 def _write(generation: IndexGeneration, ids: Ids, tell: Tell) -> Manifest:
-    told: list[str] = []
+    messages: list[str] = []
 
     def progress(step: str, done: int, total: int) -> None:
         persist(lambda: generations.keep_alive(generation))
-        if step not in told:
-            told.append(step)
+        if step not in messages:
+            messages.append(step)
             tell(f"Index {generation}: {step}" + (f" ({total})" if total > 1 else ""))
 
     return build(generation.directory, ids, _blocks(ids), generation.network, progress=progress)

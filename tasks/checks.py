@@ -38,5 +38,5 @@ def model_is_served(databases: Sequence[str] | None = None, **_: Any) -> list[Ch
         served = generations.served() if databases else None
     except DatabaseError:
         return []
-    told = configured.disagreement(served) if served else ""
-    return [Warning(told, id="simsearch.W001")] if told else []
+    message = configured.disagreement(served) if served else ""
+    return [Warning(message, id="simsearch.W001")] if message else []

@@ -73,14 +73,14 @@ def _ready(network: str) -> IndexGeneration | None:
 
 
 def _build(network: str, tell: Tell) -> IndexGeneration:
-    told = False
+    has_reported = False
     while True:
         try:
             return build_generation(network, tell)
         except generations.Busy as busy:
-            if not told:
+            if not has_reported:
                 tell(str(busy))
-            told = True
+            has_reported = True
             time.sleep(ASK_AGAIN_S)
 
 

@@ -150,9 +150,9 @@ class Stack:
     @property
     def flower_url(self) -> str:
         """Where the starter says that Flower is."""
-        while not (told := re.search(r"Flower +(http://\S+)/", (self.directory / "run.log").read_text())):
+        while not (result := re.search(r"Flower +(http://\S+)/", (self.directory / "run.log").read_text())):
             time.sleep(0.1)
-        return told[1]
+        return result[1]
 
     def rows(self, question: LiteralString, *values: str) -> list[tuple[Any, ...]]:
         """Return what its database answers to a question with `%s` for each value, past all our code."""

@@ -71,8 +71,8 @@ class BulkAdmin(CheckedAdmin[Row]):
     def run(self, request: HttpRequest, action: str, rows: QuerySet[Any]) -> None:
         """Apply an action to the rows and say so."""
         count, is_done = bulk.change(action, rows, request.user.get_username())
-        told = f"{intcomma(count)} {PAST[action]}." if is_done else f"{intcomma(count)} rows are being changed."
-        self.message_user(request, told, messages.SUCCESS if is_done else messages.INFO)
+        message = f"{intcomma(count)} {PAST[action]}." if is_done else f"{intcomma(count)} rows are being changed."
+        self.message_user(request, message, messages.SUCCESS if is_done else messages.INFO)
 
     @admin.action(description="Delete the selected %(verbose_name_plural)s", permissions=["delete"])
     def delete_selected(self, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse | None:

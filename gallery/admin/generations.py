@@ -65,8 +65,10 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
         served, count = generations.served(), Image.objects.count()
         for network, embedded in sorted(networks.embedded().items()):
             if network != served:
-                told = f"Beside the network that serves: {network}, which has embedded {embedded} of {count} pictures."
-                self.message_user(request, told, messages.INFO)
+                message = (
+                    f"Beside the network that serves: {network}, which has embedded {embedded} of {count} pictures."
+                )
+                self.message_user(request, message, messages.INFO)
 
     @admin.action(description="Rebuild the index (whatever is selected)", permissions=["index"])
     def rebuild_index(self, request: HttpRequest, selected: QuerySet[IndexGeneration]) -> None:

@@ -151,7 +151,7 @@ def query(request: HttpRequest, query_id: Id) -> JsonResponse:
     """Where a query stands, and its matches once it is done."""
     row = _row(query_id)
     ahead = waiting.ahead_of(row)
-    told = {
+    timings_ms = {
         "id": row.pk,
         "state": row.state,
         "error": {"code": row.error_code, "message": row.error} if row.error_code else None,
@@ -163,7 +163,7 @@ def query(request: HttpRequest, query_id: Id) -> JsonResponse:
         "matches": _matches(row) if row.is_finished else [],
     }
     # As it is: pages ask often, and to check it against its schema takes an eighth of the time.
-    return JsonResponse(told, headers=NO_STORE)
+    return JsonResponse(timings_ms, headers=NO_STORE)
 
 
 @api.delete("/queries/{uuid:query_id}", auth=KEY, response={204: None, frozenset({401, 404}): Problem})
@@ -246,8 +246,8 @@ def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
         return error_json(request, no_space())
     if any(entry["type"] == "missing" and entry["loc"][-1] == "image" for entry in error.errors):
         return error_json(request, requests.no_picture(request))
-    told = "; ".join(f"{entry['loc'][-1]}: {entry['msg']}" for entry in error.errors)
-    return error_json(request, Refusal("invalid", told))
+    message = "; ".join(f"{entry['loc'][-1]}: {entry['msg']}" for entry in error.errors)
+    return error_json(request, Refusal("invalid", message))
 
 
 @api.exception_handler(MultiPartParserError)

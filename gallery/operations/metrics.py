@@ -134,5 +134,5 @@ def _refuse() -> HttpResponse:
     if settings.SIMSEARCH_METRICS_TOKEN:
         headers = {"WWW-Authenticate": 'Bearer realm="metrics"'}
         return HttpResponse("Send the metrics token.\n", "text/plain", status=401, headers=headers)
-    told = "Only this machine may ask, because no SIMSEARCH_METRICS_TOKEN is set.\n"
-    return HttpResponse(told, "text/plain", status=403)
+    message = "Only this machine may ask, because no SIMSEARCH_METRICS_TOKEN is set.\n"
+    return HttpResponse(message, "text/plain", status=403)

@@ -29,7 +29,7 @@ class LoginForm(AdminAuthenticationForm):
         return cleaned
 
 
-class Desk(AdminSite):
+class CurationSite(AdminSite):
     site_header = site_title = "simsearch"
     index_title = "Curating the gallery"
     login_form = LoginForm

@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import FilePayload, Page, expect
 
 from tests import demo
-from tests.drills.test_told_in_time import held
+from tests.drills.test_faults_show_in_time import held
 from tests.engine.pictures import encoded, oriented
 from tests.stack import Stack
 
@@ -81,7 +81,7 @@ def test_the_link_of_a_result_can_be_shared(stack: Stack, page: Page) -> None:
     expect_ten_results(page)
 
 
-def test_a_search_can_be_deleted_by_whoever_has_its_link(stack: Stack, page: Page) -> None:
+def test_a_search_can_be_deleted_with_its_link(stack: Stack, page: Page) -> None:
     page.goto(stack.url)
     drop(page, drawn("fruit", 50))
     expect_ten_results(page)

@@ -20,7 +20,7 @@ def source(tmp_path_factory: pytest.TempPathFactory, redis_server: None) -> Site
 @pytest.fixture(scope="session")
 def backup(source: Site) -> Path:
     file = source.data_dir.parent / "backup.tar"
-    source.told("backup", str(file))
+    source.output("backup", str(file))
     return file
 
 

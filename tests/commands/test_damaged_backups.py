@@ -102,11 +102,11 @@ def test_ctrl_c_leaves_everything_as_it_was(backup: Path, here: None) -> None:
 
 def test_ctrl_c_after_the_commit_takes_no_picture_away(backup: Path) -> None:
     class StoppedLate(io.BytesIO):
-        asked = False
+        is_stopping = False
 
         def read(self, size: int | None = -1) -> bytes:
-            if connection.in_atomic_block and not self.asked:
-                self.asked = True
+            if connection.in_atomic_block and not self.is_stopping:
+                self.is_stopping = True
                 transaction.on_commit(interrupt)
             return super().read(size)
 

@@ -24,7 +24,7 @@ ANSWERED_S = 180
 pytestmark = pytest.mark.timeout(900)  # real restarts, on a machine that may be busy
 
 
-def test_nothing_is_lost_when_gunicorn_is_reloaded_restarted_and_told_to_end(server: Server) -> None:
+def test_nothing_is_lost_when_gunicorn_is_reloaded_restarted_and_stopped(server: Server) -> None:
     (master, *_) = server.pids("bin/gunicorn")
     with uploads(server) as sent:
         time.sleep(1)

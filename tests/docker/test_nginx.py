@@ -158,7 +158,7 @@ def silent_site(port: int) -> Iterator[list[socket.socket]]:
 
 
 @pytest.mark.parametrize("path", ["/api/queries/1", "/q/1", "/"])
-def test_a_client_with_many_open_requests_keeps_nobody_from_a_result(
+def test_a_client_with_many_open_requests_keeps_no_client_from_a_result(
     container: Container, serving: httpx.Client, path: str
 ) -> None:
     serving.get("/static/")  # it is up

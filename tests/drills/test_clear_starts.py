@@ -28,7 +28,7 @@ def start_worker(data_dir: Path, **environment: str) -> subprocess.CompletedProc
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "told"),
+    ("variable", "value", "expected"),
     [
         ("SIMSEARCH_MODEL", "resnet", "resnet"),
         ("SIMSEARCH_WEIGHTS", "/nowhere/weights.safetensors", "/nowhere/weights.safetensors"),
@@ -36,12 +36,12 @@ def start_worker(data_dir: Path, **environment: str) -> subprocess.CompletedProc
     ],
 )
 def test_a_worker_that_cannot_load_its_network_ends_with_one_line(
-    data_dir: Path, variable: str, value: str, told: str
+    data_dir: Path, variable: str, value: str, expected: str
 ) -> None:
     ended = start_worker(data_dir, **{variable: value})
     lines = [line for line in (ended.stdout + ended.stderr).splitlines() if "cannot start" in line]
     assert lines
-    assert told in lines[0]
+    assert expected in lines[0]
     assert "Traceback" not in ended.stdout + ended.stderr
 
 

@@ -102,6 +102,6 @@ def test_nothing_grows_with_the_number_of_queries(
             seen.append(footprint(busy, temporary))
             assert busy.client.get("/readyz").status_code == 200, busy.client.get("/readyz").text
             print(f"{len(visitors.ids):6} queries, {time.monotonic() - began:4.0f} s; {seen[-1]}", flush=True)
-    assert set(visitors.told) == {202}
+    assert set(visitors.statuses) == {202}
     assert_flat(seen[LOOKS // 2 - 1], seen[-1])
     assert_all_are_answered(busy, visitors.ids, PATIENCE_S)

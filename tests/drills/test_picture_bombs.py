@@ -75,7 +75,7 @@ def throw(stack: Stack, data: bytes, address: str) -> str:
 
 
 def latencies_s(searches: Searches, since: float = 0.0) -> list[float]:
-    return [asked.done_at - asked.at for asked in searches.asked if asked.at >= since]
+    return [search.done_at - search.at for search in searches.answered if search.at >= since]
 
 
 @pytest.mark.skipif(os.environ.get("SIMSEARCH_TEST_DATABASE") == "postgres", reason="is about the workers alone")
@@ -83,7 +83,7 @@ def test_ten_bombs_at_once_delay_no_search_and_cost_no_memory(bombed: Stack) -> 
     picture = next(bombed.photos.rglob("*.jpg")).read_bytes()
     pids = bombed.pids("--queues search")
     with Searches(bombed, {"other": picture}, threads=2, pace_s=0.3, patience_s=PATIENCE_S) as searches:
-        wait_until(lambda: len(searches.asked) >= 20, bombed, PATIENCE_S)
+        wait_until(lambda: len(searches.answered) >= 20, bombed, PATIENCE_S)
         usual_s = statistics.median(latencies_s(searches))
         for kind, (name, make) in enumerate(KINDS.items()):
             data, began = make(), time.time()

@@ -142,13 +142,13 @@ def state(stack: Stack, id_: str, deadline: float) -> str:
 def test_no_query_is_lost_when_the_server_restarts(two_workers: Stack, cluster: Cluster, how: signal.Signals) -> None:
     askers = Askers(two_workers)
     with ThreadPoolExecutor(ASKERS) as threads:
-        asked = [threads.submit(askers.ask, number) for number in range(RESTARTED)]
+        queries = [threads.submit(askers.ask, number) for number in range(RESTARTED)]
         while len(askers.ids) < RESTARTED / 4:
             time.sleep(0.02)
         cluster.stop(how)
         time.sleep(AWAY_S)
         cluster.start()
-        for thread in asked:
+        for thread in queries:
             thread.result()
     print(f"answers by status: {dict(askers.statuses)}")
     assert set(askers.statuses) <= {200, 202, 503}

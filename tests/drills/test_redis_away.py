@@ -74,7 +74,7 @@ def test_uploads_survive_a_killed_redis(relayed: Stack, mortal: Redis) -> None:
         back_at = time.monotonic()
         wait_until(lambda: finished(relayed) > before, relayed, CURED_S)
         busy_s = time.monotonic() - back_at
-    assert crowd.uploads.told == {202: UPLOADS}
+    assert crowd.uploads.statuses == {202: UPLOADS}
     assert_all_are_answered(relayed, crowd.uploads.ids, PATIENCE_S)
     done_s = time.monotonic() - back_at
     print(f"{UPLOADS} uploads, {UPLOADS - before} waited: busy after {busy_s:.1f} s, all done after {done_s:.1f} s")
@@ -86,7 +86,7 @@ def test_uploads_survive_a_redis_that_forgets_everything(relayed: Stack, mortal:
         crowd.reach(0.5)
         client.flushall()
         forgotten_at = time.monotonic()
-    assert crowd.uploads.told == {202: UPLOADS}
+    assert crowd.uploads.statuses == {202: UPLOADS}
     assert_all_are_answered(relayed, crowd.uploads.ids, PATIENCE_S)
     print(f"{UPLOADS} uploads done {time.monotonic() - forgotten_at:.1f} s after FLUSHALL")
 

@@ -106,8 +106,8 @@ def found(answer: Answer) -> list[tuple[str, float]]:
 
 def test_a_hundred_swaps_under_load_are_not_noticed(busy: Stack) -> None:
     images = [image["id"] for image in busy.client.get("/api/images").json()["images"]]
-    asked = {i: busy.client.post("/api/queries", data={"like": i}).json()["id"] for i in images}
-    true = {image: found(busy.answer(query)) for image, query in asked.items()}
+    queries = {i: busy.client.post("/api/queries", data={"like": i}).json()["id"] for i in images}
+    true = {image: found(busy.answer(query)) for image, query in queries.items()}
     assert all(len(matches) == 10 for matches in true.values())
     first = busy.client.get("/readyz").json()["checks"]["index"]["generation"]
 

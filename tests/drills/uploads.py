@@ -16,7 +16,7 @@ class Uploads:
     def __init__(self, stack: Stack, pictures: list[bytes] | None = None) -> None:
         self.stack = stack
         self.pictures = pictures or jpegs(16)
-        self.told: Counter[int | str] = Counter()
+        self.statuses: Counter[int | str] = Counter()
         self.ids: list[str] = []
         self._lock = threading.Lock()
 
@@ -32,9 +32,9 @@ class Uploads:
             with self._lock:
                 self.ids.append(response.json()["id"])
 
-    def _note(self, told: int | str) -> None:
+    def _note(self, status: int | str) -> None:
         with self._lock:
-            self.told[told] += 1
+            self.statuses[status] += 1
 
 
 def assert_all_are_answered(stack: Stack, ids: list[str], patience_s: float) -> None:

@@ -130,7 +130,7 @@ def test_deep_grey_with_code_points() -> None:
 
 
 @pytest.mark.parametrize(("transfer", "curve"), [(16, pq), (18, hlg)])
-def test_highlights_are_told_apart_and_what_is_darker_keeps_its_order(
+def test_highlights_are_distinguished_and_what_is_darker_keeps_its_order(
     transfer: int, curve: Callable[..., np.ndarray]
 ) -> None:
     nits = np.array([0, 20, 100, 203, 400, 700, 1000])

@@ -58,9 +58,9 @@ def finish(token: uuid.UUID, answers: Answers, **fields: Any) -> int:
     return lifecycle.finish(token, answers, Searched(**(known | fields)))
 
 
-def finished(*images: Image, band: Band | None = "similar", asked: Query | None = None, **fields: Any) -> Query:
+def finished(*images: Image, band: Band | None = "similar", query: Query | None = None, **fields: Any) -> Query:
     """Return a query that was answered with these pictures."""
-    query = asked or ask()
+    query = query or ask()
     claim = lifecycle.claim(1)
     if query.has_picture:
         decode(query)

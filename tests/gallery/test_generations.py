@@ -146,7 +146,7 @@ def test_another_network_serves_once_it_has_embedded_every_picture() -> None:
     assert generations.active() == now(beside)
 
 
-def test_one_that_was_deleted_meanwhile_leaves_the_active_one() -> None:
+def test_one_that_was_deleted_since_leaves_the_active_one() -> None:
     first, gone = built(), built(network="alexnet")
     IndexGeneration.objects.filter(pk=gone.pk).delete()
     with pytest.raises(IndexGeneration.DoesNotExist):

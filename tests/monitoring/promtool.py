@@ -17,6 +17,6 @@ def promtool(*arguments: str, text: str | None = None) -> str:
     if found is None:
         pytest.skip("there is no promtool on the PATH (Debian's package is `prometheus`)")
     finished = subprocess.run([found, *arguments], cwd=ROOT, input=text, capture_output=True, text=True)
-    told = finished.stdout + finished.stderr
-    assert finished.returncode == 0, told
-    return told
+    output = finished.stdout + finished.stderr
+    assert finished.returncode == 0, output
+    return output

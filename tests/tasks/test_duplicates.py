@@ -63,7 +63,7 @@ def test_copies_are_one_match_and_the_others_still_make_ten(
     assert [found.rank for found in shown] == list(range(1, 11))
 
 
-def test_each_is_a_match_of_its_own_when_asked_for(worker: Worker, copies: list[Image]) -> None:
+def test_each_is_a_match_of_its_own_when_requested(worker: Worker, copies: list[Image]) -> None:
     query = accept.store(uploaded(picture(5)), Parameters(collapse=False), Stopwatch())
     answer_waiting(worker, 32)
     shown = results.shown(now(query))

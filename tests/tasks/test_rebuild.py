@@ -43,9 +43,9 @@ def test_what_is_left_to_embed_comes_first(
 
 
 def test_many_messages_make_one_rebuild(gallery: list[Image]) -> None:
-    told = [rebuild() for _ in range(3)]
+    messages = [rebuild() for _ in range(3)]
     made = IndexGeneration.objects.get()
-    assert told == [f"{made} with 16 pictures is active", *[NOTHING_NEW] * 2]
+    assert messages == [f"{made} with 16 pictures is active", *[NOTHING_NEW] * 2]
 
 
 def test_an_index_of_another_version_is_built_anew_by_itself(
@@ -82,7 +82,7 @@ def test_who_asks_for_a_build_gets_one(gallery: list[Image]) -> None:
     assert [build(), build()] == [f"{made} with 16 pictures is active" for made in IndexGeneration.objects.reverse()]
 
 
-def test_a_build_under_way_is_told(gallery: list[Image]) -> None:
+def test_a_build_under_way_is_reported(gallery: list[Image]) -> None:
     generations.start("efficientnet_lite0")
     assert "Another build" in rebuild()
 

@@ -35,8 +35,8 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 
 
 @pytest.fixture(scope="module")
-def told(redis: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("told"), REDIS_URL=redis.url) as running:
+def stack(redis: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with Stack(tmp_path_factory.mktemp("stack"), REDIS_URL=redis.url) as running:
         yield running
 
 
@@ -61,7 +61,7 @@ def is_green(metrics: str) -> bool:
     """As docs/monitoring/alerts.yml judges them, without its patience."""
 
     def value(name: str) -> float:
-        return sum(float(told) for told in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", metrics, re.MULTILINE))
+        return sum(float(result) for result in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", metrics, re.MULTILINE))
 
     lives = value("simsearch_redis_up") == 1 and value("simsearch_workers") > 0 and value("simsearch_queue_moving") == 1
     return lives and value("simsearch_oldest_waiting_seconds") <= 10 and value("simsearch_index_problem_workers") == 0
@@ -170,13 +170,13 @@ if LONG:
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(("fault", "reason"), FAULTS, ids=[fault.__name__ for fault, _ in FAULTS])
-def test_a_fault_and_its_cure_are_told_in_time(told: Stack, redis: Redis, fault: Fault, reason: str) -> None:
-    wait_for(told, (True, True), 2 * PROMISED_S)
-    with fault(told, redis):
-        red_s = wait_for(told, (False, False), 3 * PROMISED_S)
+def test_a_fault_and_its_cure_show_in_time(stack: Stack, redis: Redis, fault: Fault, reason: str) -> None:
+    wait_for(stack, (True, True), 2 * PROMISED_S)
+    with fault(stack, redis):
+        red_s = wait_for(stack, (False, False), 3 * PROMISED_S)
         time.sleep(max(0, LASTS_S - red_s))
-        assert reason in told.client.get("/readyz").text
-    green_s = wait_for(told, (True, True), 3 * PROMISED_S)
+        assert reason in stack.client.get("/readyz").text
+    green_s = wait_for(stack, (True, True), 3 * PROMISED_S)
     print(f"{fault.__name__}: red after {red_s:.1f} s, green after {green_s:.1f} s")
     assert red_s < PROMISED_S
     assert green_s < PROMISED_S
