@@ -1,4 +1,4 @@
-"""Refusals: what a person or a program asked for and does not get, with the code and status of the API."""
+"""Requests that are refused, with the code and status of the API."""
 
 OUTCOME = "simsearch.outcome"  # a key of request.META: "accepted", or the code of the refusal that was answered
 

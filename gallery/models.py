@@ -18,7 +18,7 @@ from gallery.timings import in_ms
 LONGEST_LABEL, LONGEST_TITLE = labels.LONGEST, 200
 LONG = 8  # a picture that is more than so many times as long as wide
 
-Band = Literal["same", "very_similar", "similar", "weak"]  # what a cosine means, by the network's thresholds
+Band = Literal["same", "very_similar", "similar", "weak"]  # what a cosine means, by the model's thresholds
 
 
 class ImageQuerySet(models.QuerySet["Image"]):

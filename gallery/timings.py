@@ -1,4 +1,4 @@
-"""Spans of time as people and programs are told them."""
+"""Durations: measured by stage, and formatted for people."""
 
 import time
 from dataclasses import dataclass, field

@@ -10,7 +10,7 @@ class Connection(kombu.Connection):
     """A connection that looks for a Redis that went away every second or two.
 
     kombu by itself lets two more seconds pass after each failure, up to half a minute: after an outage of minutes
-    nobody would be answered for as long as that.
+    no query would be answered for as long as that.
     """
 
     def ensure_connection(self, *args: Any, **kwargs: Any) -> kombu.Connection:  # type: ignore[override]

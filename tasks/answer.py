@@ -81,7 +81,7 @@ def _with_bands(worker: Worker, search: Sequence[Query], found: Sequence[Sequenc
 
 
 def _request(worker: Worker, query: Query) -> SearchRequest:
-    # Whoever wants more like a gallery picture is looking at it.
+    # The visitor sees that gallery picture already.
     without = None if query.has_picture else query.like_id
     rule = worker.near_duplicates if query.collapse else None
     return SearchRequest(query.k, tuple(query.labels), without, rule)
@@ -156,7 +156,7 @@ def _decoded(worker: Worker, query: Query) -> Decoded:
 def _uploaded(worker: Worker, query: Query) -> Decoded:
     """Decode the uploaded bytes once and keep the picture in their place; a later attempt reads that."""
     wanted = pictures.request(jpegs=(pictures.KEPT,), crop=query.crop, square=worker.embedder.square)
-    # A later attempt comes alone, so nobody waits for it.
+    # A later attempt comes alone, so no other query waits for it.
     decoded = DECODERS.decode(query.upload_path, wanted, worker.slow.patience_s if query.attempts == 1 else None)
     query.is_incomplete = decoded.is_incomplete
     try:

@@ -1,4 +1,4 @@
-"""What is told of one batch: counts for `/metrics` and one line in the log."""
+"""The report of one batch: counts for `/metrics` and one line in the log."""
 
 import logging
 from collections import Counter

@@ -16,7 +16,7 @@ STILL_S = 120  # a step takes seconds; a worker that just starts loads its netwo
 
 
 class Stalled(Exception):
-    """Nobody embeds."""
+    """No worker embeds."""
 
 
 def workers() -> int:

@@ -33,7 +33,7 @@ def index(tell: Callable[[str], object], *, distributed: bool) -> str:
         generation = build_generation(embedder.network, tell)
     except (EngineError, generations.Busy, generations.BuildFailed, Stalled) as error:
         raise NotIndexed(str(error)) from error
-    state = "Active" if generation.is_active else "Kept, for another network serves by now"
+    state = "Active" if generation.is_active else "Kept, because another model is active now"
     return f"{state}: {generations.described(generation)}."
 
 

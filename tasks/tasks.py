@@ -54,7 +54,7 @@ def curate() -> int:
 
 @shared_task(name=wakeup.REBUILD, time_limit=3600)
 def rebuild() -> str:
-    """Build a new index if that still pays: every added picture may have asked for it."""
+    """Build a new index if that still pays: every added picture may have sent this message."""
     from tasks.curate import rebuild_if_it_pays
 
     return rebuild_if_it_pays()

@@ -1,7 +1,7 @@
 """Untrusted pictures decoded in processes of their own (`engine.decoders.confined`), at no risk for this one.
 
 A picture that exceeds a limit, or that its decoder does not survive, is refused as `too_costly`. This module needs no
-Pillow, and is thread-safe: each thread that decodes has a decoder meanwhile.
+Pillow, and is thread-safe: each thread that decodes has a decoder of its own.
 """
 
 import json

@@ -21,7 +21,7 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
         "number",
         "is_active",
         "state",
-        "network",
+        "model_name",
         "images",
         "recall",
         "live_recall",
@@ -34,6 +34,11 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Refuse: old generations are deleted by the worker."""
         return False
+
+    @admin.display(description="model", ordering="network")
+    def model_name(self, generation: IndexGeneration) -> str:
+        """Return the identity of the model that embedded the pictures."""
+        return generation.network
 
     @admin.display(description="recall@10")
     def recall(self, generation: IndexGeneration) -> str:
@@ -65,9 +70,7 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
         served, count = generations.served(), Image.objects.count()
         for network, embedded in sorted(networks.embedded().items()):
             if network != served:
-                message = (
-                    f"Beside the network that serves: {network}, which has embedded {embedded} of {count} pictures."
-                )
+                message = f"Beside the active model: {network}, which has embedded {embedded} of {count} pictures."
                 self.message_user(request, message, messages.INFO)
 
     @admin.action(description="Rebuild the index (whatever is selected)", permissions=["index"])
@@ -87,4 +90,4 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
 def start_rebuild(model_admin: admin.ModelAdmin[Any], request: HttpRequest) -> None:
     """Enqueue a rebuild and say so."""
     wakeup.wake_workers(wakeup.BUILD)
-    model_admin.message_user(request, "A rebuild is under way; searches go on meanwhile.", messages.INFO)
+    model_admin.message_user(request, "A rebuild has started; searches go on.", messages.INFO)

@@ -1,4 +1,4 @@
-"""The gallery in the JSON API: everybody may look at it, whoever has a key may curate it."""
+"""The gallery in the JSON API: reading is open, writing needs a key."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any

@@ -31,7 +31,7 @@ TIMINGS = (
     "batch: claim, decode, embed, search, finish; total is the sum of these seven, and of earlier runs that broke"
 )
 BAND = (
-    "what the similarity means for the network of this query: almost the same picture, very similar, similar, not much "
+    "what the similarity means for the model of this query: almost the same picture, very similar, similar, not much "
     "alike; null in results of versions that did not say it"
 )
 DUPLICATES = (

@@ -31,7 +31,7 @@ class IndexStatus(Enum):
     CURRENT = "it has every embedding"
     BEHIND = "it lacks some embeddings"
     STALE = "it lacks so many that a rebuild pays, or there is none"
-    OTHER_NETWORK = "another network is active"
+    OTHER_NETWORK = "another model is active"
 
 
 class Busy(Exception):
@@ -154,7 +154,7 @@ def roll_back() -> IndexGeneration:
     earlier = IndexGeneration.objects.filter(state=READY, number__lt=now.number, network=now.network) if now else None
     previous = earlier.first() if earlier is not None else None
     if previous is None:
-        raise NothingToGoBackTo("There is no earlier generation of this network to go back to.")
+        raise NothingToGoBackTo("There is no earlier generation of this model to go back to.")
     _switch_to(previous)
     return previous
 

@@ -43,7 +43,7 @@ def check_new(file: "UploadedFile[Any]") -> str:
 
 
 def upload(image: Image, file: "UploadedFile[Any]") -> None:
-    """Save a new row with the uploaded bytes; a gallery worker decodes them, and until then nobody sees the picture.
+    """Save a new row with the uploaded bytes; a gallery worker decodes them, and until then the picture is hidden.
 
     Raises Refusal (an unusable picture, no room) and AlreadyThere.
     """

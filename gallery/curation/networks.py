@@ -1,4 +1,4 @@
-"""What is kept of each network: the one that serves, the one before it, and one that is being made ready."""
+"""The data of each model: the active one, the one before it, and one that is being prepared."""
 
 from django.db.models import Count
 
@@ -17,7 +17,7 @@ def embedded() -> dict[str, int]:
 def forget(network: str) -> list[IndexGeneration]:
     """Delete a network's embeddings and finished generations; returns these, whose directories are to go next.
 
-    Never the active one. Whoever calls knows that no worker answers by this network any more.
+    Never the active one. The caller makes sure that no worker uses this model.
     """
     finished = IndexGeneration.objects.filter(network=network, is_active=False).exclude(state=BUILDING)
     gone = list(finished)

@@ -1,4 +1,4 @@
-"""A row that goes takes its files along, whoever deletes it (admin, command, expiry)."""
+"""Delete the files of a deleted row, however it was deleted (admin, command, expiry)."""
 
 from typing import Any
 

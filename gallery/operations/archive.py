@@ -5,7 +5,7 @@ rows/<table>/<number>.jsonl.gz    some rows of a table, a JSON object in each li
 pictures/<kind>/<id>.jpg          as they are on the disk
 end.json                          last: the SHA-256 of all names and contents before it
 
-The checksum shows damage, not forgery: whoever changes a backup on purpose can write another one.
+The checksum shows damage, not forgery: who changes a backup on purpose can write a new checksum.
 """
 
 import hashlib

@@ -93,7 +93,7 @@ def _manifest(chosen: Sequence[Table]) -> Manifest:
 
 @contextmanager
 def _snapshot() -> Iterator[None]:
-    """Provide one state of the database for every query inside, which keeps nobody from writing.
+    """Provide one state of the database for every query inside, which blocks no writer.
 
     Said to the database itself: Django's `atomic` would begin as the settings say, on SQLite with the writer's lock.
     """
@@ -106,7 +106,7 @@ def _snapshot() -> Iterator[None]:
 
 
 class _Present:
-    """What the database says now, asked on a connection of its own beside the snapshot: Django has one per thread."""
+    """Yield a second connection, which reads the database as it is now, beside the snapshot: Django has one per thread."""
 
     def __enter__(self) -> Self:
         self._thread = ThreadPoolExecutor(1)

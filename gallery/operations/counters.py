@@ -51,7 +51,7 @@ def _take() -> tuple[int, int]:
 class _AllocatedDict(MmapedDict):
     """A file of counts whose room on the disk is taken when it is opened.
 
-    prometheus_client maps a sparse file, and on a full disk the kernel kills whoever writes to a page without a block
+    prometheus_client maps a sparse file, and on a full disk the kernel kills a process that writes to a page without a block
     (SIGBUS). A process that finds no room counts in memory; `/metrics` leaves it out until it is started again.
     """
 

@@ -20,7 +20,7 @@ from gallery.models import Embedding, Image, IndexGeneration, Query
 from gallery.operations import counters, workers
 from gallery.queries import waiting
 
-# Whoever sits between us and the client adds one of these.
+# A proxy between us and the client adds one of these.
 PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 
 
@@ -71,7 +71,7 @@ class SystemCollector(Collector):
         if measured is not None:
             yield _gauge("simsearch_index_recall", "Recall@10 measured when it was built", measured)
         if measured is not None and target is not None:
-            yield _gauge("simsearch_index_recall_target", "Recall@10 that was asked for", target)
+            yield _gauge("simsearch_index_recall_target", "Target of recall@10", target)
             yield _gauge("simsearch_index_meets_target", "1 when it reaches that", measured >= target)
 
     def _live_recall(self, active: IndexGeneration) -> Iterator[Metric]:

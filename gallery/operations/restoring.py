@@ -136,7 +136,7 @@ def _refuse_to_overwrite(replace: bool) -> None:
     if names := _workers():
         raise Refused(
             f"Stop simsearch first: {names} would go on answering from the old index. (A worker counts as running "
-            f"until {workers.ALIVE_S} seconds after it was last heard of.)"
+            f"until {workers.ALIVE_S} seconds after its last heartbeat.)"
         )
 
 
@@ -161,7 +161,7 @@ def _refuse_a_small_disk(needs_bytes: int) -> None:
 
 
 def _fill(reader: Reader, progress: Progress, replace: bool) -> None:
-    """Change the rows in one transaction. Pictures of rows that are not visible yet, or no more, are seen by nobody."""
+    """Change the rows in one transaction. Pictures of rows that are not visible yet, or no more, are not shown."""
     here: set[tuple[str, uuid.UUID]] = set()
     written: set[tuple[str, uuid.UUID]] = set()
     try:

@@ -72,7 +72,7 @@ def report(entry: Report) -> None:
 
 
 def alive() -> list[Report]:
-    """Return the workers that were heard of lately; drops the others. Raises redis.RedisError."""
+    """Return the workers with a recent heartbeat; drops the others. Raises redis.RedisError."""
     with connect() as client:
         entries = [Report.read(text) for text in client.hgetall(KEY).values()]
         gone = [entry.name for entry in entries if entry.at < time.time() - ALIVE_S]

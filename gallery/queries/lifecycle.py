@@ -1,4 +1,4 @@
-"""The life of a query. Every change of state is one guarded UPDATE, so whoever comes second changes nothing.
+"""The life of a query. Every change of state is one guarded UPDATE, so the second of two processes changes nothing.
 
 WAITING -> RUNNING -> DONE | FAILED          RUNNING -> WAITING when its lease is over
 """
@@ -23,7 +23,7 @@ from gallery.queries import throttle
 from gallery.queries.results import Answers, Searched
 
 MAX_ATTEMPTS = 3
-# The task is killed at its time limit; a row that is still RUNNING a little later belongs to nobody.
+# The task is killed at its time limit; a row that is still RUNNING a little later has no owner.
 LEASE_MARGIN_S = 5
 # A batch that cannot write its answers costs its queries an attempt. Less than uploads leave (uploads.RESERVED_BYTES).
 ROOM_FOR_ANSWERS_BYTES = 4 * 2**20

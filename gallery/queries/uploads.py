@@ -1,4 +1,4 @@
-"""Uploaded bytes: checked by their header, stored where nobody is served, until a worker has decoded them."""
+"""Uploaded bytes: checked by their header, stored where no client can read them, until a worker has decoded them."""
 
 import errno
 import os

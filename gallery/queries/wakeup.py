@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 SEARCH = "search"  # the queue of those who wait for an answer
 ANSWER = "tasks.answer"
 CURATE = "tasks.curate"
-BUILD = "tasks.build"  # asked for by a person
+BUILD = "tasks.build"  # requested by a person
 REBUILD = "tasks.rebuild"  # only if it pays
 BULK = "tasks.bulk"  # admin actions on many rows
 

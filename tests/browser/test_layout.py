@@ -83,7 +83,7 @@ def test_a_long_picture_is_shown_by_a_readable_part(stack: Stack, sized: Page, s
     name = "strip.png"
     drop(sized, {"name": name, "mimeType": "image/png", "buffer": strip(*size)})
     expect(sized.locator(".answer[data-state=done]")).to_be_visible(timeout=ANSWER_MS)
-    shown = sized.get_by_alt_text("The picture asked about")
+    shown = sized.get_by_alt_text("The picture searched for")
     box = shown.bounding_box()
     assert box
     assert min(box["width"], box["height"]) >= 20

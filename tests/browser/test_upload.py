@@ -53,7 +53,7 @@ def test_a_chosen_picture_gives_ten_results(stack: Stack, page: Page) -> None:
     similarities = expect_ten_results(page)
     assert similarities[0] > 0.99
     expect(page.locator(".card").first).to_contain_text("clock")
-    expect(page.get_by_alt_text("The picture asked about")).to_be_visible()
+    expect(page.get_by_alt_text("The picture searched for")).to_be_visible()
 
 
 def test_a_picture_dropped_on_the_page_gives_ten_results(stack: Stack, page: Page) -> None:
@@ -140,7 +140,7 @@ def test_a_large_photograph_is_sent_smaller_and_upright(stack: Stack, page: Page
     name, kind, size = json.loads(page.evaluate("sessionStorage.getItem('sent')"))
     assert (name, kind) == ("phone.jpg", "image/jpeg")
     assert size < len(photograph) / 2
-    picture = page.get_by_alt_text("The picture asked about")
+    picture = page.get_by_alt_text("The picture searched for")
     expect(picture).to_be_visible()
     assert picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [667, 1000]
 
@@ -160,7 +160,7 @@ def test_the_browsers_own_copy_is_shown_until_the_server_has_one(stack: Stack, p
         drop(page, drawn("clock", 1))
         expect(page).to_have_url(re.compile("/q/[0-9a-f-]{36}$"))
         expect(page.get_by_alt_text("Your picture")).to_be_visible()
-        expect(page.get_by_alt_text("The picture asked about")).to_have_count(0)
+        expect(page.get_by_alt_text("The picture searched for")).to_have_count(0)
     expect_ten_results(page)
-    expect(page.get_by_alt_text("The picture asked about")).to_be_visible()
+    expect(page.get_by_alt_text("The picture searched for")).to_be_visible()
     expect(page.get_by_alt_text("Your picture")).to_have_count(0)

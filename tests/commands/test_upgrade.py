@@ -169,7 +169,7 @@ def test_a_removed_network_cannot_be_changed_to(site: Site) -> None:
     refusals = site.run(CHANGE)
     assert len(refusals) == 2
     for line in refusals:
-        assert "This version has no network called 'compact'; choose one of efficientnet_lite0, " in line
+        assert "This version has no model called 'compact'; choose one of efficientnet_lite0, " in line
 
 
 def test_what_a_removed_network_left_goes_when_requested(site: Site) -> None:

@@ -85,7 +85,7 @@ class Fault(Protocol):
     def __call__(self, stack: Stack, redis: Redis) -> AbstractContextManager[None]: ...
 
 
-HELD, GONE = "The search workers take nothing off their queue.", "No search worker was heard of lately."
+HELD, GONE = "The search workers take nothing off their queue.", "No search worker has sent a heartbeat lately."
 
 
 def supervisorctl(stack: Stack, *arguments: str) -> None:
