@@ -39,6 +39,7 @@ DUPLICATES = (
     f"where {LISTED} are listed there may be more"
 )
 
+REMOVED = "how many matches are left out, because they have been removed from the gallery since the search"
 INCOMPLETE = "the file ended too soon or held wrong checksums; the search was made with what is there"
 
 CROP = "x,y,w,h as fractions of the upright picture"
@@ -104,6 +105,7 @@ class QueryOut(Schema):
     timings_ms: Annotated[dict[str, float], Field(description=TIMINGS)]
     index: IndexOut
     matches: list[MatchOut]
+    removed: Annotated[int, Field(description=REMOVED)]
 
 
 # --- Calls --------------------------------------------------------------------------------------------------
@@ -151,6 +153,7 @@ def query(request: HttpRequest, query_id: Id) -> JsonResponse:
     """Where a query stands, and its matches once it is done."""
     row = _row(query_id)
     ahead = waiting.ahead_of(row)
+    matches = _matches(row) if row.is_finished else []
     told = {
         "id": row.pk,
         "state": row.state,
@@ -160,7 +163,8 @@ def query(request: HttpRequest, query_id: Id) -> JsonResponse:
         "poll_after_ms": None if row.is_finished else waiting.cached().poll_after_ms(row, ahead),
         "timings_ms": row.timings_ms,
         "index": {"generation": row.generation, "model": row.network, "images": row.images},
-        "matches": _matches(row) if row.is_finished else [],
+        "matches": matches,
+        "removed": len(row.matches or []) - len(matches) if row.is_finished else 0,
     }
     # As it is: pages ask often, and to check it against its schema takes an eighth of the time.
     return JsonResponse(told, headers=NO_STORE)
