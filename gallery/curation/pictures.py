@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,15 @@ from gallery.models import Image
 from gallery.queries import uploads
 
 KEPT_PX = 1000  # the longer side of a kept picture that is no strip: enough to look at, and for a crop of a fifth
+MOST_KEPT_PX = 5000  # of a gallery picture: 25 megapixels are decoded within 250 MB
 KEPT = Jpeg(quality=85)  # the file that is kept of a query's picture
 # Of a gallery picture within KEPT_PX, which is embedded from its file: a photograph then has a cosine of 0.993 to 1
 # with its file here (median 0.999; with quality 85 0.982 to 1), for files that are a sixth larger.
 PREVIEW = Jpeg(quality=92)
 LARGE = Jpeg(quality=85)  # a larger gallery picture, to look at and for crops
-# Of SIMSEARCH_KEPT_PX. A picture that would need too much memory at the first one is kept smaller.
-LARGE_SHARES = (1.0, 0.75, 0.5)
+# Shares of SIMSEARCH_KEPT_PX, and up to how many pixels a picture may have for them: one that would need too much memory
+# for the first is kept smaller.
+LARGE_SIZES = ((1.0, 50_000_000), (0.75, 50_000_000), (0.4, 40_000_000))
 # Sharp at 160 CSS pixels on a phone. Of a longer picture it is the middle, which is what the network sees of it, too.
 THUMBNAIL = Jpeg(quality=82, within_px=320, ratio=4)
 
@@ -89,12 +91,14 @@ def _larger(source: bytes | Path, limits: Limits | None, than: Decoded) -> Decod
     """Decode the picture within SIMSEARCH_KEPT_PX. None where that is no larger, or takes too much memory or time."""
     if max(than.width_px, than.height_px) < KEPT_PX:
         return None
-    for share in LARGE_SHARES:
+    most = limits or uploads.limits()
+    for share, pixels in LARGE_SIZES:
         within_px = round(share * settings.SIMSEARCH_KEPT_PX)
         if within_px <= KEPT_PX:
             return None
         with suppress(BadImage):
-            made = DECODERS.decode(source, request(limits, within_px=within_px, jpegs=(LARGE,)))
+            fewer = replace(most, max_pixels=min(most.max_pixels, pixels))
+            made = DECODERS.decode(source, request(fewer, within_px=within_px, jpegs=(LARGE,)))
             return made if made.width_px > than.width_px else None
     return None
 

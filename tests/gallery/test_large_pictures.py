@@ -98,7 +98,7 @@ def test_a_picture_of_a_version_before_is_shown_as_it_is(client: Client) -> None
     image = add_image()
     Image.objects.update(has_preview=None, has_original=None)
     answer = client.get(f"/gallery/{image.pk}/preview.jpg")
-    assert b"".join(answer) == image.picture_path.read_bytes()  # type: ignore[arg-type]
+    assert b"".join(answer) == image.picture_path.read_bytes()
 
 
 def test_all_files_go_with_the_picture(settings: Settings, django_capture_on_commit_callbacks: Any) -> None:
@@ -163,7 +163,7 @@ def test_the_staff_gets_the_original(settings: Settings, way: str) -> None:
     client = Client()
     client.force_login(staff)
     answer = client.get(f"/gallery/{image.pk}/original")
-    assert b"".join(answer) == data  # type: ignore[arg-type]
+    assert b"".join(answer) == data
     assert answer["Content-Type"] == "application/octet-stream"
     assert answer["Content-Disposition"].startswith("attachment")
     assert "sandbox" in answer["Content-Security-Policy"]
