@@ -17,11 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from gallery import models
 from gallery.api import requests
 from gallery.curation import library
-from gallery.curation.nearest import nearest_label
 from gallery.errors import Refusal
-from gallery.models import LONGEST_LABEL, LONGEST_TITLE
+from gallery.models import LONGEST_TITLE
 from gallery.queries.results import Picture
 from gallery.site import submit
+from gallery.text import LONGEST_LABEL
 
 PAGE_SIZE = 100
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps none; SQLite would, so both are spared it
@@ -152,7 +152,7 @@ def check_labels(wanted: Sequence[str]) -> None:
     known = set(visible.filter(label__in=spelled).order_by().values_list("label", flat=True).distinct())
     for label in spelled:
         if label not in known:
-            nearest = nearest_label(label)
+            nearest = visible.nearest_label(label)
             hint = f"; the nearest label is {nearest!r}" if nearest else ""
             raise Refusal("invalid", f"No picture has the label {label!r}{hint}.")
 
