@@ -149,8 +149,12 @@ def _decoded(worker: Worker, query: Query) -> Decoded:
         return DECODERS.decode(query.picture_path, pictures.request(crop=query.crop, square=embedder.square))
     if query.like is None:
         raise BadImage("gone", "That gallery picture has been removed; choose another one.")
-    wanted = {"crop": query.crop} if query.crop else {"within_px": None, "at_least_px": embedder.at_least_px}
-    return DECODERS.decode(query.like.picture_path, pictures.request(square=embedder.square, **wanted))
+    wanted = (
+        pictures.request(crop=query.crop, square=embedder.square)
+        if query.crop
+        else pictures.request_of_kept(at_least_px=embedder.at_least_px, square=embedder.square)
+    )
+    return DECODERS.decode(query.like.picture_path, wanted)
 
 
 def _uploaded(worker: Worker, query: Query) -> Decoded:

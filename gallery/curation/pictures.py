@@ -1,8 +1,8 @@
 """Pictures of our own making: decoded from untrusted bytes and encoded anew. For workers and commands."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from engine.decoders.pool import DECODERS, Jpeg, Request
 from engine.images.headers import Limits
@@ -28,13 +28,27 @@ class Encoded:
     is_incomplete: bool  # the file ended too soon
 
 
-def request(limits: Limits | None = None, **wanted: Any) -> Request:
-    """What a decoder makes of a picture of at most KEPT_PX a side, or a long one whose shorter side is a tenth of that.
+def request(
+    limits: Limits | None = None,
+    *,
+    jpegs: tuple[Jpeg, ...] = (),
+    crop: Sequence[float] | None = None,
+    square: tuple[int, int] | None = None,
+) -> Request:
+    """Return what a decoder makes of a picture of at most KEPT_PX a side, or a long one with a tenth of that across.
 
-    `limits`: those of uploads if not given; `wanted`: as in `Request`.
+    `limits`: those of uploads if not given. The others: as in `Request`.
     """
     most = limits or uploads.limits()
-    return Request(most.max_bytes, most.max_pixels, **{"within_px": KEPT_PX} | wanted)
+    return Request(most.max_bytes, most.max_pixels, within_px=KEPT_PX, jpegs=jpegs, crop=crop, square=square)
+
+
+def request_of_kept(
+    *, at_least_px: int | None = None, square: tuple[int, int] | None = None, whole: bool = False
+) -> Request:
+    """Return what a decoder makes of a picture of the gallery, which has its size already."""
+    most = uploads.limits()
+    return Request(most.max_bytes, most.max_pixels, at_least_px=at_least_px, square=square, whole=whole)
 
 
 def reencode(source: bytes | Path, limits: Limits | None = None) -> Encoded:
