@@ -152,7 +152,7 @@ def _decoded(worker: Worker, query: Query) -> Decoded:
     wanted = (
         pictures.request(crop=query.crop, square=embedder.square)
         if query.crop
-        else pictures.request_of_kept(at_least_px=embedder.at_least_px, square=embedder.square)
+        else pictures.request(within_px=None, at_least_px=embedder.at_least_px, square=embedder.square)
     )
     return DECODERS.decode(query.like.picture_path, wanted)
 

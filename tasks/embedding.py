@@ -101,7 +101,7 @@ def _look(embedder: Embedder, step: Sequence[Image], forward: AbstractContextMan
 
 
 def _decode(embedder: Embedder, image: Image) -> torch.Tensor:
-    wanted = pictures.request_of_kept(at_least_px=embedder.at_least_px, square=embedder.square)
+    wanted = pictures.request(within_px=None, at_least_px=embedder.at_least_px, square=embedder.square)
     try:
         decoded = DECODERS.decode(image.picture_path, wanted)
     except OSError:

@@ -31,24 +31,19 @@ class Encoded:
 def request(
     limits: Limits | None = None,
     *,
+    within_px: int | None = KEPT_PX,
+    at_least_px: int | None = None,
     jpegs: tuple[Jpeg, ...] = (),
     crop: Sequence[float] | None = None,
     square: tuple[int, int] | None = None,
+    whole: bool = False,
 ) -> Request:
-    """Return what a decoder makes of a picture of at most KEPT_PX a side, or a long one with a tenth of that across.
+    """Return what a decoder makes of a picture of at most `within_px` a side, or a long one with a tenth of that across.
 
     `limits`: those of uploads if not given. The others: as in `Request`.
     """
     most = limits or uploads.limits()
-    return Request(most.max_bytes, most.max_pixels, within_px=KEPT_PX, jpegs=jpegs, crop=crop, square=square)
-
-
-def request_of_kept(
-    *, at_least_px: int | None = None, square: tuple[int, int] | None = None, whole: bool = False
-) -> Request:
-    """Return what a decoder makes of a picture of the gallery, which has its size already."""
-    most = uploads.limits()
-    return Request(most.max_bytes, most.max_pixels, at_least_px=at_least_px, square=square, whole=whole)
+    return Request(most.max_bytes, most.max_pixels, at_least_px, within_px, jpegs, crop, square, whole)
 
 
 def reencode(source: bytes | Path, limits: Limits | None = None) -> Encoded:
