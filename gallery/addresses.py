@@ -38,6 +38,16 @@ class OfPicture:
         return address("image_picture", self.id)
 
     @property
+    def preview_url(self: Identified) -> str:
+        """Return the address of the preview."""
+        return address("image_preview", self.id)
+
+    @property
+    def original_url(self: Identified) -> str:
+        """Return the address of the original file."""
+        return address("image_original", self.id)
+
+    @property
     def thumbnail_url(self: Identified) -> str:
         """Return the address of the thumbnail."""
         return address("image_thumbnail", self.id)

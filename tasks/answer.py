@@ -71,12 +71,12 @@ def _answer(worker: Worker, claim: Claim, report: Batch) -> None:
     report.answered(done, queries)
 
 
-def _with_bands(worker: Worker, search: Sequence[Query], found: Sequence[Sequence[Found]]) -> Answers:
+def _with_bands(worker: Worker, queries: Sequence[Query], found: Sequence[Sequence[Found]]) -> Answers:
     """Return the matches of each query, with what their cosines mean."""
     band = worker.thresholds.band
     return {
         query: [replace(match, band=band(match.similarity)) for match in matches]
-        for query, matches in zip(search, found, strict=True)
+        for query, matches in zip(queries, found, strict=True)
     }
 
 
@@ -107,9 +107,9 @@ def _prepare(worker: Worker, claim: Claim, report: Batch) -> dict[Query, Prepare
     return prepared
 
 
-def _known(network: str, search: Sequence[Query]) -> dict[UUID | None, Vectors]:
+def _known(network: str, queries: Sequence[Query]) -> dict[UUID | None, Vectors]:
     """Return the embeddings of the gallery pictures that "more like this" asks about, by their ids."""
-    like = {query.like_id for query in search if query.like_id and not query.crop}
+    like = {query.like_id for query in queries if query.like_id and not query.crop}
     if not like:
         return {}
     rows = list(Embedding.objects.filter(network=network, image__id__in=like).values_list("image__id", "vector"))
@@ -117,8 +117,8 @@ def _known(network: str, search: Sequence[Query]) -> dict[UUID | None, Vectors]:
     return {image: vectors[n] for n, (image, _) in enumerate(rows)}
 
 
-def _decode_all(worker: Worker, search: Sequence[Query]) -> Iterator[Prepared | BadImage | TakesLong]:
-    known = _known(worker.embedder.network, search)
+def _decode_all(worker: Worker, queries: Sequence[Query]) -> Iterator[Prepared | BadImage | TakesLong]:
+    known = _known(worker.embedder.network, queries)
 
     def decode(query: Query) -> Prepared | BadImage | TakesLong:
         if query.like_id in known and not query.crop:
@@ -128,7 +128,7 @@ def _decode_all(worker: Worker, search: Sequence[Query]) -> Iterator[Prepared | 
         except (BadImage, TakesLong) as error:
             return error
 
-    return worker.decode(decode, search)
+    return worker.decode(decode, queries)
 
 
 def _decode(worker: Worker, query: Query) -> torch.Tensor:
@@ -149,8 +149,12 @@ def _decoded(worker: Worker, query: Query) -> Decoded:
         return DECODERS.decode(query.picture_path, pictures.request(crop=query.crop, square=embedder.square))
     if query.like is None:
         raise BadImage("gone", "That gallery picture has been removed; choose another one.")
-    wanted = {"crop": query.crop} if query.crop else {"within_px": None, "at_least_px": embedder.at_least_px}
-    return DECODERS.decode(query.like.picture_path, pictures.request(square=embedder.square, **wanted))
+    if query.crop:
+        within_px = pictures.within_for_crop(query.like, query.crop, embedder.at_least_px)
+        wanted = pictures.request(within_px=within_px, crop=query.crop, square=embedder.square)
+        return DECODERS.decode(query.like.picture_path, wanted)
+    wanted = pictures.request(within_px=None, at_least_px=embedder.at_least_px, square=embedder.square)
+    return DECODERS.decode(query.like.shown_path, wanted)
 
 
 def _uploaded(worker: Worker, query: Query) -> Decoded:

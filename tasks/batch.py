@@ -22,12 +22,12 @@ class Batch:
     stages: Stopwatch
     failed: Counter[str] = field(default_factory=Counter)  # by code
 
-    def answered(self, done: int, search: Iterable[Query]) -> None:
-        """Record the end of a batch with `done` answers, and the total times of those of `search` that it owned."""
+    def answered(self, done: int, queries: Iterable[Query]) -> None:
+        """Record the end of a batch with `done` answers, and the total times of those of `queries` that it owned."""
         counters.BATCH_SIZE.observe(self.size)
         for stage, ms in self.stages.ms.items():
             counters.STAGE_SECONDS.labels(stage).observe(ms / 1000)
-        timings_ms = [query.timings_ms for query in search if "total" in query.timings_ms]
+        timings_ms = [query.timings_ms for query in queries if "total" in query.timings_ms]
         for stage in counters.STAGES_OF_QUERY:
             seconds = counters.STAGE_SECONDS.labels(stage)
             for timings in timings_ms:

@@ -60,7 +60,7 @@ class Worker:
     def follow(self) -> None:
         """Change to the network that serves if it is another one; for a moment between two batches.
 
-        Queries wait during that time. One that takes longer to load than the task may run costs this process, and the one
+        Queries wait until it ends. One that takes longer to load than the task may run costs this process, and the one
         that replaces it loads it in its own time; nothing is claimed yet. Where it cannot be loaded this process goes
         on with what it has, and says so.
         """

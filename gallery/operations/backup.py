@@ -78,6 +78,7 @@ def into(path: Path) -> Iterator[BinaryIO]:
 def _manifest(chosen: Sequence[Table]) -> Manifest:
     rows = {tables.name(table): table._base_manager.count() for table in chosen}
     pictures = 2 * Image.objects.exclude(is_pending=True).count() + Image.objects.pending().count()
+    pictures += Image.objects.filter(has_preview=True).count() + Image.objects.filter(has_original=True).count()
     if Query in chosen:
         pictures += Query.objects.filter(has_picture=True).exclude(state=Query.State.FAILED).count()
     active = generations.active()
@@ -106,7 +107,7 @@ def _snapshot() -> Iterator[None]:
 
 
 class _Present:
-    """Yield a second connection, which reads the database as it is now, beside the snapshot: Django has one per thread."""
+    """Read the database as it is now on a second connection beside the snapshot: Django has one per thread."""
 
     def __enter__(self) -> Self:
         self._thread = ThreadPoolExecutor(1)

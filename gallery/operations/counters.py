@@ -51,8 +51,8 @@ def _take() -> tuple[int, int]:
 class _AllocatedDict(MmapedDict):
     """A file of counts whose room on the disk is taken when it is opened.
 
-    prometheus_client maps a sparse file, and on a full disk the kernel kills a process that writes to a page without a block
-    (SIGBUS). A process that finds no room counts in memory; `/metrics` leaves it out until it is started again.
+    prometheus_client maps a sparse file, and on a full disk the kernel kills a process that writes to a page without
+    a block (SIGBUS). A process that finds no room counts in memory; `/metrics` leaves it out until it is started again.
     """
 
     def __init__(self, filename: str, read_mode: bool = False) -> None:
