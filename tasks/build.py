@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import numpy as np
 from django.conf import settings
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 STEP = 32  # pictures a task takes before it lets the next task in line go first
 BLOCK = 1000  # embeddings read at once: 16 MB as float32
+TRIES = 3  # of a build that begins anew because pictures were deleted meanwhile
 CHECK_S = 600
 Tell = Callable[[str], object]
 
@@ -149,8 +151,7 @@ def build_generation(network: str, tell: Tell = logger.info) -> IndexGeneration:
     try:
         settings.INDEX_ROOT.mkdir(parents=True, exist_ok=True)
         _clean()
-        ids = _ids(network)
-        manifest = _write(generation, ids, tell)
+        ids, manifest = _write_all(generation, tell)
         _check(generation)
         generations.activate(
             generation,
@@ -169,12 +170,26 @@ def build_generation(network: str, tell: Tell = logger.info) -> IndexGeneration:
 
 
 def _ids(network: str) -> Ids:
-    """Return the ids, ascending. Those of deleted pictures are among them: a file that comes back is found at once."""
+    """Return the ids, ascending."""
     rows = Embedding.objects.filter(network=network).order_by("id").values_list("id", flat=True)
     ids = np.fromiter(rows.iterator(), np.int64)
     if not len(ids):
         raise BadIndex("There is no picture to index yet; add some with manage.py import_images DIR.")
     return ids
+
+
+class _Deleted(BadIndex):
+    """Pictures were deleted while they were written."""
+
+
+def _write_all(generation: IndexGeneration, tell: Tell) -> tuple[Ids, Manifest]:
+    """Write the index of all embeddings; returns their ids."""
+    for _ in range(TRIES - 1):
+        ids = _ids(generation.network)
+        with suppress(_Deleted):
+            return ids, _write(generation, ids, tell)
+    ids = _ids(generation.network)
+    return ids, _write(generation, ids, tell)
 
 
 def _write(generation: IndexGeneration, ids: Ids, tell: Tell) -> Manifest:
@@ -194,7 +209,7 @@ def _blocks(ids: Ids) -> Iterator[tuple[Vectors, Fingerprints]]:
         part = ids[start : start + BLOCK].tolist()
         rows = list(Embedding.objects.filter(id__in=part).order_by("id").values_list("vector", "fingerprint"))
         if len(rows) < len(part):
-            raise BadIndex("Embeddings were deleted while the index was built; build it again.")
+            raise _Deleted("Pictures were deleted while the index was built; build it again.")
         yield to_vectors([vector for vector, _ in rows]), to_fingerprints([mark for _, mark in rows])
 
 

@@ -39,6 +39,7 @@ DUPLICATES = (
     f"where {LISTED} are listed there may be more"
 )
 
+REMOVED = "how many matches are left out, because they have been removed from the gallery since the search"
 INCOMPLETE = "the file ended too soon or held wrong checksums; the search was made with what is there"
 
 CROP = "x,y,w,h as fractions of the upright picture"
@@ -104,6 +105,7 @@ class QueryOut(BaseModel):
     timings_ms: Annotated[dict[str, float], Field(description=TIMINGS)]
     index: IndexOut
     matches: list[MatchOut]
+    removed: Annotated[int, Field(description=REMOVED)]
 
 
 # --- Calls --------------------------------------------------------------------------------------------------
@@ -152,6 +154,7 @@ def query(request: HttpRequest, query_id: Id) -> HttpResponse:
     """Where a query stands, and its matches once it is done."""
     row = _row(query_id)
     ahead = waiting.ahead_of(row)
+    matches = _matches(row) if row.is_finished else []
     shown = QueryOut(
         id=row.pk,
         state=row.state,
@@ -161,7 +164,8 @@ def query(request: HttpRequest, query_id: Id) -> HttpResponse:
         poll_after_ms=None if row.is_finished else waiting.cached().poll_after_ms(row, ahead),
         timings_ms=row.timings_ms,
         index=IndexOut(generation=row.generation, model=row.network, images=row.images),
-        matches=_matches(row) if row.is_finished else [],
+        matches=matches,
+        removed=len(row.matches or []) - len(matches) if row.is_finished else 0,
     )
     # Pages ask often, and ninja would check it against its schema once more: a tenth of the time.
     return HttpResponse(shown.model_dump_json(), content_type="application/json", headers=NO_STORE)

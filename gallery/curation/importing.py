@@ -111,7 +111,7 @@ def add(file: BinaryIO, *, label: str = "", title: str = "") -> Image:
     if existing := library.find(content_hash):
         raise library.AlreadyThere(existing)
     image = Image(label=label, title=title[:LONGEST_TITLE])
-    library.keep(image, content_hash, _reencoded(data))
+    library.keep(image, content_hash, _reencoded(data), data)
     return image
 
 
@@ -129,10 +129,11 @@ def decode_pending(limit: int) -> int:
         except Refusal as refusal:
             _mark(image, problem=str(refusal)[:200])
         else:
-            library.write(image, encoded)
-            is_there = _mark(image, is_pending=False, width_px=encoded.width_px, height_px=encoded.height_px)
+            library.write(image, encoded, image.upload_path)
+            names = [*library.KNOWN_BY_FILE, "has_original"]
+            is_there = _mark(image, is_pending=False, **{name: getattr(image, name) for name in names})
             if not is_there:  # deleted meanwhile
-                files.remove(image.picture_path, image.thumbnail_path)
+                files.remove(*image.paths)
         files.remove(image.upload_path)
     return len(pending)
 
@@ -207,7 +208,7 @@ def _keep(source: Source, content_hash: str, encoded: Encoded) -> bool:
     image = Image(label=source.label, title=source.title[:LONGEST_TITLE], is_hidden=source.is_hidden)
     image.created_at = source.created_at or image.created_at
     try:
-        library.keep(image, content_hash, encoded)
+        library.keep(image, content_hash, encoded, source.path)
     except library.AlreadyThere:
         return False
     return True
