@@ -14,7 +14,7 @@ import django
 import torch
 from torch import Tensor
 
-from bench import options, report
+from bench import report
 from bench.building import Site
 from bench.report import Row, say
 from bench.system import ROOT
@@ -28,7 +28,7 @@ SPEED_GOAL, LINES_GOAL = 0.95, 1900
 
 def main() -> None:
     """Measure, print the table, write bench/out/quality.json."""
-    asked = options.of_all(__doc__).parse_args()
+    asked = report.options(__doc__)
     if not any(asked.photos.rglob("*.jpg")):
         print(f"bench.quality: skipped, there are no photographs in {asked.photos}.")
         return
