@@ -75,8 +75,7 @@ class Request:
 
     `at_least_px`, `within_px`: as for `decoding.decode`. `jpegs`: new files of the whole picture.
     `square`: what a network sees of the picture, or of its part `crop` (x, y, w, h): see `decoding.square`.
-    `whole`: the pixels of all of it instead.
-    `with_date`: say when it was taken.
+    `whole`: the pixels of all of it instead. `with_date`: say when it was taken.
     """
 
     max_bytes: int

@@ -61,22 +61,12 @@ def request(
     whole: bool = False,
     with_date: bool = False,
 ) -> Request:
-    """Return what a decoder makes of a picture: at most `within_px` a side, of a long one a tenth of that across.
+    """Return what a decoder makes of a picture of at most `within_px` a side.
 
-    `limits`: those of uploads if not given. The others: as in `Request`.
+    A long picture has a tenth of that across. `limits`: those of uploads if not given. The others: as in `Request`.
     """
     most = limits or uploads.limits()
-    return Request(
-        most.max_bytes,
-        most.max_pixels,
-        at_least_px=at_least_px,
-        within_px=within_px,
-        jpegs=jpegs,
-        crop=crop,
-        square=square,
-        whole=whole,
-        with_date=with_date,
-    )
+    return Request(most.max_bytes, most.max_pixels, at_least_px, within_px, jpegs, crop, square, whole, with_date)
 
 
 def reencode(source: bytes | Path, limits: Limits | None = None) -> Encoded:
