@@ -1,5 +1,6 @@
 """What is kept: gallery pictures, their embeddings, index generations, queries with their matches."""
 
+import difflib
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,12 +11,13 @@ from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
-from gallery import labels
 from gallery.addresses import OfPicture, address
-from gallery.searchable import FoldedField, with_folded
+from gallery.text import LONGEST_LABEL, FoldedField, folded, kept_label, label_key, with_folded
 from gallery.timings import in_ms
 
-LONGEST_LABEL, LONGEST_TITLE = labels.LONGEST, 200
+LONGEST_TITLE = 200
+COMPARED_LABELS = 5000  # some 50 ms
+LIKENESS = 0.5  # difflib's ratio from which a label may be the one that was meant
 LONG = 8  # a picture that is more than so many times as long as wide
 
 Band = Literal["same", "very_similar", "similar", "weak"]  # what a cosine means, by the network's thresholds
@@ -43,12 +45,19 @@ class ImageQuerySet(models.QuerySet["Image"]):
 
     def all_spelled(self, given: Iterable[str]) -> list[str]:
         """Return each of the labels as `spelled` does, with one look at the labels of all pictures at most."""
-        wanted = [labels.kept(label) for label in given]
+        wanted = [kept_label(label) for label in given]
         new = {label for label in wanted if label and not self.filter(label=label).exists()}
         if not new:
             return wanted
-        known = {labels.key(label): label for label in self.order_by().values_list("label", flat=True).distinct()}
-        return [known.get(labels.key(label), label) if label in new else label for label in wanted]
+        known = {label_key(label): label for label in self.order_by().values_list("label", flat=True).distinct()}
+        return [known.get(label_key(label), label) if label in new else label for label in wanted]
+
+    def nearest_label(self, wanted: str) -> str | None:
+        """Return the label of these pictures that is spelled most like this one, case and accents apart."""
+        labels = self.exclude(label="").order_by("label").values_list("label", flat=True).distinct()
+        spellings = {folded(label): label for label in labels[:COMPARED_LABELS]}
+        found = difflib.get_close_matches(folded(wanted), spellings, n=1, cutoff=LIKENESS)
+        return spellings[found[0]] if found else None
 
 
 class Image(OfPicture, models.Model):

@@ -119,7 +119,8 @@ def _make(request: Request, descriptor: int) -> bytes:
     del data
     files = [_jpeg(whole, jpeg) for jpeg in request.jpegs]
     part = decoding.crop(whole, Crop(*request.crop)) if request.crop else whole
-    pixels = decoding.square(part, *request.square).tobytes() if request.square else b""
+    seen = decoding.square(part, *request.square) if request.square else part
+    pixels = seen.tobytes() if request.square or request.whole else b""
     fields = {
         "size": whole.size,
         "is_incomplete": decoding.is_incomplete(whole),

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -74,7 +75,7 @@ class Request:
 
     `at_least_px`, `within_px`: as for `decoding.decode`. `jpegs`: new files of the whole picture.
     `square`: what a network sees of the picture, or of its part `crop` (x, y, w, h): see `decoding.square`.
-    `with_date`: say when it was taken.
+    `whole`: the pixels of all of it instead. `with_date`: say when it was taken.
     """
 
     max_bytes: int
@@ -82,8 +83,9 @@ class Request:
     at_least_px: int | None = None
     within_px: int | None = None
     jpegs: tuple[Jpeg, ...] = ()
-    crop: tuple[float, float, float, float] | None = None
+    crop: Sequence[float] | None = None
     square: tuple[int, int] | None = None
+    whole: bool = False
     with_date: bool = False
 
     @classmethod
@@ -94,7 +96,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What was made of it: the size of the upright picture, the JPEG files, the square's rows of RGB (or none).
+    """What was made of it: the size of the upright picture, the JPEG files, the rows of RGB that were wanted.
 
     `is_incomplete`: the file ended too soon. `cpu_s`: the processor's time that it took. `taken_at`: when the picture
     was taken, with the camera's time zone if the file names it.

@@ -15,7 +15,7 @@ from django.conf import settings
 
 from engine.errors import BadImage
 from engine.images import headers
-from gallery import files, labels
+from gallery import files
 from gallery.curation import library
 from gallery.curation.folders.left_out import OTHER_KIND, LeftOut
 from gallery.curation.folders.scanning import Source, unreadable
@@ -23,6 +23,7 @@ from gallery.curation.pictures import Encoded, reencode
 from gallery.errors import Refusal
 from gallery.models import LONGEST_TITLE, Image
 from gallery.queries import uploads
+from gallery.text import label_key
 
 WINDOW = 64  # files under way at once: bounds the memory
 LARGE_BYTES = 32 * 2**20  # files above are read one at a time, for the same reason
@@ -90,7 +91,7 @@ def moved(pictures: Mapping[Source, str]) -> dict[str, str]:
     return {
         content_hash: labels_of[content_hash][0]
         for content_hash, label in Image.objects.values_list("content_hash", "label")
-        if content_hash in labels_of and labels.key(label) not in map(labels.key, labels_of[content_hash])
+        if content_hash in labels_of and label_key(label) not in map(label_key, labels_of[content_hash])
     }
 
 

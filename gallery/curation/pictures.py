@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
@@ -24,8 +23,8 @@ KEPT = Jpeg(quality=85)  # the file that is kept of a query's picture
 # with its file here (median 0.999; with quality 85 0.982 to 1), for files that are a sixth larger.
 PREVIEW = Jpeg(quality=92)
 LARGE = Jpeg(quality=85)  # a larger gallery picture, to look at and for crops
-# Shares of SIMSEARCH_KEPT_PX, and up to how many pixels a picture may have for them: one that would need too much memory
-# for the first is kept smaller.
+# Shares of SIMSEARCH_KEPT_PX, and up to how many pixels a picture may have for them: one that would need too much
+# memory for the first is kept smaller.
 LARGE_SIZES = ((1.0, 50_000_000), (0.75, 50_000_000), (0.4, 40_000_000))
 # Sharp at 160 CSS pixels on a phone. Of a longer picture it is the middle, which is what the network sees of it, too.
 THUMBNAIL = Jpeg(quality=82, within_px=320, ratio=4)
@@ -51,13 +50,23 @@ class Encoded:
         return self.preview is not None
 
 
-def request(limits: Limits | None = None, **wanted: Any) -> Request:
-    """What a decoder makes of a picture of at most KEPT_PX a side, or a long one whose shorter side is a tenth of that.
+def request(
+    limits: Limits | None = None,
+    *,
+    within_px: int | None = KEPT_PX,
+    at_least_px: int | None = None,
+    jpegs: tuple[Jpeg, ...] = (),
+    crop: Sequence[float] | None = None,
+    square: tuple[int, int] | None = None,
+    whole: bool = False,
+    with_date: bool = False,
+) -> Request:
+    """Return what a decoder makes of a picture of at most `within_px` a side.
 
-    `limits`: those of uploads if not given; `wanted`: as in `Request`.
+    A long picture has a tenth of that across. `limits`: those of uploads if not given. The others: as in `Request`.
     """
     most = limits or uploads.limits()
-    return Request(most.max_bytes, most.max_pixels, **{"within_px": KEPT_PX} | wanted)
+    return Request(most.max_bytes, most.max_pixels, at_least_px, within_px, jpegs, crop, square, whole, with_date)
 
 
 def reencode(source: bytes | Path, limits: Limits | None = None) -> Encoded:

@@ -14,7 +14,6 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.middleware import HtmxDetails
 
-from gallery.curation.nearest import nearest_label
 from gallery.errors import Refusal
 from gallery.models import Image, Query
 from gallery.queries import lifecycle, results, waiting
@@ -112,7 +111,7 @@ def browse(request: HttpRequest) -> HttpResponse:
     page: Page[Image] = Paginator(images.filter(label=label) if label else images, PAGE_SIZE).get_page(
         request.GET.get("page")
     )
-    nearest = nearest_label(label) if label and not page else None
+    nearest = images.nearest_label(label) if label and not page else None
     context = {"page": page, "label": label, "labels": labels, "nearest": nearest}
     return render(request, "gallery/browse.html", context)
 

@@ -111,6 +111,14 @@ def test_a_part_of_a_picture_is_what_the_network_sees(decoders: Decoders) -> Non
     assert decoded.pixels == decoding.square(decoding.crop(scene(900, 600), Crop(*part)), *SQUARE).tobytes()
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_whole_picture_is_its_rows_of_rgb(decoders: Decoders, mode: str) -> None:
+    picture = scene(90, 60).convert(mode)
+    decoded = decoders.decode(encoded(picture, "PNG"), Request(10**7, 10**7, whole=True))
+    assert (decoded.width_px, decoded.height_px) == (90, 60)
+    assert decoded.pixels == picture.convert("RGB").tobytes()
+
+
 def test_a_refused_picture_keeps_its_decoder(decoders: Decoders) -> None:
     before = one(decoders)
     assert refusal(decoders, b"text") == "unsupported_format"
