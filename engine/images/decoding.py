@@ -149,7 +149,7 @@ def _reader(kind: str, data: bytes, at_least_px: int | None, within_px: int | No
         other = tiff.TiffReader(data)
         return other, _scale(other.size, at_least_px, within_px)
     picture = Image.open(io.BytesIO(data), formats=tuple(ALLOWED))
-    pillow = _PillowReader(picture, data, is_shrunk=within_px is not None)
+    pillow = _PillowReader(picture, data, is_shrunk=within_px is not None and max(picture.size) > within_px)
     scale = _scale(picture.size, at_least_px, within_px)
     pixels = picture.width * picture.height
     if large.is_for_large(picture, data) and pixels > pillow.most_pixels(scale):
