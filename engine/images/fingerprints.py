@@ -49,6 +49,13 @@ def agree(some: Fingerprints, others: Fingerprints) -> NDArray[np.bool_]:
     return agreeing
 
 
+def is_mirrored(one: Fingerprints, other: Fingerprints) -> bool:
+    """Tell whether the picture of uint8 [64] is more like the mirror image of the other than like the other itself."""
+    a, b = one.view(np.uint64)[: HASH_BYTES // 8], other.view(np.uint64)
+    as_it_is, mirrored = _different_bits(a, b[: HASH_BYTES // 8]), _different_bits(a, b[HASH_BYTES // 8 :])
+    return bool(mirrored < as_it_is)
+
+
 def _different_bits(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[np.int64]:
     counts: NDArray[np.int64] = np.bitwise_count(a ^ b).sum(-1, dtype=np.int64)
     return counts
