@@ -411,12 +411,13 @@ class DuplicateGroup(models.Model):
         ALTERED = "altered", "cropped, recoloured or another moment"
 
     kind = models.CharField(max_length=10, choices=Kind, db_index=True)
-    images: "models.ManyToManyField[Image, Duplicate]" = models.ManyToManyField(
-        Image, through="Duplicate", related_name="duplicate_groups"
-    )
 
     def __str__(self) -> str:
         return f"group {self.pk} of near-duplicates"
+
+    @property
+    def images(self) -> ImageQuerySet:
+        return Image.objects.filter(duplicate__group=self)
 
 
 class Duplicate(models.Model):

@@ -51,10 +51,10 @@ def quality(image: Image) -> tuple[int, float]:
 
 def hide_others(group: DuplicateGroup, kept: UUID, by: str) -> int:
     """Hide the visible pictures of a group but the one that is kept; returns how many."""
-    others = Image.objects.filter(duplicate__group=group, is_hidden=False).exclude(pk=kept)
-    if not Image.objects.filter(duplicate__group=group, is_hidden=False, pk=kept).exists():
+    visible = group.images.filter(is_hidden=False)
+    if not visible.filter(pk=kept).exists():
         return 0  # the picture to keep was hidden or deleted meanwhile: another one has to be chosen
-    return bulk.change("hide", others, by)[0]
+    return bulk.change("hide", visible.exclude(pk=kept), by)[0]
 
 
 def hide_all_others(kind: str, by: str) -> tuple[int, bool]:

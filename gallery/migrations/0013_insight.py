@@ -53,25 +53,20 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
-            name='Duplicate',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('similarity', models.FloatField()),
-                ('image', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='duplicate', to='gallery.image')),
-            ],
-        ),
-        migrations.CreateModel(
             name='DuplicateGroup',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('kind', models.CharField(choices=[('copy', 'the same picture, saved again or resized'), ('mirrored', 'mirrored'), ('altered', 'cropped, recoloured or another moment')], db_index=True, max_length=10)),
-                ('images', models.ManyToManyField(related_name='duplicate_groups', through='gallery.Duplicate', to='gallery.image')),
             ],
         ),
-        migrations.AddField(
-            model_name='duplicate',
-            name='group',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='members', to='gallery.duplicategroup'),
+        migrations.CreateModel(
+            name='Duplicate',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('group', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='members', to='gallery.duplicategroup')),
+                ('similarity', models.FloatField()),
+                ('image', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='duplicate', to='gallery.image')),
+            ],
         ),
         migrations.CreateModel(
             name='Suspect',

@@ -15,6 +15,7 @@ STEP = 256  # pictures searched for together: 4 MB of vectors
 FEW = 32  # others looked at first
 GROWTH = 4
 
+Picture = tuple[UUID, bytes | memoryview]  # and its stored embedding
 Advance = Callable[[int, int], None]  # how many are done, of how many
 
 
@@ -59,11 +60,11 @@ class Gallery:
                 yield self._apart(picture, hits)
             advance(min(start + STEP, len(self.ids)), len(self.ids))
 
-    def _search(self, pictures: list[tuple[UUID, bytes]], k: int) -> list[list[Found]]:
+    def _search(self, pictures: list[Picture], k: int) -> list[list[Found]]:
         requests = [SearchRequest(k, without=image) for image, _ in pictures]
         return self._neighbours.search(to_vectors([vector for _, vector in pictures]), requests)
 
-    def _apart(self, picture: tuple[UUID, bytes], hits: list[Found]) -> Surroundings:
+    def _apart(self, picture: Picture, hits: list[Found]) -> Surroundings:
         """Tell copies from others; where all that was found are copies there may be more of them."""
         image, k = picture[0], FEW
         while True:
@@ -77,7 +78,7 @@ class Gallery:
     def _copies(self, image: UUID, known: list[tuple[UUID, float]]) -> list[tuple[UUID, float]]:
         if not known:
             return []
-        near = self._rule.are_copies(
+        near = self._rule.are_probable(
             self.fingerprint([image]), self.fingerprint([one for one, _ in known]), [[cosine for _, cosine in known]]
         )
         return [one for one, is_near in zip(known, near[0].tolist(), strict=True) if is_near]
