@@ -149,8 +149,12 @@ def _decoded(worker: Worker, query: Query) -> Decoded:
         return DECODERS.decode(query.picture_path, pictures.request(crop=query.crop, square=embedder.square))
     if query.like is None:
         raise BadImage("gone", "That gallery picture has been removed; choose another one.")
-    wanted = {"crop": query.crop} if query.crop else {"within_px": None, "at_least_px": embedder.at_least_px}
-    return DECODERS.decode(query.like.picture_path, pictures.request(square=embedder.square, **wanted))
+    if query.crop:
+        within_px = pictures.within_for_crop(query.like, query.crop, embedder.at_least_px)
+        wanted = pictures.request(within_px=within_px, crop=query.crop, square=embedder.square)
+        return DECODERS.decode(query.like.picture_path, wanted)
+    wanted = pictures.request(within_px=None, at_least_px=embedder.at_least_px, square=embedder.square)
+    return DECODERS.decode(query.like.shown_path, wanted)
 
 
 def _uploaded(worker: Worker, query: Query) -> Decoded:
