@@ -4,6 +4,7 @@ import logging
 
 from gallery.curation import generations, importing
 from gallery.curation.generations import IndexStatus
+from gallery.insight import analyses
 from gallery.queries import wakeup
 from tasks import worker as workers
 from tasks.build import build_generation, is_outdated
@@ -54,4 +55,5 @@ def build_and_tell(network: str) -> str:
         generation = build_generation(network)
     except (generations.Busy, generations.BuildFailed) as error:
         return str(error)
+    analyses.request_again()
     return f"{generation} with {generation.images} pictures is active"

@@ -3,6 +3,7 @@
 import time
 
 from gallery.curation import bulk
+from gallery.insight import analyses
 from gallery.models import Image
 from gallery.queries import lifecycle, waiting, wakeup
 from tasks import worker as workers
@@ -25,6 +26,8 @@ def sweep() -> int:
         wakeup.wake_workers(wakeup.CURATE)
     if bulk.unfinished().exists():
         wakeup.wake_workers(wakeup.BULK)
+    if analyses.release_overdue():
+        wakeup.wake_workers(wakeup.ANALYSE)
     if worker.neighbours.is_outdated:
         wakeup.wake_workers(wakeup.REBUILD)
     return released

@@ -79,6 +79,14 @@ def bulk() -> bool:
     return is_more
 
 
+@shared_task(name=wakeup.ANALYSE, time_limit=3600, throws=AWAY)
+def analyse() -> str:
+    """Run the analysis of the gallery that waits longest; the result is a sentence about it."""
+    from tasks.insight.run import run_next
+
+    return run_next()
+
+
 # Housekeeping is not in the event stream: Flower would show twenty sweeps a minute with a search in between.
 
 
