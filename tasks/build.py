@@ -20,6 +20,7 @@ from engine.index.build import build, clean_leftovers
 from engine.index.manifest import Manifest
 from gallery.curation import generations, importing
 from gallery.curation.generations import IndexStatus
+from gallery.insight import analyses
 from gallery.models import Embedding, Image, IndexGeneration
 from gallery.persistence import persist
 from gallery.queries import wakeup
@@ -80,6 +81,7 @@ def build_and_tell(network: str) -> str:
         generation = build_generation(network)
     except (generations.Busy, generations.BuildFailed) as error:
         return str(error)
+    analyses.request_again()
     return f"{generation} with {generation.images} pictures is active"
 
 

@@ -17,6 +17,7 @@ from django.conf import settings
 from engine.decoders.pool import DECODERS
 from gallery.curation import bulk as bulk_actions
 from gallery.curation import generations
+from gallery.insight import analyses
 from gallery.models import Image
 from gallery.persistence import AWAY
 from gallery.queries import lifecycle, space, waiting, wakeup
@@ -82,6 +83,14 @@ def bulk() -> bool:
     return is_more
 
 
+@shared_task(name=wakeup.ANALYSE, time_limit=3600, throws=AWAY)
+def analyse() -> str:
+    """Run the analysis of the gallery that waits longest; the result is a sentence about it."""
+    from tasks.insight.run import run_next
+
+    return run_next()
+
+
 # Housekeeping is not in the event stream: Flower would show twenty sweeps a minute with a search in between.
 
 
@@ -102,6 +111,8 @@ def sweep() -> int:
         wakeup.wake_workers(wakeup.CURATE)
     if bulk_actions.unfinished().exists():
         wakeup.wake_workers(wakeup.BULK)
+    if analyses.release_overdue():
+        wakeup.wake_workers(wakeup.ANALYSE)
     if worker.neighbours.is_outdated:
         wakeup.wake_workers(wakeup.REBUILD)
     return released
