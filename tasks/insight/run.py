@@ -14,7 +14,7 @@ from gallery.models import Analysis
 from gallery.persistence import AWAY
 from gallery.queries import wakeup
 from tasks import near_duplicates
-from tasks.insight import duplicates
+from tasks.insight import duplicates, mislabels
 from tasks.insight.surroundings import Advance, Gallery
 from tasks.neighbours import Neighbours
 from tasks.thresholds import thresholds
@@ -85,6 +85,12 @@ def _duplicates(advance: Advance) -> Keep:
     return lambda: duplicates.keep(groups)
 
 
+def _mislabels(advance: Advance) -> Keep:
+    doubts = mislabels.find(_gallery(), advance)
+    return lambda: mislabels.keep(doubts)
+
+
 RUNS: dict[Analysis.Kind, Callable[[Advance], Keep]] = {
     Analysis.Kind.DUPLICATES: _duplicates,
+    Analysis.Kind.MISLABELS: _mislabels,
 }

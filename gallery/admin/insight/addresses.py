@@ -8,9 +8,12 @@ from django.urls import path, reverse
 from django.urls.resolvers import URLPattern
 from django.utils.translation import gettext_lazy as _
 
-from gallery.admin.insight import duplicates, pages
+from gallery.admin.insight import duplicates, mislabels, pages
 
-VIEWS = [("duplicates", _("Duplicates"), duplicates.view)]
+VIEWS = [
+    ("duplicates", _("Duplicates"), duplicates.view),
+    ("mislabels", _("Wrong labels"), mislabels.view),
+]
 
 
 def patterns(site: AdminSite) -> list[URLPattern]:
