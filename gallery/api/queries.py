@@ -49,7 +49,7 @@ Left = SkipJsonSchema[None]  # left out: a form knows no null
 # What the types below do not say about a search.
 BOOLEANS = [word for pair in ("true false", "True False", "1 0", "on off", "yes no") for word in pair.split()]
 FORM = {
-    "anyOf": [{"required": ["image"]}, {"required": ["like"]}],
+    "anyOf": [{"required": [name], "properties": {name: {"minItems": 1}}} for name in ("image", "like")],
     "properties": {
         "crop": {"format": "crop"},
         "collapse": {"type": "string", "enum": BOOLEANS, "default": "true"},  # a form has texts alone
