@@ -14,7 +14,6 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.middleware import HtmxDetails
 
-from gallery.curation.nearest import nearest_label
 from gallery.errors import Refusal
 from gallery.models import Image, Query
 from gallery.queries import lifecycle, refinement, results, waiting
@@ -25,6 +24,7 @@ from gallery.site.pages import refuse, wants_json, with_upload_form
 
 PAGE_SIZE = 48
 YEAR_S = 365 * 24 * 3600
+SANDBOX = "default-src 'none'; sandbox"
 OWNER_COOKIE = "simsearch_owner"
 
 
@@ -64,9 +64,11 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
     """The page of a query; htmx asks for its changing part alone."""
     row = get_object_or_404(Query.objects.select_related("like"), pk=query_id)
     ahead = waiting.ahead_of(row)
+    matches = results.shown(row) if row.is_finished else []
     context = {
         "query": row,
-        "matches": results.shown(row) if row.is_finished else [],
+        "matches": matches,
+        "removed": len(row.matches or []) - len(matches),
         "ahead": ahead,
         "poll_after_ms": None if row.is_finished else waiting.cached().poll_after_ms(row, ahead),
         "is_late": waiting.is_late(row),
@@ -110,7 +112,7 @@ def browse(request: HttpRequest) -> HttpResponse:
     page: Page[Image] = Paginator(images.filter(label=label) if label else images, PAGE_SIZE).get_page(
         request.GET.get("page")
     )
-    nearest = nearest_label(label) if label and not page else None
+    nearest = images.nearest_label(label) if label and not page else None
     context = {"page": page, "label": label, "labels": labels, "nearest": nearest}
     return render(request, "gallery/browse.html", context)
 
@@ -124,6 +126,28 @@ def image(request: HttpRequest, image_id: UUID) -> HttpResponse:
 @cache_control(private=True, max_age=YEAR_S, immutable=True)  # of the visitor's browser alone: it may be hidden later
 def image_picture(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
     return jpeg(_image(request, image_id).picture_path)
+
+
+@require_safe
+@cache_control(private=True, max_age=YEAR_S, immutable=True)
+def image_preview(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
+    return jpeg(_image(request, image_id).shown_path)
+
+
+@require_safe
+@cache_control(no_store=True)
+def image_original(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
+    """The file as it came, which no browser opens: bytes of strangers. For the staff that may see gallery pictures."""
+    if not request.user.has_perm("gallery.view_image"):
+        raise Http404
+    row = get_object_or_404(Image, pk=image_id, has_original=True)
+    try:
+        file = row.original_path.open("rb")
+    except FileNotFoundError as error:
+        raise Http404 from error
+    response = FileResponse(file, as_attachment=True, filename=str(row.pk), content_type="application/octet-stream")
+    response["Content-Security-Policy"] = SANDBOX
+    return response
 
 
 @require_safe
@@ -175,7 +199,7 @@ def jpeg(path: Path) -> HttpResponseBase:
         response = _left_to_nginx(path) if settings.SIMSEARCH_ACCEL_PREFIX else _sent(path)
     except FileNotFoundError as error:
         raise Http404 from error
-    response["Content-Security-Policy"] = "default-src 'none'; sandbox"  # whatever a browser may take it for
+    response["Content-Security-Policy"] = SANDBOX  # whatever a browser may take it for
     return response
 
 
