@@ -5,9 +5,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 import pytest
 from django.utils import timezone
+from numpy.typing import NDArray
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from gallery.models import Embedding, Image, Query, QueryPart
