@@ -35,6 +35,7 @@ class CurationSite(AdminSite):
     login_form = LoginForm
 
     def get_urls(self) -> list[Any]:
+        """Return the addresses of the admin and of its own pages."""
         from gallery.admin.insight import addresses  # which needs this site
 
         return [*addresses.patterns(self), *super().get_urls()]
