@@ -23,7 +23,7 @@ from tasks.delta import Ids, Vectors, to_fingerprints, to_vectors
 logger = logging.getLogger(__name__)
 
 BLOCK = 1000  # embeddings read at once: 16 MB as float32
-TRIES = 3  # of a build that begins anew because pictures were deleted meanwhile
+TRIES = 3  # of a build that begins anew because pictures were deleted
 CHECK_S = 600
 Tell = Callable[[str], object]
 

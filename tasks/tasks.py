@@ -20,7 +20,7 @@ from gallery.queries import wakeup
 from simsearch.launch import gpu, process_group
 
 # A child that ends waits until its parent has read the result of its last task. A parent that stops does not read it
-# when it had not heard yet that the task began: a stop in that moment took 30 s. Results are ignored anyway.
+# if it does not know yet that the task has begun: a stop in that moment took 30 s. Results are ignored anyway.
 LAST_WORDS_S = 1.0
 SHOWN_CHARACTERS = 16_384  # of a result in Flower: the ids of a whole batch
 

@@ -87,7 +87,7 @@ def _client() -> redis.Redis:
 
 @functools.cache
 def _connected_to(url: str) -> redis.Redis:
-    """Kept open, because to connect takes longer than to ask; tried once more when Redis was started anew meanwhile."""
+    """Return a client that stays connected, as connecting takes longer than a command; it retries once."""
     again = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
     client: redis.Redis = redis.Redis.from_url(
         url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=again
