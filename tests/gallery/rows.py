@@ -91,7 +91,7 @@ def set_row(query: Query, **fields: Any) -> None:
 
 
 def in_state(state: str) -> tuple[Query, uuid.UUID]:
-    """Return a query in that state, and the token of the claim that brought it there (of no process for a waiting one)."""
+    """Return a query in that state, and the token of its claim (a made-up one where it waits)."""
     query = ask()
     if state == "waiting":
         return query, uuid.uuid4()
