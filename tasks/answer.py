@@ -1,8 +1,9 @@
 """claim -> decode -> embed -> search -> finish, for all waiting queries that fit into one batch."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import numpy as np
@@ -13,11 +14,11 @@ from engine.errors import BadImage
 from gallery import files
 from gallery.curation import pictures
 from gallery.models import Embedding, Query
+from gallery.operations import counters
 from gallery.queries import lifecycle, waiting, wakeup
 from gallery.queries.lifecycle import Claim
 from gallery.queries.results import Answers, Found, Searched
 from gallery.timings import Stopwatch
-from tasks.batch import Batch
 from tasks.delta import Vectors, to_vectors
 from tasks.neighbours import SearchRequest
 from tasks.worker import Worker
@@ -49,7 +50,7 @@ def answer_waiting(worker: Worker, batch: int) -> list[UUID]:
     return [query.pk for query in claim.queries]
 
 
-def _answer(worker: Worker, claim: Claim, report: Batch) -> None:
+def _answer(worker: Worker, claim: Claim, report: "Batch") -> None:
     prepared = _prepare(worker, claim, report)
     report.stages.end("decode")
     vectors = _embed(worker, prepared)
@@ -92,7 +93,7 @@ def _request(worker: Worker, query: Query) -> SearchRequest:
 Prepared = torch.Tensor | Vectors  # a picture for the network, or an embedding that is there already
 
 
-def _prepare(worker: Worker, claim: Claim, report: Batch) -> dict[Query, Prepared]:
+def _prepare(worker: Worker, claim: Claim, report: "Batch") -> dict[Query, Prepared]:
     """Decode every picture of the batch; left out are bad ones, which fail alone, and slow ones, which come later."""
     prepared: dict[Query, Prepared] = {}
     for query, result in zip(claim.queries, _decode_all(worker, claim.queries), strict=True):
@@ -177,3 +178,51 @@ def _embed(worker: Worker, prepared: dict[Query, Prepared]) -> Vectors:
     fresh = iter(worker.embedder.embed_prepared(pictures))
     vectors = [next(fresh) if isinstance(item, torch.Tensor) else item for item in prepared.values()]
     return np.stack(vectors) if vectors else worker.embedder.embed_prepared([])
+
+
+# --- Counts for /metrics, and one line in the log ---------------------------------------------------------------
+
+
+@dataclass
+class Batch:
+    """How many queries a batch claimed, how long each of its stages took, what became of them."""
+
+    worker: Worker
+    size: int
+    stages: Stopwatch
+    failed: Counter[str] = field(default_factory=Counter)  # by code
+
+    def answered(self, done: int, queries: Iterable[Query]) -> None:
+        """Record the end of a batch with `done` answers, and the total times of those of `queries` that it owned."""
+        counters.BATCH_SIZE.observe(self.size)
+        for stage, ms in self.stages.ms.items():
+            counters.STAGE_SECONDS.labels(stage).observe(ms / 1000)
+        timings_ms = [query.timings_ms for query in queries if "total" in query.timings_ms]
+        for stage in counters.STAGES_OF_QUERY:
+            seconds = counters.STAGE_SECONDS.labels(stage)
+            for timings in timings_ms:
+                seconds.observe(timings[stage] / 1000)
+        self._log(done=done)
+
+    def broke(self, error: Exception) -> None:
+        """Record a batch that ended in an exception; Celery logs its traceback."""
+        counters.BATCH_SIZE.observe(self.size)
+        counters.BROKEN_BATCHES.inc()
+        self._log(done=0, exception=type(error).__name__)
+
+    def _log(self, done: int, exception: str = "") -> None:
+        device, generation = self.worker.embedder.device, self.worker.neighbours.generation
+        ended = exception or f"{done} done" + "".join(f", {count} {code}" for code, count in self.failed.items())
+        stages = " ".join(f"{stage} {ms} ms" for stage, ms in self.stages.ms.items())
+        fields = {"size": self.size, "done": done, "failed": dict(self.failed), "ms": self.stages.ms}
+        fields |= {"event": "batch", "device": device, "generation": generation}
+        logger.log(
+            logging.ERROR if exception else logging.INFO,
+            "batch of %d: %s; %s; %s, generation %s",
+            self.size,
+            ended,
+            stages,
+            device,
+            generation,
+            extra=fields | ({"exception": exception} if exception else {}),
+        )

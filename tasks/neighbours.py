@@ -15,7 +15,7 @@ from engine.networks.registry import EMBEDDING_SIZE
 from gallery.curation import generations
 from gallery.models import Embedding, IndexGeneration
 from gallery.queries.results import LISTED, Found
-from tasks import retired
+from tasks.active_model import retired_notice
 from tasks.delta import Delta, Ids, Vectors
 from tasks.near_duplicates import Groups, Rule
 
@@ -205,7 +205,7 @@ class Neighbours:
 
 def _without_index(network: str) -> str:
     """Say why every search compares every picture."""
-    notice = retired.notice()
+    notice = retired_notice()
     if not notice:
         return "There is no index yet; every search compares every picture."
     name = network.partition("-")[0]

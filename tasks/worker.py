@@ -22,7 +22,7 @@ from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
 from gallery.curation import generations, recall
 from gallery.operations import processes, workers
-from tasks import active_model, configured
+from tasks import active_model, near_duplicates
 from tasks.near_duplicates import Rule
 from tasks.neighbours import Neighbours
 from tasks.slow import SlowPictures
@@ -77,7 +77,7 @@ class Worker:
             self.problem = str(error)
             logger.error("this worker goes on with %s: %s", self.embedder.network, error)  # noqa: TRY400 (one clear line)
             return
-        self.problem = configured.disagreement(served)
+        self.problem = active_model.disagreement(served)
         if self.problem:
             logger.warning("%s", self.problem)
 
@@ -92,9 +92,7 @@ class Worker:
     @property
     def near_duplicates(self) -> Rule:
         """When two gallery pictures are near-duplicates."""
-        if settings.SIMSEARCH_DUPLICATE_SIMILARITY is not None:
-            return Rule(settings.SIMSEARCH_DUPLICATE_SIMILARITY, by_cosine_alone=True)
-        return Rule(self.thresholds.duplicate)
+        return near_duplicates.configured(self.thresholds.duplicate)
 
     def report(self) -> None:
         """Tell the web that this process is alive and what it runs on."""

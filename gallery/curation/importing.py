@@ -22,7 +22,7 @@ from gallery.curation.folders.scanning import Source, unreadable
 from gallery.curation.pictures import Encoded, reencode
 from gallery.errors import Refusal
 from gallery.models import LONGEST_TITLE, Image
-from gallery.queries import uploads
+from gallery.queries import uploads, wakeup
 from gallery.text import label_key
 
 WINDOW = 64  # files under way at once: bounds the memory
@@ -66,7 +66,7 @@ def import_files(sources: Sequence[Source], outcome: Outcome, *, is_dry: bool = 
     `is_dry`: decode them, and change nothing.
     """
     known = set(Image.objects.values_list("content_hash", flat=True))
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with wakeup.once(), ThreadPoolExecutor(os.cpu_count()) as threads:
         for start in range(0, len(sources), WINDOW):
             window = sources[start : start + WINDOW]
             for source, result in zip(window, threads.map(lambda one: _read(one.path, known), window), strict=True):
@@ -102,7 +102,7 @@ def relabel(new_labels: Mapping[str, str]) -> None:
 
 
 def add(file: BinaryIO, *, label: str = "", title: str = "") -> Image:
-    """Put one picture into the gallery; wake `wakeup.CURATE` after the last one.
+    """Put one picture into the gallery.
 
     Raises Refusal (an unusable picture, no room) and AlreadyThere.
     """

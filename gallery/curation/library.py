@@ -56,7 +56,6 @@ def upload(image: Image, file: "UploadedFile[Any]") -> None:
     image.width_px = image.height_px = 0
     uploads.store(file, image.upload_path)
     _insert(image, image.upload_path)
-    wakeup.wake_workers(wakeup.CURATE)
 
 
 def keep(image: Image, content_hash: str, encoded: "Encoded", original: bytes | Path) -> None:
@@ -87,7 +86,7 @@ def write(image: Image, encoded: "Encoded", original: bytes | Path) -> None:
 
 
 def _insert(image: Image, *paths: Path) -> None:
-    """Save a row whose files are there; without it they go. Raises AlreadyThere."""
+    """Save a row whose files are there, and have it embedded; without it the files go. Raises AlreadyThere."""
     try:
         with transaction.atomic():  # so that a duplicate leaves an outer transaction usable
             image.save(force_insert=True)
@@ -96,6 +95,7 @@ def _insert(image: Image, *paths: Path) -> None:
         if isinstance(error, IntegrityError) and (existing := find(image.content_hash)):
             raise AlreadyThere(existing) from error
         raise
+    wakeup.wake_workers(wakeup.CURATE)
 
 
 def remove(images: QuerySet[Image]) -> None:

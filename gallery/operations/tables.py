@@ -9,13 +9,23 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Model
 
-from gallery.models import BulkAction, Image, IndexGeneration, Query
+from gallery.models import (
+    Analysis,
+    BulkAction,
+    Duplicate,
+    DuplicateGroup,
+    Image,
+    IndexGeneration,
+    MapPoint,
+    Query,
+    Suspect,
+)
 
 Table = type[Model]
 
 # Who is logged in here, and what the index of these embeddings is: that is on this disk, and can be built again. An
-# admin action under way would go on where the backup is restored.
-NOT_KEPT: set[Table] = {Session, IndexGeneration, BulkAction}
+# admin action under way would go on where the backup is restored. Analyses are run again where they are wanted.
+NOT_KEPT: set[Table] = {Session, IndexGeneration, BulkAction, Analysis, DuplicateGroup, Duplicate, Suspect, MapPoint}
 QUERIES: set[Table] = {Query}
 # Kind of picture file -> whose it is, and which property says where it is on the disk.
 PICTURES: dict[str, tuple[Table, str]] = {

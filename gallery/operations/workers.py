@@ -8,6 +8,8 @@ from typing import Self
 import redis
 from django.conf import settings
 
+from gallery.operations import redis_clients
+
 KEY = "simsearch:workers"
 REPORT_EVERY_S = 3
 ALIVE_S = 12  # four reports; a fault shows within 15 s
@@ -42,13 +44,7 @@ class Report:
 
 def connect() -> redis.Redis:
     """Return a client that gives up in time. `ping()` and the rest raise redis.RedisError."""
-    client: redis.Redis = redis.Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=settings.REDIS_TIMEOUT_S,
-        socket_connect_timeout=settings.REDIS_TIMEOUT_S,
-        retry=None,
-    )
-    return client
+    return redis_clients.connect(settings.REDIS_URL, settings.REDIS_TIMEOUT_S)
 
 
 def index_problems(entries: list[Report], active: int | None) -> list[str]:

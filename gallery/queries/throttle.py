@@ -13,22 +13,18 @@ from limits.storage import RedisStorage
 from limits.strategies import FixedWindowRateLimiter
 
 from gallery.errors import Refusal
+from gallery.operations import redis_clients
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT_S = 0.5  # a silent Redis must not cost an upload more than the wake-up message does
 COSTLY = RateLimitItemPerMinute(1, namespace="costly")
 BAD_LOGINS = RateLimitItemPerMinute(5, namespace="logins")
 
 
 @functools.cache
 def _limiter() -> FixedWindowRateLimiter:
-    storage = RedisStorage(
-        settings.REDIS_URL.replace("unix://", "redis+unix://", 1),
-        key_prefix="simsearch:limits",
-        socket_timeout=TIMEOUT_S,
-        socket_connect_timeout=TIMEOUT_S,
-    )
+    client = redis_clients.kept(settings.REDIS_URL, redis_clients.COUNTING_S)
+    storage = RedisStorage(settings.REDIS_URL, client.connection_pool, key_prefix="simsearch:limits")
     return FixedWindowRateLimiter(storage)
 
 

@@ -1,11 +1,14 @@
 """Wake-up messages: in the right queue, after the commit, and never a reason to wait."""
 
+import io
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from celery import Celery
+from django.core.management import call_command
 from django.db import transaction
 from pytest_django import Settings
 
@@ -13,6 +16,7 @@ from gallery.operations import workers
 from gallery.queries import wakeup
 from simsearch.celery import app as celery_app
 from simsearch.env import broker_url
+from tests.gallery.rows import add_image, picture
 from tests.stack import free_port
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -40,6 +44,20 @@ def test_each_task_has_its_queue(task: str, queue: str) -> None:
         "gallery": int(queue == "gallery"),
         "celery": 0,
     }
+
+
+def test_a_new_picture_wakes_the_worker_that_embeds_it() -> None:
+    with transaction.atomic():
+        add_image(1)
+        assert waiting_in("gallery") == 0
+    assert waiting_in("gallery") == 1
+
+
+def test_an_import_sends_one_message(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(picture(number))
+    call_command("import_images", tmp_path, stdout=io.StringIO())
+    assert waiting_in("gallery") == 1
 
 
 def test_a_message_is_sent_after_the_commit() -> None:  # or a worker would look for a row that is not there yet

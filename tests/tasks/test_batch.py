@@ -29,7 +29,7 @@ def counted() -> dict[tuple[str, str], float]:
 
 def line(caplog: pytest.LogCaptureFixture) -> logging.LogRecord:
     """Return the one line of the batch."""
-    [record] = [record for record in caplog.records if record.name == "tasks.batch"]
+    [record] = [record for record in caplog.records if getattr(record, "event", "") == "batch"]
     return record
 
 
@@ -88,5 +88,5 @@ def test_a_message_without_work_says_nothing(worker: Worker, caplog: pytest.LogC
     caplog.set_level(logging.INFO)
     before = counted()
     assert len(answer_waiting(worker, 32)) == 0
-    assert [record for record in caplog.records if record.name == "tasks.batch"] == []
+    assert [record for record in caplog.records if getattr(record, "event", "") == "batch"] == []
     assert counted() == before

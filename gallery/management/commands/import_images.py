@@ -17,7 +17,6 @@ from gallery.curation.folders.watching import Changes, Mirror, Watcher
 from gallery.curation.importing import Outcome
 from gallery.curation.progress import Progress
 from gallery.errors import Refusal
-from gallery.queries import wakeup
 
 
 class Command(BaseCommand):
@@ -102,8 +101,6 @@ class Command(BaseCommand):
             yield from importing.import_files(sources, outcome, is_dry=self.options["dry_run"])
         except Refusal as refusal:  # a full disk; a bad file is only listed
             raise CommandError(str(refusal)) from refusal
-        finally:
-            wakeup.wake_workers(wakeup.CURATE)
 
     def _follow_moved(self, pictures: dict[Source, str]) -> int:
         """Give moved pictures their new label if that is wanted; how many got one."""
