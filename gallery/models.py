@@ -132,7 +132,7 @@ class Image(OfPicture, models.Model):
 
     @property
     def original_path(self) -> Path:
-        """Return the file as it came, if `has_original`; nobody but the staff gets it."""
+        """Return the file as it came, if `has_original`; only the staff gets it."""
         return settings.ORIGINALS_ROOT / self.pk.hex[:2] / str(self.pk)
 
     @property
@@ -515,7 +515,7 @@ class Analysis(models.Model):
 
     @property
     def is_under_way(self) -> bool:
-        """Tell whether it waits or runs."""
+        """Tell whether the analysis waits or runs."""
         return self.state in {self.State.WAITING, self.State.RUNNING}
 
 

@@ -71,7 +71,7 @@ class ImageChange(BaseModel):
 
 
 class Key(HttpBearer):
-    """One of SIMSEARCH_API_KEYS; where none is set nobody has one."""
+    """A bearer token: one of SIMSEARCH_API_KEYS. Where none is set, every token is refused."""
 
     def authenticate(self, request: HttpRequest, token: str) -> bool:
         """Tell whether the token is one of SIMSEARCH_API_KEYS; where none is set, no token is."""

@@ -35,7 +35,7 @@ class CurationSite(AdminSite):
     login_form = LoginForm
 
     def get_urls(self) -> list[Any]:
-        """Return the addresses of the admin and of its own pages."""
+        """Add the addresses of the analyses."""
         from gallery.admin.insight import addresses  # which needs this site
 
         return [*addresses.patterns(self), *super().get_urls()]

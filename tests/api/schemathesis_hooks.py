@@ -54,7 +54,7 @@ def map_case(context: schemathesis.HookContext, case: Case) -> Case:
 
 @schemathesis.hook
 def after_call(context: schemathesis.HookContext, case: Case, response: schemathesis.Response) -> None:
-    """Return a picture that was added is there as soon as a worker has decoded it, which the schema cannot say."""
+    """Decode an added picture as a worker does: only then it is there, which the schema cannot say."""
     if case.method != "POST" or case.path != "/api/images" or response.status_code not in {200, 201}:
         return
     deadline = time.monotonic() + DECODED_S

@@ -203,17 +203,17 @@ def test_a_query_about_a_deleted_picture_still_has_a_page(client: Client) -> Non
 
 
 @pytest.mark.parametrize(
-    ("kept", "told"),
+    ("kept", "expected"),
     [
         (2, "One picture that was found has since been removed"),
         (1, "2 pictures that were found have since been removed"),
     ],
 )
-def test_removed_matches_are_told(client: Client, kept: int, told: str) -> None:
+def test_removed_matches_are_reported(client: Client, kept: int, expected: str) -> None:
     images = [add_image(seed) for seed in range(3)]
     query = finished(*images)
     library.remove(Image.objects.filter(pk__in=[image.pk for image in images[kept:]]))
-    assert told in client.get(f"/q/{query.pk}").content.decode()
+    assert expected in client.get(f"/q/{query.pk}").content.decode()
 
 
 def test_a_result_without_any_match_left_says_why(client: Client) -> None:
