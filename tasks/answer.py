@@ -55,9 +55,9 @@ def _answer(worker: Worker, claim: Claim, report: "Batch") -> None:
     report.stages.end("decode")
     vectors = _embed(worker, prepared)
     report.stages.end("embed")
-    asked = list(prepared)
+    queries = list(prepared)
     worker.neighbours.refresh()
-    found = worker.neighbours.search(vectors, [_request(worker, query) for query in asked])
+    found = worker.neighbours.search(vectors, [_request(worker, query) for query in queries])
     report.stages.end("search")
     searched = Searched(
         images=worker.neighbours.images,
@@ -65,24 +65,24 @@ def _answer(worker: Worker, claim: Claim, report: "Batch") -> None:
         generation=worker.neighbours.generation,
         stages_ms=dict(report.stages.ms),
     )
-    done = lifecycle.finish(claim.token, _with_bands(worker, asked, found), searched)
+    done = lifecycle.finish(claim.token, _with_bands(worker, queries, found), searched)
     report.stages.end("finish")
-    if done < len(asked):
-        lifecycle.remove_withdrawn(asked)
-    report.answered(done, asked)
+    if done < len(queries):
+        lifecycle.remove_withdrawn(queries)
+    report.answered(done, queries)
 
 
-def _with_bands(worker: Worker, asked: Sequence[Query], found: Sequence[Sequence[Found]]) -> Answers:
+def _with_bands(worker: Worker, queries: Sequence[Query], found: Sequence[Sequence[Found]]) -> Answers:
     """Return the matches of each query, with what their cosines mean."""
     band = worker.thresholds.band
     return {
         query: [replace(match, band=band(match.similarity)) for match in matches]
-        for query, matches in zip(asked, found, strict=True)
+        for query, matches in zip(queries, found, strict=True)
     }
 
 
 def _request(worker: Worker, query: Query) -> SearchRequest:
-    # Whoever wants more like a gallery picture is looking at it.
+    # The visitor sees that gallery picture already.
     without = None if query.has_picture else query.like_id
     rule = worker.near_duplicates if query.collapse else None
     return SearchRequest(query.k, tuple(query.labels), without, rule)
@@ -108,9 +108,9 @@ def _prepare(worker: Worker, claim: Claim, report: "Batch") -> dict[Query, Prepa
     return prepared
 
 
-def _known(network: str, asked: Sequence[Query]) -> dict[UUID | None, Vectors]:
+def _known(network: str, queries: Sequence[Query]) -> dict[UUID | None, Vectors]:
     """Return the embeddings of the gallery pictures that "more like this" asks about, by their ids."""
-    like = {query.like_id for query in asked if query.like_id and not query.crop}
+    like = {query.like_id for query in queries if query.like_id and not query.crop}
     if not like:
         return {}
     rows = list(Embedding.objects.filter(network=network, image__id__in=like).values_list("image__id", "vector"))
@@ -118,8 +118,8 @@ def _known(network: str, asked: Sequence[Query]) -> dict[UUID | None, Vectors]:
     return {image: vectors[n] for n, (image, _) in enumerate(rows)}
 
 
-def _decode_all(worker: Worker, asked: Sequence[Query]) -> Iterator[Prepared | BadImage | TakesLong]:
-    known = _known(worker.embedder.network, asked)
+def _decode_all(worker: Worker, queries: Sequence[Query]) -> Iterator[Prepared | BadImage | TakesLong]:
+    known = _known(worker.embedder.network, queries)
 
     def decode(query: Query) -> Prepared | BadImage | TakesLong:
         if query.like_id in known and not query.crop:
@@ -129,7 +129,7 @@ def _decode_all(worker: Worker, asked: Sequence[Query]) -> Iterator[Prepared | B
         except (BadImage, TakesLong) as error:
             return error
 
-    return worker.decode(decode, asked)
+    return worker.decode(decode, queries)
 
 
 def _decode(worker: Worker, query: Query) -> torch.Tensor:
@@ -161,7 +161,7 @@ def _decoded(worker: Worker, query: Query) -> Decoded:
 def _uploaded(worker: Worker, query: Query) -> Decoded:
     """Decode the uploaded bytes once and keep the picture in their place; a later attempt reads that."""
     wanted = pictures.request(jpegs=(pictures.KEPT,), crop=query.crop, square=worker.embedder.square)
-    # A later attempt comes alone, so nobody waits for it.
+    # A later attempt comes alone, so no other query waits for it.
     decoded = DECODERS.decode(query.upload_path, wanted, worker.slow.patience_s if query.attempts == 1 else None)
     query.is_incomplete = decoded.is_incomplete
     try:
@@ -192,12 +192,12 @@ class Batch:
     stages: Stopwatch
     failed: Counter[str] = field(default_factory=Counter)  # by code
 
-    def answered(self, done: int, asked: Iterable[Query]) -> None:
-        """Record the end of a batch with `done` answers, and the total times of those of `asked` that it owned."""
+    def answered(self, done: int, queries: Iterable[Query]) -> None:
+        """Record the end of a batch with `done` answers, and the total times of those of `queries` that it owned."""
         counters.BATCH_SIZE.observe(self.size)
         for stage, ms in self.stages.ms.items():
             counters.STAGE_SECONDS.labels(stage).observe(ms / 1000)
-        timings_ms = [query.timings_ms for query in asked if "total" in query.timings_ms]
+        timings_ms = [query.timings_ms for query in queries if "total" in query.timings_ms]
         for stage in counters.STAGES_OF_QUERY:
             seconds = counters.STAGE_SECONDS.labels(stage)
             for timings in timings_ms:

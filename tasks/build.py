@@ -108,7 +108,7 @@ def index(tell: Callable[[str], object], *, distributed: bool) -> str:
             generation = build_generation(embedder.network, tell)
     except (EngineError, generations.Busy, generations.BuildFailed, Stalled) as error:
         raise NotIndexed(str(error)) from error
-    state = "Active" if generation.is_active else "Kept, for another network serves by now"
+    state = "Active" if generation.is_active else "Kept, because another model is active now"
     return f"{state}: {generations.described(generation)}."
 
 
@@ -193,12 +193,12 @@ def _write_all(generation: IndexGeneration, tell: Tell) -> tuple[Ids, Manifest]:
 
 
 def _write(generation: IndexGeneration, ids: Ids, tell: Tell) -> Manifest:
-    told: list[str] = []
+    messages: list[str] = []
 
     def progress(step: str, done: int, total: int) -> None:
         persist(lambda: generations.keep_alive(generation))
-        if step not in told:
-            told.append(step)
+        if step not in messages:
+            messages.append(step)
             tell(f"Index {generation}: {step}" + (f" ({total})" if total > 1 else ""))
 
     return build(generation.directory, ids, _blocks(ids), generation.network, progress=progress)

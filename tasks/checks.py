@@ -48,5 +48,5 @@ def model_is_served(databases: Sequence[str] | None = None, **_: Any) -> list[Ch
         served = generations.served() if databases else None
     except DatabaseError:
         return []
-    told = active_model.disagreement(served) if served else ""
-    return [Warning(told, id="simsearch.W001")] if told else []
+    message = active_model.disagreement(served) if served else ""
+    return [Warning(message, id="simsearch.W001")] if message else []

@@ -58,7 +58,7 @@ def embed_missing(embedder: Embedder) -> None:
 
 
 def embed_all(embedder: Embedder, batch: int, advance: Callable[[int], object], lanes: int) -> None:
-    """Embed every picture, in steps of `batch`; those that are added meanwhile too.
+    """Embed every picture, in steps of `batch`; those that are added during it too.
 
     Each lane decodes and embeds a batch of its own, so that one of them always calculates: on the CPU that is quicker
     than one batch at a time in as many torch threads, and a GPU is fed by all of them in turns.
@@ -139,7 +139,7 @@ STILL_S = 120  # a step takes seconds; a worker that just starts loads its netwo
 
 
 class Stalled(Exception):
-    """Nobody embeds."""
+    """No worker embeds."""
 
 
 def workers() -> int:

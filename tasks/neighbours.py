@@ -47,12 +47,12 @@ class SearchRequest:
 
     @property
     def depth(self) -> int:
-        """How many hits to look at first."""
+        """Return how many hits to look at first."""
         return self.k + (SPARE_FOR_LABELS if self.labels else SPARE)
 
     @property
     def few(self) -> int:
-        """How many of them are enough where few are hidden, near-duplicates or of other labels."""
+        """Return how many of them are enough where few are hidden, near-duplicates or of other labels."""
         return self.depth if self.labels else self.k + FEW
 
 
@@ -72,7 +72,7 @@ class Neighbours:
 
     @property
     def images(self) -> int:
-        """How many embeddings a search covers."""
+        """Return how many embeddings a search covers."""
         return len(self._delta.ids) + (len(self.index.ids) if self.index else 0)
 
     def refresh(self) -> None:

@@ -59,7 +59,7 @@ def curate() -> int:
 
 @shared_task(name=wakeup.REBUILD, time_limit=3600)
 def rebuild() -> str:
-    """Build a new index if that still pays: every added picture may have asked for it."""
+    """Build a new index if that still pays: every added picture may have sent this message."""
     from tasks.build import rebuild_if_it_pays
 
     return rebuild_if_it_pays()
@@ -125,7 +125,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY":
 
 @celeryd_init.connect
 def configure_children(conf: Any, options: dict[str, Any], **_: object) -> None:
-    """In a worker's parent. The search worker has a child per GPU, or per core, where no --concurrency is given."""
+    """Configure a worker's parent. Without --concurrency the search worker has a child per GPU, or per core."""
     os.environ |= ONE_THREAD
     if options.get("queues") == [wakeup.SEARCH]:
         conf.worker_concurrency = gpu.search_children(os.environ)

@@ -58,7 +58,7 @@ def decode(
 
 
 def is_incomplete(picture: Image.Image) -> bool:
-    """Whether the file of a decoded picture ended too soon or held wrong checksums."""
+    """Tell whether the file of a decoded picture ended too soon or held wrong checksums."""
     return _INCOMPLETE in picture.info
 
 

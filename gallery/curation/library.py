@@ -31,11 +31,12 @@ class AlreadyThere(Exception):
 
 
 def find(content_hash: str) -> Image | None:
+    """Return the picture with this content, or None."""
     return Image.objects.filter(content_hash=content_hash).first()
 
 
 def check_new(file: "UploadedFile[Any]") -> str:
-    """The content hash of a picture that the gallery does not have yet. Raises Refusal and AlreadyThere."""
+    """Return the content hash of a picture that the gallery does not have yet. Raises Refusal and AlreadyThere."""
     uploads.check(file)
     digest = hashlib.sha256()
     for chunk in file.chunks():
@@ -47,7 +48,7 @@ def check_new(file: "UploadedFile[Any]") -> str:
 
 
 def upload(image: Image, file: "UploadedFile[Any]") -> None:
-    """Save a new row with the uploaded bytes; a gallery worker decodes them, and until then nobody sees the picture.
+    """Save a new row with the uploaded bytes; a gallery worker decodes them, and until then the picture is hidden.
 
     Raises Refusal (an unusable picture, no room) and AlreadyThere.
     """
@@ -68,7 +69,7 @@ def keep(image: Image, content_hash: str, encoded: "Encoded", original: bytes | 
 
 
 def write(image: Image, encoded: "Encoded", original: bytes | Path) -> None:
-    """The files of a picture, all or none, and what is known by them. Raises OSError."""
+    """Return the files of a picture, all or none, and what is known by them. Raises OSError."""
     for name in KNOWN_BY_FILE:
         setattr(image, name, getattr(encoded, name))
     image.has_original = settings.SIMSEARCH_KEEP_ORIGINALS

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 SEARCH = "search"  # the queue of those who wait for an answer
 ANSWER = "tasks.answer"
 CURATE = "tasks.curate"
-BUILD = "tasks.build"  # asked for by a person
+BUILD = "tasks.build"  # requested by a person
 REBUILD = "tasks.rebuild"  # only if it pays
 BULK = "tasks.bulk"  # admin actions on many rows
 
@@ -64,7 +64,7 @@ def once() -> Iterator[None]:
 
 
 def wake_unless_pending(task: str) -> None:
-    """The same for a task that takes all the work there is and calls `clear_pending` before it looks.
+    """Send a message for a task that takes all the work there is and calls `clear_pending` before it looks.
 
     A message that no worker has taken yet finds this work, too. As many may be pending as there are search processes,
     so that a burst wakes all of them, on whichever host they are; and a few more in their queue.
@@ -73,7 +73,7 @@ def wake_unless_pending(task: str) -> None:
 
 
 def clear_pending(task: str) -> None:
-    """The task begins to look for work: what is committed from now on needs another message. Never raises."""
+    """Note that the task begins to look for work: what is committed from now on needs another message. Never raises."""
     try:
         _client().delete(PENDING + task)
     except (redis.RedisError, OSError) as error:

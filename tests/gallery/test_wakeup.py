@@ -76,7 +76,7 @@ def test_what_is_rolled_back_sends_none() -> None:
 
 @pytest.fixture
 def elsewhere(request: pytest.FixtureRequest) -> Iterator[Celery]:
-    """The same application, but with a Redis that is closed, or that takes the call and says nothing."""
+    """Provide the same application, but with a Redis that is closed, or that takes the call and says nothing."""
     with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:
         port = listener.getsockname()[1] if request.param == "silent" else free_port()
         app = Celery("elsewhere", set_as_current=False)
@@ -89,7 +89,7 @@ def elsewhere(request: pytest.FixtureRequest) -> Iterator[Celery]:
 
 
 @pytest.mark.parametrize("elsewhere", ["closed", "silent"], indirect=True)
-def test_a_redis_that_is_away_holds_nobody_up(elsewhere: Celery, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_redis_that_is_away_holds_no_upload_up(elsewhere: Celery, caplog: pytest.LogCaptureFixture) -> None:
     start = time.monotonic()
     with transaction.atomic():
         wakeup.wake_workers(wakeup.ANSWER)
@@ -149,7 +149,7 @@ def test_the_sweep_sends_whatever_is_pending() -> None:
 
 
 @pytest.mark.parametrize("kind", ["closed", "silent"])
-def test_without_redis_nobody_waits_twice_and_the_sweep_is_left(
+def test_without_redis_no_upload_waits_twice_and_the_sweep_is_left(
     kind: str, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:

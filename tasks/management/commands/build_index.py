@@ -29,8 +29,8 @@ class Command(BaseCommand):
             self._roll_back()
             return
         if served := generations.served():
-            if told := disagreement(served):
-                self.stderr.write(told)
+            if message := disagreement(served):
+                self.stderr.write(message)
             if if_stale and not (_lacks_something(served) or is_outdated(served)):
                 self.stdout.write(f"The index is up to date ({generations.described(generations.active())}).")
                 return
