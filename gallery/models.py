@@ -20,7 +20,7 @@ COMPARED_LABELS = 5000  # some 50 ms
 LIKENESS = 0.5  # difflib's ratio from which a label may be the one that was meant
 LONG = 8  # a picture that is more than so many times as long as wide
 
-Band = Literal["same", "very_similar", "similar", "weak"]  # what a cosine means, by the network's thresholds
+Band = Literal["same", "very_similar", "similar", "weak"]  # what a cosine means, by the model's thresholds
 
 
 class ImageQuerySet(models.QuerySet["Image"]):
@@ -29,12 +29,15 @@ class ImageQuerySet(models.QuerySet["Image"]):
         return super().update(**with_folded(Image, values))
 
     def visible(self) -> "ImageQuerySet":
+        """Return the pictures that can be found."""
         return self.filter(is_hidden=False).exclude(is_pending=True)
 
     def pending(self) -> "ImageQuerySet":
+        """Return the pictures that are not decoded yet."""
         return self.filter(is_pending=True, problem="")
 
     def not_embedded(self, network: str) -> "ImageQuerySet":
+        """Return the decoded pictures that this model has not embedded."""
         return self.filter(
             ~Exists(Embedding.objects.filter(image=OuterRef("content_hash"), network=network)), problem=""
         ).exclude(is_pending=True)
@@ -109,40 +112,42 @@ class Image(OfPicture, models.Model):
 
     @property
     def is_long(self) -> bool:
-        """Whether its page shows the middle alone: the whole picture would be a line."""
+        """Tell whether its page shows the middle alone: the whole picture would be a line."""
         return max(self.width_px, self.height_px) > LONG * min(self.width_px, self.height_px)
 
     @property
     def picture_path(self) -> Path:
+        """Return the path of the picture file."""
         return settings.MEDIA_ROOT / "gallery" / self.pk.hex[:2] / f"{self.pk}.jpg"
 
     @property
     def preview_path(self) -> Path:
-        """The large thumbnail, if `has_preview`."""
+        """Return the large thumbnail, if `has_preview`."""
         return settings.MEDIA_ROOT / "previews" / self.pk.hex[:2] / f"{self.pk}.jpg"
 
     @property
     def shown_path(self) -> Path:
-        """The picture as pages show it and the network sees it, within 1,000 px."""
+        """Return the picture as pages show it and the network sees it, within 1,000 px."""
         return self.preview_path if self.has_preview else self.picture_path
 
     @property
     def original_path(self) -> Path:
-        """The file as it came, if `has_original`; nobody but the staff gets it."""
+        """Return the file as it came, if `has_original`; nobody but the staff gets it."""
         return settings.ORIGINALS_ROOT / self.pk.hex[:2] / str(self.pk)
 
     @property
     def thumbnail_path(self) -> Path:
+        """Return the path of the thumbnail."""
         return settings.MEDIA_ROOT / "thumbnails" / self.pk.hex[:2] / f"{self.pk}.jpg"
 
     @property
     def upload_path(self) -> Path:
-        """The uploaded bytes of a pending picture."""
+        """Return the uploaded bytes of a pending picture."""
         return settings.UPLOADS_ROOT / "gallery" / self.pk.hex[:2] / str(self.pk)
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """All files that it may have."""
+        """Return all files that it may have."""
         return self.picture_path, self.preview_path, self.thumbnail_path, self.original_path, self.upload_path
 
 
@@ -210,6 +215,7 @@ class IndexGeneration(models.Model):
 
     @property
     def directory(self) -> Path:
+        """Return the directory of the index files."""
         return settings.INDEX_ROOT / str(self.number)
 
 
@@ -319,6 +325,7 @@ class Query(models.Model):
         return str(self.id)
 
     def get_absolute_url(self) -> str:
+        """Return the address of the query's page."""
         return address("query", self.pk)
 
     @property
@@ -330,12 +337,12 @@ class Query(models.Model):
 
     @property
     def picture_path(self) -> Path:
-        """The picture as a worker encoded it."""
+        """Return the picture as a worker encoded it."""
         return settings.MEDIA_ROOT / "queries" / self.pk.hex[:2] / f"{self.pk}.jpg"
 
     @property
     def upload_path(self) -> Path:
-        """The uploaded bytes, until the picture is encoded."""
+        """Return the uploaded bytes, until the picture is encoded."""
         return settings.UPLOADS_ROOT / "queries" / self.pk.hex[:2] / str(self.pk)
 
     @property
@@ -356,6 +363,7 @@ class Query(models.Model):
 
     @property
     def is_finished(self) -> bool:
+        """Tell whether the query has an answer or an error."""
         return self.state in {self.State.DONE, self.State.FAILED}
 
 
@@ -379,7 +387,7 @@ class BulkAction(models.Model):
 
     @property
     def title(self) -> str:
-        """What the admin calls it."""
+        """Return what the admin calls it."""
         return {"delete": "Delete", "hide": "Hide", "show": "Show"}[self.action]
 
 
@@ -421,6 +429,7 @@ class Analysis(models.Model):
 
     @property
     def is_under_way(self) -> bool:
+        """Tell whether a worker runs it or will."""
         return self.state in {self.State.WAITING, self.State.RUNNING}
 
 
@@ -456,6 +465,7 @@ class DuplicateGroup(models.Model):
 
     @property
     def images(self) -> ImageQuerySet:
+        """Return its pictures, hidden ones too."""
         return Image.objects.filter(duplicate__group=self)
 
 

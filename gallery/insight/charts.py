@@ -20,6 +20,7 @@ class Bar:
 
     @property
     def middle(self) -> float:
+        """Return where its label is centred."""
         return round(self.x + self.width / 2, 1)
 
 

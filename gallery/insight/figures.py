@@ -38,6 +38,7 @@ class Disk:
 
     @property
     def used_share(self) -> float:
+        """Return how full it is, 0 to 1."""
         return 1 - self.free_bytes / self.total_bytes
 
 

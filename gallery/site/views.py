@@ -34,7 +34,7 @@ class HtmxRequest(HttpRequest):
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def home(request: HttpRequest) -> HttpResponse:
-    """The upload form; a posted picture becomes a query and the browser is sent to its page."""
+    """Show the upload form; a posted picture becomes a query and the browser is sent to its page."""
     if request.method != "POST":
         context = with_upload_form({"images": Image.objects.visible().count()})
         return render(request, "gallery/home.html", context)
@@ -51,6 +51,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def more_like(request: HttpRequest, image_id: UUID) -> HttpResponse:
+    """Make a query from a gallery picture."""
     try:
         query = submit.more_like(request, _image(request, image_id), Parameters())
     except Refusal as refusal:
@@ -61,7 +62,7 @@ def more_like(request: HttpRequest, image_id: UUID) -> HttpResponse:
 @require_safe
 @cache_control(no_store=True)
 def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
-    """The page of a query; htmx asks for its changing part alone."""
+    """Show the page of a query; htmx asks for its changing part alone."""
     row = get_object_or_404(Query.objects.select_related("like"), pk=query_id)
     ahead = waiting.ahead_of(row)
     matches = results.shown(row) if row.is_finished else []
@@ -104,6 +105,7 @@ def staff(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def browse(request: HttpRequest) -> HttpResponse:
+    """Show the gallery, one page at a time."""
     images = Image.objects.visible()
     # PostgreSQL refuses a question with a NUL in it.
     label = images.spelled(request.GET.get("label", "").replace("\0", ""))
@@ -118,25 +120,28 @@ def browse(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def image(request: HttpRequest, image_id: UUID) -> HttpResponse:
+    """Show the page of a gallery picture."""
     return render(request, "gallery/image.html", {"image": _image(request, image_id)})
 
 
 @require_safe
 @cache_control(private=True, max_age=YEAR_S, immutable=True)  # of the visitor's browser alone: it may be hidden later
 def image_picture(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
+    """Send the file of a gallery picture."""
     return _jpeg(_image(request, image_id).picture_path)
 
 
 @require_safe
 @cache_control(private=True, max_age=YEAR_S, immutable=True)
 def image_preview(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
+    """Send the preview of a gallery picture."""
     return _jpeg(_image(request, image_id).shown_path)
 
 
 @require_safe
 @cache_control(no_store=True)
 def image_original(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
-    """The file as it came, which no browser opens: bytes of strangers. For the staff that may see gallery pictures."""
+    """Send the file as it came, as a download, because a stranger made it. For staff that may see gallery pictures."""
     if not request.user.has_perm("gallery.view_image"):
         raise Http404
     row = get_object_or_404(Image, pk=image_id, has_original=True)
@@ -152,12 +157,14 @@ def image_original(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
 @require_safe
 @cache_control(private=True, max_age=YEAR_S, immutable=True)
 def image_thumbnail(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
+    """Send the thumbnail of a gallery picture."""
     return _jpeg(_image(request, image_id).thumbnail_path)
 
 
 @require_safe
 @cache_control(private=True, max_age=3600)  # it is deleted with its query
 def query_picture(request: HttpRequest, query_id: UUID) -> HttpResponseBase:
+    """Send the file of a query's picture."""
     return _jpeg(get_object_or_404(Query, pk=query_id, has_picture=True).picture_path)
 
 
@@ -188,7 +195,7 @@ def _may_delete(request: HttpRequest, query_id: UUID) -> bool:
 
 
 def _image(request: HttpRequest, image_id: UUID) -> Image:
-    """The one door from an address to a gallery picture: hidden ones are there for the staff alone."""
+    """Return the gallery picture at an address: hidden ones are there for the staff alone."""
     images = Image.objects.all() if request.user.is_staff else Image.objects.visible()
     return get_object_or_404(images, pk=image_id)
 

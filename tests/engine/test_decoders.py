@@ -40,7 +40,7 @@ SLOW = png((10000, 5000), 8, 6, bytes(5000 * (1 + 4 * 10000)))  # the best part 
 
 @contextmanager
 def bounded(**bounds: float) -> Iterator[Decoders]:
-    """Decoders with other limits than usual."""
+    """Make decoders with other limits than usual."""
     pool = Decoders(Bounds(**bounds))  # type: ignore[arg-type]
     yield pool
     pool.close()
@@ -53,23 +53,23 @@ def decoders() -> Iterator[Decoders]:
 
 
 def servers(of: psutil.Process | None = None) -> list[psutil.Process]:
-    """The processes below this one that fork decoders."""
+    """Return the processes below this one that fork decoders."""
     below = (of or psutil.Process()).children()
     return [process for process in below if "engine.decoders.confined" in " ".join(process.cmdline())]
 
 
 def server() -> psutil.Process:
-    """The one of the pool that was made last."""
+    """Return the one of the pool that was made last."""
     return max(servers(), key=lambda server: server.create_time())
 
 
 def processes() -> list[psutil.Process]:
-    """Its decoders."""
+    """Return its decoders."""
     return list(server().children())
 
 
 def one(decoders: Decoders) -> psutil.Process:
-    """The only decoder of this pool, at rest."""
+    """Return the only decoder of this pool, at rest."""
     decoders.warm_up()
     [process] = processes()
     return process
@@ -205,7 +205,7 @@ def test_a_decoder_killed_at_rest_is_replaced(decoders: Decoders) -> None:
 
 
 def decoded_meanwhile(decoders: Decoders, data: bytes, meanwhile: Callable[[], None]) -> Decoded | BadImage:
-    """What comes of a picture while something happens to its decoder."""
+    """Return what comes of a picture while something happens to its decoder."""
     results: list[Decoded | BadImage] = []
 
     def decode() -> None:
@@ -255,7 +255,7 @@ def test_a_killed_server_is_replaced(decoders: Decoders) -> None:
 
 
 def limits(process: psutil.Process) -> dict[str, list[str]]:
-    """The soft and the hard limit of each kind."""
+    """Return the soft and the hard limit of each kind."""
     rows = Path(f"/proc/{process.pid}/limits").read_text().splitlines()[1:]
     return {row[:26].strip(): row[26:].split()[:2] for row in rows}
 
@@ -339,7 +339,7 @@ def test_the_largest_of_each_kind_stays_within_the_limits(
 def test_large_gallery_pictures_take_no_more_memory(
     decoders: Decoders, size: tuple[int, int], mode: str, name: str, options: dict[str, Any]
 ) -> None:
-    """What is kept up to 4,096 px is refused, and then kept smaller, where that would take more."""
+    """Return what is kept up to 4,096 px is refused, and then kept smaller, where that would take more."""
     data = encoded(Image.new(mode, size), name, **options)
     for within_px, pixels in ((4096, 50_000_000), (3072, 50_000_000), (1638, 40_000_000)):
         with suppress(BadImage):

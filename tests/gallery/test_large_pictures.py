@@ -24,7 +24,7 @@ OFFSET = ExifTags.Base.OffsetTimeOriginal
 
 
 def photo(width: int = 4800, height: int = 3600, kind: str = "JPEG", exif: dict[int, Any] | None = None) -> bytes:
-    """A photograph's file with these fields of Exif."""
+    """Return a photograph's file with these fields of Exif."""
     data, file = Pillow.Exif(), io.BytesIO()
     data[ExifTags.Base.Make] = "Camera"  # Pillow leaves out Exif without it
     data.get_ifd(ExifTags.IFD.Exif).update(exif or {})
@@ -58,7 +58,7 @@ def test_a_picture_is_kept_as_large_as_the_setting_says(
 
 
 def test_what_the_network_sees_is_the_same_for_every_setting(settings: Settings) -> None:
-    """The preview is byte for byte the file that is kept where nothing larger is."""
+    """Return the preview is byte for byte the file that is kept where nothing larger is."""
     data, seen = photo(), set()
     for kept_px in (1000, 2000, 4096):
         settings.SIMSEARCH_KEPT_PX = kept_px

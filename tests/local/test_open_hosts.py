@@ -8,7 +8,7 @@ from simsearch.launch.run import LocalSystem
 
 
 def said(host: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What stands under the addresses when it serves."""
+    """Return what stands under the addresses when it serves."""
     monkeypatch.setenv("SIMSEARCH_DATA_DIR", str(data_dir))
     system = LocalSystem(["--host", host])
     system.flower_port = 5555

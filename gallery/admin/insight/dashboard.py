@@ -19,6 +19,7 @@ CACHED_S = 15  # per process
 
 @require_safe
 def view(request: HttpRequest) -> HttpResponse:
+    """Show the figures."""
     pages.require(request, pages.VIEW)
     context = cache.get_or_set("gallery.insight.dashboard", _figures, CACHED_S) or {}
     context = context | {"may_see_queries": request.user.has_perm("gallery.view_query")}
