@@ -515,7 +515,7 @@ class Analysis(models.Model):
 
     @property
     def is_under_way(self) -> bool:
-        """Tell whether the analysis waits or runs."""
+        """Tell whether a worker runs it or will."""
         return self.state in {self.State.WAITING, self.State.RUNNING}
 
 
@@ -551,7 +551,7 @@ class DuplicateGroup(models.Model):
 
     @property
     def images(self) -> ImageQuerySet:
-        """Return the pictures of the group."""
+        """Return its pictures, hidden ones too."""
         return Image.objects.filter(duplicate__group=self)
 
 

@@ -86,7 +86,7 @@ def finish(analysis: Analysis, result: dict[str, Any]) -> None:
 
 
 def fail(analysis: Analysis, reason: str) -> None:
-    """Mark an analysis as failed, with its reason."""
+    """End it with a reason that people understand; the last result stays."""
     _mine(analysis).update(state=FAILED, error=reason[:500], lease_until=None, runner="")
 
 

@@ -35,7 +35,7 @@ class CurationSite(AdminSite):
     login_form = LoginForm
 
     def get_urls(self) -> list[Any]:
-        """Add the addresses of the analyses."""
+        """Return the addresses of the admin, those of our own pages first."""
         from gallery.admin.insight import addresses  # which needs this site
 
         return [*addresses.patterns(self), *super().get_urls()]

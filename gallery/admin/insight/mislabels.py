@@ -16,7 +16,7 @@ PAGE_SIZE = 20
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def view(request: HttpRequest) -> HttpResponse:
-    """Show pictures that may have a wrong label, and act on one."""
+    """Show the suspicious pictures, or do with one of them what a curator chose."""
     pages.require(request, pages.VIEW)
     if request.method == "POST":
         pages.require(request, pages.CHANGE)

@@ -19,7 +19,7 @@ def run(kind: Analysis.Kind) -> None:
 
 
 def known_groups() -> list[set[str]]:
-    """Return the titles of the photographs that were near-duplicates before we came."""
+    """Return the titles of photographs that are near-duplicates in the folder itself."""
     lines = [line.split() for line in KNOWN.read_text().splitlines() if not line.startswith("#")]
     return [{f"{label} {number}" for number in numbers} for _, label, *numbers in lines]
 
