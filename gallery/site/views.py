@@ -1,5 +1,6 @@
 """The pages of the site: parse, call one function, render."""
 
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -17,8 +18,9 @@ from django_htmx.middleware import HtmxDetails
 from gallery.curation.nearest import nearest_label
 from gallery.errors import Refusal
 from gallery.models import Image, Query
-from gallery.queries import lifecycle, refinement, results, waiting
+from gallery.queries import crops, lifecycle, refinement, results, waiting
 from gallery.queries.accept import Parameters, Pictures
+from gallery.queries.refinement import Changes
 from gallery.site import submit
 from gallery.site.forms import UploadForm
 from gallery.site.pages import refuse, wants_json, with_upload_form
@@ -61,11 +63,15 @@ def more_like(request: HttpRequest, image_id: UUID) -> HttpResponse:
 @require_safe
 @cache_control(no_store=True)
 def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
-    """The page of a query; htmx asks for its changing part alone."""
+    """The page of a query; htmx asks for its changing part alone. With another `crop` it is a new search for that part."""
     row = get_object_or_404(Query.objects.select_related("like"), pk=query_id)
+    crop = request.GET.get("crop")
+    if crop is not None and crop != crops.text(row.crop) and row.state == Query.State.DONE and request.method == "GET":
+        return _search_part(request, row, crop)
     ahead = waiting.ahead_of(row)
     context = {
         "query": row,
+        "crop": crops.text(row.crop),
         "matches": results.shown(row) if row.is_finished else [],
         "ahead": ahead,
         "poll_after_ms": None if row.is_finished else waiting.cached().poll_after_ms(row, ahead),
@@ -78,6 +84,18 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
     if request.htmx:
         return render(request, "gallery/_query.html", context | {"is_update": True})
     return render(request, "gallery/query.html", with_upload_form(context))
+
+
+def _search_part(request: HttpRequest, row: Query, crop: str) -> HttpResponse:
+    """Search again with a part of the kept picture: a link has the frame, so that it works without scripts, too."""
+    try:
+        part = crops.parsed(crop)
+        if part == (row.crop and tuple(row.crop)):
+            return _to(row.get_absolute_url())
+        parameters = replace(refinement.parameters(row, Changes()), crop=part)
+        return to_result(request, submit.search(request, refinement.pictures(row, Changes()), parameters))
+    except Refusal as refusal:
+        return refuse(request, refusal)
 
 
 @require_POST
@@ -141,10 +159,11 @@ def query_picture(request: HttpRequest, query_id: UUID) -> HttpResponseBase:
 def to_result(request: HttpRequest, query: Query) -> HttpResponse:
     """Send the browser to the page of its new query, with the cookie that lets it delete the query."""
     address = query.get_absolute_url()
+    link = f"{address}?crop={crops.text(query.crop)}" if query.crop else address
     if wants_json(request):  # upload.js, which shows how much is sent
-        response: HttpResponse = JsonResponse({"url": address}, status=202)
+        response: HttpResponse = JsonResponse({"url": link}, status=202)
     else:
-        response = _to(address)
+        response = _to(link)
     # Sent back for the addresses of this query alone, so that requests do not grow with the searches of a browser.
     response.set_signed_cookie(
         OWNER_COOKIE,
