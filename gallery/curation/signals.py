@@ -7,7 +7,7 @@ from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
 from gallery import files
-from gallery.models import Image, Query
+from gallery.models import Image, Query, QueryPart
 
 
 @receiver(post_delete, sender=Image)
@@ -18,5 +18,11 @@ def remove_image_files(instance: Image, **_: Any) -> None:
 
 @receiver(post_delete, sender=Query)
 def remove_query_files(instance: Query, **_: Any) -> None:
+    paths = (instance.picture_path, instance.upload_path)
+    transaction.on_commit(lambda: files.remove(*paths))
+
+
+@receiver(post_delete, sender=QueryPart)
+def remove_part_files(instance: QueryPart, **_: Any) -> None:
     paths = (instance.picture_path, instance.upload_path)
     transaction.on_commit(lambda: files.remove(*paths))

@@ -146,8 +146,8 @@ def compared(query: Query) -> int:
     images = Image.objects.visible().filter(created_at__lte=query.finished_at or query.created_at)
     if query.labels:
         images = images.filter(label__in=query.labels)
-    if query.like_id:
-        images = images.exclude(pk=query.like_id)
+    if named := query.gallery_ids:
+        images = images.exclude(pk__in=named)
     return min(images.count(), query.images or 0)
 
 

@@ -17,8 +17,8 @@ from django_htmx.middleware import HtmxDetails
 from gallery.curation.nearest import nearest_label
 from gallery.errors import Refusal
 from gallery.models import Image, Query
-from gallery.queries import lifecycle, results, waiting
-from gallery.queries.accept import Parameters
+from gallery.queries import lifecycle, refinement, results, waiting
+from gallery.queries.accept import Parameters, Pictures
 from gallery.site import submit
 from gallery.site.forms import UploadForm
 from gallery.site.pages import refuse, wants_json, with_upload_form
@@ -49,19 +49,19 @@ def home(request: HttpRequest) -> HttpResponse:
         submit.check_space(request)
         if not form.is_valid():
             return refuse(request, Refusal("empty", "Choose a picture first."))
-        query = submit.upload(request, form.cleaned_data["image"], Parameters())
+        query = submit.search(request, Pictures(files=request.FILES.getlist("image")), Parameters())
     except Refusal as refusal:
         return refuse(request, refusal)
-    return _to_result(request, query)
+    return to_result(request, query)
 
 
 @require_POST
 def more_like(request: HttpRequest, image_id: UUID) -> HttpResponse:
     try:
-        query = submit.more_like(request, _image(request, image_id), Parameters())
+        query = submit.search(request, Pictures(like=[_image(request, image_id)]), Parameters())
     except Refusal as refusal:
         return refuse(request, refusal)
-    return _to_result(request, query)
+    return to_result(request, query)
 
 
 @require_safe
@@ -77,6 +77,7 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
         "poll_after_ms": None if row.is_finished else waiting.cached().poll_after_ms(row, ahead),
         "is_late": waiting.is_late(row),
         "may_delete": _may_delete(request, query_id),
+        "parts": refinement.shown(row),
     }
     if row.is_finished:
         context |= {"compared": results.compared(row), "took_ms": results.took_ms(row)}
@@ -135,22 +136,22 @@ def image(request: HttpRequest, image_id: UUID) -> HttpResponse:
 @require_safe
 @cache_control(private=True, max_age=YEAR_S, immutable=True)  # of the visitor's browser alone: it may be hidden later
 def image_picture(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
-    return _jpeg(_image(request, image_id).picture_path)
+    return jpeg(_image(request, image_id).picture_path)
 
 
 @require_safe
 @cache_control(private=True, max_age=YEAR_S, immutable=True)
 def image_thumbnail(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
-    return _jpeg(_image(request, image_id).thumbnail_path)
+    return jpeg(_image(request, image_id).thumbnail_path)
 
 
 @require_safe
 @cache_control(private=True, max_age=3600)  # it is deleted with its query
 def query_picture(request: HttpRequest, query_id: UUID) -> HttpResponseBase:
-    return _jpeg(get_object_or_404(Query, pk=query_id, has_picture=True).picture_path)
+    return jpeg(get_object_or_404(Query, pk=query_id, has_picture=True).picture_path)
 
 
-def _to_result(request: HttpRequest, query: Query) -> HttpResponse:
+def to_result(request: HttpRequest, query: Query) -> HttpResponse:
     """Send the browser to the page of its new query, with the cookie that lets it delete the query."""
     address = query.get_absolute_url()
     if wants_json(request):  # upload.js, which shows how much is sent
@@ -182,7 +183,7 @@ def _image(request: HttpRequest, image_id: UUID) -> Image:
     return get_object_or_404(images, pk=image_id)
 
 
-def _jpeg(path: Path) -> HttpResponseBase:
+def jpeg(path: Path) -> HttpResponseBase:
     try:
         response = _left_to_nginx(path) if settings.SIMSEARCH_ACCEL_PREFIX else _sent(path)
     except FileNotFoundError as error:
