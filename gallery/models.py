@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from gallery import labels
 from gallery.addresses import OfPicture, address
-from gallery.searchable import FoldedField, with_folded
+from gallery.searchable import FoldedField, folded, with_folded
 from gallery.timings import in_ms
 
 LONGEST_LABEL, LONGEST_TITLE = labels.LONGEST, 200
@@ -29,6 +29,13 @@ class ImageQuerySet(models.QuerySet["Image"]):
 
     def visible(self) -> "ImageQuerySet":
         return self.filter(is_hidden=False).exclude(is_pending=True)
+
+    def with_words(self, text: str) -> "ImageQuerySet":
+        """Return those whose title or label has each word of the text, without regard to case and accents."""
+        found = self
+        for word in folded(text).replace("_", " ").split():
+            found = found.filter(Q(title_folded__contains=word) | Q(label_folded__contains=word))
+        return found
 
     def pending(self) -> "ImageQuerySet":
         return self.filter(is_pending=True, problem="")

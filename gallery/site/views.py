@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.conf import settings
@@ -26,6 +27,12 @@ from gallery.site.forms import UploadForm
 from gallery.site.pages import refuse, wants_json, with_upload_form
 
 PAGE_SIZE = 48
+ORDERS = {  # of the gallery; the id decides between equals, so that no picture is on two pages
+    "": ("-created_at", "id"),
+    "oldest": ("created_at", "id"),
+    "title": ("title_folded", "id"),
+    "label": ("label_folded", "title_folded", "id"),
+}
 YEAR_S = 365 * 24 * 3600
 OWNER_COOKIE = "simsearch_owner"
 
@@ -82,7 +89,9 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
     if row.is_finished:
         context |= {"compared": results.compared(row), "took_ms": results.took_ms(row)}
     if request.htmx:
-        return render(request, "gallery/_query.html", context | {"is_update": True})
+        # The page of a gallery picture shows the answer beside that picture, too.
+        is_beside = urlsplit(request.htmx.current_url or "").path != row.get_absolute_url()
+        return render(request, "gallery/_query.html", context | {"is_update": True, "is_beside": is_beside})
     return render(request, "gallery/query.html", with_upload_form(context))
 
 
@@ -120,22 +129,27 @@ def staff(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-def browse(request: HttpRequest) -> HttpResponse:
+def browse(request: HtmxRequest) -> HttpResponse:
+    """Show the gallery a page at a time: of a label, with words in the title or label, in some order."""
     images = Image.objects.visible()
-    # PostgreSQL refuses a question with a NUL in it.
-    label = images.spelled(request.GET.get("label", "").replace("\0", ""))
+    sent = {name: request.GET.get(name, "").replace("\0", "") for name in ("label", "q", "sort")}  # PostgreSQL refuses a NUL
+    label = images.spelled(sent["label"])
     labels = images.exclude(label="").order_by("label").values_list("label", flat=True).distinct()
-    page: Page[Image] = Paginator(images.filter(label=label) if label else images, PAGE_SIZE).get_page(
+    sort = sent["sort"] if sent["sort"] in ORDERS else ""
+    found = images.with_words(sent["q"]).order_by(*ORDERS[sort])
+    page: Page[Image] = Paginator(found.filter(label=label) if label else found, PAGE_SIZE).get_page(
         request.GET.get("page")
     )
-    nearest = nearest_label(label) if label and not page else None
-    context = {"page": page, "label": label, "labels": labels, "nearest": nearest}
-    return render(request, "gallery/browse.html", context)
+    nearest = nearest_label(label) if label and not page and not sent["q"] else None
+    context = {"page": page, "label": label, "labels": labels, "nearest": nearest, "q": sent["q"], "sort": sort}
+    return render(request, "gallery/_page.html" if request.htmx else "gallery/browse.html", context)
 
 
 @require_safe
 def image(request: HttpRequest, image_id: UUID) -> HttpResponse:
-    return render(request, "gallery/image.html", {"image": _image(request, image_id)})
+    image = _image(request, image_id)
+    context = {"image": image, "picture_address": request.build_absolute_uri(image.picture_url)}
+    return render(request, "gallery/image.html", context)
 
 
 @require_safe
