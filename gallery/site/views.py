@@ -90,7 +90,8 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
         context |= {"compared": results.compared(row), "took_ms": results.took_ms(row)}
     if request.htmx:
         # The page of a gallery picture shows the answer beside that picture, too.
-        is_beside = urlsplit(request.htmx.current_url or "").path != row.get_absolute_url()
+        address = row.get_absolute_url()
+        is_beside = urlsplit(request.htmx.current_url or address).path != address
         return render(request, "gallery/_query.html", context | {"is_update": True, "is_beside": is_beside})
     return render(request, "gallery/query.html", with_upload_form(context))
 
