@@ -35,5 +35,13 @@ class OfPicture:
         return address("image_picture", self.id)
 
     @property
+    def preview_url(self: Identified) -> str:
+        return address("image_preview", self.id)
+
+    @property
+    def original_url(self: Identified) -> str:
+        return address("image_original", self.id)
+
+    @property
     def thumbnail_url(self: Identified) -> str:
         return address("image_thumbnail", self.id)

@@ -1,5 +1,6 @@
 """What is kept: gallery pictures, their embeddings, index generations, queries with their matches."""
 
+import difflib
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,13 +11,13 @@ from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
-from gallery import labels
 from gallery.addresses import OfPicture, address
-from gallery.searchable import FoldedField, folded, with_folded
+from gallery.text import LONGEST_LABEL, FoldedField, folded, kept_label, label_key, with_folded
 from gallery.timings import in_ms
 
-LONGEST_LABEL, LONGEST_TITLE = labels.LONGEST, 200
-LONGEST_LINK = 2000
+LONGEST_TITLE, LONGEST_LINK = 200, 2000
+COMPARED_LABELS = 5000  # some 50 ms
+LIKENESS = 0.5  # difflib's ratio from which a label may be the one that was meant
 LONG = 8  # a picture that is more than so many times as long as wide
 
 Band = Literal["same", "very_similar", "similar", "weak"]  # what a cosine means, by the network's thresholds
@@ -51,16 +52,25 @@ class ImageQuerySet(models.QuerySet["Image"]):
 
     def all_spelled(self, given: Iterable[str]) -> list[str]:
         """Return each of the labels as `spelled` does, with one look at the labels of all pictures at most."""
-        wanted = [labels.kept(label) for label in given]
+        wanted = [kept_label(label) for label in given]
         new = {label for label in wanted if label and not self.filter(label=label).exists()}
         if not new:
             return wanted
-        known = {labels.key(label): label for label in self.order_by().values_list("label", flat=True).distinct()}
-        return [known.get(labels.key(label), label) if label in new else label for label in wanted]
+        known = {label_key(label): label for label in self.order_by().values_list("label", flat=True).distinct()}
+        return [known.get(label_key(label), label) if label in new else label for label in wanted]
+
+    def nearest_label(self, wanted: str) -> str | None:
+        """Return the label of these pictures that is spelled most like this one, case and accents apart."""
+        labels = self.exclude(label="").order_by("label").values_list("label", flat=True).distinct()
+        spellings = {folded(label): label for label in labels[:COMPARED_LABELS]}
+        found = difflib.get_close_matches(folded(wanted), spellings, n=1, cutoff=LIKENESS)
+        return spellings[found[0]] if found else None
 
 
 class Image(OfPicture, models.Model):
-    """A gallery picture. Its two files are re-encoded JPEGs, named after its id."""
+    """A gallery picture. Its files are named after its id: re-encoded JPEGs of the picture itself, of its preview if it
+    is larger than that, and of its thumbnail; and the file as it came, where the settings say to keep it.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     content_hash = models.CharField(
@@ -79,6 +89,15 @@ class Image(OfPicture, models.Model):
     problem = models.CharField(
         max_length=200, blank=True, editable=False, help_text="why this picture could not be embedded"
     )
+    taken_at = models.DateTimeField(
+        "taken",
+        null=True,
+        editable=False,
+        db_index=True,
+        help_text="when it was photographed, by the Exif data of its file",
+    )
+    has_preview = models.BooleanField(null=True, editable=False, help_text="its preview is a file of its own")
+    has_original = models.BooleanField(null=True, editable=False, help_text="the file as it came is kept")
     created_at = models.DateTimeField(default=timezone.now, editable=False, db_index=True)
 
     objects = ImageQuerySet.as_manager()
@@ -105,6 +124,21 @@ class Image(OfPicture, models.Model):
         return settings.MEDIA_ROOT / "gallery" / self.pk.hex[:2] / f"{self.pk}.jpg"
 
     @property
+    def preview_path(self) -> Path:
+        """The large thumbnail, if `has_preview`."""
+        return settings.MEDIA_ROOT / "previews" / self.pk.hex[:2] / f"{self.pk}.jpg"
+
+    @property
+    def shown_path(self) -> Path:
+        """The picture as pages show it and the network sees it, within 1,000 px."""
+        return self.preview_path if self.has_preview else self.picture_path
+
+    @property
+    def original_path(self) -> Path:
+        """The file as it came, if `has_original`; nobody but the staff gets it."""
+        return settings.ORIGINALS_ROOT / self.pk.hex[:2] / str(self.pk)
+
+    @property
     def thumbnail_path(self) -> Path:
         return settings.MEDIA_ROOT / "thumbnails" / self.pk.hex[:2] / f"{self.pk}.jpg"
 
@@ -113,12 +147,16 @@ class Image(OfPicture, models.Model):
         """The uploaded bytes of a pending picture."""
         return settings.UPLOADS_ROOT / "gallery" / self.pk.hex[:2] / str(self.pk)
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All files that it may have."""
+        return self.picture_path, self.preview_path, self.thumbnail_path, self.original_path, self.upload_path
+
 
 class Embedding(models.Model):
     """What one network makes of one picture: 4096 float16 numbers of unit length, little-endian.
 
-    It belongs to the content, not to the row: it stays when a picture is deleted (until `prune`), so that the same
-    file coming back costs nothing.
+    It goes with its picture. One that a worker writes while its picture is deleted is found by `prune`.
     """
 
     image = models.ForeignKey(
@@ -126,7 +164,7 @@ class Embedding(models.Model):
         to_field="content_hash",
         db_column="content_hash",
         db_constraint=False,
-        on_delete=models.DO_NOTHING,
+        on_delete=models.CASCADE,
         related_name="embeddings",
     )
     network = models.CharField(max_length=64, help_text="name, weights checksum and recipe version")
@@ -318,7 +356,7 @@ class Query(Uploaded, models.Model):
         """Where the browser finds the picture that is searched with; None while it is not decoded, or gone."""
         if self.has_picture:
             return address("query_picture", self.pk) if self.picture_path.exists() else None
-        return self.like.picture_url if self.like else None
+        return self.like.preview_url if self.like else None
 
     @property
     def gallery_id(self) -> uuid.UUID | None:

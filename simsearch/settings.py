@@ -79,6 +79,7 @@ USE_TZ = True
 
 MEDIA_ROOT = DATA_DIR / "pictures"
 UPLOADS_ROOT = DATA_DIR / "uploads"  # bytes as they were sent, until a worker has decoded them; never served
+ORIGINALS_ROOT = DATA_DIR / "originals"  # of gallery pictures, if they are kept; for the staff alone
 INDEX_ROOT = DATA_DIR / "index"
 WEIGHTS_ROOT = DATA_DIR / "weights"
 RUN_ROOT = DATA_DIR / "run"
@@ -113,6 +114,8 @@ SIMSEARCH_ANSWER_LIMIT_S = env.int("SIMSEARCH_ANSWER_LIMIT_S", default=30)
 SIMSEARCH_MAX_UPLOAD_BYTES = env.int("SIMSEARCH_MAX_UPLOAD_BYTES", default=16 * 2**20)
 SIMSEARCH_MAX_IMPORT_BYTES = env.int("SIMSEARCH_MAX_IMPORT_BYTES", default=512 * 2**20)
 SIMSEARCH_MAX_PIXELS = env.int("SIMSEARCH_MAX_PIXELS", default=50_000_000)
+SIMSEARCH_KEPT_PX = env.int("SIMSEARCH_KEPT_PX", default=4096)
+SIMSEARCH_KEEP_ORIGINALS = env.bool("SIMSEARCH_KEEP_ORIGINALS", default=False)
 SIMSEARCH_MAX_WAITING = env.int("SIMSEARCH_MAX_WAITING", default=10_000)
 SIMSEARCH_UPLOADS_PER_MINUTE = env.int("SIMSEARCH_UPLOADS_PER_MINUTE", default=600)
 SIMSEARCH_QUERY_SPACE = env.int("SIMSEARCH_QUERY_SPACE", default=5 * 10**9)

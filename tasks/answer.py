@@ -152,8 +152,12 @@ def _named(worker: Worker, row: Query | QueryPart, crop: Crop) -> Decoded:
     if image is None:
         raise BadImage("gone", "That gallery picture has been removed; choose another one.")
     embedder = worker.embedder
-    wanted = {"crop": crop} if crop else {"within_px": None, "at_least_px": embedder.at_least_px}
-    return DECODERS.decode(image.picture_path, pictures.request(square=embedder.square, **wanted))
+    if crop:
+        within_px = pictures.within_for_crop(image, crop, embedder.at_least_px)
+        wanted = pictures.request(within_px=within_px, crop=crop, square=embedder.square)
+        return DECODERS.decode(image.picture_path, wanted)
+    wanted = pictures.request(within_px=None, at_least_px=embedder.at_least_px, square=embedder.square)
+    return DECODERS.decode(image.shown_path, wanted)
 
 
 def _uploaded(worker: Worker, query: Query, row: Query | QueryPart, crop: Crop) -> Decoded:

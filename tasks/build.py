@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import numpy as np
 from django.conf import settings
@@ -22,6 +23,7 @@ from tasks.delta import Ids, Vectors, to_fingerprints, to_vectors
 logger = logging.getLogger(__name__)
 
 BLOCK = 1000  # embeddings read at once: 16 MB as float32
+TRIES = 3  # of a build that begins anew because pictures were deleted meanwhile
 CHECK_S = 600
 Tell = Callable[[str], object]
 
@@ -35,8 +37,7 @@ def build_generation(network: str, tell: Tell = logger.info) -> IndexGeneration:
     try:
         settings.INDEX_ROOT.mkdir(parents=True, exist_ok=True)
         _clean()
-        ids = _ids(network)
-        manifest = _write(generation, ids, tell)
+        ids, manifest = _write_all(generation, tell)
         _check(generation)
         generations.activate(
             generation,
@@ -67,12 +68,26 @@ def is_outdated(network: str) -> bool:
 
 
 def _ids(network: str) -> Ids:
-    """Return the ids, ascending. Those of deleted pictures are among them: a file that comes back is found at once."""
+    """Return the ids, ascending."""
     rows = Embedding.objects.filter(network=network).order_by("id").values_list("id", flat=True)
     ids = np.fromiter(rows.iterator(), np.int64)
     if not len(ids):
         raise BadIndex("There is no picture to index yet; add some with manage.py import_images DIR.")
     return ids
+
+
+class _Deleted(BadIndex):
+    """Pictures were deleted while they were written."""
+
+
+def _write_all(generation: IndexGeneration, tell: Tell) -> tuple[Ids, Manifest]:
+    """Write the index of all embeddings; returns their ids."""
+    for _ in range(TRIES - 1):
+        ids = _ids(generation.network)
+        with suppress(_Deleted):
+            return ids, _write(generation, ids, tell)
+    ids = _ids(generation.network)
+    return ids, _write(generation, ids, tell)
 
 
 def _write(generation: IndexGeneration, ids: Ids, tell: Tell) -> Manifest:
@@ -92,7 +107,7 @@ def _blocks(ids: Ids) -> Iterator[tuple[Vectors, Fingerprints]]:
         part = ids[start : start + BLOCK].tolist()
         rows = list(Embedding.objects.filter(id__in=part).order_by("id").values_list("vector", "fingerprint"))
         if len(rows) < len(part):
-            raise BadIndex("Embeddings were deleted while the index was built; build it again.")
+            raise _Deleted("Pictures were deleted while the index was built; build it again.")
         yield to_vectors([vector for vector, _ in rows]), to_fingerprints([mark for _, mark in rows])
 
 

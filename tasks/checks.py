@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 (Django's name)
 from django.db import DatabaseError
 
 from engine.errors import UnknownModel
 from engine.networks import registry
-from gallery.curation import generations
+from gallery.curation import generations, pictures
 from tasks import configured
 
 
@@ -29,6 +30,15 @@ def weights_file_exists(**_: Any) -> list[CheckMessage]:
     if weights and not weights.is_file():
         return [Error(f"SIMSEARCH_WEIGHTS: there is no file {weights}.", id="simsearch.E002")]
     return []
+
+
+@register()
+def kept_size_is_possible(**_: Any) -> list[CheckMessage]:
+    """Refuse a size that is smaller than what networks see, or that takes too much memory to decode."""
+    if pictures.KEPT_PX <= settings.SIMSEARCH_KEPT_PX <= pictures.MOST_KEPT_PX:
+        return []
+    between = f"between {pictures.KEPT_PX} and {pictures.MOST_KEPT_PX}"
+    return [Error(f"SIMSEARCH_KEPT_PX: {settings.SIMSEARCH_KEPT_PX} is not {between}.", id="simsearch.E003")]
 
 
 @register(Tags.database)

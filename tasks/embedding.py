@@ -16,7 +16,7 @@ from engine.decoders.pool import DECODERS
 from engine.errors import BadImage
 from engine.images.fingerprints import fingerprint
 from engine.networks.embedder import Embedder, picture
-from gallery.curation import pictures
+from gallery.curation import networks, pictures
 from gallery.curation.progress import Progress
 from gallery.models import Embedding, Image
 from tasks.delta import Vectors
@@ -103,7 +103,7 @@ def _look(embedder: Embedder, step: Sequence[Image], forward: AbstractContextMan
 def _decode(embedder: Embedder, image: Image) -> torch.Tensor:
     wanted = pictures.request(within_px=None, at_least_px=embedder.at_least_px, square=embedder.square)
     try:
-        decoded = DECODERS.decode(image.picture_path, wanted)
+        decoded = DECODERS.decode(image.shown_path, wanted)
     except OSError:
         raise BadImage("gone", "Its file is missing.") from None
     return embedder.prepare_decoded(decoded.pixels)
@@ -124,4 +124,5 @@ def _keep(network: str, looked: Looked) -> int:
         ),
         ignore_conflicts=True,
     )
+    networks.forget_deleted(image.content_hash for image in looked.images)  # some may be deleted meanwhile
     return len(looked.images) + len(looked.unreadable)

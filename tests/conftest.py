@@ -71,6 +71,7 @@ def redis_server() -> Iterator[None]:
 def _settings(settings: Settings, tmp_path: Path) -> None:
     settings.MEDIA_ROOT = tmp_path / "pictures"
     settings.UPLOADS_ROOT = tmp_path / "uploads"
+    settings.ORIGINALS_ROOT = tmp_path / "originals"
     settings.INDEX_ROOT = tmp_path / "index"
     settings.WEIGHTS_ROOT = tmp_path / "weights"
     # Every look at the queue is a new one: tests count exactly.

@@ -16,9 +16,9 @@ from gallery.curation import generations, library
 from gallery.errors import Refusal
 from gallery.models import Embedding, Image
 from gallery.queries import results
-from gallery.searchable import folded
 from gallery.site import submit
 from gallery.site.forms import NewImageForm
+from gallery.text import folded
 
 
 def thumbnail_of(image: Image | results.Picture) -> SafeString | str:

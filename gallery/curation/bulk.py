@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
 
+from gallery.curation import library
 from gallery.models import BulkAction, Image, Query
 from gallery.queries import wakeup
 
@@ -19,7 +20,7 @@ ID_BYTES = 16
 
 TABLES: dict[str, type[Image | Query]] = {model._meta.model_name or "": model for model in (Image, Query)}
 CHANGES: dict[str, Callable[["QuerySet[Any]"], object]] = {
-    "delete": lambda rows: rows.delete(),
+    "delete": lambda rows: library.remove(rows) if rows.model is Image else rows.delete(),
     "hide": lambda rows: rows.update(is_hidden=True),
     "show": lambda rows: rows.update(is_hidden=False),
 }

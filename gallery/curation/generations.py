@@ -30,7 +30,7 @@ class IndexStatus(Enum):
 
     CURRENT = "it has every embedding"
     BEHIND = "it lacks some embeddings"
-    STALE = "it lacks so many that a rebuild pays, or there is none"
+    STALE = "so many were added or deleted that a rebuild pays, or there is none"
     OTHER_NETWORK = "another network is active"
 
 
@@ -80,11 +80,18 @@ def status(network: str) -> IndexStatus:
 def status_of(generation: IndexGeneration | None, network: str) -> IndexStatus:
     """Return the same for any generation of the network, or for none."""
     newer = newer_than(generation, network)
-    if not newer:
-        return IndexStatus.CURRENT
-    images = generation.images if generation else 0
-    is_stale = generation is None or newer >= max(REBUILD_AT_LEAST, REBUILD_SHARE * images)
-    return IndexStatus.STALE if is_stale else IndexStatus.BEHIND
+    if generation is None:
+        return IndexStatus.STALE if newer else IndexStatus.CURRENT
+    enough = max(REBUILD_AT_LEAST, REBUILD_SHARE * generation.images)
+    if newer >= enough or deleted_from(generation) >= enough:
+        return IndexStatus.STALE
+    return IndexStatus.BEHIND if newer else IndexStatus.CURRENT
+
+
+def deleted_from(generation: IndexGeneration) -> int:
+    """How many embeddings of the generation belong to pictures that were deleted since it was built."""
+    rows = Embedding.objects.filter(network=generation.network, id__lte=generation.last_embedding)
+    return max(0, generation.images - rows.count())
 
 
 def has_new_pictures() -> bool:

@@ -15,7 +15,7 @@ from django.conf import settings
 
 from engine.errors import BadImage
 from engine.images import headers
-from gallery import files, labels
+from gallery import files
 from gallery.curation import library
 from gallery.curation.folders.left_out import OTHER_KIND, LeftOut
 from gallery.curation.folders.scanning import Source, unreadable
@@ -23,6 +23,7 @@ from gallery.curation.pictures import Encoded, reencode
 from gallery.errors import Refusal
 from gallery.models import LONGEST_TITLE, Image
 from gallery.queries import uploads
+from gallery.text import label_key
 
 WINDOW = 64  # files under way at once: bounds the memory
 LARGE_BYTES = 32 * 2**20  # files above are read one at a time, for the same reason
@@ -90,7 +91,7 @@ def moved(pictures: Mapping[Source, str]) -> dict[str, str]:
     return {
         content_hash: labels_of[content_hash][0]
         for content_hash, label in Image.objects.values_list("content_hash", "label")
-        if content_hash in labels_of and labels.key(label) not in map(labels.key, labels_of[content_hash])
+        if content_hash in labels_of and label_key(label) not in map(label_key, labels_of[content_hash])
     }
 
 
@@ -110,7 +111,7 @@ def add(file: BinaryIO, *, label: str = "", title: str = "") -> Image:
     if existing := library.find(content_hash):
         raise library.AlreadyThere(existing)
     image = Image(label=label, title=title[:LONGEST_TITLE])
-    library.keep(image, content_hash, _reencoded(data))
+    library.keep(image, content_hash, _reencoded(data), data)
     return image
 
 
@@ -128,10 +129,11 @@ def decode_pending(limit: int) -> int:
         except Refusal as refusal:
             _mark(image, problem=str(refusal)[:200])
         else:
-            library.write(image, encoded)
-            is_there = _mark(image, is_pending=False, width_px=encoded.width_px, height_px=encoded.height_px)
+            library.write(image, encoded, image.upload_path)
+            names = [*library.KNOWN_BY_FILE, "has_original"]
+            is_there = _mark(image, is_pending=False, **{name: getattr(image, name) for name in names})
             if not is_there:  # deleted meanwhile
-                files.remove(image.picture_path, image.thumbnail_path)
+                files.remove(*image.paths)
         files.remove(image.upload_path)
     return len(pending)
 
@@ -206,7 +208,7 @@ def _keep(source: Source, content_hash: str, encoded: Encoded) -> bool:
     image = Image(label=source.label, title=source.title[:LONGEST_TITLE], is_hidden=source.is_hidden)
     image.created_at = source.created_at or image.created_at
     try:
-        library.keep(image, content_hash, encoded)
+        library.keep(image, content_hash, encoded, source.path)
     except library.AlreadyThere:
         return False
     return True

@@ -1,6 +1,8 @@
 """What is kept of each network: the one that serves, the one before it, and one that is being made ready."""
 
-from django.db.models import Count
+from collections.abc import Iterable
+
+from django.db.models import Count, Exists, OuterRef, QuerySet
 
 from gallery.curation.generations import BUILDING
 from gallery.models import Embedding, Image, IndexGeneration
@@ -22,10 +24,24 @@ def forget(network: str) -> list[IndexGeneration]:
     finished = IndexGeneration.objects.filter(network=network, is_active=False).exclude(state=BUILDING)
     gone = list(finished)
     finished.delete()
-    rows = Embedding.objects.filter(network=network)
+    _delete(Embedding.objects.filter(network=network))
+    return gone
+
+
+def without_picture() -> "QuerySet[Embedding]":
+    """The embeddings of pictures that are deleted."""
+    return Embedding.objects.filter(~Exists(Image.objects.filter(content_hash=OuterRef("image_id"))))
+
+
+def forget_deleted(content_hashes: Iterable[str] | None = None) -> None:
+    """Delete the embeddings of deleted pictures; of those with one of these hashes, if they are given."""
+    rows = without_picture()
+    _delete(rows if content_hashes is None else rows.filter(image_id__in=list(content_hashes)))
+
+
+def _delete(rows: "QuerySet[Embedding]") -> None:
     while ids := list(rows.values_list("id", flat=True)[:STEP]):
         Embedding.objects.filter(id__in=ids).delete()
-    return gone
 
 
 def known() -> set[str]:

@@ -12,7 +12,7 @@ from gallery.models import Image, Query, QueryPart
 
 @receiver(post_delete, sender=Image)
 def remove_image_files(instance: Image, **_: Any) -> None:
-    paths = (instance.picture_path, instance.thumbnail_path, instance.upload_path)
+    paths = instance.paths
     transaction.on_commit(lambda: files.remove(*paths))
 
 

@@ -78,6 +78,7 @@ def into(path: Path) -> Iterator[BinaryIO]:
 def _manifest(chosen: Sequence[Table]) -> Manifest:
     rows = {tables.name(table): table._base_manager.count() for table in chosen}
     pictures = 2 * Image.objects.exclude(is_pending=True).count() + Image.objects.pending().count()
+    pictures += Image.objects.filter(has_preview=True).count() + Image.objects.filter(has_original=True).count()
     if Query in chosen:
         pictures += Query.objects.filter(has_picture=True).exclude(state=Query.State.FAILED).count()
         pictures += QueryPart.objects.filter(has_picture=True).exclude(query__state=Query.State.FAILED).count()

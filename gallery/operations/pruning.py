@@ -1,4 +1,4 @@
-"""Orphans: picture files without a row and rows without their picture file, which only an accident leaves behind."""
+"""Orphans, which only an accident leaves behind: files without a row, rows without their picture file or picture."""
 
 import time
 import uuid
@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 
 from gallery import files
-from gallery.curation import library
+from gallery.curation import library, networks
 from gallery.models import Image, Query, QueryPart
 from gallery.queries import lifecycle
 
@@ -28,7 +28,9 @@ def owners() -> dict[Path, Owner]:
     media, uploads = settings.MEDIA_ROOT, settings.UPLOADS_ROOT
     return {
         media / "gallery": Image,
+        media / "previews": Image,
         media / "thumbnails": Image,
+        settings.ORIGINALS_ROOT: Image,
         uploads / "gallery": Image,
         **{root / row.folder: row for root in (media, uploads) for row in (Query, QueryPart)},
     }
@@ -43,6 +45,7 @@ class Orphans:
     files: list[Path]
     images: list[uuid.UUID]
     queries: list[uuid.UUID]
+    embeddings: int
 
     @property
     def bytes(self) -> int:
@@ -55,6 +58,7 @@ def find() -> Orphans:
         files=sorted(_files_without_rows()),
         images=[image.pk for image in _decoded().iterator(BATCH) if not image.picture_path.exists()],
         queries=[query.pk for query in _answered().iterator(BATCH) if not _has_files(query)],
+        embeddings=networks.without_picture().count(),
     )
     gallery = Image.objects.count()
     if len(orphans.images) > max(10, gallery // 2):
@@ -72,6 +76,7 @@ def remove(orphans: Orphans) -> None:
         library.remove(Image.objects.filter(pk__in=ids))
     for query_id in orphans.queries:
         lifecycle.withdraw(query_id)
+    networks.forget_deleted()
 
 
 def _decoded() -> "QuerySet[Image]":

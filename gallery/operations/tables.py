@@ -20,7 +20,9 @@ QUERIES: set[Table] = {Query, QueryPart}
 # Kind of picture file -> whose it is, and which property says where it is on the disk.
 PICTURES: dict[str, tuple[Table, str]] = {
     "gallery": (Image, "picture_path"),
+    "previews": (Image, "preview_path"),
     "thumbnails": (Image, "thumbnail_path"),
+    "originals": (Image, "original_path"),
     "pending": (Image, "upload_path"),
     "queries": (Query, "picture_path"),
     "uploads": (Query, "upload_path"),
@@ -52,7 +54,9 @@ def pictures_of(row: Model) -> dict[str, list[Path]]:
     if isinstance(row, Image):
         if row.is_pending:
             return {} if row.problem else {"pending": [row.upload_path, row.picture_path]}
-        return {"gallery": [row.picture_path], "thumbnails": [row.thumbnail_path]}
+        files = {"gallery": [row.picture_path], "thumbnails": [row.thumbnail_path]}
+        files |= {"previews": [row.preview_path]} if row.has_preview else {}
+        return files | ({"originals": [row.original_path]} if row.has_original else {})
     if not isinstance(row, Query | QueryPart) or not row.has_picture:
         return {}
     state = row.state if isinstance(row, Query) else row.query.state

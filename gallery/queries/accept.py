@@ -113,7 +113,7 @@ def _keep_files(pictures: Pictures, rows: "Sequence[Query | QueryPart]") -> None
     """Put the files of these rows where a worker finds them. Raises Refusal."""
     for path, row in zip(pictures.kept, rows, strict=False):
         try:
-            files.write(row.picture_path, path.read_bytes())
+            files.write(row.picture_path, path)
         except FileNotFoundError as error:
             raise Refusal("not_found", _("The picture of that search is no longer here; upload it again.")) from error
         except OSError as error:

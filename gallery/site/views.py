@@ -16,7 +16,6 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.middleware import HtmxDetails
 
-from gallery.curation.nearest import nearest_label
 from gallery.errors import Refusal
 from gallery.models import Image, Query
 from gallery.queries import crops, lifecycle, refinement, results, waiting
@@ -34,6 +33,7 @@ ORDERS = {  # of the gallery; the id decides between equals, so that no picture 
     "label": ("label_folded", "title_folded", "id"),
 }
 YEAR_S = 365 * 24 * 3600
+SANDBOX = "default-src 'none'; sandbox"
 OWNER_COOKIE = "simsearch_owner"
 
 
@@ -76,10 +76,12 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
     if crop is not None and crop != crops.text(row.crop) and row.state == Query.State.DONE and request.method == "GET":
         return _search_part(request, row, crop)
     ahead = waiting.ahead_of(row)
+    matches = results.shown(row) if row.is_finished else []
     context = {
         "query": row,
         "crop": crops.text(row.crop),
-        "matches": results.shown(row) if row.is_finished else [],
+        "matches": matches,
+        "removed": len(row.matches or []) - len(matches),
         "ahead": ahead,
         "poll_after_ms": None if row.is_finished else waiting.cached().poll_after_ms(row, ahead),
         "is_late": waiting.is_late(row),
@@ -141,7 +143,7 @@ def browse(request: HtmxRequest) -> HttpResponse:
     page: Page[Image] = Paginator(found.filter(label=label) if label else found, PAGE_SIZE).get_page(
         request.GET.get("page")
     )
-    nearest = nearest_label(label) if label and not page and not sent["q"] else None
+    nearest = images.nearest_label(label) if label and not page and not sent["q"] else None
     context = {"page": page, "label": label, "labels": labels, "nearest": nearest, "q": sent["q"], "sort": sort}
     return render(request, "gallery/_page.html" if request.htmx else "gallery/browse.html", context)
 
@@ -157,6 +159,28 @@ def image(request: HttpRequest, image_id: UUID) -> HttpResponse:
 @cache_control(private=True, max_age=YEAR_S, immutable=True)  # of the visitor's browser alone: it may be hidden later
 def image_picture(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
     return jpeg(_image(request, image_id).picture_path)
+
+
+@require_safe
+@cache_control(private=True, max_age=YEAR_S, immutable=True)
+def image_preview(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
+    return jpeg(_image(request, image_id).shown_path)
+
+
+@require_safe
+@cache_control(no_store=True)
+def image_original(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
+    """The file as it came, which no browser opens: bytes of strangers. For the staff that may see gallery pictures."""
+    if not request.user.has_perm("gallery.view_image"):
+        raise Http404
+    row = get_object_or_404(Image, pk=image_id, has_original=True)
+    try:
+        file = row.original_path.open("rb")
+    except FileNotFoundError as error:
+        raise Http404 from error
+    response = FileResponse(file, as_attachment=True, filename=str(row.pk), content_type="application/octet-stream")
+    response["Content-Security-Policy"] = SANDBOX
+    return response
 
 
 @require_safe
@@ -209,7 +233,7 @@ def jpeg(path: Path) -> HttpResponseBase:
         response = _left_to_nginx(path) if settings.SIMSEARCH_ACCEL_PREFIX else _sent(path)
     except FileNotFoundError as error:
         raise Http404 from error
-    response["Content-Security-Policy"] = "default-src 'none'; sandbox"  # whatever a browser may take it for
+    response["Content-Security-Policy"] = SANDBOX  # whatever a browser may take it for
     return response
 
 

@@ -41,8 +41,10 @@ def map_case(context: schemathesis.HookContext, case: Case) -> Case:
     """A label that is searched has to be one that the gallery has at this moment; what is liked cannot be unliked."""
     if not (case.meta and case.meta.generation.mode.is_positive):
         return case
-    if isinstance(case.body, dict) and "unlike" in case.body:
-        case.body["unlike"] = [id_ for id_ in case.body["unlike"] if id_ not in case.body.get("like", [])]
+    if isinstance(case.body, dict):
+        like, unlike = case.body.get("like"), case.body.get("unlike")
+        if isinstance(like, list) and isinstance(unlike, list):
+            case.body["unlike"] = [id_ for id_ in unlike if id_ not in like]
     if isinstance(case.body, dict) and case.path == "/api/queries" and case.body.get("label"):
         case.body["label"] = [*_labels(case)[:MOST_LABELS]]
     if case.path == "/api/images" and case.query and case.query.get("label"):

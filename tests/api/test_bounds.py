@@ -66,7 +66,17 @@ TEXTS = [
 
 
 def test_every_field_has_a_bound() -> None:
-    assert {field.name for field in FIELDS} >= {"image", "like", "unlike", "k", "crop", "label", "title", "page", "image_id"}
+    assert {field.name for field in FIELDS} >= {
+        "image",
+        "like",
+        "unlike",
+        "k",
+        "crop",
+        "label",
+        "title",
+        "page",
+        "image_id",
+    }
     # The bound of a file is SIMSEARCH_MAX_UPLOAD_BYTES, which is asked for in test_ask.py.
     assert [str(f) for f in FIELDS if f.limit not in f.schema and f.schema.get("format") != "binary"] == []
 

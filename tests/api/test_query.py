@@ -34,6 +34,14 @@ def look_between(client: Client, query: Query, began: datetime) -> tuple[int, in
     return math.floor(before), told, math.ceil(in_ms(timezone.now() - began)) + 1  # they are rounded
 
 
+def test_a_removed_match_is_counted(client: Client) -> None:
+    gone, kept = add_image(1), add_image(2)
+    query = finished(gone, kept)
+    gone.delete()
+    told = look_at(client, query)
+    assert ([match["image"]["id"] for match in told["matches"]], told["removed"]) == ([str(kept.pk)], 1)
+
+
 @pytest.mark.parametrize("state", ["waiting", "running", "done", "failed"])
 def test_no_cache_keeps_an_answer(client: Client, state: str) -> None:
     query, _ = in_state(state)
@@ -70,6 +78,7 @@ def test_a_finished_query_shows_its_matches(client: Client) -> None:
             }
             for place, image in enumerate(images)
         ],
+        "removed": 0,
     }
     assert timings["embed"] == 12.5
     assert 0 <= timings["accept"] <= timings["total"]

@@ -31,7 +31,7 @@ def fill() -> None:
         Embedding.objects.create(image_id=image.content_hash, network=NETWORK, vector=vector.tobytes())
     gone = add_image(5)
     Embedding.objects.create(image_id=gone.content_hash, network="other", vector=bytes(range(256)) * 32)
-    gone.delete()  # its embedding stays, and the ids have a gap
+    gone.delete()  # the ids have a gap
     store(NETWORK, Thresholds(same=0.9, very_similar=0.7, similar=0.5, duplicate=0.95), 6)
     finished(*images[:3], generation=7, stages_ms={"embed": 12.5})
     for state in ("done", "failed", "running"):

@@ -108,6 +108,14 @@ def heic_grids(levels: int = 4, side: int = 4) -> bytes:
     return _heic(grids, properties, [tile, _cut(TILE_PX, TILE_PX)])
 
 
+def heic_of_backward_boxes(count: int = 1000) -> bytes:
+    """References in boxes that end before their content begins: 16 bytes of head, and a length of 9."""
+    references = (struct.pack(">I4sQ", 1, b"dimg", 9) + bytes(1)) * count
+    meta = _full(b"meta", 0, 0, _full(b"iinf", 0, 0, bytes(2)), _full(b"iref", 0, 0, references))
+    file = _box(b"ftyp", b"heic", bytes(4), b"mif1heic") + meta
+    return file + _box(b"mdat", bytes(SIXTEEN_MB - 1000 - len(file)))
+
+
 # --- Metadata -------------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,14 @@ def test_a_part_of_a_picture_is_what_the_network_sees(decoders: Decoders) -> Non
     data, part = encoded(scene(900, 600), "PNG"), (0.5, 0.25, 0.25, 0.5)
     decoded = decoders.decode(data, Request(10**7, 10**7, crop=part, square=SQUARE))
     assert decoded.pixels == decoding.square(decoding.crop(scene(900, 600), Crop(*part)), *SQUARE).tobytes()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_whole_picture_is_its_rows_of_rgb(decoders: Decoders, mode: str) -> None:
+    picture = scene(90, 60).convert(mode)
+    decoded = decoders.decode(encoded(picture, "PNG"), Request(10**7, 10**7, whole=True))
+    assert (decoded.width_px, decoded.height_px) == (90, 60)
+    assert decoded.pixels == picture.convert("RGB").tobytes()
 
 
 def test_a_refused_picture_keeps_its_decoder(decoders: Decoders) -> None:
@@ -325,6 +333,20 @@ def test_the_largest_of_each_kind_stays_within_the_limits(
     decoders: Decoders, size: tuple[int, int], mode: str, name: str, options: dict[str, Any]
 ) -> None:
     assert decoders.decode(encoded(Image.new(mode, size), name, **options), REQUEST).jpegs
+
+
+@pytest.mark.parametrize(("size", "mode", "name", "options"), LARGEST.values(), ids=LARGEST)
+def test_large_gallery_pictures_take_no_more_memory(
+    decoders: Decoders, size: tuple[int, int], mode: str, name: str, options: dict[str, Any]
+) -> None:
+    """What is kept up to 4,096 px is refused, and then kept smaller, where that would take more."""
+    data = encoded(Image.new(mode, size), name, **options)
+    for within_px, pixels in ((4096, 50_000_000), (3072, 50_000_000), (1638, 40_000_000)):
+        with suppress(BadImage):
+            wanted = replace(REQUEST, max_pixels=pixels, within_px=within_px, jpegs=(Jpeg(85),), square=None)
+            decoders.decode(data, wanted)
+            peak = status(processes()[0])["VmHWM"]
+            assert int(peak.split()[0]) * 1024 / 1e6 < MOST_MB, within_px
 
 
 def test_a_large_file_of_an_import_has_the_memory_that_it_needs(decoders: Decoders) -> None:

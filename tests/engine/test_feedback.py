@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from engine.index.feedback import combined
 from tests.tasks.known import at
@@ -11,7 +12,7 @@ from tests.tasks.known import at
 NONE = np.empty((0, 4096), np.float32)
 
 
-def degrees(vector: np.ndarray) -> float:
+def degrees(vector: NDArray[np.float32]) -> float:
     return math.degrees(math.atan2(vector[1], vector[0]))
 
 

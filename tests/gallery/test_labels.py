@@ -12,9 +12,9 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
-from gallery import labels
 from gallery.curation import importing
-from gallery.models import LONGEST_LABEL, Image
+from gallery.models import Image
+from gallery.text import LONGEST_LABEL, label_key
 from tests import fresh
 from tests.gallery.rows import add_image, ask, picture
 
@@ -90,7 +90,7 @@ def test_a_label_is_spelled_as_first_seen(
 def test_the_first_of_its_kind_is_tidied_and_keeps_its_case(spelling: str) -> None:
     label = add_image(1, label=spelling).label
     assert label in {FIRST, FIRST.upper(), FIRST.lower()}
-    assert labels.key(label) == labels.key(FIRST)
+    assert label_key(label) == label_key(FIRST)
 
 
 @pytest.mark.parametrize(("one", "other"), [("Maße", "MASSE"), ("ΣΊΣΥΦΟΣ", "σίσυφος"), ("ﬁsh", "FISH")])

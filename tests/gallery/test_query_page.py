@@ -5,6 +5,7 @@ import re
 import pytest
 from django.test import Client
 
+from gallery.curation import library
 from gallery.models import Image, Query
 from gallery.queries import lifecycle
 from gallery.queries.results import LISTED
@@ -199,6 +200,28 @@ def test_a_query_about_a_deleted_picture_still_has_a_page(client: Client) -> Non
     client.post(f"/gallery/{image.pk}/like")
     image.delete()
     assert "no longer here" in client.get(f"/q/{Query.objects.get().pk}").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        (2, "One picture that was found has since been removed"),
+        (1, "2 pictures that were found have since been removed"),
+    ],
+)
+def test_removed_matches_are_told(client: Client, kept: int, told: str) -> None:
+    images = [add_image(seed) for seed in range(3)]
+    query = finished(*images)
+    library.remove(Image.objects.filter(pk__in=[image.pk for image in images[kept:]]))
+    assert told in client.get(f"/q/{query.pk}").content.decode()
+
+
+def test_a_result_without_any_match_left_says_why(client: Client) -> None:
+    image = add_image()
+    query = finished(image)
+    image.delete()
+    text = client.get(f"/q/{query.pk}").content.decode()
+    assert "The pictures that were found have since been removed" in text
 
 
 def test_the_part_that_was_asked_about_is_outlined(client: Client) -> None:

@@ -165,7 +165,7 @@ def test_the_uploads_among_the_parts_are_shown(visitor: Client) -> None:
     path = finished(asked=ask(1)).picture_path
     query = accept.store_all(Pictures(kept=[path, path]), Parameters(), Stopwatch())
     page = visitor.get(query.get_absolute_url()).content.decode()
-    url = query.further[0].picture_url
+    url = str(query.further[0].picture_url)
     assert f'src="{url}"' in page
     response = visitor.get(url)
     assert b"".join(response.streaming_content) == path.read_bytes()  # type: ignore[attr-defined]

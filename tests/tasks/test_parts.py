@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from django.utils import timezone
+from numpy.typing import NDArray
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from gallery.models import Embedding, Image, Query, QueryPart
@@ -31,8 +32,9 @@ def ask(*numbers: int, like: list[Image] | None = None, unlike: list[Image] | No
     return accept.store_all(pictures, Parameters(**fields), Stopwatch(), "client")  # type: ignore[arg-type]
 
 
-def vector(image: Image) -> np.ndarray:
-    return to_vectors([Embedding.objects.get(image=image).vector])[0]
+def vector(image: Image) -> NDArray[np.float32]:
+    [found] = to_vectors([Embedding.objects.get(image=image).vector])
+    return np.asarray(found)
 
 
 def searched(query: Query) -> dict[str, float]:
@@ -111,7 +113,7 @@ def test_a_part_that_was_removed_from_the_gallery_is_a_reason_to_fail(
     worker: Worker, gallery: list[Image], sign: str
 ) -> None:
     fields = {"like": [gallery[3], gallery[4]]} if sign == "like" else {"like": [gallery[3]], "unlike": [gallery[4]]}
-    query = ask(**fields)  # type: ignore[arg-type]
+    query = ask(**fields)
     gallery[4].delete()
     answer_waiting(worker, 32)
     assert (now(query).state, now(query).error_code) == (FAILED, "gone")

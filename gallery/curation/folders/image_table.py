@@ -10,10 +10,10 @@ from typing import Any, TextIO
 
 from django.utils import timezone
 
-from gallery import labels
 from gallery.curation.folders.left_out import text_of
 from gallery.curation.folders.scanning import Source
 from gallery.models import LONGEST_TITLE, Image
+from gallery.text import kept_label, tidied
 
 NAME = "images.csv"
 COLUMNS = ("file", "label", "title", "date", "hidden")
@@ -71,8 +71,8 @@ def _source(folder: Path, given: Mapping[str, str]) -> Source:
     if not given["file"] or any("\0" in text for text in given.values()):
         raise ValueError("the name of the file is missing, or a text has a NUL in it.")
     path = folder / given["file"]
-    title = given.get("title", labels.tidied(text_of(path.stem)))[:LONGEST_TITLE]
-    return Source(path, title, labels.kept(given.get("label", "")), _truth(given), _date(given))
+    title = given.get("title", tidied(text_of(path.stem)))[:LONGEST_TITLE]
+    return Source(path, title, kept_label(given.get("label", "")), _truth(given), _date(given))
 
 
 def _truth(given: Mapping[str, str]) -> bool:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from django.conf import settings
 
-from gallery import labels
 from gallery.curation.folders.left_out import LeftOut, is_utf8, text_of
+from gallery.text import kept_label, tidied
 
 # What file systems, network storage and photo programs keep beside people's pictures, in lower case.
 SYSTEM_FOLDERS = (
@@ -59,8 +59,8 @@ def scan(places: Sequence[Path], left_out: LeftOut, *, follow_links: bool = Fals
 
 def source(path: Path, folder: Path, label_from: str) -> Source:
     """The file with its title, and with the label that it has below this folder."""
-    title = labels.tidied(text_of(path.stem))
-    return Source(path, title, labels.kept(LABELS[label_from](path.parent, folder)))
+    title = tidied(text_of(path.stem))
+    return Source(path, title, kept_label(LABELS[label_from](path.parent, folder)))
 
 
 def _parent(place: Path, folder: Path) -> str:

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from gallery.models import Image
-from gallery.searchable import folded
+from gallery.text import folded
 from tests import fresh
 from tests.gallery.rows import add_image
 

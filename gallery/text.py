@@ -1,4 +1,7 @@
-"""Text as it is searched: without regard to case and accents."""
+"""Text as it is kept, compared and searched: labels and titles, in any script.
+
+Two labels that differ only in case, white space or Unicode form are one. A search does not mind accents either.
+"""
 
 import unicodedata
 from collections.abc import Sequence
@@ -6,7 +9,24 @@ from typing import Any
 
 from django.db import models
 
+LONGEST_LABEL = 100
 ACCENTS = range(0x0300, 0x0370)  # Unicode's combining diacritical marks; signs of other scripts are more than accents
+
+
+def kept_label(label: str) -> str:
+    """Return the label tidied, cut to its longest length."""
+    return tidied(label)[:LONGEST_LABEL].rstrip()
+
+
+def tidied(text: str) -> str:
+    """Return the text in Unicode's form NFC, trimmed, with single spaces."""
+    return unicodedata.normalize("NFC", " ".join(text.split()))
+
+
+def label_key(label: str) -> str:
+    """Return what labels are compared by, case apart: Unicode's canonical caseless form."""
+    caseless = unicodedata.normalize("NFD", tidied(label)).casefold()
+    return unicodedata.normalize("NFD", caseless)
 
 
 def folded(text: str) -> str:
