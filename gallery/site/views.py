@@ -26,6 +26,8 @@ from gallery.site.forms import UploadForm
 from gallery.site.pages import refuse, wants_json, with_upload_form
 
 PAGE_SIZE = 48
+SHOWN = 10  # matches at first, and with each "show more"
+MOST_SHOWN = 100
 ORDERS = {  # of the gallery; the id decides between equals, so that no picture is on two pages
     "": ("-created_at", "id"),
     "oldest": ("created_at", "id"),
@@ -52,7 +54,7 @@ def home(request: HttpRequest) -> HttpResponse:
         submit.check_space(request)
         if not form.is_valid():
             return refuse(request, Refusal("empty", "Choose a picture first."))
-        query = submit.search(request, Pictures(files=request.FILES.getlist("image")), Parameters())
+        query = submit.search(request, Pictures(files=request.FILES.getlist("image")), Parameters(k=MOST_SHOWN))
     except Refusal as refusal:
         return refuse(request, refusal)
     return to_result(request, query)
@@ -61,7 +63,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_POST
 def more_like(request: HttpRequest, image_id: UUID) -> HttpResponse:
     try:
-        query = submit.search(request, Pictures(like=[_image(request, image_id)]), Parameters())
+        query = submit.search(request, Pictures(like=[_image(request, image_id)]), Parameters(k=MOST_SHOWN))
     except Refusal as refusal:
         return refuse(request, refusal)
     return to_result(request, query)
@@ -70,18 +72,20 @@ def more_like(request: HttpRequest, image_id: UUID) -> HttpResponse:
 @require_safe
 @cache_control(no_store=True)
 def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
-    """The page of a query; htmx asks for its changing part alone. With another `crop` it is a new search for that part."""
+    """Show a query; htmx asks for its changing part alone. With another `crop` it is a new search for that part."""
     row = get_object_or_404(Query.objects.select_related("like"), pk=query_id)
     crop = request.GET.get("crop")
     if crop is not None and crop != crops.text(row.crop) and row.state == Query.State.DONE and request.method == "GET":
         return _search_part(request, row, crop)
     ahead = waiting.ahead_of(row)
-    matches = results.shown(row) if row.is_finished else []
+    found, most = row.matches or [], _most_shown(request)
+    matches = results.shown(row, most) if row.is_finished else []
     context = {
         "query": row,
         "crop": crops.text(row.crop),
         "matches": matches,
-        "removed": len(row.matches or []) - len(matches),
+        "removed": len(found[:most]) - len(matches),
+        "more": most + SHOWN if len(found) > most else None,
         "ahead": ahead,
         "poll_after_ms": None if row.is_finished else waiting.cached().poll_after_ms(row, ahead),
         "is_late": waiting.is_late(row),
@@ -96,6 +100,12 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
         is_beside = urlsplit(request.htmx.current_url or address).path != address
         return render(request, "gallery/_query.html", context | {"is_update": True, "is_beside": is_beside})
     return render(request, "gallery/query.html", with_upload_form(context))
+
+
+def _most_shown(request: HttpRequest) -> int:
+    """Return how many matches the link asks for: the first ten, or as many as "show more" has appended."""
+    text = request.GET.get("show", "")
+    return min(max(SHOWN, int(text)), MOST_SHOWN) if text.isdecimal() and len(text) <= 3 else SHOWN
 
 
 def _search_part(request: HttpRequest, row: Query, crop: str) -> HttpResponse:
@@ -135,7 +145,9 @@ def staff(request: HttpRequest) -> HttpResponse:
 def browse(request: HtmxRequest) -> HttpResponse:
     """Show the gallery a page at a time: of a label, with words in the title or label, in some order."""
     images = Image.objects.visible()
-    sent = {name: request.GET.get(name, "").replace("\0", "") for name in ("label", "q", "sort")}  # PostgreSQL refuses a NUL
+    sent = {
+        name: request.GET.get(name, "").replace("\0", "") for name in ("label", "q", "sort")
+    }  # PostgreSQL refuses a NUL
     label = images.spelled(sent["label"])
     labels = images.exclude(label="").order_by("label").values_list("label", flat=True).distinct()
     sort = sent["sort"] if sent["sort"] in ORDERS else ""
@@ -151,7 +163,7 @@ def browse(request: HtmxRequest) -> HttpResponse:
 @require_safe
 def image(request: HttpRequest, image_id: UUID) -> HttpResponse:
     image = _image(request, image_id)
-    context = {"image": image, "picture_address": request.build_absolute_uri(image.picture_url)}
+    context = {"image": image, "picture_address": request.build_absolute_uri(image.preview_url)}
     return render(request, "gallery/image.html", context)
 
 

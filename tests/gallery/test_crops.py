@@ -48,7 +48,7 @@ def test_the_link_of_a_frame_shows_its_own_search(client: Client) -> None:
 def test_the_whole_picture_is_one_click_away(client: Client) -> None:
     first = finished(add_image())
     query = finished(add_image(2), asked=framed(client, first))
-    [link] = [link["href"] for link in Elements(client.get(f"/q/{query.pk}")).of("a") if "crop=" in link["href"]]
+    [link] = [link for link in Elements(client.get(f"/q/{query.pk}")).values("href") if "crop=" in link]
     assert framed(client, query, link.removeprefix("?crop=")).crop is None
     assert client.get(f"/q/{first.pk}{link}")["Location"] == f"/q/{first.pk}"  # it is the whole picture already
 

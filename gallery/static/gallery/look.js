@@ -21,7 +21,7 @@ function open(number) {
   showSearched();
   facts.replaceChildren(...[...card.children].filter((part) => part !== link).map((part) => part.cloneNode(true)));
   dialog.querySelector(".to-page").href = link.href;
-  dialog.querySelector(".download").href = link.dataset.large;
+  dialog.querySelector(".download").href = link.dataset.picture;
   dialog.querySelector("[data-step='-1']").disabled = number === 0;
   dialog.querySelector("[data-step='1']").disabled = number === all.length - 1;
   history.replaceState(null, "", `#match-${number + 1}`);
