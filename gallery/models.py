@@ -32,6 +32,13 @@ class ImageQuerySet(models.QuerySet["Image"]):
         """Return the pictures that can be found."""
         return self.filter(is_hidden=False).exclude(is_pending=True)
 
+    def with_words(self, text: str) -> "ImageQuerySet":
+        """Return those whose title or label has each word of the text, without regard to case and accents."""
+        found = self
+        for word in folded(text).replace("_", " ").split():
+            found = found.filter(Q(title_folded__contains=word) | Q(label_folded__contains=word))
+        return found
+
     def pending(self) -> "ImageQuerySet":
         """Return the pictures that are not decoded yet."""
         return self.filter(is_pending=True, problem="")

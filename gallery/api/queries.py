@@ -14,12 +14,11 @@ from ninja.files import UploadedFile
 from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 
-from engine.images.headers import Crop
 from gallery import models
 from gallery.api import images, requests
 from gallery.api.images import KEY, Error, Id, ImageOut, Label, Problem, all_visible, check_labels, described
 from gallery.errors import Refusal, no_space
-from gallery.queries import lifecycle, results, waiting
+from gallery.queries import crops, lifecycle, results, waiting
 from gallery.queries.accept import MOST_NAMED, MOST_UPLOADS, Parameters, Pictures
 from gallery.queries.results import LISTED
 from gallery.site import submit
@@ -139,7 +138,7 @@ def ask(
     the address.
     """
     submit.check_space(request)
-    parameters = Parameters(k=k, labels=tuple(label), crop=_crop(crop), collapse=collapse)
+    parameters = Parameters(k=k, labels=tuple(label), crop=crops.parsed(crop or ""), collapse=collapse)
     check_labels(label)
     if not (image or like or unlike):
         raise requests.no_picture(request)
@@ -184,19 +183,6 @@ def withdraw(request: HttpRequest, query_id: Id) -> Status[None]:
 
 
 # --- Between rows and JSON ----------------------------------------------------------------------------------
-
-
-def _crop(text: str | None) -> tuple[float, float, float, float] | None:
-    if not text:
-        return None
-    try:
-        x, y, w, h = (float(part) for part in text.split(","))
-        Crop(x, y, w, h)
-    except ValueError as error:
-        raise Refusal(
-            "invalid", "crop takes four fractions of the picture: x,y,w,h, such as 0.1,0.2,0.5,0.5."
-        ) from error
-    return x, y, w, h
 
 
 def _row(query_id: UUID) -> models.Query:

@@ -90,9 +90,9 @@ class Shown:
         return WORDS[self.band] if self.band else ""
 
 
-def shown(query: Query) -> list[Shown]:
-    """Return the visible matches by rank, in one statement."""
-    matches = query.matches or []
+def shown(query: Query, most: int | None = None) -> list[Shown]:
+    """Return the visible ones of the matches, or of the `most` best ones, by rank, in one statement."""
+    matches = (query.matches or [])[:most]
     images = _visible({image for match in matches for image, _ in [(match["image"], 1.0), *match["duplicates"]]})
     return [
         Shown(

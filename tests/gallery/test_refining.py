@@ -19,7 +19,7 @@ def refine(client: Client, query: Query, **fields: object) -> Query:
     """Press a button; the query that it made."""
     response = client.post(f"/q/{query.pk}/refine", fields)
     assert response.status_code == 303, response.content.decode()
-    return Query.objects.get(pk=response["Location"].split("/")[2])
+    return Query.objects.get(pk=response["Location"].split("/")[2].partition("?")[0])
 
 
 def named(query: Query) -> tuple[list[Image | None], list[Image | None]]:
