@@ -73,11 +73,16 @@ def _progress(analysis: Analysis) -> Advance:
     return advance
 
 
-def _gallery() -> Gallery:
+def _neighbours() -> Neighbours:
     network = generations.served()
     if network is None:
         raise NotPossible("There is no index yet. It is built once pictures are embedded.")
-    return Gallery(Neighbours(network), near_duplicates.configured(thresholds(network).duplicate))
+    return Neighbours(network)
+
+
+def _gallery() -> Gallery:
+    neighbours = _neighbours()
+    return Gallery(neighbours, near_duplicates.configured(thresholds(neighbours.network).duplicate))
 
 
 def _duplicates(advance: Advance) -> Keep:
@@ -90,7 +95,15 @@ def _mislabels(advance: Advance) -> Keep:
     return lambda: mislabels.keep(doubts)
 
 
+def _map(advance: Advance) -> Keep:
+    from tasks.insight import layout  # scikit-learn and SciPy: 60 MB that nothing else of a worker needs
+
+    points = layout.find(_neighbours(), advance)
+    return lambda: layout.keep(points)
+
+
 RUNS: dict[Analysis.Kind, Callable[[Advance], Keep]] = {
     Analysis.Kind.DUPLICATES: _duplicates,
     Analysis.Kind.MISLABELS: _mislabels,
+    Analysis.Kind.MAP: _map,
 }
