@@ -17,6 +17,7 @@ DIMENSIONS = 50  # of the PCA, as van der Maaten and Hinton 2008 use
 PERPLEXITY = 30
 ITERATIONS = (150, 350)  # with and without early exaggeration; more of them move little at 10,000 pictures
 TELL_EVERY = 10  # iterations
+ALONE = 3000  # fewer pictures are laid out by one core: threads would mostly wait for each other
 EXACT = 20_000  # pictures up to which neighbours are compared exactly
 FEWEST = 8  # fewer lie on a line
 STEP = 2000  # embeddings read at once: 16 MB
@@ -66,7 +67,7 @@ def _spread(short: Points, advance: Advance) -> Points:
         early_exaggeration_iter=ITERATIONS[0],
         n_iter=ITERATIONS[1],
         neighbors="exact" if len(short) <= EXACT else "annoy",
-        n_jobs=min(CORES, os.cpu_count() or 1),
+        n_jobs=min(CORES, os.cpu_count() or 1) if len(short) >= ALONE else 1,
         random_state=SEED,
         callbacks=Progress(advance),
         callbacks_every_iters=TELL_EVERY,
@@ -82,6 +83,7 @@ class Progress:
         self._done = 0
 
     def __call__(self, iteration: int, error: float, embedding: Points) -> bool:
+        """Say how far the layout is; False lets it go on."""
         self._done += TELL_EVERY
         self._advance(self._done, sum(ITERATIONS))
         return False
