@@ -46,7 +46,7 @@ FRAMES = """() => {
 
 @pytest.fixture(scope="module")
 def mapped(stack: Stack) -> Iterator[Stack]:
-    """A running system whose map has COUNT pictures, and a curator."""
+    """Start a system whose map has COUNT pictures, and a curator."""
     stack.environment["DJANGO_SUPERUSER_PASSWORD"] = SECRET
     stack.manage("createsuperuser", "--noinput", "--username", "mapper", "--email", "m@example.org").check_returncode()
     stack.manage("shell", "-c", MAKE).check_returncode()
@@ -56,7 +56,7 @@ def mapped(stack: Stack) -> Iterator[Stack]:
 
 @pytest.fixture
 def opened(mapped: Stack, page: Page) -> Iterator[Page]:
-    """The map in the browser of a curator; nothing that the browser does breaks the policy."""
+    """Open the map in the browser of a curator; nothing that the browser does breaks the policy."""
     told: list[str] = []
     page.on("console", lambda message: told.append(message.text) if "Content Security" in message.text else None)
     log_in(mapped, page)

@@ -12,8 +12,8 @@ pytestmark = pytest.mark.django_db
 PAGE, POINTS = "/map/", "/map/points.json"
 
 
-def placed(seed: int, x: float = 0.5, y: float = 0.25, **fields: str) -> Image:
-    image = add_image(seed, **fields)
+def placed(seed: int, x: float = 0.5, y: float = 0.25, label: str = "") -> Image:
+    image = add_image(seed, label=label)
     MapPoint.objects.create(image=image, x=x, y=y)
     return image
 
