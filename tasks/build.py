@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 STEP = 32  # pictures a task takes before it lets the next task in line go first
 BLOCK = 1000  # embeddings read at once: 16 MB as float32
-TRIES = 3  # of a build that begins anew because pictures were deleted meanwhile
+TRIES = 3  # of a build that begins anew because pictures were deleted
 CHECK_S = 600
 Tell = Callable[[str], object]
 

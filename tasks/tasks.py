@@ -24,7 +24,7 @@ from gallery.queries import lifecycle, space, waiting, wakeup
 from simsearch.launch import gpu, process_group
 
 # A child that ends waits until its parent has read the result of its last task. A parent that stops does not read it
-# when it had not heard yet that the task began: a stop in that moment took 30 s. Results are ignored anyway.
+# if it does not know yet that the task has begun: a stop in that moment took 30 s. Results are ignored anyway.
 LAST_WORDS_S = 1.0
 # A query that waits this long while the sweep itself gets through has lost its wake-up message.
 WAITED_S = 2.0

@@ -1,4 +1,4 @@
-"""Run the analyses that somebody has asked for, one a task."""
+"""Run the requested analyses, one a task."""
 
 import logging
 import time

@@ -57,8 +57,8 @@ def _act(request: HttpRequest) -> None:
 def _hide(request: HttpRequest, group: DuplicateGroup, by: str) -> None:
     count = duplicates.hide_others(group, pages.identifier(request.POST.get("keep", "")), by)
     if count:
-        told = ngettext("%(count)s picture hidden.", "%(count)s pictures hidden.", count) % {"count": count}
-        messages.success(request, told)
+        message = ngettext("%(count)s picture hidden.", "%(count)s pictures hidden.", count) % {"count": count}
+        messages.success(request, message)
     else:
         messages.warning(request, _("Nothing was hidden: the picture to keep is not shown any more."))
 

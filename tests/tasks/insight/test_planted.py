@@ -42,7 +42,7 @@ def test_planted_duplicates_and_mislabels_are_found(planted: Planted) -> None:
 
 
 def is_true(planted: Planted, *pair: Image) -> bool:
-    """Whether two pictures show the same: by what was planted, or by the list that people made."""
+    """Tell whether two pictures show the same: by what was planted, or by the list that people made."""
     pairs = [sorted(group, key=lambda image: image.title == "copy") for group in planted.duplicates]
     origins = {copy: origin for origin, copy in pairs}
     titles = {origins.get(image, image).title for image in pair}
