@@ -5,7 +5,8 @@ from django.test import Client
 from pytest_django import Settings
 
 from gallery.models import Image, MapPoint
-from tests.gallery.rows import add_image
+from tests.gallery.elements import Elements
+from tests.gallery.rows import add_image, finished
 from tests.gallery.test_duplicates_page import staff
 
 pytestmark = pytest.mark.django_db
@@ -39,6 +40,16 @@ def test_visitors_see_it_where_the_setting_says_so(visitor: Client, member: Clie
     for client in (visitor, member):
         assert client.get(PAGE).status_code == 200
         assert len(client.get(POINTS).json()["points"]) == 1
+
+
+def test_pages_lead_to_a_public_map_alone(visitor: Client, settings: Settings) -> None:
+    query = finished(placed(1))
+    addresses = [f"/map/?query={query.pk}", "/map/"]
+    pages = [query.get_absolute_url(), "/gallery/"]
+    assert not {"/map/", *addresses} & {href for page in pages for href in Elements(visitor.get(page)).values("href")}
+    settings.SIMSEARCH_PUBLIC_MAP = True
+    for page, address in zip(pages, addresses, strict=True):
+        assert address in Elements(visitor.get(page)).values("href")
 
 
 def test_a_gallery_without_a_map_says_so(curator: Client) -> None:

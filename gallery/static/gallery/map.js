@@ -1,7 +1,7 @@
 // The map of the gallery on a canvas: a dot for each picture in the colour of its label, and thumbnails in tiles, of
 // which there are more the closer one looks. Only the thumbnails that are seen are fetched.
 
-const TILE = 40;            // CSS pixels of a thumbnail at least; twice as many before the next level has smaller ones
+const TILE = 32;            // CSS pixels of a thumbnail at least; twice as many before the next level has smaller ones
 const AT_ONCE = 8;          // thumbnails that are fetched together
 const KEPT = 1200;          // thumbnails in memory, 40 kB each
 const THUMBNAIL = 112;      // pixels of one that is kept
@@ -144,7 +144,8 @@ class GalleryMap {
     if (!this.levels.has(level)) {
       const cells = 2 ** level, tiles = new Map();
       for (const place of this.order) {
-        const key = Math.floor(this.ys[place] * cells) * 2 ** 24 + Math.floor(this.xs[place] * cells);
+        const cell = (value) => Math.floor(Math.min(value, 1 - 1e-9) * cells);
+        const key = cell(this.ys[place]) * 2 ** 24 + cell(this.xs[place]);
         if (!tiles.has(key)) tiles.set(key, place);
       }
       this.levels.set(level, { cells, tiles });
