@@ -28,7 +28,11 @@ CONNECT_S, DNS_S = 4.0, 4.0
 MOST_REDIRECTS = 3
 MOST_ADDRESSES = 4  # of a name that are tried
 REDIRECTS = {301, 302, 303, 307, 308}
-HEADERS: dict[bytes | str, bytes | str] = {"User-Agent": f"simsearch/{__version__}", "Accept": "image/*", "Accept-Encoding": "identity"}
+HEADERS: dict[bytes | str, bytes | str] = {
+    "User-Agent": f"simsearch/{__version__}",
+    "Accept": "image/*",
+    "Accept-Encoding": "identity",
+}
 AWAY = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, dns.exception.DNSException, OSError)
 
 

@@ -35,7 +35,7 @@ class Background:
 
     @property
     def is_busy(self) -> bool:
-        """Whether there is anything to do."""
+        """Return whether there is anything to do."""
         return bool(self._threads)
 
     def add(self, token: UUID, query: Query) -> None:
@@ -82,7 +82,7 @@ class SlowPictures(Background):
 
     @property
     def patience_s(self) -> float:
-        """How long a batch waits for a picture: less when slow ones came before."""
+        """Return how long a batch waits for a picture: less when slow ones came before."""
         return PATIENCE_AFTER_SLOW_S if self.is_busy else PATIENCE_S
 
 

@@ -14,13 +14,12 @@ from ninja.files import UploadedFile
 from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 
-from engine.images.headers import Crop
 from gallery import models
 from gallery.api import images, requests
 from gallery.api.images import KEY, Error, Id, ImageOut, Label, Problem, all_visible, check_labels, described
 from gallery.errors import Refusal, no_space
 from gallery.models import LONGEST_LINK
-from gallery.queries import lifecycle, results, waiting
+from gallery.queries import crops, lifecycle, results, waiting
 from gallery.queries.accept import MOST_NAMED, MOST_UPLOADS, Parameters, Pictures
 from gallery.queries.results import LISTED
 from gallery.site import submit
@@ -32,7 +31,7 @@ TIMINGS = (
     "batch: claim, decode, embed, search, finish; total is the sum of these seven, and of earlier runs that broke"
 )
 BAND = (
-    "what the similarity means for the network of this query: almost the same picture, very similar, similar, not much "
+    "what the similarity means for the model of this query: almost the same picture, very similar, similar, not much "
     "alike; null in results of versions that did not say it"
 )
 DUPLICATES = (
@@ -144,7 +143,7 @@ def ask(
     the address.
     """
     submit.check_space(request)
-    parameters = Parameters(k=k, labels=tuple(label), crop=_crop(crop), collapse=collapse)
+    parameters = Parameters(k=k, labels=tuple(label), crop=crops.parsed(crop or ""), collapse=collapse)
     check_labels(label)
     if not (image or like or unlike or url):
         raise requests.no_picture(request)
@@ -191,21 +190,8 @@ def withdraw(request: HttpRequest, query_id: Id) -> Status[None]:
 # --- Between rows and JSON ----------------------------------------------------------------------------------
 
 
-def _crop(text: str | None) -> tuple[float, float, float, float] | None:
-    if not text:
-        return None
-    try:
-        x, y, w, h = (float(part) for part in text.split(","))
-        Crop(x, y, w, h)
-    except ValueError as error:
-        raise Refusal(
-            "invalid", "crop takes four fractions of the picture: x,y,w,h, such as 0.1,0.2,0.5,0.5."
-        ) from error
-    return x, y, w, h
-
-
 def _row(query_id: UUID) -> models.Query:
-    """The query with this id, in SQL because it is polled: half of the time of `get`. Raises Http404."""
+    """Return the query with this id, in SQL because it is polled: half of the time of `get`. Raises Http404."""
     key = models.Query._meta.pk.get_db_prep_value(query_id, connection)
     for row in models.Query.objects.raw("SELECT * FROM gallery_query WHERE id = %s", [key]):
         return row
@@ -260,8 +246,8 @@ def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
         return error_json(request, no_space())
     if any(entry["type"] == "missing" and entry["loc"][-1] == "image" for entry in error.errors):
         return error_json(request, requests.no_picture(request))
-    told = "; ".join(f"{entry['loc'][-1]}: {entry['msg']}" for entry in error.errors)
-    return error_json(request, Refusal("invalid", told))
+    message = "; ".join(f"{entry['loc'][-1]}: {entry['msg']}" for entry in error.errors)
+    return error_json(request, Refusal("invalid", message))
 
 
 @api.exception_handler(MultiPartParserError)
