@@ -49,7 +49,7 @@ class Link:
 
 
 def check(text: str) -> None:
-    """Raises Refusal `invalid` for a link that will not be fetched, as far as its text shows."""
+    """Judge a link by its text. Raises Refusal `invalid` where it will not be fetched."""
     if not settings.SIMSEARCH_FETCH_LINKS:
         raise Refusal("invalid", off())
     try:
@@ -59,6 +59,7 @@ def check(text: str) -> None:
 
 
 def off() -> str:
+    """Return the sentence of a site that fetches no links."""
     return _("This site does not fetch pictures by link. Save the picture, then choose the file.")
 
 

@@ -55,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _drip(self, start: bytes) -> None:
-        """A byte, and another one, for as long as somebody reads."""
+        """Send a byte, and another one, for as long as somebody reads."""
         self.wfile.write(start)
         for _ in range(600):
             self.wfile.write(b"x")

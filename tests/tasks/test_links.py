@@ -53,12 +53,12 @@ def _clean(server: Counting, names: Names) -> None:
 
 
 def hostile(server: Counting, names: Names) -> Fetcher:
-    """The rules as they are, but for the port of the test's server: so the address alone keeps them apart."""
+    """Return the rules as they are, but for the port of the test's server: the address alone keeps them apart."""
     return Fetcher(names.resolver(), ports={80, 443, server.port})
 
 
 def friendly(server: Counting, names: Names) -> Fetcher:
-    """One that may connect to the test's server, which stands for a public one."""
+    """Return one that may connect to the test's server, which stands for a public one."""
     return Fetcher(names.resolver(), ports={80, 443, server.port}, networks=LOOPBACK)
 
 
@@ -327,7 +327,7 @@ class AfterTheBatch(Background):
 
 @pytest.fixture
 def link(server: Counting, names: Names, worker: Worker) -> str:
-    """A picture that this worker may fetch; the web knows no other ports than 80 and 443."""
+    """Return a picture that this worker may fetch; the web knows no other ports than 80 and 443."""
     fetcher = friendly(server, names)
     names.records["pictures.example.org"] = [["127.0.0.1"]]
     server.pages["/a.jpg"] = (200, {"Content-Type": "image/jpeg"}, picture(3))
@@ -337,7 +337,7 @@ def link(server: Counting, names: Names, worker: Worker) -> str:
 
 @pytest.fixture
 def query(link: str) -> Query:
-    """One that was accepted with a link to the port that links usually have, and leads to the server of the test."""
+    """Return one that was accepted with a link to the port that links usually have, and leads to the server of the test."""
     query = ask("http://pictures.example.org/a.jpg")
     Query.objects.filter(pk=query.pk).update(link=link)
     return query
