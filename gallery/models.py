@@ -20,7 +20,7 @@ COMPARED_LABELS = 5000  # some 50 ms
 LIKENESS = 0.5  # difflib's ratio from which a label may be the one that was meant
 LONG = 8  # a picture that is more than so many times as long as wide
 
-Band = Literal["same", "very_similar", "similar", "weak"]  # what a cosine means, by the network's thresholds
+Band = Literal["same", "very_similar", "similar", "weak"]  # what a cosine means, by the model's thresholds
 
 
 class ImageQuerySet(models.QuerySet["Image"]):
@@ -29,6 +29,7 @@ class ImageQuerySet(models.QuerySet["Image"]):
         return super().update(**with_folded(Image, values))
 
     def visible(self) -> "ImageQuerySet":
+        """Return the pictures that can be found."""
         return self.filter(is_hidden=False).exclude(is_pending=True)
 
     def with_words(self, text: str) -> "ImageQuerySet":
@@ -39,9 +40,11 @@ class ImageQuerySet(models.QuerySet["Image"]):
         return found
 
     def pending(self) -> "ImageQuerySet":
+        """Return the pictures that are not decoded yet."""
         return self.filter(is_pending=True, problem="")
 
     def not_embedded(self, network: str) -> "ImageQuerySet":
+        """Return the decoded pictures that this model has not embedded."""
         return self.filter(
             ~Exists(Embedding.objects.filter(image=OuterRef("content_hash"), network=network)), problem=""
         ).exclude(is_pending=True)
@@ -116,40 +119,42 @@ class Image(OfPicture, models.Model):
 
     @property
     def is_long(self) -> bool:
-        """Whether its page shows the middle alone: the whole picture would be a line."""
+        """Tell whether its page shows the middle alone: the whole picture would be a line."""
         return max(self.width_px, self.height_px) > LONG * min(self.width_px, self.height_px)
 
     @property
     def picture_path(self) -> Path:
+        """Return the path of the picture file."""
         return settings.MEDIA_ROOT / "gallery" / self.pk.hex[:2] / f"{self.pk}.jpg"
 
     @property
     def preview_path(self) -> Path:
-        """The large thumbnail, if `has_preview`."""
+        """Return the large thumbnail, if `has_preview`."""
         return settings.MEDIA_ROOT / "previews" / self.pk.hex[:2] / f"{self.pk}.jpg"
 
     @property
     def shown_path(self) -> Path:
-        """The picture as pages show it and the network sees it, within 1,000 px."""
+        """Return the picture as pages show it and the network sees it, within 1,000 px."""
         return self.preview_path if self.has_preview else self.picture_path
 
     @property
     def original_path(self) -> Path:
-        """The file as it came, if `has_original`; nobody but the staff gets it."""
+        """Return the file as it came, if `has_original`; only the staff gets it."""
         return settings.ORIGINALS_ROOT / self.pk.hex[:2] / str(self.pk)
 
     @property
     def thumbnail_path(self) -> Path:
+        """Return the path of the thumbnail."""
         return settings.MEDIA_ROOT / "thumbnails" / self.pk.hex[:2] / f"{self.pk}.jpg"
 
     @property
     def upload_path(self) -> Path:
-        """The uploaded bytes of a pending picture."""
+        """Return the uploaded bytes of a pending picture."""
         return settings.UPLOADS_ROOT / "gallery" / self.pk.hex[:2] / str(self.pk)
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """All files that it may have."""
+        """Return all files that it may have."""
         return self.picture_path, self.preview_path, self.thumbnail_path, self.original_path, self.upload_path
 
 
@@ -217,6 +222,7 @@ class IndexGeneration(models.Model):
 
     @property
     def directory(self) -> Path:
+        """Return the directory of the index files."""
         return settings.INDEX_ROOT / str(self.number)
 
 
@@ -349,6 +355,7 @@ class Query(Uploaded, models.Model):
         return str(self.id)
 
     def get_absolute_url(self) -> str:
+        """Return the address of the query's page."""
         return address("query", self.pk)
 
     @property
@@ -360,10 +367,12 @@ class Query(Uploaded, models.Model):
 
     @property
     def gallery_id(self) -> uuid.UUID | None:
+        """Return the id of the gallery picture that it names, if any."""
         return self.like_id
 
     @property
     def gallery_picture(self) -> Image | None:
+        """Return the gallery picture that it names, if any."""
         return self.like
 
     @property
@@ -407,6 +416,7 @@ class Query(Uploaded, models.Model):
 
     @property
     def is_finished(self) -> bool:
+        """Tell whether the query has an answer or an error."""
         return self.state in {self.State.DONE, self.State.FAILED}
 
 
@@ -434,10 +444,12 @@ class QueryPart(Uploaded, models.Model):
 
     @property
     def gallery_id(self) -> uuid.UUID | None:
+        """Return the id of the gallery picture that it names, if any."""
         return self.image_id
 
     @property
     def gallery_picture(self) -> Image | None:
+        """Return the gallery picture that it names, if any."""
         return self.image
 
     @property
@@ -468,5 +480,118 @@ class BulkAction(models.Model):
 
     @property
     def title(self) -> str:
-        """What the admin calls it."""
+        """Return what the admin calls it."""
         return {"delete": "Delete", "hide": "Hide", "show": "Show"}[self.action]
+
+
+class Analysis(models.Model):
+    """A look at the whole gallery by a worker, one row a kind. Its state changes only in `gallery.insight.analyses`."""
+
+    class Kind(models.TextChoices):
+        DUPLICATES = "duplicates"
+        MISLABELS = "mislabels"
+        MAP = "map"
+        EVALUATION = "evaluation"
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+
+    kind = models.CharField(max_length=20, choices=Kind, unique=True)
+    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    done = models.PositiveIntegerField(default=0)
+    total = models.PositiveIntegerField(default=0)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    runner = models.CharField(max_length=255, blank=True, help_text="the process that runs it")
+    lease_until = models.DateTimeField(null=True)
+    error = models.CharField(max_length=500, blank=True)
+    result: "models.JSONField[Any, dict[str, Any]]" = models.JSONField(
+        default=dict, help_text="of the last one that came to its end"
+    )
+    requested_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True, help_text="when the result was found")
+
+    class Meta:
+        verbose_name_plural = "analyses"
+
+    def __str__(self) -> str:
+        return self.kind
+
+    @property
+    def is_under_way(self) -> bool:
+        """Tell whether a worker runs it or will."""
+        return self.state in {self.State.WAITING, self.State.RUNNING}
+
+
+class Decision(models.Model):
+    """What a curator has said about pictures, so that no later analysis asks again."""
+
+    class Kind(models.TextChoices):
+        NOT_DUPLICATES = "not duplicates"
+        LABEL_IS_RIGHT = "label is right"
+
+    kind = models.CharField(max_length=20, choices=Kind)
+    images: "models.JSONField[Any, list[str]]" = models.JSONField(help_text="the ids of the pictures")
+    label = models.CharField(max_length=LONGEST_LABEL, blank=True, help_text="the one that is right")
+    decided_by = models.CharField(max_length=150, help_text="name of the account")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {len(self.images)} pictures"
+
+
+class DuplicateGroup(models.Model):
+    """Near-duplicates, found by an analysis: the best picture and those that look like it."""
+
+    class Kind(models.TextChoices):
+        COPY = "copy", "the same picture, saved again or resized"
+        MIRRORED = "mirrored", "mirrored"
+        ALTERED = "altered", "cropped, recoloured or another moment"
+
+    kind = models.CharField(max_length=10, choices=Kind, db_index=True)
+
+    def __str__(self) -> str:
+        return f"group {self.pk} of near-duplicates"
+
+    @property
+    def images(self) -> ImageQuerySet:
+        """Return its pictures, hidden ones too."""
+        return Image.objects.filter(duplicate__group=self)
+
+
+class Duplicate(models.Model):
+    """One picture of a group; `similarity`: its cosine with the best one."""
+
+    group = models.ForeignKey(DuplicateGroup, on_delete=models.CASCADE, related_name="members")
+    image = models.OneToOneField(Image, on_delete=models.CASCADE, related_name="duplicate")
+    similarity = models.FloatField()
+
+    def __str__(self) -> str:
+        return f"{self.image_id} in {self.group_id}"
+
+
+class Suspect(models.Model):
+    """A picture whose neighbours mostly have another label, found by an analysis."""
+
+    image = models.OneToOneField(Image, on_delete=models.CASCADE, related_name="suspect")
+    label = models.CharField(max_length=LONGEST_LABEL, help_text="its label then")
+    suggestion = models.CharField(max_length=LONGEST_LABEL, help_text="the label that most of its neighbours have")
+    suspicion = models.FloatField(db_index=True, help_text="share of the neighbours with it less that with its own")
+    neighbours: "models.JSONField[Any, list[str]]" = models.JSONField(help_text="ids, the most similar first")
+
+    def __str__(self) -> str:
+        return f"{self.label} or {self.suggestion}"
+
+
+class MapPoint(models.Model):
+    """Where a picture lies on the map of the gallery: 0 to 1 from the left and from the top."""
+
+    image = models.OneToOneField(Image, on_delete=models.CASCADE, related_name="map_point", primary_key=True)
+    x = models.FloatField()
+    y = models.FloatField()
+
+    def __str__(self) -> str:
+        return f"{self.image_id} at {self.x:.3f}, {self.y:.3f}"

@@ -1,8 +1,9 @@
 """claim -> decode -> embed -> search -> finish, for all waiting queries that fit into one batch."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import numpy as np
@@ -15,11 +16,11 @@ from engine.networks.registry import EMBEDDING_SIZE
 from gallery import files
 from gallery.curation import pictures
 from gallery.models import Embedding, Query, QueryPart
+from gallery.operations import counters
 from gallery.queries import lifecycle, waiting, wakeup
 from gallery.queries.lifecycle import Claim
 from gallery.queries.results import Answers, Found, Searched
 from gallery.timings import Stopwatch
-from tasks.batch import Batch
 from tasks.delta import Vectors, to_vectors
 from tasks.neighbours import SearchRequest
 from tasks.worker import Worker
@@ -53,14 +54,14 @@ def answer_waiting(worker: Worker, batch: int) -> list[UUID]:
     return [query.pk for query in claim.queries]
 
 
-def _answer(worker: Worker, claim: Claim, report: Batch) -> None:
+def _answer(worker: Worker, claim: Claim, report: "Batch") -> None:
     prepared = _prepare(worker, claim, report)
     report.stages.end("decode")
     vectors = _embed(worker, prepared)
     report.stages.end("embed")
-    asked = list(prepared)
+    queries = list(prepared)
     worker.neighbours.refresh()
-    found = worker.neighbours.search(vectors, [_request(worker, query) for query in asked])
+    found = worker.neighbours.search(vectors, [_request(worker, query) for query in queries])
     report.stages.end("search")
     searched = Searched(
         images=worker.neighbours.images,
@@ -68,24 +69,24 @@ def _answer(worker: Worker, claim: Claim, report: Batch) -> None:
         generation=worker.neighbours.generation,
         stages_ms=dict(report.stages.ms),
     )
-    done = lifecycle.finish(claim.token, _with_bands(worker, asked, found), searched)
+    done = lifecycle.finish(claim.token, _with_bands(worker, queries, found), searched)
     report.stages.end("finish")
-    if done < len(asked):
-        lifecycle.remove_withdrawn(asked)
-    report.answered(done, asked)
+    if done < len(queries):
+        lifecycle.remove_withdrawn(queries)
+    report.answered(done, queries)
 
 
-def _with_bands(worker: Worker, asked: Sequence[Query], found: Sequence[Sequence[Found]]) -> Answers:
+def _with_bands(worker: Worker, queries: Sequence[Query], found: Sequence[Sequence[Found]]) -> Answers:
     """Return the matches of each query, with what their cosines mean."""
     band = worker.thresholds.band
     return {
         query: [replace(match, band=band(match.similarity)) for match in matches]
-        for query, matches in zip(asked, found, strict=True)
+        for query, matches in zip(queries, found, strict=True)
     }
 
 
 def _request(worker: Worker, query: Query) -> SearchRequest:
-    # Whoever names a gallery picture has seen it, or wants no more of it.
+    # A gallery picture that a search names is known to its visitor, or unwanted.
     without = query.gallery_ids
     rule = worker.near_duplicates if query.collapse else None
     return SearchRequest(query.k, tuple(query.labels), without, rule)
@@ -97,7 +98,7 @@ Prepared = torch.Tensor | Vectors  # a picture for the network, or an embedding 
 Known = dict[UUID | None, Vectors]
 
 
-def _prepare(worker: Worker, claim: Claim, report: Batch) -> dict[Query, list[Prepared]]:
+def _prepare(worker: Worker, claim: Claim, report: "Batch") -> dict[Query, list[Prepared]]:
     """Decode the pictures of the batch; left out are queries with a bad one, which fail alone, and with a slow one."""
     prepared: dict[Query, list[Prepared]] = {}
     for query, result in zip(claim.queries, _decode_all(worker, claim.queries), strict=True):
@@ -112,9 +113,9 @@ def _prepare(worker: Worker, claim: Claim, report: Batch) -> dict[Query, list[Pr
     return prepared
 
 
-def _known(network: str, asked: Sequence[Query]) -> Known:
+def _known(network: str, queries: Sequence[Query]) -> Known:
     """Return the embeddings of the gallery pictures that the queries name, by their ids."""
-    named = {id_ for query in asked for id_ in query.gallery_ids}
+    named = {id_ for query in queries for id_ in query.gallery_ids}
     if not named:
         return {}
     rows = list(Embedding.objects.filter(network=network, image__id__in=named).values_list("image__id", "vector"))
@@ -122,8 +123,8 @@ def _known(network: str, asked: Sequence[Query]) -> Known:
     return {image: vectors[n] for n, (image, _) in enumerate(rows)}
 
 
-def _decode_all(worker: Worker, asked: Sequence[Query]) -> Iterator[list[Prepared] | BadImage | TakesLong]:
-    known = _known(worker.embedder.network, asked)
+def _decode_all(worker: Worker, queries: Sequence[Query]) -> Iterator[list[Prepared] | BadImage | TakesLong]:
+    known = _known(worker.embedder.network, queries)
 
     def decode(query: Query) -> list[Prepared] | BadImage | TakesLong:
         try:
@@ -131,7 +132,7 @@ def _decode_all(worker: Worker, asked: Sequence[Query]) -> Iterator[list[Prepare
         except (BadImage, TakesLong) as error:
             return error
 
-    return worker.decode(decode, asked)
+    return worker.decode(decode, queries)
 
 
 def _one(worker: Worker, query: Query, row: Query | QueryPart, known: Known) -> Prepared:
@@ -202,3 +203,51 @@ def _combined(query: Query, vectors: Sequence[Vectors]) -> Vectors:
     is_negative = np.array([False, *(part.is_negative for part in query.further)])
     each = np.stack(vectors)
     return feedback.combined(each[~is_negative], each[is_negative])
+
+
+# --- Counts for /metrics, and one line in the log ---------------------------------------------------------------
+
+
+@dataclass
+class Batch:
+    """How many queries a batch claimed, how long each of its stages took, what became of them."""
+
+    worker: Worker
+    size: int
+    stages: Stopwatch
+    failed: Counter[str] = field(default_factory=Counter)  # by code
+
+    def answered(self, done: int, queries: Iterable[Query]) -> None:
+        """Record the end of a batch with `done` answers, and the total times of those of `queries` that it owned."""
+        counters.BATCH_SIZE.observe(self.size)
+        for stage, ms in self.stages.ms.items():
+            counters.STAGE_SECONDS.labels(stage).observe(ms / 1000)
+        timings_ms = [query.timings_ms for query in queries if "total" in query.timings_ms]
+        for stage in counters.STAGES_OF_QUERY:
+            seconds = counters.STAGE_SECONDS.labels(stage)
+            for timings in timings_ms:
+                seconds.observe(timings[stage] / 1000)
+        self._log(done=done)
+
+    def broke(self, error: Exception) -> None:
+        """Record a batch that ended in an exception; Celery logs its traceback."""
+        counters.BATCH_SIZE.observe(self.size)
+        counters.BROKEN_BATCHES.inc()
+        self._log(done=0, exception=type(error).__name__)
+
+    def _log(self, done: int, exception: str = "") -> None:
+        device, generation = self.worker.embedder.device, self.worker.neighbours.generation
+        ended = exception or f"{done} done" + "".join(f", {count} {code}" for code, count in self.failed.items())
+        stages = " ".join(f"{stage} {ms} ms" for stage, ms in self.stages.ms.items())
+        fields = {"size": self.size, "done": done, "failed": dict(self.failed), "ms": self.stages.ms}
+        fields |= {"event": "batch", "device": device, "generation": generation}
+        logger.log(
+            logging.ERROR if exception else logging.INFO,
+            "batch of %d: %s; %s; %s, generation %s",
+            self.size,
+            ended,
+            stages,
+            device,
+            generation,
+            extra=fields | ({"exception": exception} if exception else {}),
+        )

@@ -21,7 +21,7 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
         "number",
         "is_active",
         "state",
-        "network",
+        "model_name",
         "images",
         "recall",
         "live_recall",
@@ -32,10 +32,17 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
     actions = ["rebuild_index", "roll_back"]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse: old generations are deleted by the worker."""
         return False
+
+    @admin.display(description="model", ordering="network")
+    def model_name(self, generation: IndexGeneration) -> str:
+        """Return the identity of the model that embedded the pictures."""
+        return generation.network
 
     @admin.display(description="recall@10")
     def recall(self, generation: IndexGeneration) -> str:
+        """Return the measured recall in words."""
         measured, target = generation.manifest.get("recall"), generation.manifest.get("recall_target")
         if measured is None or target is None:
             return "—"
@@ -43,6 +50,7 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
 
     @admin.display(description="recall@10 of real searches")
     def live_recall(self, generation: IndexGeneration) -> str:
+        """Return the recall of real searches in words."""
         try:
             measured = recall.measured(generation.number)
         except (redis.RedisError, OSError):
@@ -58,19 +66,21 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
         return super().changelist_view(request, extra_context)
 
     def _tell_networks(self, request: HttpRequest) -> None:
-        """How far a switch_model is, or what it kept."""
+        """Say how far a switch_model is, or what it kept."""
         served, count = generations.served(), Image.objects.count()
         for network, embedded in sorted(networks.embedded().items()):
             if network != served:
-                told = f"Beside the network that serves: {network}, which has embedded {embedded} of {count} pictures."
-                self.message_user(request, told, messages.INFO)
+                message = f"Beside the active model: {network}, which has embedded {embedded} of {count} pictures."
+                self.message_user(request, message, messages.INFO)
 
     @admin.action(description="Rebuild the index (whatever is selected)", permissions=["index"])
     def rebuild_index(self, request: HttpRequest, selected: QuerySet[IndexGeneration]) -> None:
+        """Start a rebuild of the index."""
         start_rebuild(self, request)
 
     @admin.action(description="Go back to the generation before the active one", permissions=["index"])
     def roll_back(self, request: HttpRequest, selected: QuerySet[IndexGeneration]) -> None:
+        """Activate the generation before the active one."""
         try:
             self.message_user(request, f"{generations.roll_back()} is active again.", messages.SUCCESS)
         except generations.NothingToGoBackTo as error:
@@ -78,5 +88,6 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
 
 
 def start_rebuild(model_admin: admin.ModelAdmin[Any], request: HttpRequest) -> None:
+    """Enqueue a rebuild and say so."""
     wakeup.wake_workers(wakeup.BUILD)
-    model_admin.message_user(request, "A rebuild is under way; searches go on meanwhile.", messages.INFO)
+    model_admin.message_user(request, "A rebuild has started; searches go on.", messages.INFO)

@@ -22,6 +22,7 @@ class QueryAdmin(ReadOnlyAdmin, BulkAdmin[Any]):
 
     @admin.display(description="matches")
     def best(self, query: Query) -> SafeString:
+        """Return the thumbnail of the best match as HTML."""
         shown = results.shown(query)
         return format_html_join(
             "", "<p>{} · {} {}</p>", ((m.rank, f"{m.similarity:.3f}", thumbnail_of(m.image)) for m in shown)
@@ -29,4 +30,5 @@ class QueryAdmin(ReadOnlyAdmin, BulkAdmin[Any]):
 
     @admin.display(description="total, ms")
     def total_ms(self, query: Query) -> float | None:
+        """Return the time from upload to answer in milliseconds."""
         return query.timings_ms.get("total")

@@ -30,7 +30,7 @@ TIMINGS = (
     "batch: claim, decode, embed, search, finish; total is the sum of these seven, and of earlier runs that broke"
 )
 BAND = (
-    "what the similarity means for the network of this query: almost the same picture, very similar, similar, not much "
+    "what the similarity means for the model of this query: almost the same picture, very similar, similar, not much "
     "alike; null in results of versions that did not say it"
 )
 DUPLICATES = (
@@ -186,7 +186,7 @@ def withdraw(request: HttpRequest, query_id: Id) -> Status[None]:
 
 
 def _row(query_id: UUID) -> models.Query:
-    """The query with this id, in SQL because it is polled: half of the time of `get`. Raises Http404."""
+    """Return the query with this id, in SQL because it is polled: half of the time of `get`. Raises Http404."""
     key = models.Query._meta.pk.get_db_prep_value(query_id, connection)
     for row in models.Query.objects.raw("SELECT * FROM gallery_query WHERE id = %s", [key]):
         return row
@@ -241,8 +241,8 @@ def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
         return error_json(request, no_space())
     if any(entry["type"] == "missing" and entry["loc"][-1] == "image" for entry in error.errors):
         return error_json(request, requests.no_picture(request))
-    told = "; ".join(f"{entry['loc'][-1]}: {entry['msg']}" for entry in error.errors)
-    return error_json(request, Refusal("invalid", told))
+    message = "; ".join(f"{entry['loc'][-1]}: {entry['msg']}" for entry in error.errors)
+    return error_json(request, Refusal("invalid", message))
 
 
 @api.exception_handler(MultiPartParserError)

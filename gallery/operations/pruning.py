@@ -24,7 +24,7 @@ Owner = type[Image] | type[Query] | type[QueryPart]
 
 
 def owners() -> dict[Path, Owner]:
-    """The folders of picture files, and whose they are."""
+    """Return the folders of picture files, and whose they are."""
     media, uploads = settings.MEDIA_ROOT, settings.UPLOADS_ROOT
     return {
         media / "gallery": Image,
@@ -49,11 +49,12 @@ class Orphans:
 
     @property
     def bytes(self) -> int:
+        """Return the bytes of all files to delete."""
         return sum(path.stat().st_size for path in self.files if path.exists())
 
 
 def find() -> Orphans:
-    """Changes nothing. Raises TooMany."""
+    """Find what can be deleted, without a change. Raises TooMany."""
     orphans = Orphans(
         files=sorted(_files_without_rows()),
         images=[image.pk for image in _decoded().iterator(BATCH) if not image.picture_path.exists()],
@@ -84,7 +85,7 @@ def _decoded() -> "QuerySet[Image]":
 
 
 def _answered() -> "QuerySet[Query]":
-    """One that is waiting ends by itself, with a reason that its visitor can read; one that failed has no picture."""
+    """Return the finished queries with a picture: a waiting one without its file fails by itself."""
     uploaded = Q(has_picture=True) | Q(has_parts=True)
     return Query.objects.filter(uploaded, state=Query.State.DONE)
 
@@ -128,5 +129,5 @@ def _owner(path: Path) -> uuid.UUID | None:
 
 
 def _is_leftover(path: Path) -> bool:
-    """Of a write that was killed."""
+    """Tell whether it is the temporary file of a write that was killed."""
     return path.name.startswith(files.UNFINISHED)

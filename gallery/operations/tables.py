@@ -9,13 +9,24 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Model
 
-from gallery.models import BulkAction, Image, IndexGeneration, Query, QueryPart
+from gallery.models import (
+    Analysis,
+    BulkAction,
+    Duplicate,
+    DuplicateGroup,
+    Image,
+    IndexGeneration,
+    MapPoint,
+    Query,
+    QueryPart,
+    Suspect,
+)
 
 Table = type[Model]
 
 # Who is logged in here, and what the index of these embeddings is: that is on this disk, and can be built again. An
-# admin action under way would go on where the backup is restored.
-NOT_KEPT: set[Table] = {Session, IndexGeneration, BulkAction}
+# admin action under way would go on where the backup is restored. Analyses are run again where they are wanted.
+NOT_KEPT: set[Table] = {Session, IndexGeneration, BulkAction, Analysis, DuplicateGroup, Duplicate, Suspect, MapPoint}
 QUERIES: set[Table] = {Query, QueryPart}
 # Kind of picture file -> whose it is, and which property says where it is on the disk.
 PICTURES: dict[str, tuple[Table, str]] = {
@@ -32,22 +43,24 @@ PICTURES: dict[str, tuple[Table, str]] = {
 
 
 def every() -> list[Table]:
-    """All tables, those with pictures first: what refers to a row that goes with its picture comes after it."""
+    """Return all tables, those with pictures first: what refers to a row that goes with its picture comes after it."""
     models = apps.get_models(include_auto_created=True)
     tables = [model for model in models if model._meta.managed and not model._meta.proxy]
     return sorted(tables, key=lambda table: (table is not Image, table is not Query, name(table)))
 
 
 def kept() -> list[Table]:
+    """Return the tables that a backup contains."""
     return [table for table in every() if table not in NOT_KEPT]
 
 
 def name(table: Table) -> str:
+    """Return the name of a table in a backup."""
     return table._meta.label_lower
 
 
 def pictures_of(row: Model) -> dict[str, list[Path]]:
-    """The kinds of picture files that a row needs, and where each may be found, the best place first.
+    """Return the kinds of picture files that a row needs, and where each may be found, the best place first.
 
     What waits for a worker may be decoded while the backup is made: then the decoded picture takes the upload's place.
     """
@@ -78,5 +91,5 @@ def picture_path(kind: str, row_id: uuid.UUID) -> Path:
 
 
 def migrations() -> list[str]:
-    """The state of this database."""
+    """Return the state of this database."""
     return sorted(".".join(key) for key in MigrationRecorder(connection).applied_migrations())

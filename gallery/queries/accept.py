@@ -50,7 +50,7 @@ class Pictures:
         return len(self.files) + len(self.kept)
 
     def check(self) -> None:
-        """Raises Refusal `invalid` where there are too many, none to look for, or one is wanted and unwanted."""
+        """Raise Refusal `invalid` for too many, for none to look for, and for one that is wanted and unwanted."""
         if not (self.files or self.kept or self.like):
             raise Refusal("invalid", _("Add a picture to look for: with `unlike` alone there is nothing to find."))
         if self.uploads > MOST_UPLOADS:

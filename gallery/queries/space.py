@@ -29,13 +29,13 @@ def enforce() -> int:
 
 
 def used() -> int:
-    """The bytes of all files of queries; a second for 100,000 of them."""
+    """Return the bytes of all files of queries; a second for 100,000 of them."""
     roots = [root / row.folder for root in (settings.MEDIA_ROOT, settings.UPLOADS_ROOT) for row in (Query, QueryPart)]
     return sum(_bytes(Path(folder, name)) for root in roots for folder, _, names in os.walk(root) for name in names)
 
 
 def _with_pictures() -> "QuerySet[Query]":
-    """The finished queries, the oldest first, but those that only name gallery pictures."""
+    """Return the finished queries, the oldest first, but those that only name gallery pictures."""
     finished = Query.objects.filter(state__in=[DONE, FAILED]).order_by("created_at")
     return finished.filter(Q(has_picture=True) | Q(has_parts=True))
 

@@ -46,7 +46,7 @@ class HtmxRequest(HttpRequest):
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def home(request: HttpRequest) -> HttpResponse:
-    """The upload form; a posted picture becomes a query and the browser is sent to its page."""
+    """Show the upload form; a posted picture becomes a query and the browser is sent to its page."""
     if request.method != "POST":
         context = with_upload_form({"images": Image.objects.visible().count()})
         return render(request, "gallery/home.html", context)
@@ -63,6 +63,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def more_like(request: HttpRequest, image_id: UUID) -> HttpResponse:
+    """Make a query from a gallery picture."""
     try:
         query = submit.search(request, Pictures(like=[_image(request, image_id)]), Parameters(k=MOST_SHOWN))
     except Refusal as refusal:
@@ -170,6 +171,7 @@ def browse(request: HtmxRequest) -> HttpResponse:
 
 @require_safe
 def image(request: HttpRequest, image_id: UUID) -> HttpResponse:
+    """Show the page of a gallery picture."""
     image = _image(request, image_id)
     context = {"image": image, "picture_address": request.build_absolute_uri(image.preview_url)}
     return render(request, "gallery/image.html", context)
@@ -178,19 +180,21 @@ def image(request: HttpRequest, image_id: UUID) -> HttpResponse:
 @require_safe
 @cache_control(private=True, max_age=YEAR_S, immutable=True)  # of the visitor's browser alone: it may be hidden later
 def image_picture(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
+    """Send the file of a gallery picture."""
     return jpeg(_image(request, image_id).picture_path)
 
 
 @require_safe
 @cache_control(private=True, max_age=YEAR_S, immutable=True)
 def image_preview(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
+    """Send the preview of a gallery picture."""
     return jpeg(_image(request, image_id).shown_path)
 
 
 @require_safe
 @cache_control(no_store=True)
 def image_original(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
-    """The file as it came, which no browser opens: bytes of strangers. For the staff that may see gallery pictures."""
+    """Send the file as it came, as a download, because a stranger made it. For staff that may see gallery pictures."""
     if not request.user.has_perm("gallery.view_image"):
         raise Http404
     row = get_object_or_404(Image, pk=image_id, has_original=True)
@@ -206,12 +210,14 @@ def image_original(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
 @require_safe
 @cache_control(private=True, max_age=YEAR_S, immutable=True)
 def image_thumbnail(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
+    """Send the thumbnail of a gallery picture."""
     return jpeg(_image(request, image_id).thumbnail_path)
 
 
 @require_safe
 @cache_control(private=True, max_age=3600)  # it is deleted with its query
 def query_picture(request: HttpRequest, query_id: UUID) -> HttpResponseBase:
+    """Send the file of a query's picture."""
     return jpeg(get_object_or_404(Query, pk=query_id, has_picture=True).picture_path)
 
 
@@ -243,12 +249,13 @@ def _may_delete(request: HttpRequest, query_id: UUID) -> bool:
 
 
 def _image(request: HttpRequest, image_id: UUID) -> Image:
-    """The one door from an address to a gallery picture: hidden ones are there for the staff alone."""
+    """Return the gallery picture at an address: hidden ones are there for the staff alone."""
     images = Image.objects.all() if request.user.is_staff else Image.objects.visible()
     return get_object_or_404(images, pk=image_id)
 
 
 def jpeg(path: Path) -> HttpResponseBase:
+    """Return the response with a JPEG file; nginx sends it where there is one. Raises Http404."""
     try:
         response = _left_to_nginx(path) if settings.SIMSEARCH_ACCEL_PREFIX else _sent(path)
     except FileNotFoundError as error:

@@ -38,7 +38,7 @@ def _labels(case: Case) -> list[str]:
 
 @schemathesis.hook
 def map_case(context: schemathesis.HookContext, case: Case) -> Case:
-    """A label that is searched has to be one that the gallery has at this moment; what is liked cannot be unliked."""
+    """Name a label that the gallery has at this moment, and no picture that is both liked and unliked."""
     if not (case.meta and case.meta.generation.mode.is_positive):
         return case
     if isinstance(case.body, dict):
@@ -54,7 +54,7 @@ def map_case(context: schemathesis.HookContext, case: Case) -> Case:
 
 @schemathesis.hook
 def after_call(context: schemathesis.HookContext, case: Case, response: schemathesis.Response) -> None:
-    """A picture that was added is there as soon as a worker has decoded it, which the schema cannot say."""
+    """Decode an added picture as a worker does: only then it is there, which the schema cannot say."""
     if case.method != "POST" or case.path != "/api/images" or response.status_code not in {200, 201}:
         return
     deadline = time.monotonic() + DECODED_S

@@ -24,7 +24,7 @@ def post(client: Client, *seeds: int, **fields: Any) -> Response:
 
 
 def parts() -> list[Part]:
-    """The further pictures of the only query."""
+    """Return the further pictures of the only query."""
     return [(part.image, part.has_picture, part.is_negative) for part in Query.objects.get().further]
 
 

@@ -26,13 +26,13 @@ def side_by_side(left: Image.Image, right: Image.Image) -> bytes:
 
 @pytest.fixture
 def composite() -> FilePayload:
-    """A flower beside a clock, both of which the gallery of the stack has."""
+    """Return a flower beside a clock, both of which the gallery of the stack has."""
     data = side_by_side(demo.picture("flower", 0), demo.picture("clock", 0))
     return {"name": "both.jpg", "mimeType": "image/jpeg", "buffer": data}
 
 
 def frame_of(page: Page) -> Locator:
-    """The frame, once there is a result."""
+    """Return the frame, once there is a result."""
     expect(page.locator(".answer[data-state=done]")).to_be_visible(timeout=ANSWER_MS)
     frame = page.locator("cropper-canvas")
     expect(frame).to_be_visible()

@@ -136,7 +136,7 @@ def test_a_label_that_no_database_keeps_is_an_empty_gallery(client: Client) -> N
 
 
 def titles(client: Client, **asked: str) -> list[str]:
-    """The titles that the gallery shows, in its order."""
+    """Return the titles that the gallery shows, in its order."""
     text = client.get("/gallery/", asked).content.decode()
     return re.findall(r'<span class="title">([^<]*)</span>', text)
 

@@ -23,7 +23,7 @@ def refine(client: Client, query: Query, **fields: object) -> Query:
 
 
 def named(query: Query) -> tuple[list[Image | None], list[Image | None]]:
-    """The gallery pictures of a query: positive, negative."""
+    """Return the gallery pictures of a query: positive, negative."""
     rows = [(row.gallery_picture, getattr(row, "is_negative", False)) for row in query.pictures if not row.has_picture]
     return [image for image, is_negative in rows if not is_negative], [image for image, negative in rows if negative]
 
@@ -49,7 +49,7 @@ def test_a_match_is_added_to_a_gallery_picture(visitor: Client) -> None:
 
 
 def several(*images: Image) -> Query:
-    """A finished query of the first of them, less the others."""
+    """Return a finished query of the first of them, less the others."""
     query = accept.store_all(Pictures(like=images[:1], unlike=images[1:]), Parameters(), Stopwatch())
     return finished(asked=query)
 

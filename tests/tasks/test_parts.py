@@ -38,7 +38,7 @@ def vector(image: Image) -> NDArray[np.float32]:
 
 
 def searched(query: Query) -> dict[str, float]:
-    """The matches by title, with their cosines."""
+    """Return the matches by title, with their cosines."""
     return {match.image.title: match.similarity for match in results.shown(now(query))}
 
 
@@ -47,7 +47,7 @@ def uploads_of(query: Query) -> list[Path]:
 
 
 def expected(gallery: list[Image], positive: list[int], negative: list[int]) -> dict[str, float]:
-    """The cosines by hand: Rocchio's formula on the stored embeddings."""
+    """Return the cosines by hand: Rocchio's formula on the stored embeddings."""
     vectors = {number: vector(gallery[number]) for number in range(16)}
     query = np.mean([vectors[n] for n in positive], axis=0)
     if negative:

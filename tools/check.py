@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 CHECKS = [
     ["ruff", "format", "--check", "."],
@@ -43,6 +43,7 @@ def run(checks: list[list[str]], variables: Mapping[str, str]) -> list[str]:
 
 
 def main() -> int:
+    """Run all checks; returns the exit code."""
     with tempfile.TemporaryDirectory(prefix="simsearch-check-") as data_dir:
         failed = run(CHECKS, production_variables(data_dir))
     if failed:

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('gallery', '0013_large_pictures'),
+        ('gallery', '0014_insight'),
     ]
 
     operations = [
