@@ -30,7 +30,7 @@ def test_a_click_shows_a_match_in_large_beside_the_searched_picture(result: Page
         assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 300
     expect(dialog.locator(".figure")).to_have_text(page.locator(".card .figure").nth(1).text_content() or "")
     expect(dialog.locator(".name .title")).to_have_text(page.locator(".card .title").nth(1).inner_text())
-    assert page.request.get(dialog.get_by_role("link", name="Download").get_attribute("href") or "").ok
+    assert page.request.get(dialog.get_by_role("link", name="Download").evaluate("link => link.href")).ok
     dialog.get_by_role("link", name="Page of this picture").click()
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     expect(page).to_have_url(re.compile("/gallery/[0-9a-f-]{36}$"))
