@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests import demo
 from tests.browser.test_upload import ANSWER_MS, drawn, drop, expect_ten_results
-from tests.drills.test_told_in_time import held
+from tests.drills.test_faults_show_in_time import held
 from tests.stack import Stack
 
 WAITING = """
@@ -85,7 +85,9 @@ def test_somebody_elses_search_is_not_among_them(stack: Stack, page: Page, brows
     other.context.close()
 
 
-@pytest.mark.parametrize("kept", ["not JSON", "{}", '[{"link": "https://example.org/", "picture": "/x"}]', "[null]", "[]"])
+@pytest.mark.parametrize(
+    "kept", ["not JSON", "{}", '[{"link": "https://example.org/", "picture": "/x"}]', "[null]", "[]"]
+)
 def test_what_another_program_left_in_the_storage_is_no_search(stack: Stack, page: Page, kept: str) -> None:
     page.goto(stack.url)
     page.evaluate("text => localStorage.setItem('simsearch:recent', text)", kept)
@@ -121,4 +123,4 @@ def test_a_photograph_that_the_browser_cannot_read_is_sent_as_it_is(stack: Stack
     drop(page, {"name": "IMG_0001.HEIC", "mimeType": "image/heic", "buffer": file.getvalue()})
     expect_ten_results(page)
     expect(page.locator(".card").first).to_contain_text("clock", timeout=ANSWER_MS)
-    expect(page.get_by_alt_text("The picture asked about")).to_be_visible()
+    expect(page.get_by_alt_text("The picture searched for")).to_be_visible()

@@ -24,7 +24,7 @@ PER_LABEL, HEIGHT = 5, 700
 
 @pytest.fixture
 def photographs(shared_photos: Path, embedder: Embedder, db: None) -> list[tuple[Image, Pillow.Image]]:
-    """A gallery of the first photographs of each label; returned is the first of each, with its pixels."""
+    """Fill the gallery with photographs of each label; return the first of each, with its pixels."""
     first = []
     for folder in sorted(path for path in shared_photos.iterdir() if path.is_dir()):
         files = sorted(folder.glob("*.jpg"))[:PER_LABEL]
@@ -36,7 +36,7 @@ def photographs(shared_photos: Path, embedder: Embedder, db: None) -> list[tuple
 
 
 def pasted(left: Pillow.Image, right: Pillow.Image) -> tuple[bytes, float]:
-    """Two photographs of one height beside each other, and where the second one begins, as a fraction."""
+    """Return two photographs beside each other, and where the second one begins, as a fraction."""
     scaled = [picture.resize((round(picture.width * HEIGHT / picture.height), HEIGHT)) for picture in (left, right)]
     both = Pillow.new("RGB", (scaled[0].width + scaled[1].width, HEIGHT))
     both.paste(scaled[0], (0, 0))
@@ -45,7 +45,7 @@ def pasted(left: Pillow.Image, right: Pillow.Image) -> tuple[bytes, float]:
 
 
 def framed(worker: Worker, client: Client, query: Query, crop: str) -> Image:
-    """Search with a frame as the page does; the best match."""
+    """Search with a frame as the page does; return the best match."""
     response = client.get(f"/q/{query.pk}", {"crop": crop})
     [query_id] = answer_waiting(worker, 8)
     assert response["Location"].startswith(f"/q/{query_id}?crop=")

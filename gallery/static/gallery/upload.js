@@ -251,7 +251,8 @@ function isField(element) {
 // A phone's camera, beside its pictures; a computer would offer the same dialog once more.
 if (matchMedia("(hover: none) and (pointer: coarse)").matches) camera.hidden = false;
 camera.addEventListener("click", () => {
-  const photograph = Object.assign(document.createElement("input"), { type: "file", accept: "image/*", capture: "environment" });
+  const photograph = Object.assign(document.createElement("input"), { type: "file", accept: "image/*" });
+  photograph.setAttribute("capture", "environment"); // no property of browsers without a camera
   photograph.addEventListener("change", () => offer([...photograph.files]));
   photograph.click();
 });
