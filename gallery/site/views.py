@@ -28,6 +28,7 @@ from gallery.site.pages import refuse, wants_json, with_upload_form
 PAGE_SIZE = 48
 SHOWN = 10  # matches at first, and with each "show more"
 MOST_SHOWN = 100
+TOLD_WAIT_S = 2  # shorter waits are over before they are read
 ORDERS = {  # of the gallery; the id decides between equals, so that no picture is on two pages
     "": ("-created_at", "id"),
     "oldest": ("created_at", "id"),
@@ -92,6 +93,7 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
         "ahead": ahead,
         "poll_after_ms": None if row.is_finished else waiting.cached().poll_after_ms(row, ahead),
         "is_late": waiting.is_late(row),
+        "wait_s": _wait_s(row, ahead),
         "may_delete": _may_delete(request, query_id),
         "parts": refinement.shown(row),
     }
@@ -103,6 +105,12 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
         is_beside = urlsplit(request.htmx.current_url or address).path != address
         return render(request, "gallery/_query.html", context | {"is_update": True, "is_beside": is_beside})
     return render(request, "gallery/query.html", with_upload_form(context))
+
+
+def _wait_s(row: Query, ahead: int) -> int | None:
+    """Return how long the query will wait, where people want to know it."""
+    wait_s = waiting.cached().wait_s(ahead) if row.state == Query.State.WAITING else 0
+    return round(wait_s) if wait_s > TOLD_WAIT_S else None
 
 
 def _most_shown(request: HttpRequest) -> int:

@@ -7,6 +7,7 @@ const preview = form.querySelector(".preview");
 const sending = form.querySelector(".sending");
 const progress = form.querySelector("progress");
 const error = form.querySelector(".error");
+const camera = form.querySelector("button.camera");
 const choice = document.querySelector(".choice");
 const linkForm = document.querySelector("form.link"); // none where links are not fetched
 const say = form.dataset; // the sentences
@@ -277,6 +278,14 @@ function isField(element) {
   return element instanceof HTMLTextAreaElement || element instanceof HTMLInputElement && element.type !== "file";
 }
 
+// A phone's camera, beside its pictures; a computer would offer the same dialog once more.
+if (matchMedia("(hover: none) and (pointer: coarse)").matches) camera.hidden = false;
+camera.addEventListener("click", () => {
+  const photograph = Object.assign(document.createElement("input"), { type: "file", accept: "image/*" });
+  photograph.setAttribute("capture", "environment"); // no property of browsers without a camera
+  photograph.addEventListener("change", () => offer([...photograph.files]));
+  photograph.click();
+});
 input.addEventListener("change", () => input.files.length && offer([...input.files]));
 form.addEventListener("submit", (event) => {
   event.preventDefault();
