@@ -18,7 +18,7 @@ from django_htmx.middleware import HtmxDetails
 
 from gallery.errors import Refusal
 from gallery.models import Image, Query
-from gallery.queries import crops, lifecycle, refinement, results, waiting
+from gallery.queries import crops, filters, lifecycle, refinement, results, waiting
 from gallery.queries.accept import Parameters, Pictures
 from gallery.queries.refinement import Changes
 from gallery.site import submit
@@ -82,14 +82,18 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
     if crop is not None and crop != crops.text(row.crop) and row.state == Query.State.DONE and request.method == "GET":
         return _search_part(request, row, crop)
     ahead = waiting.ahead_of(row)
-    found, most = row.matches or [], _most_shown(request)
-    matches = results.shown(row, most) if row.is_finished else []
+    most = _most_shown(request)
+    offered = filters.of(row, request.GET) if row.is_finished else None
+    passing = offered.passing if offered else None
+    found = len(passing) if passing is not None else len(row.matches or [])
+    matches = results.shown(row, most, passing) if row.is_finished else []
     context = {
         "query": row,
         "crop": crops.text(row.crop),
         "matches": matches,
-        "removed": len(found[:most]) - len(matches),
-        "more": most + SHOWN if len(found) > most else None,
+        "filters": offered,
+        "removed": 0 if passing is not None else min(found, most) - len(matches),
+        "more": most + SHOWN if found > most else None,
         "ahead": ahead,
         "poll_after_ms": None if row.is_finished else waiting.cached().poll_after_ms(row, ahead),
         "is_late": waiting.is_late(row),
