@@ -26,7 +26,8 @@ def with_upload_form(context: dict[str, Any]) -> dict[str, Any]:
     now = timezone.now()
     kept_for = timesince(now - timedelta(seconds=settings.SIMSEARCH_QUERY_TTL_S), now, depth=1)
     limit = settings.SIMSEARCH_MAX_UPLOAD_BYTES
-    return context | {"form": UploadForm(), "max_upload_bytes": limit, "kept_for": kept_for}
+    form = {"form": UploadForm(), "max_upload_bytes": limit, "fetches_links": settings.SIMSEARCH_FETCH_LINKS}
+    return context | form | {"kept_for": kept_for}
 
 
 def wants_json(request: HttpRequest) -> bool:

@@ -53,9 +53,11 @@ def home(request: HttpRequest) -> HttpResponse:
     form = UploadForm(request.POST, request.FILES)
     try:
         submit.check_space(request)
-        if not form.is_valid():
+        link = request.POST.get("url", "").strip()
+        if not (form.is_valid() or link):
             return refuse(request, Refusal("empty", "Choose a picture first."))
-        query = submit.search(request, Pictures(files=request.FILES.getlist("image")), Parameters(k=MOST_SHOWN))
+        pictures = Pictures(link=link, files=request.FILES.getlist("image"))
+        query = submit.search(request, pictures, Parameters(k=MOST_SHOWN))
     except Refusal as refusal:
         return refuse(request, refusal)
     return to_result(request, query)
