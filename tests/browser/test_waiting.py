@@ -85,7 +85,9 @@ def test_somebody_elses_search_is_not_among_them(stack: Stack, page: Page, brows
     other.context.close()
 
 
-@pytest.mark.parametrize("kept", ["not JSON", "{}", '[{"link": "https://example.org/", "picture": "/x"}]', "[null]", "[]"])
+@pytest.mark.parametrize(
+    "kept", ["not JSON", "{}", '[{"link": "https://example.org/", "picture": "/x"}]', "[null]", "[]"]
+)
 def test_what_another_program_left_in_the_storage_is_no_search(stack: Stack, page: Page, kept: str) -> None:
     page.goto(stack.url)
     page.evaluate("text => localStorage.setItem('simsearch:recent', text)", kept)
