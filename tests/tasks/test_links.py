@@ -337,7 +337,7 @@ def link(server: Counting, names: Names, worker: Worker) -> str:
 
 @pytest.fixture
 def query(link: str) -> Query:
-    """Return one that was accepted with a link to the port that links usually have, and leads to the server of the test."""
+    """Return one that was accepted with a link to the usual port, and leads to the server of the test."""
     query = ask("http://pictures.example.org/a.jpg")
     Query.objects.filter(pk=query.pk).update(link=link)
     return query
