@@ -120,6 +120,7 @@ SIMSEARCH_FETCH_LINKS = env.bool("SIMSEARCH_FETCH_LINKS", default=True)  # why: 
 SIMSEARCH_MAX_WAITING = env.int("SIMSEARCH_MAX_WAITING", default=10_000)
 SIMSEARCH_UPLOADS_PER_MINUTE = env.int("SIMSEARCH_UPLOADS_PER_MINUTE", default=600)
 SIMSEARCH_QUERY_SPACE = env.int("SIMSEARCH_QUERY_SPACE", default=5 * 10**9)
+SIMSEARCH_PUBLIC_MAP = env.bool("SIMSEARCH_PUBLIC_MAP", default=False)  # else the map is for the staff
 SIMSEARCH_QUERY_TTL_S = env.int("SIMSEARCH_QUERY_TTL_S", default=7 * 24 * 3600)
 
 SIMSEARCH_MAX_BODY_BYTES = SIMSEARCH_MAX_UPLOAD_BYTES + 2**20  # with room for the rest of the form

@@ -12,7 +12,7 @@ from tests.stack import Stack
 
 @pytest.fixture
 def result(stack: Stack, page: Page) -> Page:
-    """The page of a finished search."""
+    """Return the page of a finished search."""
     page.goto(stack.url)
     drop(page, drawn("clock", 0))
     expect_ten_results(page)
@@ -137,7 +137,8 @@ def test_a_gallery_picture_shows_its_ten_neighbours(stack: Stack, page: Page) ->
 MAKE = """
 from gallery.models import Image
 Image.objects.bulk_create(
-    Image(content_hash=f"scrolled {n}", title=f"scrolled {n:03}", width_px=4, height_px=3, problem="A test's.") for n in range(99)
+    Image(content_hash=f"scrolled {n}", title=f"scrolled {n:03}", width_px=4, height_px=3, problem="A test's.")
+    for n in range(99)
 )
 """
 REMOVE = "from gallery.models import Image; Image.objects.filter(content_hash__startswith='scrolled ').delete()"
