@@ -221,6 +221,15 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
+# Origins whose pages may use the API from a browser; none by default. Without cookies: what they may do, everybody may.
+CORS_ALLOWED_ORIGINS = env.list("SIMSEARCH_CORS_ORIGINS", default=[])
+CORS_URLS_REGEX = r"^/api/"
+if CORS_ALLOWED_ORIGINS:
+    INSTALLED_APPS.append("corsheaders")
+    MIDDLEWARE.insert(MIDDLEWARE.index("csp.middleware.CSPMiddleware"), "corsheaders.middleware.CorsMiddleware")
+# Origins whose pages may show the search box in a frame (gallery/site/embed.py); without one there is no box.
+SIMSEARCH_EMBED_ORIGINS = env.list("SIMSEARCH_EMBED_ORIGINS", default=[])
+
 # --- Watching over it ---------------------------------------------------------------------------------------
 
 LOGGING = logs.configuration(env.str("LOG_FORMAT", default="line"), env.str("LOG_LEVEL", default="INFO"))
