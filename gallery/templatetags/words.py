@@ -14,7 +14,7 @@ register = template.Library()
 @register.simple_tag
 def map_is_public() -> bool:
     """Return whether every visitor may see the map of the gallery."""
-    return settings.SIMSEARCH_PUBLIC_MAP
+    return bool(settings.SIMSEARCH_PUBLIC_MAP)
 
 
 @register.filter
