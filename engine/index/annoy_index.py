@@ -213,7 +213,7 @@ def _check_fit(directory: Path, manifest: Manifest, network: str | None) -> None
         refuse(directory, f"its vectors have {manifest.dimension} numbers instead of {EMBEDDING_SIZE}")
     if network is not None and manifest.network != network:
         raise BadIndex(
-            f"The index was made by another network ({manifest.network}); this worker runs {network}; "
+            f"The index was made by another model ({manifest.network}); this worker runs {network}; "
             "run manage.py build_index."
         )
 
