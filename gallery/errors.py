@@ -1,5 +1,7 @@
 """Requests that are refused, with the code and status of the API."""
 
+from django.utils.translation import gettext as _
+
 OUTCOME = "simsearch.outcome"  # a key of request.META: "accepted", or the code of the refusal that was answered
 
 STATUS_OF_CODE = {
@@ -39,4 +41,4 @@ class Refusal(Exception):
 
 def no_space() -> Refusal:
     """Return the refusal of an upload for which the disk has no room."""
-    return Refusal("no_space", "The server has no room for another picture right now.")
+    return Refusal("no_space", _("The server has no room for another picture right now."))

@@ -7,6 +7,7 @@ from django.core.exceptions import SuspiciousOperation
 from django.db import InterfaceError, OperationalError, connection
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 from ninja import File, Form, NinjaAPI, Status
 from ninja.errors import AuthenticationError, HttpError, ValidationError
@@ -183,7 +184,7 @@ def query(request: HttpRequest, query_id: Id) -> HttpResponse:
 def withdraw(request: HttpRequest, query_id: Id) -> Status[None]:
     """Delete a query at once, with its picture and its matches. Its link may be shared, so it takes a key."""
     if not lifecycle.withdraw(query_id):
-        raise Refusal("not_found", "There is no such query; it may be deleted already.")
+        raise Refusal("not_found", _("There is no such query; it may be deleted already."))
     return Status(204, None)
 
 
@@ -231,7 +232,7 @@ def _refused(request: HttpRequest, refusal: Refusal) -> HttpResponse:
 
 @api.exception_handler(Http404)
 def _not_found(request: HttpRequest, error: Http404) -> HttpResponse:
-    return error_json(request, Refusal("not_found", "There is nothing at this address."))
+    return error_json(request, Refusal("not_found", _("There is nothing at this address.")))
 
 
 @api.exception_handler(AuthenticationError)

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver
 from django.utils.datastructures import MultiValueDict
+from django.utils.translation import gettext as _
 
 from gallery.errors import Refusal
 from gallery.queries import uploads
@@ -104,7 +105,7 @@ def _is_file(request: HttpRequest) -> bool:
 def check_one(request: HttpRequest) -> None:
     """Refuse several pictures at once. Raises Refusal `invalid` when several pictures arrived."""
     if len(request.FILES.getlist("image")) > 1:
-        raise Refusal("invalid", "Several pictures arrived as `image`; send each in a request of its own.")
+        raise Refusal("invalid", _("Several pictures arrived as `image`; send each in a request of its own."))
 
 
 def no_picture(request: HttpRequest) -> Refusal:

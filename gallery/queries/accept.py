@@ -99,7 +99,7 @@ def store_all(pictures: Pictures, parameters: Parameters, received: Stopwatch, c
     except BaseException as error:
         files.remove(*(path for row in uploaded for path in (row.picture_path, row.upload_path)))
         if isinstance(error, IntegrityError):  # deleted since it was looked up
-            raise Refusal("not_found", "That gallery picture has been removed; choose another one.") from error
+            raise Refusal("not_found", _("That gallery picture has been removed; choose another one.")) from error
         raise
     return query
 
@@ -135,7 +135,7 @@ def _keep_files(pictures: Pictures, rows: "Sequence[Query | QueryPart]") -> None
 
 def _new(parameters: Parameters, received: Stopwatch, client: str | None) -> Query:
     if waiting.cached().waiting >= settings.SIMSEARCH_MAX_WAITING:
-        raise Refusal("busy", "Too many pictures are waiting; try again in a moment.", retry_after_s=5)
+        raise Refusal("busy", _("Too many pictures are waiting; try again in a moment."), retry_after_s=5)
     return Query(
         k=parameters.k,
         labels=Image.objects.all_spelled(parameters.labels),

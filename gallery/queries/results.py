@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connection
+from django.utils.translation import gettext_noop
 
 from gallery.addresses import OfPicture
 from gallery.models import Band, Image, Query, StoredMatch
@@ -52,10 +53,10 @@ class Searched:
 
 FIELDS = ("id", "title", "label", "width_px", "height_px")
 WORDS: dict[Band, str] = {
-    "same": "almost the same picture",
-    "very_similar": "very similar",
-    "similar": "similar",
-    "weak": "not much alike",
+    "same": gettext_noop("almost the same picture"),
+    "very_similar": gettext_noop("very similar"),
+    "similar": gettext_noop("similar"),
+    "weak": gettext_noop("not much alike"),
 }
 
 

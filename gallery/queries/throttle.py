@@ -8,6 +8,7 @@ from ipaddress import ip_address
 import redis
 from django.conf import settings
 from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext as _
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.storage import RedisStorage
 from limits.strategies import FixedWindowRateLimiter
@@ -31,7 +32,7 @@ def _limiter() -> FixedWindowRateLimiter:
 def check(client: str, uploads: int = 1) -> None:
     """Count uploads of `client` (an address). Raises Refusal `throttled`; lets all pass while Redis is away."""
     if not _count(_uploads(), hashed(client), uploads):
-        raise Refusal("throttled", "Too many pictures in a minute; wait a little.", retry_after_s=60)
+        raise Refusal("throttled", _("Too many pictures in a minute; wait a little."), retry_after_s=60)
 
 
 def charge(client: str | None, cpu_s: float) -> None:
@@ -70,7 +71,7 @@ def check_login(client: str, username: str) -> None:
     """
     within = [_count(BAD_LOGINS, key) for key in _login_keys(client, username)]  # both are counted, in any case
     if not all(within):
-        raise Refusal("throttled", "Too many wrong passwords; wait a minute.", retry_after_s=60)
+        raise Refusal("throttled", _("Too many wrong passwords; wait a minute."), retry_after_s=60)
 
 
 def forgive_login(client: str, username: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
+from django.utils.translation import gettext as _
 
 from engine.errors import BadImage
 from engine.images import headers
@@ -62,4 +63,4 @@ def _store(file: "UploadedFile[Any]", path: Path) -> None:
 def too_large() -> Refusal:
     """Return the refusal of a file with too many bytes."""
     limit_mb = settings.SIMSEARCH_MAX_UPLOAD_BYTES // 2**20
-    return Refusal("too_large", f"The file is larger than {limit_mb} MB; send a smaller one.")
+    return Refusal("too_large", _("The file is larger than %(limit)d MB; send a smaller one.") % {"limit": limit_mb})

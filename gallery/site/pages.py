@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.timesince import timesince
+from django.utils.translation import gettext as _
 from django.views import defaults
 
 from gallery.errors import OUTCOME, Refusal, no_space
@@ -59,13 +60,13 @@ def database_away(request: HttpRequest, error: Exception) -> HttpResponse:
     logger.warning("the database does not answer: %s", str(error).partition("\n")[0])
     if is_disk_full(error):
         return refuse(request, no_space())
-    return refuse(request, Refusal("busy", "The server is busy; try again in a moment.", retry_after_s=5))
+    return refuse(request, Refusal("busy", _("The server is busy; try again in a moment."), retry_after_s=5))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler404."""
     if request.path.startswith("/api/"):
-        return error_json(request, Refusal("not_found", "There is nothing at this address."))
+        return error_json(request, Refusal("not_found", _("There is nothing at this address.")))
     # Nobody guesses the link of a search, so that there was one.
     is_search = bool(request.resolver_match and request.resolver_match.view_name in {"query", "withdraw"})
     return render(request, "gallery/not_found.html", with_upload_form({"is_search": is_search}), status=404)

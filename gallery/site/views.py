@@ -12,6 +12,7 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonRe
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.middleware import HtmxDetails
@@ -55,7 +56,7 @@ def home(request: HttpRequest) -> HttpResponse:
         submit.check_space(request)
         link = request.POST.get("url", "").strip()
         if not (form.is_valid() or link):
-            return refuse(request, Refusal("empty", "Choose a picture first."))
+            return refuse(request, Refusal("empty", _("Choose a picture first.")))
         pictures = Pictures(link=link, files=request.FILES.getlist("image"))
         query = submit.search(request, pictures, Parameters(k=MOST_SHOWN))
     except Refusal as refusal:
@@ -143,7 +144,7 @@ def withdraw(request: HttpRequest, query_id: UUID) -> HttpResponse:
         return render(request, "gallery/forbidden.html", status=403)
     if not lifecycle.withdraw(query_id):
         raise Http404
-    messages.success(request, "Your search is deleted, with its picture and its results.")
+    messages.success(request, _("Your search is deleted, with its picture and its results."))
     return _to(reverse("home"))
 
 

@@ -1,9 +1,12 @@
 """How labels and titles are shown."""
 
 import re
+from collections.abc import Sequence
 
 from django import template
 from django.conf import settings
+from django.utils.text import get_text_list
+from django.utils.translation import gettext, gettext_noop
 
 from gallery.models import Image
 from gallery.queries.results import Picture
@@ -14,7 +17,7 @@ register = template.Library()
 @register.simple_tag
 def map_is_public() -> bool:
     """Return whether every visitor may see the map of the gallery."""
-    return settings.SIMSEARCH_PUBLIC_MAP
+    return bool(settings.SIMSEARCH_PUBLIC_MAP)
 
 
 @register.filter
@@ -32,3 +35,24 @@ def name(image: Image | Picture) -> str:
     if has_word or not image.label:
         return image.title
     return readable(image.label)
+
+
+# Sentences that workers keep with a failed query, in English; they are translated where they are shown.
+KEPT = [
+    gettext_noop("The picture is damaged or incomplete; save it again and send the new file."),
+    gettext_noop("The file is empty; choose a picture and send it again."),
+    gettext_noop("The picture is no longer on the server; upload it again."),
+    gettext_noop("That gallery picture has been removed; choose another one."),
+]
+
+
+@register.filter
+def translated(text: str) -> str:
+    """Return a sentence of the catalogues in the reader's language, any other text as it is."""
+    return gettext(text) if text else ""
+
+
+@register.filter
+def listed(labels: Sequence[str]) -> str:
+    """Return labels in words, with "or" before the last one."""
+    return get_text_list([readable(label) for label in labels], gettext("or"))

@@ -27,7 +27,7 @@ async function copyLink() {
   if (navigator.clipboard) await navigator.clipboard.writeText(location.href);
   else copyTheOldWay(location.href);
   const label = copy.textContent;
-  copy.textContent = announcement.textContent = "Link copied";
+  copy.textContent = announcement.textContent = copy.dataset.copied;
   setTimeout(() => (copy.textContent = label), RETRY_MS);
 }
 
