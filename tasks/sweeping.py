@@ -2,7 +2,7 @@
 
 import time
 
-from gallery.curation import bulk
+from gallery.curation import bulk, zips
 from gallery.insight import analyses
 from gallery.models import Image
 from gallery.queries import lifecycle, waiting, wakeup
@@ -26,6 +26,8 @@ def sweep() -> int:
         wakeup.wake_workers(wakeup.CURATE)
     if bulk.unfinished().exists():
         wakeup.wake_workers(wakeup.BULK)
+    if zips.unfinished().exists():
+        wakeup.wake_workers(wakeup.ZIP)
     if analyses.release_overdue():
         wakeup.wake_workers(wakeup.ANALYSE)
     if worker.neighbours.is_outdated:

@@ -15,6 +15,7 @@ from django.conf import settings
 
 from engine.decoders.pool import DECODERS
 from gallery.curation import generations
+from gallery.errors import Refusal
 from gallery.persistence import AWAY
 from gallery.queries import wakeup
 from simsearch.launch import gpu, process_group
@@ -87,6 +88,17 @@ def analyse() -> str:
     return run_next()
 
 
+@shared_task(name=wakeup.ZIP, time_limit=600, throws=(*AWAY, Refusal))
+def import_zip() -> bool:
+    """Import some files of an uploaded archive, and come again while there are more."""
+    from gallery.curation import zips
+
+    is_more = zips.step()
+    if is_more:
+        wakeup.wake_workers(wakeup.ZIP)
+    return is_more
+
+
 # Housekeeping is not in the event stream: Flower would show twenty sweeps a minute with a search in between.
 
 
@@ -101,9 +113,10 @@ def sweep() -> int:
 @shared_task(name="tasks.expire", time_limit=300, throws=AWAY, send_events=False)
 def expire() -> int:
     """Delete finished queries and their pictures after SIMSEARCH_QUERY_TTL_S, or beyond SIMSEARCH_QUERY_SPACE."""
+    from gallery.curation import zips
     from gallery.queries import space, waiting
 
-    return waiting.expire_old() + space.enforce()
+    return zips.remove_abandoned() + waiting.expire_old() + space.enforce()
 
 
 # --- Starts -------------------------------------------------------------------------------------------------

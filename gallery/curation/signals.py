@@ -7,13 +7,19 @@ from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
 from gallery import files
-from gallery.models import Image, Query
+from gallery.models import Image, Query, ZipImport
 
 
 @receiver(post_delete, sender=Image)
 def remove_image_files(instance: Image, **_: Any) -> None:
     paths = instance.paths
     transaction.on_commit(lambda: files.remove(*paths))
+
+
+@receiver(post_delete, sender=ZipImport)
+def remove_archive(instance: ZipImport, **_: Any) -> None:
+    path = instance.upload_path
+    transaction.on_commit(lambda: files.remove(path))
 
 
 @receiver(post_delete, sender=Query)

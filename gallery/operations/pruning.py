@@ -13,14 +13,14 @@ from django.db.models import QuerySet
 
 from gallery import files
 from gallery.curation import library, networks
-from gallery.models import Image, Query
+from gallery.models import Image, Query, ZipImport
 from gallery.queries import lifecycle
 
 # A file is written before its row is committed, and a row's files go after it: what is younger may be on its way.
 SETTLED_S = 3600
 BATCH = 500
 Item = TypeVar("Item")
-Owner = type[Image] | type[Query]
+Owner = type[Image] | type[Query] | type[ZipImport]
 
 
 def owners() -> dict[Path, Owner]:
@@ -34,6 +34,7 @@ def owners() -> dict[Path, Owner]:
         media / "queries": Query,
         uploads / "gallery": Image,
         uploads / "queries": Query,
+        uploads / "zips": ZipImport,
     }
 
 
