@@ -364,7 +364,9 @@ class BulkAction(models.Model):
 
     table = models.CharField(max_length=20, help_text="image or query")
     action = models.CharField(max_length=20, help_text="delete, hide, show, label or undo")
-    value = models.CharField(max_length=LONGEST_LABEL, blank=True, db_default="", help_text="the new label")
+    value = models.CharField(  # noqa: DJ001 (null: versions before this field write rows, too)
+        max_length=LONGEST_LABEL, null=True, help_text="the new label"
+    )
     before = models.BinaryField(null=True, help_text="what it changed, while it can be undone; compressed JSON")
     rows = models.BinaryField(help_text="the ids, 16 bytes each; empty once all are changed")
     total = models.PositiveIntegerField()

@@ -13,7 +13,6 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from gallery.curation import library
 from gallery.models import BulkAction, Image, Query
 from gallery.queries import wakeup
 
@@ -82,7 +81,7 @@ def _forget_older(action: BulkAction) -> None:
 
 
 def _target(action: BulkAction) -> bool | str:
-    return action.value if action.action == "label" else action.action == "hide"
+    return action.value or "" if action.action == "label" else action.action == "hide"
 
 
 def _apply(action: BulkAction, ids: list[uuid.UUID]) -> None:
@@ -91,10 +90,10 @@ def _apply(action: BulkAction, ids: list[uuid.UUID]) -> None:
         _restore(action, ids)
     elif field := CHANGED_FIELD.get(action.action):
         rows.update(**{field: _target(action)})
-    elif action.table == "image":
-        library.remove(Image.objects.filter(pk__in=ids))
     else:
         rows.delete()
+        if action.table == "image" and action.done + len(ids) == action.total:
+            wakeup.wake_workers(wakeup.CURATE)  # a rebuild may pay
 
 
 def _restore(action: BulkAction, ids: list[uuid.UUID]) -> None:

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from django.conf import settings
 from django.db import transaction
@@ -38,6 +38,10 @@ LEFT_OUT = ("__MACOSX", ".")
 END_BYTES, COMMENT_BYTES = 22, 2**16
 END, END64_PLACE, END64 = b"PK\x05\x06", b"PK\x06\x07", b"PK\x06\x06"
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
+
+
+class Readable(Protocol):
+    def read(self, count: int, /) -> bytes: ...
 
 
 class BadArchive(Exception):
@@ -66,7 +70,7 @@ def begin(name: str, size: int, label: str, by: str, *, label_from_folder: bool 
     return row
 
 
-def receive(row: ZipImport, offset: int, source: BinaryIO) -> ZipImport:
+def receive(row: ZipImport, offset: int, source: Readable) -> ZipImport:
     """Append a part of the archive. Raises Misplaced, and Refusal `no_space`."""
     if offset != row.received:
         raise Misplaced(row.received)
@@ -85,7 +89,7 @@ def receive(row: ZipImport, offset: int, source: BinaryIO) -> ZipImport:
     return row
 
 
-def _append(row: ZipImport, offset: int, source: BinaryIO) -> int:
+def _append(row: ZipImport, offset: int, source: Readable) -> int:
     """Write a part at its place; returns where it ends. A part that was cut off is written again."""
     descriptor = os.open(row.upload_path, os.O_WRONLY | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "wb") as file:

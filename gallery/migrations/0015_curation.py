@@ -39,7 +39,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='bulkaction',
             name='value',
-            field=models.CharField(blank=True, db_default='', help_text='the new label', max_length=100),
+            field=models.CharField(help_text='the new label', max_length=100, null=True),
         ),
         migrations.AlterField(
             model_name='bulkaction',
