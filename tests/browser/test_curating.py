@@ -14,6 +14,10 @@ from tests.stack import Stack
 
 SECRET = secrets.token_urlsafe()
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
+# What reaches beyond the right edge of the window.
+CUT_OFF = """() => [...document.querySelectorAll('#content *')]
+    .filter(element => element.getBoundingClientRect().right > innerWidth + 1)
+    .map(element => element.tagName + '.' + element.className).slice(0, 5)"""
 PAGES = {
     "grid": "/admin/gallery/image/?view=grid",
     "table": "/admin/gallery/image/?view=table",
@@ -27,7 +31,12 @@ PAGES = {
 def curating(stack: Stack, page: Page) -> Iterator[Page]:
     """A curator who has logged in; nothing that the browser does breaks the policy."""
     told: list[str] = []
-    page.on("console", lambda message: told.append(message.text) if "Content Security" in message.text else None)
+    page.on(
+        "console",
+        lambda message: (
+            told.append(f"{message.text} {page.url} {message.location}") if "Content Security" in message.text else None
+        ),
+    )
     stack.environment["DJANGO_SUPERUSER_PASSWORD"] = SECRET
     name = f"curator-{secrets.token_hex(4)}"
     stack.manage("createsuperuser", "--noinput", "--username", name, "--email", "c@example.org").check_returncode()
