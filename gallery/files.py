@@ -45,7 +45,7 @@ def make_folder(folder: Path) -> None:
 
 
 def _is_sent(path: Path) -> bool:
-    """Whether nginx sends what is there (SIMSEARCH_ACCEL_PREFIX)."""
+    """Tell whether nginx sends what is there (SIMSEARCH_ACCEL_PREFIX)."""
     return path.is_relative_to(settings.MEDIA_ROOT)
 
 

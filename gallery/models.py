@@ -4,7 +4,7 @@ import difflib
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, ClassVar, Literal, NotRequired, TypedDict
 
 from django.conf import settings
 from django.db import models
@@ -15,12 +15,12 @@ from gallery.addresses import OfPicture, address
 from gallery.text import LONGEST_LABEL, FoldedField, folded, kept_label, label_key, with_folded
 from gallery.timings import in_ms
 
-LONGEST_TITLE = 200
+LONGEST_TITLE, LONGEST_LINK = 200, 2000
 COMPARED_LABELS = 5000  # some 50 ms
 LIKENESS = 0.5  # difflib's ratio from which a label may be the one that was meant
 LONG = 8  # a picture that is more than so many times as long as wide
 
-Band = Literal["same", "very_similar", "similar", "weak"]  # what a cosine means, by the network's thresholds
+Band = Literal["same", "very_similar", "similar", "weak"]  # what a cosine means, by the model's thresholds
 
 
 class ImageQuerySet(models.QuerySet["Image"]):
@@ -29,12 +29,22 @@ class ImageQuerySet(models.QuerySet["Image"]):
         return super().update(**with_folded(Image, values))
 
     def visible(self) -> "ImageQuerySet":
+        """Return the pictures that can be found."""
         return self.filter(is_hidden=False).exclude(is_pending=True)
 
+    def with_words(self, text: str) -> "ImageQuerySet":
+        """Return those whose title or label has each word of the text, without regard to case and accents."""
+        found = self
+        for word in folded(text).replace("_", " ").split():
+            found = found.filter(Q(title_folded__contains=word) | Q(label_folded__contains=word))
+        return found
+
     def pending(self) -> "ImageQuerySet":
+        """Return the pictures that are not decoded yet."""
         return self.filter(is_pending=True, problem="")
 
     def not_embedded(self, network: str) -> "ImageQuerySet":
+        """Return the decoded pictures that this model has not embedded."""
         return self.filter(
             ~Exists(Embedding.objects.filter(image=OuterRef("content_hash"), network=network)), problem=""
         ).exclude(is_pending=True)
@@ -109,40 +119,42 @@ class Image(OfPicture, models.Model):
 
     @property
     def is_long(self) -> bool:
-        """Whether its page shows the middle alone: the whole picture would be a line."""
+        """Tell whether its page shows the middle alone: the whole picture would be a line."""
         return max(self.width_px, self.height_px) > LONG * min(self.width_px, self.height_px)
 
     @property
     def picture_path(self) -> Path:
+        """Return the path of the picture file."""
         return settings.MEDIA_ROOT / "gallery" / self.pk.hex[:2] / f"{self.pk}.jpg"
 
     @property
     def preview_path(self) -> Path:
-        """The large thumbnail, if `has_preview`."""
+        """Return the large thumbnail, if `has_preview`."""
         return settings.MEDIA_ROOT / "previews" / self.pk.hex[:2] / f"{self.pk}.jpg"
 
     @property
     def shown_path(self) -> Path:
-        """The picture as pages show it and the network sees it, within 1,000 px."""
+        """Return the picture as pages show it and the network sees it, within 1,000 px."""
         return self.preview_path if self.has_preview else self.picture_path
 
     @property
     def original_path(self) -> Path:
-        """The file as it came, if `has_original`; nobody but the staff gets it."""
+        """Return the file as it came, if `has_original`; only the staff gets it."""
         return settings.ORIGINALS_ROOT / self.pk.hex[:2] / str(self.pk)
 
     @property
     def thumbnail_path(self) -> Path:
+        """Return the path of the thumbnail."""
         return settings.MEDIA_ROOT / "thumbnails" / self.pk.hex[:2] / f"{self.pk}.jpg"
 
     @property
     def upload_path(self) -> Path:
-        """The uploaded bytes of a pending picture."""
+        """Return the uploaded bytes of a pending picture."""
         return settings.UPLOADS_ROOT / "gallery" / self.pk.hex[:2] / str(self.pk)
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """All files that it may have."""
+        """Return all files that it may have."""
         return self.picture_path, self.preview_path, self.thumbnail_path, self.original_path, self.upload_path
 
 
@@ -210,6 +222,7 @@ class IndexGeneration(models.Model):
 
     @property
     def directory(self) -> Path:
+        """Return the directory of the index files."""
         return settings.INDEX_ROOT / str(self.number)
 
 
@@ -251,8 +264,27 @@ class Calibration(models.Model):
         return f"thresholds of {self.network}"
 
 
-class Query(models.Model):
+class Uploaded:
+    """The files of a row that may have an uploaded picture: `folder` keeps them, named after the row's id."""
+
+    folder: ClassVar[str]
+    pk: Any
+
+    @property
+    def picture_path(self) -> Path:
+        """The picture as a worker encoded it."""
+        return settings.MEDIA_ROOT / self.folder / str(self.pk)[:2] / f"{self.pk}.jpg"
+
+    @property
+    def upload_path(self) -> Path:
+        """The uploaded bytes, until the picture is encoded."""
+        return settings.UPLOADS_ROOT / self.folder / str(self.pk)[:2] / str(self.pk)
+
+
+class Query(Uploaded, models.Model):
     """An accepted search. Its state changes only in `gallery.queries.lifecycle`."""
+
+    folder = "queries"
 
     class State(models.TextChoices):
         WAITING = "waiting"
@@ -264,6 +296,10 @@ class Query(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
     like = models.ForeignKey(Image, null=True, on_delete=models.SET_NULL, related_name="+")
     has_picture = models.BooleanField(help_text="an upload; otherwise `like` is the question")
+    link = models.CharField(  # noqa: DJ001 (null: versions before this field write rows, too)
+        max_length=LONGEST_LINK, null=True, help_text="the address from which a worker fetches the picture"
+    )
+    has_parts = models.BooleanField(null=True, help_text="more than one picture: the others are its parts")
     k = models.PositiveSmallIntegerField(default=10)
     crop: "models.JSONField[Any, list[float] | None]" = models.JSONField(
         null=True, help_text="x, y, w, h as fractions of the upright picture"
@@ -319,6 +355,7 @@ class Query(models.Model):
         return str(self.id)
 
     def get_absolute_url(self) -> str:
+        """Return the address of the query's page."""
         return address("query", self.pk)
 
     @property
@@ -329,14 +366,37 @@ class Query(models.Model):
         return self.like.preview_url if self.like else None
 
     @property
-    def picture_path(self) -> Path:
-        """The picture as a worker encoded it."""
-        return settings.MEDIA_ROOT / "queries" / self.pk.hex[:2] / f"{self.pk}.jpg"
+    def gallery_id(self) -> uuid.UUID | None:
+        """Return the id of the gallery picture that it names, if any."""
+        return self.like_id
 
     @property
-    def upload_path(self) -> Path:
-        """The uploaded bytes, until the picture is encoded."""
-        return settings.UPLOADS_ROOT / "queries" / self.pk.hex[:2] / str(self.pk)
+    def gallery_picture(self) -> Image | None:
+        """Return the gallery picture that it names, if any."""
+        return self.like
+
+    @property
+    def further(self) -> "list[QueryPart]":
+        """Its pictures but the first; no statement where there are none."""
+        if not self.has_parts:
+            return []
+        models.prefetch_related_objects([self], "parts__image")  # once: an image that is gone is None then
+        return list(self.parts.all())
+
+    @property
+    def pictures(self) -> "list[Query | QueryPart]":
+        """What it consists of: the row itself for the first picture, and the rows of the others."""
+        return [self, *self.further]
+
+    @property
+    def gallery_ids(self) -> frozenset[uuid.UUID]:
+        """The gallery pictures that it names, positive and negative ones."""
+        return frozenset(row.gallery_id for row in self.pictures if row.gallery_id)
+
+    @property
+    def files(self) -> list[Path]:
+        """Where each of its uploaded pictures may be."""
+        return [path for row in self.pictures for path in (row.picture_path, row.upload_path) if row.has_picture]
 
     @property
     def timings_ms(self) -> dict[str, float]:
@@ -356,7 +416,48 @@ class Query(models.Model):
 
     @property
     def is_finished(self) -> bool:
+        """Tell whether the query has an answer or an error."""
         return self.state in {self.State.DONE, self.State.FAILED}
+
+
+class QueryPart(Uploaded, models.Model):
+    """A further picture of a query: uploaded, or of the gallery, which matches shall be like or unlike.
+
+    No constraint of the database: the version before deletes queries and images without knowing of this table.
+    """
+
+    folder = "parts"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    query = models.ForeignKey(Query, on_delete=models.CASCADE, related_name="parts", db_constraint=False)
+    place = models.PositiveSmallIntegerField(help_text="its order among the parts of the query")
+    image = models.ForeignKey(Image, null=True, on_delete=models.SET_NULL, related_name="+", db_constraint=False)
+    has_picture = models.BooleanField(help_text="an upload; otherwise it is the gallery picture `image`")
+    is_negative = models.BooleanField(help_text="matches shall be unlike it")
+
+    class Meta:
+        ordering = ["place"]
+        constraints = [models.UniqueConstraint(fields=["query", "place"], name="one_part_in_each_place")]
+
+    def __str__(self) -> str:
+        return f"part {self.place} of {self.query_id}"
+
+    @property
+    def gallery_id(self) -> uuid.UUID | None:
+        """Return the id of the gallery picture that it names, if any."""
+        return self.image_id
+
+    @property
+    def gallery_picture(self) -> Image | None:
+        """Return the gallery picture that it names, if any."""
+        return self.image
+
+    @property
+    def picture_url(self) -> str | None:
+        """Where the browser finds it; None while it is not decoded, or gone."""
+        if self.has_picture:
+            return address("part_picture", self.pk) if self.picture_path.exists() else None
+        return self.image.picture_url if self.image else None
 
 
 class BulkAction(models.Model):
@@ -459,6 +560,7 @@ class Analysis(models.Model):
 
     @property
     def is_under_way(self) -> bool:
+        """Tell whether a worker runs it or will."""
         return self.state in {self.State.WAITING, self.State.RUNNING}
 
 
@@ -494,6 +596,7 @@ class DuplicateGroup(models.Model):
 
     @property
     def images(self) -> ImageQuerySet:
+        """Return its pictures, hidden ones too."""
         return Image.objects.filter(duplicate__group=self)
 
 

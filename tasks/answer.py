@@ -1,8 +1,9 @@
 """claim -> decode -> embed -> search -> finish, for all waiting queries that fit into one batch."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import numpy as np
@@ -10,19 +11,23 @@ import torch
 
 from engine.decoders.pool import DECODERS, Decoded, TakesLong
 from engine.errors import BadImage
+from engine.index import feedback
+from engine.networks.registry import EMBEDDING_SIZE
 from gallery import files
 from gallery.curation import pictures
-from gallery.models import Embedding, Query
+from gallery.models import Embedding, Query, QueryPart
+from gallery.operations import counters
 from gallery.queries import lifecycle, waiting, wakeup
 from gallery.queries.lifecycle import Claim
 from gallery.queries.results import Answers, Found, Searched
 from gallery.timings import Stopwatch
-from tasks.batch import Batch
 from tasks.delta import Vectors, to_vectors
 from tasks.neighbours import SearchRequest
 from tasks.worker import Worker
 
 logger = logging.getLogger(__name__)
+
+Crop = list[float] | None
 
 
 def answer_waiting(worker: Worker, batch: int) -> list[UUID]:
@@ -49,14 +54,14 @@ def answer_waiting(worker: Worker, batch: int) -> list[UUID]:
     return [query.pk for query in claim.queries]
 
 
-def _answer(worker: Worker, claim: Claim, report: Batch) -> None:
+def _answer(worker: Worker, claim: Claim, report: "Batch") -> None:
     prepared = _prepare(worker, claim, report)
     report.stages.end("decode")
     vectors = _embed(worker, prepared)
     report.stages.end("embed")
-    asked = list(prepared)
+    queries = list(prepared)
     worker.neighbours.refresh()
-    found = worker.neighbours.search(vectors, [_request(worker, query) for query in asked])
+    found = worker.neighbours.search(vectors, [_request(worker, query) for query in queries])
     report.stages.end("search")
     searched = Searched(
         images=worker.neighbours.images,
@@ -64,25 +69,25 @@ def _answer(worker: Worker, claim: Claim, report: Batch) -> None:
         generation=worker.neighbours.generation,
         stages_ms=dict(report.stages.ms),
     )
-    done = lifecycle.finish(claim.token, _with_bands(worker, asked, found), searched)
+    done = lifecycle.finish(claim.token, _with_bands(worker, queries, found), searched)
     report.stages.end("finish")
-    if done < len(asked):
-        lifecycle.remove_withdrawn(asked)
-    report.answered(done, asked)
+    if done < len(queries):
+        lifecycle.remove_withdrawn(queries)
+    report.answered(done, queries)
 
 
-def _with_bands(worker: Worker, asked: Sequence[Query], found: Sequence[Sequence[Found]]) -> Answers:
+def _with_bands(worker: Worker, queries: Sequence[Query], found: Sequence[Sequence[Found]]) -> Answers:
     """Return the matches of each query, with what their cosines mean."""
     band = worker.thresholds.band
     return {
         query: [replace(match, band=band(match.similarity)) for match in matches]
-        for query, matches in zip(asked, found, strict=True)
+        for query, matches in zip(queries, found, strict=True)
     }
 
 
 def _request(worker: Worker, query: Query) -> SearchRequest:
-    # Whoever wants more like a gallery picture is looking at it.
-    without = None if query.has_picture else query.like_id
+    # A gallery picture that a search names is known to its visitor, or unwanted.
+    without = query.gallery_ids
     rule = worker.near_duplicates if query.collapse else None
     return SearchRequest(query.k, tuple(query.labels), without, rule)
 
@@ -90,13 +95,26 @@ def _request(worker: Worker, query: Query) -> SearchRequest:
 # --- From a query to what the network takes -----------------------------------------------------------------
 
 Prepared = torch.Tensor | Vectors  # a picture for the network, or an embedding that is there already
+Known = dict[UUID | None, Vectors]
 
 
-def _prepare(worker: Worker, claim: Claim, report: Batch) -> dict[Query, Prepared]:
-    """Decode every picture of the batch; left out are bad ones, which fail alone, and slow ones, which come later."""
-    prepared: dict[Query, Prepared] = {}
+class NotFetched(Exception):
+    """The query's first picture is a link that nobody has followed yet."""
+
+
+Outcome = list[Prepared] | BadImage | TakesLong | NotFetched
+
+
+def _prepare(worker: Worker, claim: Claim, report: "Batch") -> dict[Query, list[Prepared]]:
+    """Decode the pictures of the batch.
+
+    Left out are queries with a bad one, which fail alone, and those that come later: with a slow one, or one to fetch.
+    """
+    prepared: dict[Query, list[Prepared]] = {}
     for query, result in zip(claim.queries, _decode_all(worker, claim.queries), strict=True):
-        if isinstance(result, TakesLong):
+        if isinstance(result, NotFetched):
+            worker.links.add(claim.token, query)
+        elif isinstance(result, TakesLong):
             worker.slow.add(claim.token, query)
         elif isinstance(result, BadImage):
             report.failed[result.code] += lifecycle.fail(claim.token, query, result.code, str(result))
@@ -107,73 +125,143 @@ def _prepare(worker: Worker, claim: Claim, report: Batch) -> dict[Query, Prepare
     return prepared
 
 
-def _known(network: str, asked: Sequence[Query]) -> dict[UUID | None, Vectors]:
-    """Return the embeddings of the gallery pictures that "more like this" asks about, by their ids."""
-    like = {query.like_id for query in asked if query.like_id and not query.crop}
-    if not like:
+def _known(network: str, queries: Sequence[Query]) -> Known:
+    """Return the embeddings of the gallery pictures that the queries name, by their ids."""
+    named = {id_ for query in queries for id_ in query.gallery_ids}
+    if not named:
         return {}
-    rows = list(Embedding.objects.filter(network=network, image__id__in=like).values_list("image__id", "vector"))
+    rows = list(Embedding.objects.filter(network=network, image__id__in=named).values_list("image__id", "vector"))
     vectors = to_vectors([blob for _, blob in rows])
     return {image: vectors[n] for n, (image, _) in enumerate(rows)}
 
 
-def _decode_all(worker: Worker, asked: Sequence[Query]) -> Iterator[Prepared | BadImage | TakesLong]:
-    known = _known(worker.embedder.network, asked)
+def _decode_all(worker: Worker, queries: Sequence[Query]) -> Iterator[Outcome]:
+    known = _known(worker.embedder.network, queries)
 
-    def decode(query: Query) -> Prepared | BadImage | TakesLong:
-        if query.like_id in known and not query.crop:
-            return known[query.like_id]
+    def decode(query: Query) -> Outcome:
         try:
-            return _decode(worker, query)
-        except (BadImage, TakesLong) as error:
+            return [_one(worker, query, row, known) for row in query.pictures]
+        except (BadImage, TakesLong, NotFetched) as error:
             return error
 
-    return worker.decode(decode, asked)
+    return worker.decode(decode, queries)
 
 
-def _decode(worker: Worker, query: Query) -> torch.Tensor:
-    """Return what the network sees of the query's picture. Raises BadImage and TakesLong."""
+def _one(worker: Worker, query: Query, row: Query | QueryPart, known: Known) -> Prepared:
+    """Return one of the query's pictures; of the first one the crop. Raises BadImage and TakesLong."""
+    crop = query.crop if row is query else None
+    if not row.has_picture and not crop and (vector := known.get(row.gallery_id)) is not None:
+        return vector
     try:
-        decoded = _decoded(worker, query)
+        decoded = _uploaded(worker, query, row, crop) if row.has_picture else _named(worker, row, crop)
     except OSError as error:
         raise BadImage("gone", "The picture is no longer on the server; upload it again.") from error
     return worker.embedder.prepare_decoded(decoded.pixels)
 
 
-def _decoded(worker: Worker, query: Query) -> Decoded:
-    """Have its picture decoded. Raises OSError where the file is gone, BadImage, and TakesLong."""
-    if query.has_picture and query.upload_path.exists():
-        return _uploaded(worker, query)
-    embedder = worker.embedder
-    if query.has_picture:
-        return DECODERS.decode(query.picture_path, pictures.request(crop=query.crop, square=embedder.square))
-    if query.like is None:
+def _named(worker: Worker, row: Query | QueryPart, crop: Crop) -> Decoded:
+    """Decode a gallery picture: one that is not embedded yet, or a part of one. Raises BadImage and OSError."""
+    image = row.gallery_picture
+    if image is None:
         raise BadImage("gone", "That gallery picture has been removed; choose another one.")
-    if query.crop:
-        within_px = pictures.within_for_crop(query.like, query.crop, embedder.at_least_px)
-        wanted = pictures.request(within_px=within_px, crop=query.crop, square=embedder.square)
-        return DECODERS.decode(query.like.picture_path, wanted)
+    embedder = worker.embedder
+    if crop:
+        within_px = pictures.within_for_crop(image, crop, embedder.at_least_px)
+        wanted = pictures.request(within_px=within_px, crop=crop, square=embedder.square)
+        return DECODERS.decode(image.picture_path, wanted)
     wanted = pictures.request(within_px=None, at_least_px=embedder.at_least_px, square=embedder.square)
-    return DECODERS.decode(query.like.shown_path, wanted)
+    return DECODERS.decode(image.shown_path, wanted)
 
 
-def _uploaded(worker: Worker, query: Query) -> Decoded:
-    """Decode the uploaded bytes once and keep the picture in their place; a later attempt reads that."""
-    wanted = pictures.request(jpegs=(pictures.KEPT,), crop=query.crop, square=worker.embedder.square)
+def _uploaded(worker: Worker, query: Query, row: Query | QueryPart, crop: Crop) -> Decoded:
+    """Decode the uploaded bytes once and keep the picture in their place; a later attempt reads that.
+
+    Raises OSError where the file is gone, BadImage, TakesLong, and NotFetched.
+    """
+    square = worker.embedder.square
+    if not row.upload_path.exists():
+        if row is query and query.link and not row.picture_path.exists():
+            raise NotFetched
+        return DECODERS.decode(row.picture_path, pictures.request(crop=crop, square=square))
+    wanted = pictures.request(jpegs=(pictures.KEPT,), crop=crop, square=square)
     # A later attempt comes alone, so nobody waits for it.
-    decoded = DECODERS.decode(query.upload_path, wanted, worker.slow.patience_s if query.attempts == 1 else None)
-    query.is_incomplete = decoded.is_incomplete
+    decoded = DECODERS.decode(row.upload_path, wanted, worker.slow.patience_s if query.attempts == 1 else None)
+    query.is_incomplete = query.is_incomplete or decoded.is_incomplete
     try:
-        files.write(query.picture_path, *decoded.jpegs)
+        files.write(row.picture_path, *decoded.jpegs)
     except OSError as error:  # a full disk: the result is worth more than its picture, and the upload stays
         logger.warning("the picture of a query was not kept: %s", error)
     else:
-        files.remove(query.upload_path)
+        files.remove(row.upload_path)
     return decoded
 
 
-def _embed(worker: Worker, prepared: dict[Query, Prepared]) -> Vectors:
-    pictures = [item for item in prepared.values() if isinstance(item, torch.Tensor)]
-    fresh = iter(worker.embedder.embed_prepared(pictures))
-    vectors = [next(fresh) if isinstance(item, torch.Tensor) else item for item in prepared.values()]
-    return np.stack(vectors) if vectors else worker.embedder.embed_prepared([])
+def _embed(worker: Worker, prepared: dict[Query, list[Prepared]]) -> Vectors:
+    """Return one vector [4096] for each query, [n, 4096] together, after one forward pass for all their pictures."""
+    fresh = iter(
+        worker.embedder.embed_prepared(
+            [item for items in prepared.values() for item in items if isinstance(item, torch.Tensor)]
+        )
+    )
+    vectors = [
+        _combined(query, [next(fresh) if isinstance(item, torch.Tensor) else item for item in items])
+        for query, items in prepared.items()
+    ]
+    return np.stack(vectors) if vectors else np.empty((0, EMBEDDING_SIZE), np.float32)
+
+
+def _combined(query: Query, vectors: Sequence[Vectors]) -> Vectors:
+    """Return what is searched for: of a single picture its embedding."""
+    if not query.has_parts:
+        return vectors[0]
+    is_negative = np.array([False, *(part.is_negative for part in query.further)])
+    each = np.stack(vectors)
+    return feedback.combined(each[~is_negative], each[is_negative])
+
+
+# --- Counts for /metrics, and one line in the log ---------------------------------------------------------------
+
+
+@dataclass
+class Batch:
+    """How many queries a batch claimed, how long each of its stages took, what became of them."""
+
+    worker: Worker
+    size: int
+    stages: Stopwatch
+    failed: Counter[str] = field(default_factory=Counter)  # by code
+
+    def answered(self, done: int, queries: Iterable[Query]) -> None:
+        """Record the end of a batch with `done` answers, and the total times of those of `queries` that it owned."""
+        counters.BATCH_SIZE.observe(self.size)
+        for stage, ms in self.stages.ms.items():
+            counters.STAGE_SECONDS.labels(stage).observe(ms / 1000)
+        timings_ms = [query.timings_ms for query in queries if "total" in query.timings_ms]
+        for stage in counters.STAGES_OF_QUERY:
+            seconds = counters.STAGE_SECONDS.labels(stage)
+            for timings in timings_ms:
+                seconds.observe(timings[stage] / 1000)
+        self._log(done=done)
+
+    def broke(self, error: Exception) -> None:
+        """Record a batch that ended in an exception; Celery logs its traceback."""
+        counters.BATCH_SIZE.observe(self.size)
+        counters.BROKEN_BATCHES.inc()
+        self._log(done=0, exception=type(error).__name__)
+
+    def _log(self, done: int, exception: str = "") -> None:
+        device, generation = self.worker.embedder.device, self.worker.neighbours.generation
+        ended = exception or f"{done} done" + "".join(f", {count} {code}" for code, count in self.failed.items())
+        stages = " ".join(f"{stage} {ms} ms" for stage, ms in self.stages.ms.items())
+        fields = {"size": self.size, "done": done, "failed": dict(self.failed), "ms": self.stages.ms}
+        fields |= {"event": "batch", "device": device, "generation": generation}
+        logger.log(
+            logging.ERROR if exception else logging.INFO,
+            "batch of %d: %s; %s; %s, generation %s",
+            self.size,
+            ended,
+            stages,
+            device,
+            generation,
+            extra=fields | ({"exception": exception} if exception else {}),
+        )

@@ -10,14 +10,14 @@ from django.db import DatabaseError
 from engine.errors import UnknownModel
 from engine.networks import registry
 from gallery.curation import generations, pictures
-from tasks import configured
+from tasks import active_model
 
 
 @register()
 def model_is_known(**_: Any) -> list[CheckMessage]:
     """Refuse a network that this version does not have."""
     try:
-        registry.get(configured.name())
+        registry.get(active_model.configured_name())
     except UnknownModel as error:
         return [Error(f"SIMSEARCH_MODEL: {error}", id="simsearch.E001")]
     return []
@@ -26,7 +26,7 @@ def model_is_known(**_: Any) -> list[CheckMessage]:
 @register()
 def weights_file_exists(**_: Any) -> list[CheckMessage]:
     """Refuse a weights file that is missing."""
-    weights = configured.weights()
+    weights = active_model.configured_weights()
     if weights and not weights.is_file():
         return [Error(f"SIMSEARCH_WEIGHTS: there is no file {weights}.", id="simsearch.E002")]
     return []
@@ -48,5 +48,5 @@ def model_is_served(databases: Sequence[str] | None = None, **_: Any) -> list[Ch
         served = generations.served() if databases else None
     except DatabaseError:
         return []
-    told = configured.disagreement(served) if served else ""
-    return [Warning(told, id="simsearch.W001")] if told else []
+    message = active_model.disagreement(served) if served else ""
+    return [Warning(message, id="simsearch.W001")] if message else []

@@ -15,7 +15,7 @@ from engine.networks.registry import EMBEDDING_SIZE
 from gallery.curation import generations
 from gallery.models import Embedding, IndexGeneration
 from gallery.queries.results import LISTED, Found
-from tasks import retired
+from tasks.active_model import retired_notice
 from tasks.delta import Delta, Ids, Vectors
 from tasks.near_duplicates import Groups, Rule
 
@@ -36,23 +36,23 @@ Visible = dict[int, tuple[uuid.UUID, str]]  # embedding -> its picture and label
 class SearchRequest:
     """What one query asks for.
 
-    `k`: how many matches; `labels`: of which labels (none: all); `without`: a gallery picture to leave out;
+    `k`: how many matches; `labels`: of which labels (none: all); `without`: gallery pictures to leave out;
     `near_duplicates`: when two pictures count as one match (None: never).
     """
 
     k: int
     labels: tuple[str, ...] = ()
-    without: uuid.UUID | None = None
+    without: frozenset[uuid.UUID] = frozenset()
     near_duplicates: Rule | None = None
 
     @property
     def depth(self) -> int:
-        """How many hits to look at first."""
+        """Return how many hits to look at first."""
         return self.k + (SPARE_FOR_LABELS if self.labels else SPARE)
 
     @property
     def few(self) -> int:
-        """How many of them are enough where few are hidden, near-duplicates or of other labels."""
+        """Return how many of them are enough where few are hidden, near-duplicates or of other labels."""
         return self.depth if self.labels else self.k + FEW
 
 
@@ -72,7 +72,7 @@ class Neighbours:
 
     @property
     def images(self) -> int:
-        """How many embeddings a search covers."""
+        """Return how many embeddings a search covers."""
         return len(self._delta.ids) + (len(self.index.ids) if self.index else 0)
 
     def refresh(self) -> None:
@@ -174,7 +174,7 @@ class Neighbours:
         matches: list[Found] = []
         for group in groups:
             shown = [(visible[id_][0], cosine) for id_, cosine in group[:LOOKED_UP] if id_ in visible]
-            shown = [pair for pair in shown if pair[0] != request.without]
+            shown = [pair for pair in shown if pair[0] not in request.without]
             if shown and len(matches) < request.k:
                 matches.append(Found(*shown[0], duplicates=shown[1 : LISTED + 1]))
         return matches
@@ -205,7 +205,7 @@ class Neighbours:
 
 def _without_index(network: str) -> str:
     """Say why every search compares every picture."""
-    notice = retired.notice()
+    notice = retired_notice()
     if not notice:
         return "There is no index yet; every search compares every picture."
     name = network.partition("-")[0]
@@ -221,7 +221,7 @@ def _only(hits: Hits, visible: Visible, request: SearchRequest) -> Hits:
         if id_ not in visible:
             return False
         image, label = visible[id_]
-        return image != request.without and (not request.labels or label in request.labels)
+        return image not in request.without and (not request.labels or label in request.labels)
 
     kept = np.array([is_wanted(id_) for id_ in hits.ids.tolist()], np.bool_)
     return Hits(hits.ids[kept], hits.similarities[kept])

@@ -1,4 +1,4 @@
-"""What lives once per worker process: the network and the searchable gallery."""
+"""The state of a worker process: its model and the searchable gallery."""
 
 import gc
 import logging
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import redis
 from django.conf import settings
@@ -21,16 +22,18 @@ from engine.index import manifest
 from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
 from gallery.curation import generations, recall
+from gallery.models import Query
 from gallery.operations import processes, workers
-from tasks import active_model, configured, near_duplicates
+from tasks import active_model, near_duplicates
 from tasks.near_duplicates import Rule
 from tasks.neighbours import Neighbours
-from tasks.slow import SlowPictures
+from tasks.slow import Background, SlowPictures
 from tasks.thresholds import thresholds
 
 logger = logging.getLogger(__name__)
 
 THRESHOLDS_S = 10.0
+FETCHES = 4  # pictures by link at once: a slow server keeps the others waiting no longer than that
 
 
 @dataclass
@@ -38,8 +41,8 @@ class Worker:
     """One process's network and gallery; tests make their own.
 
     `load`: from a network's identity to the network. `problem`: why this one does not run the one that serves, or
-    what the environment asks for in vain. `slow`: pictures that no batch waits for. `decode`: `map`, in several threads
-    where a GPU is fed.
+    what the environment asks for in vain. `slow`, `links`: pictures that no batch waits for. `decode`: `map`, in
+    several threads where a GPU is fed.
     """
 
     embedder: Embedder
@@ -48,6 +51,7 @@ class Worker:
     problem: str = ""
     swept_at: float = 0.0
     slow: SlowPictures = field(default_factory=SlowPictures)
+    links: Background = field(default_factory=lambda: Background("links", _fetch, FETCHES))
     decode: Callable[..., Iterator[Any]] = field(init=False)
     _followed: str | None = None
     _thresholds: Thresholds | None = None
@@ -60,7 +64,7 @@ class Worker:
     def follow(self) -> None:
         """Change to the network that serves if it is another one; for a moment between two batches.
 
-        Queries wait meanwhile. One that takes longer to load than the task may run costs this process, and the one
+        Queries wait until it ends. One that takes longer to load than the task may run costs this process, and the one
         that replaces it loads it in its own time; nothing is claimed yet. Where it cannot be loaded this process goes
         on with what it has, and says so.
         """
@@ -72,18 +76,18 @@ class Worker:
             if served != self.embedder.network:
                 self.embedder = self.load(served)
                 self.neighbours, self._thresholds = Neighbours(served), None
-                logger.info("changed to the network %s", served)
+                logger.info("changed to the model %s", served)
         except EngineError as error:
             self.problem = str(error)
             logger.error("this worker goes on with %s: %s", self.embedder.network, error)  # noqa: TRY400 (one clear line)
             return
-        self.problem = configured.disagreement(served)
+        self.problem = active_model.disagreement(served)
         if self.problem:
             logger.warning("%s", self.problem)
 
     @property
     def thresholds(self) -> Thresholds:
-        """What the network's cosines mean; read again after THRESHOLDS_S, because `calibrate --write` changes them."""
+        """Return the model's thresholds; read again after THRESHOLDS_S, because `calibrate --write` changes them."""
         if self._thresholds is None or time.monotonic() > self._thresholds_until:
             self._thresholds = thresholds(self.embedder.network)
             self._thresholds_until = time.monotonic() + THRESHOLDS_S
@@ -129,6 +133,12 @@ class Worker:
             recall.count(generation, *checked)
         except redis.RedisError as error:
             logger.warning("could not count recall in Redis: %s", error)
+
+
+def _fetch(token: UUID, query: Query) -> None:
+    from tasks.fetching import Fetcher, fetch  # its libraries take some MB, and no time of a start
+
+    fetch(Fetcher(), token, query)
 
 
 _current: Worker | None = None

@@ -31,7 +31,7 @@ for name in ("DATABASE_URL", "DATABASE_URL_FILE"):
 
 
 def _start_cluster() -> postgres.Cluster | None:
-    """The cluster of this test run; None on SQLite."""
+    """Return the cluster of this test run; None on SQLite."""
     kind = os.environ.get("SIMSEARCH_TEST_DATABASE") or "sqlite"
     if kind == "sqlite":
         return None
@@ -50,7 +50,7 @@ CLUSTER = _start_cluster()
 
 
 def own_database() -> dict[str, str]:
-    """The variables that give a process of its own a database of its own: a new one, empty, of the same kind.
+    """Return the variables that give a process of its own a database of its own: a new one, empty, of the same kind.
 
     On SQLite there are none: the database is in the data directory.
     """

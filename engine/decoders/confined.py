@@ -2,7 +2,7 @@
 
 `python -m engine.decoders.confined FD` waits at a socket for requests to start a decoder, each with the decoder's end
 of a socket of its own, and forks one: Pillow is loaded once, and its memory is shared. A decoder ends with its client,
-or with this process, which ends when nobody is left who could ask it.
+or with this process, which ends when its last client does.
 """
 
 import ctypes
@@ -35,7 +35,7 @@ def main(control: socket.socket) -> None:
     """Fork a decoder for each request."""
     for name in (signal.SIGINT, signal.SIGTERM):  # a worker that is stopped finishes its batch, which needs us
         signal.signal(name, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for decoders: the kernel buries them
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the decoders
     _warm_up()
     while True:
         message, descriptors, *_ = socket.recv_fds(control, HEADER_BYTES, 1)

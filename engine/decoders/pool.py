@@ -1,7 +1,7 @@
 """Untrusted pictures decoded in processes of their own (`engine.decoders.confined`), at no risk for this one.
 
 A picture that exceeds a limit, or that its decoder does not survive, is refused as `too_costly`. This module needs no
-Pillow, and is thread-safe: each thread that decodes has a decoder meanwhile.
+Pillow, and is thread-safe: each thread that decodes has a decoder of its own.
 """
 
 import json
@@ -159,7 +159,7 @@ class _Decoder:
                 raise TakesLong
 
     def _waited_s(self) -> float:
-        """How long the process has waited for a core: that the machine is busy makes no picture costly."""
+        """Return how long the process has waited for a core: that the machine is busy makes no picture costly."""
         try:
             return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[1]) / 1e9
         except (OSError, IndexError, ValueError):  # no Linux, or it ended
@@ -192,11 +192,11 @@ class _Decoder:
         return bytes(data)
 
     def is_alive(self) -> bool:
-        """Whether it waits for a picture; it sends nothing unasked."""
+        """Tell whether it waits for a picture; it sends nothing unasked."""
         return not self._has_sent(0)
 
     def _has_sent(self, within_s: float) -> bool:
-        """Whether something is there to read, if only the end."""
+        """Tell whether something is there to read, if only the end."""
         poll = select.poll()  # `select` knows no descriptor above 1023
         poll.register(self._socket, select.POLLIN)
         return bool(poll.poll(within_s * 1000))
@@ -341,7 +341,7 @@ class Decoders:
             self._server = None
 
     def forget(self) -> None:
-        """In a forked process: the decoders at hand are its parent's."""
+        """Forget the decoders in a forked process: they are its parent's."""
         self._lock, self._idle = threading.Lock(), queue.SimpleQueue()
 
 

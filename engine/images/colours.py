@@ -118,14 +118,14 @@ def _png_chunk(data: bytes, wanted: bytes) -> bytes:
 
 
 def _of_png(points: CodePoints) -> _Colours | None:
-    """As Chromium shows it: what is meant for video screens has their curve, an unknown transfer changes nothing."""
+    """Return the colours as Chromium shows them: video has its screens' curve, an unknown transfer changes nothing."""
     if points.transfer in _VIDEO:
         return _Colours(_PRIMARIES.get(points.primaries, _BT709), _bt1886)
     return _of_code_points(points)
 
 
 def _of_heif(points: CodePoints) -> _Colours | None:
-    """As Chromium shows AVIF: cameras write video's transfers and mean sRGB's."""
+    """Return the colours as Chromium shows AVIF: cameras write video's transfers and mean sRGB's."""
     if points.transfer in _VIDEO or points.transfer == _UNSPECIFIED:
         points = CodePoints(points.primaries, _SRGB)
     return _of_code_points(points)
@@ -225,7 +225,7 @@ def _takes(profile: bytes) -> str:
 
 @lru_cache(maxsize=16)
 def _is_srgb(profile: bytes) -> bool:
-    """Whether it changes no colour, whatever it calls itself."""
+    """Tell whether it changes no colour, whatever it calls itself."""
     steps = range(0, 256, 51)
     colours = Image.new("RGB", (len(steps), len(steps) ** 2))
     colours.putdata(list(product(steps, repeat=3)))

@@ -60,7 +60,7 @@ def decode(
 
 
 def is_incomplete(picture: Image.Image) -> bool:
-    """Whether the file of a decoded picture ended too soon or held wrong checksums."""
+    """Tell whether the file of a decoded picture ended too soon or held wrong checksums."""
     return _INCOMPLETE in picture.info
 
 
@@ -201,7 +201,7 @@ def _reduced(size: tuple[int, int], factor: int) -> tuple[int, int]:
 def _upright_rgb(
     kind: str, data: bytes, open_reader: Callable[[], tuple[Reader, int]], repaired: Repaired | None
 ) -> Image.Image:
-    reader, scale = open_reader()  # here, so that nobody else holds its memory when it is not needed any more
+    reader, scale = open_reader()  # here, so that no caller keeps its memory alive
     source, wanted = reader.load(scale), _reduced(reader.size, scale)
     factor = max(1, min(side // want for side, want in zip(source.size, wanted, strict=True)))
     turn = reader.turn

@@ -267,7 +267,7 @@ _SIZES: dict[str, Callable[[Readable | BinaryIO, bytes], Size]] = {
 
 
 def _gif_is_costly(file: Readable | BinaryIO) -> bool:
-    """Whether more bytes than MAX_GIF_PREFIX_BYTES come before the first picture."""
+    """Tell whether more bytes than MAX_GIF_PREFIX_BYTES come before the first picture."""
     start = read_at(file, 0, MAX_GIF_PREFIX_BYTES)
     at = 13 + (3 << (start[10] & 7) + 1 if start[10] & 0x80 else 0)
     while at < len(start) and start[at] not in b",;":
@@ -280,7 +280,7 @@ def _gif_is_costly(file: Readable | BinaryIO) -> bool:
 
 
 def _tiff_is_costly(file: Readable | BinaryIO) -> bool:
-    """Whether its fields have more numbers than MAX_TIFF_NUMBERS; text and bytes (types 1, 2, 7) stay as they are."""
+    """Tell whether its fields have more numbers than MAX_TIFF_NUMBERS; text and bytes (types 1, 2, 7) do not count."""
     fields = list(_tiff_fields(file, read_at(file, 0, 64)))
     numbers = sum(count for _, kind, count, _ in fields if kind not in (1, 2, 7))
     return len(fields) == MAX_HEADER_PARTS or numbers > MAX_TIFF_NUMBERS

@@ -46,7 +46,7 @@ def size(file: Readable | BinaryIO) -> Size:
 
 
 def is_costly(file: Readable | BinaryIO) -> bool:
-    """Whether it has more items than MAX_HEIF_ITEMS, or a picture put together of pictures that are put together."""
+    """Tell whether it has more items than MAX_HEIF_ITEMS, or a grid of grids."""
     boxes = _meta(file)
     kinds = dict(_items(file, boxes))
     composed = {item for item, kind in kinds.items() if kind in (b"grid", b"iovl", b"iden")}

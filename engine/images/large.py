@@ -23,7 +23,7 @@ _ANIMATED = 0x02
 
 
 def is_for_large(picture: Image.Image, data: bytes) -> bool:
-    """Whether `LargeReader` needs less memory for such a picture than Pillow."""
+    """Tell whether `LargeReader` needs less memory for such a picture than Pillow."""
     if picture.format == "HEIF":
         return picture.info.get("bit_depth") == 8 and picture.info.get("chroma") == 420 and picture.mode == "RGB"
     if picture.format == "WEBP":
@@ -40,7 +40,7 @@ class LargeReader:
         self._channels = len(picture.getbands())
 
     def most_pixels(self, factor: int) -> int:
-        """How many pixels such a picture may have, made `factor` times smaller."""
+        """Return how many pixels such a picture may have, made `factor` times smaller."""
         bytes_a_pixel = {"HEIF": _HEIC, "WEBP": _WEBP}.get(self._format or "") or self._avif_bytes()
         return int(_MAX_BYTES / (bytes_a_pixel + _MADE_BYTES / factor**2))
 

@@ -60,7 +60,7 @@ class Manifest:
 
     @property
     def is_exact(self) -> bool:
-        """Whether every picture is a candidate, so that no search can miss one."""
+        """Tell whether every picture is a candidate, so that no search can miss one."""
         return self.parameters.candidates >= self.count
 
 

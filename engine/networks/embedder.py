@@ -98,7 +98,7 @@ class Embedder:
 
     @property
     def square(self) -> tuple[int, int]:
-        """What a decoder makes for the network (`decoders.pool.Request`)."""
+        """Return what a decoder makes for the network (`decoders.pool.Request`)."""
         return self._preprocessing.input_px, self._preprocessing.resize_px
 
     def prepare_decoded(self, pixels: bytes) -> Tensor:
@@ -150,7 +150,7 @@ class Embedder:
 def prepare(picture: Image.Image, preprocessing: Preprocessing) -> Tensor:
     """Cut the centre square out of an upright picture and resize it: uint8 [3, input_px, input_px].
 
-    Pillow does both in one step; it lets other threads run meanwhile.
+    Pillow does both in one step; other threads run during that step.
     """
     side = preprocessing.input_px
     source = picture if picture.mode == "RGB" else picture.convert("RGB")

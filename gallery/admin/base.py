@@ -28,7 +28,7 @@ class CheckedAdmin(admin.ModelAdmin[Row]):
         css: ClassVar = {"all": ["gallery/admin.css"]}
 
     def has_index_permission(self, request: HttpRequest) -> bool:
-        """Whether this account may change which index is searched: `permissions=["index"]` of an action."""
+        """Tell whether this account may change which index is searched: `permissions=["index"]` of an action."""
         return request.user.has_perm("gallery.change_indexgeneration")
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
@@ -51,15 +51,17 @@ class BulkAdmin(CheckedAdmin[Row]):
     """Lists whose actions take any number of rows: a worker changes many, and the list shows how far it is."""
 
     def get_urls(self) -> list[URLPattern]:
+        """Add the address of the progress of bulk actions."""
         progress = self.admin_site.admin_view(self.progress)
         name = f"{self.opts.app_label}_{self.opts.model_name}_progress"
         return [path("progress/", progress, name=name), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Show the list with the progress of bulk actions."""
         return super().changelist_view(request, (extra_context or {}) | self._progress())
 
     def progress(self, request: HttpRequest) -> HttpResponse:
-        """The part of the list that shows the actions under way; the list asks for it again and again."""
+        """Return the part of the list that shows the actions under way; the list asks for it again and again."""
         if not self.has_view_or_change_permission(request):
             raise PermissionDenied
         return render(request, "admin/gallery/_progress.html", self._progress())
@@ -77,6 +79,7 @@ class BulkAdmin(CheckedAdmin[Row]):
 
     @admin.action(description="Delete the selected %(verbose_name_plural)s", permissions=["delete"])
     def delete_selected(self, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse | None:
+        """Delete the chosen rows in the background, after a confirmation."""
         if "post" not in request.POST:
             return self._confirm(request, rows)
         if until := request.POST.get("until"):
@@ -117,7 +120,9 @@ class ReadOnlyAdmin(CheckedAdmin[Any]):
     """Rows that the system writes and people read."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
+        """Refuse: rows are made by the product alone."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse: rows are changed by the product alone."""
         return False

@@ -66,6 +66,7 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
         return {"building": building, "waits": waits, "ended": ended}
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse: old generations are deleted by the worker."""
         return False
 
     @admin.display(description="model", ordering="network")
@@ -78,6 +79,7 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
 
     @admin.display(description="recall@10")
     def recall(self, generation: IndexGeneration) -> str:
+        """Return the measured recall in words."""
         measured, target = generation.manifest.get("recall"), generation.manifest.get("recall_target")
         if measured is None or target is None:
             return "—"
@@ -85,6 +87,7 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
 
     @admin.display(description="recall@10 of real searches")
     def live_recall(self, generation: IndexGeneration) -> str:
+        """Return the recall of real searches in words."""
         try:
             measured = recall.measured(generation.number)
         except (redis.RedisError, OSError):
@@ -101,12 +104,12 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
         return super().changelist_view(request, (extra_context or {}) | context)
 
     def _tell_networks(self, request: HttpRequest) -> None:
-        """How far a switch_model is, or what it kept."""
+        """Say how far a switch_model is, or what it kept."""
         served, count = generations.served(), Image.objects.count()
         for network, embedded in sorted(networks.embedded().items()):
             if network != served:
-                told = f"Beside the network that serves: {network}, which has embedded {embedded} of {count} pictures."
-                self.message_user(request, told, messages.INFO)
+                message = f"Beside the active model: {network}, which has embedded {embedded} of {count} pictures."
+                self.message_user(request, message, messages.INFO)
 
     @admin.action(description="Search the selected generation from now on", permissions=["index"])
     def activate(self, request: HttpRequest, selected: QuerySet[IndexGeneration]) -> None:

@@ -35,6 +35,7 @@ from gallery.text import LONGEST_LABEL, folded
 
 
 def thumbnail_of(image: Image | results.Picture) -> SafeString | str:
+    """Return the thumbnail as HTML."""
     if isinstance(image, Image) and image.is_pending:
         return "not decoded yet"
     side, name = "width" if image.width_px >= image.height_px else "height", image.title or _("Untitled picture")
@@ -134,6 +135,7 @@ class ImageAdmin(BulkAdmin[Image]):
         return redirect("admin:gallery_image_changelist")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Image]:
+        """Add to each picture whether it has an embedding."""
         embeddings = Embedding.objects.filter(image=OuterRef("content_hash"))
         if in_use := generations.active():  # another network's embeddings are of no use to a search
             embeddings = embeddings.filter(network=in_use.network)
@@ -142,20 +144,24 @@ class ImageAdmin(BulkAdmin[Image]):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Image], search_term: str
     ) -> tuple[QuerySet[Image], bool]:
+        """Search without regard to case and accents."""
         return super().get_search_results(request, queryset, folded(search_term))
 
     def get_form(self, request: HttpRequest, obj: Image | None = None, change: bool = False, **kwargs: Any) -> Any:
-        """A new picture is uploaded; an old one keeps its file."""
+        """Return the form; a new picture needs a file, an old one keeps it."""
         return super().get_form(request, obj, change, **(kwargs if obj else kwargs | {"form": NewImageForm}))
 
     def get_fields(self, request: HttpRequest, obj: Image | None = None) -> Any:
+        """Return the fields of the form; a new picture has fewer."""
         fields = ["title", "label", "is_hidden"]
         return [*fields, *self.readonly_fields] if obj else ["file", *fields]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Image | None = None) -> Any:
+        """Return the fields that cannot be edited; a new picture has fewer."""
         return self.readonly_fields if obj else []
 
     def save_model(self, request: HttpRequest, obj: Image, form: ModelForm[Image], change: bool) -> None:
+        """Keep a new picture, or store what was edited."""
         if change:
             super().save_model(request, obj, form, change)
             return
@@ -172,10 +178,11 @@ class ImageAdmin(BulkAdmin[Image]):
         return response
 
     def delete_model(self, request: HttpRequest, obj: Image) -> None:
+        """Delete one picture and its files."""
         library.remove(Image.objects.filter(pk=obj.pk))
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
-        """What a checked picture may still meet when it is kept: a full disk, or the same picture from another hand."""
+        """Add a picture; a full disk or the same picture from somebody else ends as a message."""
         try:
             return super().add_view(request, form_url, extra_context)
         except (Refusal, library.AlreadyThere) as refusal:
@@ -184,6 +191,7 @@ class ImageAdmin(BulkAdmin[Image]):
 
     @admin.display(description="picture")
     def thumbnail(self, image: Image) -> SafeString | str:
+        """Return the thumbnail as HTML."""
         return thumbnail_of(image)
 
     @admin.display(description="title", ordering="title")
@@ -205,6 +213,7 @@ class ImageAdmin(BulkAdmin[Image]):
 
     @admin.display(description="picture")
     def preview(self, image: Image) -> SafeString | str:
+        """Return the picture as HTML."""
         if image.is_pending:
             return thumbnail_of(image)
         picture = '<a href="{}"><img src="{}" alt="{}" width="{}"></a>'
@@ -213,14 +222,17 @@ class ImageAdmin(BulkAdmin[Image]):
 
     @admin.display(description="embedding", boolean=True, ordering="embedded")
     def has_embedding(self, image: Any) -> bool:
+        """Tell whether the active model has embedded the picture."""
         return bool(image.embedded)
 
     @admin.action(description="Hide the selected pictures from searches", permissions=["change"])
     def hide(self, request: HttpRequest, images: QuerySet[Image]) -> None:
+        """Hide the chosen pictures."""
         self.run(request, "hide", images)
 
     @admin.action(description="Show the selected pictures again", permissions=["change"])
     def show(self, request: HttpRequest, images: QuerySet[Image]) -> None:
+        """Show the chosen pictures again."""
         self.run(request, "show", images)
 
     @admin.action(description="Set the label of the selected pictures", permissions=["change"])

@@ -72,4 +72,5 @@ class QueryAdmin(ReadOnlyAdmin, BulkAdmin[Any]):
 
     @admin.display(description="total, ms")
     def total_ms(self, query: Query) -> float | None:
+        """Return the time from upload to answer in milliseconds."""
         return query.timings_ms.get("total")

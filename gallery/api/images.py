@@ -1,4 +1,4 @@
-"""The gallery in the JSON API: everybody may look at it, whoever has a key may curate it."""
+"""The gallery in the JSON API: reading is open, writing needs a key."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core.paginator import Paginator
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 from django.utils.crypto import constant_time_compare
 from ninja import File, Form, Query, Router, Status
@@ -71,9 +71,10 @@ class ImageChange(BaseModel):
 
 
 class Key(HttpBearer):
-    """One of SIMSEARCH_API_KEYS; where none is set nobody has one."""
+    """A bearer token: one of SIMSEARCH_API_KEYS. Where none is set, every token is refused."""
 
     def authenticate(self, request: HttpRequest, token: str) -> bool:
+        """Tell whether the token is one of SIMSEARCH_API_KEYS; where none is set, no token is."""
         return any(constant_time_compare(token, key) for key in settings.SIMSEARCH_API_KEYS)
 
 
@@ -87,7 +88,7 @@ def images(
     label: Annotated[str, Query(pattern=NO_NUL, max_length=LONGEST_LABEL)] = "",
     page: Annotated[int, Query(ge=1, le=LAST_PAGE)] = 1,
 ) -> ImagePage:
-    """The visible pictures of the gallery, the newest first."""
+    """Return the visible pictures of the gallery, the newest first."""
     if label:
         check_labels([label])
     rows = models.Image.objects.visible()
@@ -124,7 +125,7 @@ def add(
 
 @router.get("/{uuid:image_id}", operation_id="gallery_api_images_image", response={200: ImageOut, 404: Problem})
 def image(request: HttpRequest, image_id: Id) -> ImageOut:
-    """One visible picture of the gallery."""
+    """Return one visible picture of the gallery."""
     return described(visible(image_id))
 
 
@@ -159,7 +160,7 @@ def remove(request: HttpRequest, image_id: Id) -> Status[None]:
 
 
 def check_labels(wanted: Sequence[str]) -> None:
-    """Raises Refusal `invalid` for a label that no visible picture has: to find nothing is no answer to a slip."""
+    """Check the label. Raises Refusal `invalid` where no visible picture has it: it is a slip of the client."""
     if not wanted:
         return
     visible = models.Image.objects.visible()
@@ -173,12 +174,22 @@ def check_labels(wanted: Sequence[str]) -> None:
 
 
 def visible(image_id: UUID | None) -> models.Image:
-    """The visible picture with this id. Raises Http404."""
+    """Return the visible picture with this id. Raises Http404."""
     return get_object_or_404(models.Image.objects.visible(), pk=image_id)
 
 
+def all_visible(image_ids: Sequence[UUID]) -> list[models.Image]:
+    """Return the visible pictures with these ids, in this order. Raises Http404 where one of them is missing."""
+    if not image_ids:
+        return []
+    found = models.Image.objects.visible().in_bulk(image_ids)
+    if missing := set(image_ids) - found.keys():
+        raise Http404(f"no such pictures: {missing}")
+    return [found[image_id] for image_id in image_ids]
+
+
 def described(image: models.Image | Picture) -> ImageOut:
-    """A picture as the API shows it."""
+    """Return a picture as the API shows it."""
     return ImageOut(
         id=image.id,
         url=image.picture_url,

@@ -141,12 +141,12 @@ def take_step(action: BulkAction) -> bool:
 
 
 def unfinished() -> "QuerySet[BulkAction]":
-    """The actions that have rows left to change."""
+    """Return the actions that have rows left to change."""
     return BulkAction.objects.filter(finished_at__isnull=True)
 
 
 def shown(table: str) -> "QuerySet[BulkAction]":
-    """The actions on that table which run or have just finished, without their ids; the newest first."""
+    """Return the actions on that table which run or have just finished, without their ids; the newest first."""
     recent = Q(finished_at__isnull=True) | Q(finished_at__gt=timezone.now() - SHOWN)
     listed = BulkAction.objects.filter(recent, table=table, total__gt=AT_ONCE)
     return listed.defer("rows", "before").order_by("-created_at")

@@ -31,7 +31,7 @@ class IndexStatus(Enum):
     CURRENT = "it has every embedding"
     BEHIND = "it lacks some embeddings"
     STALE = "so many were added or deleted that a rebuild pays, or there is none"
-    OTHER_NETWORK = "another network is active"
+    OTHER_NETWORK = "another model is active"
 
 
 class Busy(Exception):
@@ -51,22 +51,23 @@ class NothingToGoBackTo(Exception):
 
 
 def active() -> IndexGeneration | None:
+    """Return the active generation, or None while there is no index."""
     return IndexGeneration.objects.filter(is_active=True).first()
 
 
 def served() -> str | None:
-    """The identity of the network that serves; None while there is no index."""
+    """Return the identity of the network that serves; None while there is no index."""
     generation = active()
     return generation.network if generation else None
 
 
 def described(generation: IndexGeneration | None) -> str:
-    """A generation in words, for people at a terminal."""
+    """Return a generation in words, for people at a terminal."""
     return f"{generation} with {generation.images} pictures by {generation.network}" if generation else "none"
 
 
 def newer_than(generation: IndexGeneration | None, network: str) -> int:
-    """How many embeddings of this network the generation does not contain."""
+    """Return how many embeddings of this network the generation does not contain."""
     rows = Embedding.objects.filter(network=network)
     if generation and generation.network == network:
         rows = rows.filter(id__gt=generation.last_embedding)
@@ -93,7 +94,7 @@ def status_of(generation: IndexGeneration | None, network: str) -> IndexStatus:
 
 
 def deleted_from(generation: IndexGeneration) -> int:
-    """How many embeddings of the generation belong to pictures that were deleted since it was built."""
+    """Return how many embeddings of the generation belong to pictures that were deleted since it was built."""
     rows = Embedding.objects.filter(network=generation.network, id__lte=generation.last_embedding)
     return max(0, generation.images - rows.count())
 
@@ -154,7 +155,7 @@ def serve(generation: IndexGeneration) -> bool:
 
 
 def newest(network: str) -> IndexGeneration | None:
-    """The newest ready generation of this network."""
+    """Return the newest ready generation of this network."""
     return IndexGeneration.objects.filter(state=READY, network=network).first()
 
 
@@ -174,13 +175,13 @@ def roll_back() -> IndexGeneration:
     earlier = IndexGeneration.objects.filter(state=READY, number__lt=now.number, network=now.network) if now else None
     previous = earlier.first() if earlier is not None else None
     if previous is None:
-        raise NothingToGoBackTo("There is no earlier generation of this network to go back to.")
+        raise NothingToGoBackTo("There is no earlier generation of this model to go back to.")
     _switch_to(previous)
     return previous
 
 
 def _hold_the_active_one() -> None:
-    """Until the transaction ends nobody else switches; what is read after this is what the last one left."""
+    """Keep other switches out until the transaction ends; what is read after this is what the last one left."""
     list(IndexGeneration.objects.select_for_update().filter(is_active=True))
 
 
@@ -190,10 +191,11 @@ def _switch_to(generation: IndexGeneration) -> None:
         list(IndexGeneration.objects.order_by("number").select_for_update())
         IndexGeneration.objects.filter(is_active=True).update(is_active=False)
         IndexGeneration.objects.filter(pk=generation.pk).update(is_active=True, activated_at=timezone.now())
-        generation.refresh_from_db()  # one that was deleted meanwhile leaves the active one as it was
+        generation.refresh_from_db()  # if it was deleted, the active one stays
 
 
 def fail(generation: IndexGeneration, reason: str) -> None:
+    """Mark a build as failed, with its reason."""
     _building().filter(pk=generation.pk).update(state=FAILED, error=reason[:500], lease_until=None)
 
 

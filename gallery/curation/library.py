@@ -31,11 +31,12 @@ class AlreadyThere(Exception):
 
 
 def find(content_hash: str) -> Image | None:
+    """Return the picture with this content, or None."""
     return Image.objects.filter(content_hash=content_hash).first()
 
 
 def check_new(file: "UploadedFile[Any]") -> str:
-    """The content hash of a picture that the gallery does not have yet. Raises Refusal and AlreadyThere."""
+    """Return the content hash of a picture that the gallery does not have yet. Raises Refusal and AlreadyThere."""
     uploads.check(file)
     digest = hashlib.sha256()
     for chunk in file.chunks():
@@ -47,7 +48,7 @@ def check_new(file: "UploadedFile[Any]") -> str:
 
 
 def upload(image: Image, file: "UploadedFile[Any]") -> None:
-    """Save a new row with the uploaded bytes; a gallery worker decodes them, and until then nobody sees the picture.
+    """Save a new row with the uploaded bytes; a gallery worker decodes them, and until then the picture is hidden.
 
     Raises Refusal (an unusable picture, no room) and AlreadyThere.
     """
@@ -55,7 +56,6 @@ def upload(image: Image, file: "UploadedFile[Any]") -> None:
     image.width_px = image.height_px = 0
     uploads.store(file, image.upload_path)
     _insert(image, image.upload_path)
-    wakeup.wake_workers(wakeup.CURATE)
 
 
 def keep(image: Image, content_hash: str, encoded: "Encoded", original: bytes | Path) -> None:
@@ -69,7 +69,7 @@ def keep(image: Image, content_hash: str, encoded: "Encoded", original: bytes | 
 
 
 def write(image: Image, encoded: "Encoded", original: bytes | Path) -> None:
-    """The files of a picture, all or none, and what is known by them. Raises OSError."""
+    """Write the files of a picture, all or none, and set what is known by them. Raises OSError."""
     for name in KNOWN_BY_FILE:
         setattr(image, name, getattr(encoded, name))
     image.has_original = settings.SIMSEARCH_KEEP_ORIGINALS
@@ -86,7 +86,7 @@ def write(image: Image, encoded: "Encoded", original: bytes | Path) -> None:
 
 
 def _insert(image: Image, *paths: Path) -> None:
-    """Save a row whose files are there; without it they go. Raises AlreadyThere."""
+    """Save a row whose files are there, and have it embedded; without it the files go. Raises AlreadyThere."""
     try:
         with transaction.atomic():  # so that a duplicate leaves an outer transaction usable
             image.save(force_insert=True)
@@ -95,6 +95,7 @@ def _insert(image: Image, *paths: Path) -> None:
         if isinstance(error, IntegrityError) and (existing := find(image.content_hash)):
             raise AlreadyThere(existing) from error
         raise
+    wakeup.wake_workers(wakeup.CURATE)
 
 
 def remove(images: QuerySet[Image]) -> None:

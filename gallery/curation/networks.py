@@ -1,4 +1,4 @@
-"""What is kept of each network: the one that serves, the one before it, and one that is being made ready."""
+"""The data of each model: the active one, the one before it, and one that is being prepared."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ STEP = 1000  # embeddings deleted at once: searches write in between
 
 
 def embedded() -> dict[str, int]:
-    """For each network how many gallery pictures it has embedded."""
+    """Return for each model how many gallery pictures it has embedded."""
     rows = Image.objects.order_by().values_list("embeddings__network").annotate(count=Count("id"))
     return {network: count for network, count in rows if network}
 
@@ -19,7 +19,7 @@ def embedded() -> dict[str, int]:
 def forget(network: str) -> list[IndexGeneration]:
     """Delete a network's embeddings and finished generations; returns these, whose directories are to go next.
 
-    Never the active one. Whoever calls knows that no worker answers by this network any more.
+    Never the active one. The caller makes sure that no worker uses this model.
     """
     finished = IndexGeneration.objects.filter(network=network, is_active=False).exclude(state=BUILDING)
     gone = list(finished)
@@ -29,7 +29,7 @@ def forget(network: str) -> list[IndexGeneration]:
 
 
 def without_picture() -> "QuerySet[Embedding]":
-    """The embeddings of pictures that are deleted."""
+    """Return the embeddings of pictures that are deleted."""
     return Embedding.objects.filter(~Exists(Image.objects.filter(content_hash=OuterRef("image_id"))))
 
 
@@ -45,6 +45,6 @@ def _delete(rows: "QuerySet[Embedding]") -> None:
 
 
 def known() -> set[str]:
-    """Every network of which there is an embedding or a generation."""
+    """Return every network of which there is an embedding or a generation."""
     made = Embedding.objects.order_by().values_list("network", flat=True).distinct()
     return set(made) | set(IndexGeneration.objects.order_by().values_list("network", flat=True).distinct())

@@ -47,6 +47,7 @@ class Encoded:
 
     @property
     def has_preview(self) -> bool:
+        """Tell whether the picture has a preview."""
         return self.preview is not None
 
 

@@ -1,4 +1,4 @@
-"""A row that goes takes its files along, whoever deletes it (admin, command, expiry)."""
+"""Delete the files of a deleted row, however it was deleted (admin, command, expiry)."""
 
 from typing import Any
 
@@ -7,11 +7,12 @@ from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
 from gallery import files
-from gallery.models import Image, Query, ZipImport
+from gallery.models import Image, Query, QueryPart, ZipImport
 
 
 @receiver(post_delete, sender=Image)
 def remove_image_files(instance: Image, **_: Any) -> None:
+    """Delete the files of a deleted gallery picture."""
     paths = instance.paths
     transaction.on_commit(lambda: files.remove(*paths))
 
@@ -24,5 +25,13 @@ def remove_archive(instance: ZipImport, **_: Any) -> None:
 
 @receiver(post_delete, sender=Query)
 def remove_query_files(instance: Query, **_: Any) -> None:
+    """Delete the files of a deleted query."""
+    paths = (instance.picture_path, instance.upload_path)
+    transaction.on_commit(lambda: files.remove(*paths))
+
+
+@receiver(post_delete, sender=QueryPart)
+def remove_part_files(instance: QueryPart, **_: Any) -> None:
+    """Delete the files of a part after its row is gone."""
     paths = (instance.picture_path, instance.upload_path)
     transaction.on_commit(lambda: files.remove(*paths))

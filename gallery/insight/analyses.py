@@ -22,7 +22,7 @@ WAITING, RUNNING, DONE, FAILED = (
 LEASE_S = 900  # the longest step without a sign of progress: the layout of a map
 MAX_ATTEMPTS = 3
 GAVE_UP = f"The worker ended {MAX_ATTEMPTS} times before this was finished. Its log says why."
-KEPT_CURRENT = (Kind.DUPLICATES, Kind.MISLABELS, Kind.MAP)  # run again after a new index, once somebody asked for them
+KEPT_CURRENT = (Kind.DUPLICATES, Kind.MISLABELS, Kind.MAP)  # run again after a new index, once somebody requested them
 
 
 class Superseded(Exception):
@@ -30,7 +30,7 @@ class Superseded(Exception):
 
 
 def get(kind: Kind) -> Analysis:
-    """Return the analysis of this kind; one that is not saved if nobody has asked for it."""
+    """Return the analysis of this kind; one that is not saved if it was never requested."""
     return Analysis.objects.filter(kind=kind).first() or Analysis(kind=kind, state=DONE)
 
 
@@ -43,7 +43,7 @@ def request(kind: Kind) -> None:
 
 
 def request_again() -> None:
-    """After a new index: run those analyses that somebody has asked for."""
+    """Run the requested analyses again after a new index."""
     if _wait(Analysis.objects.filter(kind__in=KEPT_CURRENT).exclude(state__in=[WAITING, RUNNING])):
         wakeup.wake_workers(wakeup.ANALYSE)
 
@@ -86,6 +86,7 @@ def finish(analysis: Analysis, result: dict[str, Any]) -> None:
 
 
 def fail(analysis: Analysis, reason: str) -> None:
+    """End it with a reason that people understand; the last result stays."""
     _mine(analysis).update(state=FAILED, error=reason[:500], lease_until=None, runner="")
 
 

@@ -53,7 +53,7 @@ def hide_others(group: DuplicateGroup, kept: UUID, by: str) -> int:
     """Hide the visible pictures of a group but the one that is kept; returns how many."""
     visible = group.images.filter(is_hidden=False)
     if not visible.filter(pk=kept).exists():
-        return 0  # the picture to keep was hidden or deleted meanwhile: another one has to be chosen
+        return 0  # the picture to keep was hidden or deleted: another one has to be chosen
     return bulk.change("hide", visible.exclude(pk=kept), by)[0]
 
 

@@ -9,32 +9,31 @@ from pathlib import Path
 from typing import TypeVar
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from gallery import files
 from gallery.curation import library, networks
-from gallery.models import Image, Query, ZipImport
+from gallery.models import Image, Query, QueryPart, ZipImport
 from gallery.queries import lifecycle
 
 # A file is written before its row is committed, and a row's files go after it: what is younger may be on its way.
 SETTLED_S = 3600
 BATCH = 500
 Item = TypeVar("Item")
-Owner = type[Image] | type[Query] | type[ZipImport]
+Owner = type[Image] | type[Query] | type[QueryPart] | type[ZipImport]
 
 
 def owners() -> dict[Path, Owner]:
-    """The folders of picture files, and whose they are."""
+    """Return the folders of picture files, and whose they are."""
     media, uploads = settings.MEDIA_ROOT, settings.UPLOADS_ROOT
     return {
         media / "gallery": Image,
         media / "previews": Image,
         media / "thumbnails": Image,
         settings.ORIGINALS_ROOT: Image,
-        media / "queries": Query,
         uploads / "gallery": Image,
-        uploads / "queries": Query,
         uploads / "zips": ZipImport,
+        **{root / row.folder: row for root in (media, uploads) for row in (Query, QueryPart)},
     }
 
 
@@ -51,15 +50,16 @@ class Orphans:
 
     @property
     def bytes(self) -> int:
+        """Return the bytes of all files to delete."""
         return sum(path.stat().st_size for path in self.files if path.exists())
 
 
 def find() -> Orphans:
-    """Changes nothing. Raises TooMany."""
+    """Find what can be deleted, without a change. Raises TooMany."""
     orphans = Orphans(
         files=sorted(_files_without_rows()),
         images=[image.pk for image in _decoded().iterator(BATCH) if not image.picture_path.exists()],
-        queries=[query.pk for query in _answered().iterator(BATCH) if not _has_file(query)],
+        queries=[query.pk for query in _answered().iterator(BATCH) if not _has_files(query)],
         embeddings=networks.without_picture().count(),
     )
     gallery = Image.objects.count()
@@ -86,12 +86,14 @@ def _decoded() -> "QuerySet[Image]":
 
 
 def _answered() -> "QuerySet[Query]":
-    """One that is waiting ends by itself, with a reason that its visitor can read; one that failed has no picture."""
-    return Query.objects.filter(has_picture=True, state=Query.State.DONE)
+    """Return the finished queries with a picture: a waiting one without its file fails by itself."""
+    uploaded = Q(has_picture=True) | Q(has_parts=True)
+    return Query.objects.filter(uploaded, state=Query.State.DONE)
 
 
-def _has_file(query: Query) -> bool:
-    return query.picture_path.exists() or query.upload_path.exists()
+def _has_files(query: Query) -> bool:
+    uploaded = (row for row in query.pictures if row.has_picture)
+    return all(row.picture_path.exists() or row.upload_path.exists() for row in uploaded)
 
 
 def _files_without_rows() -> Iterator[Path]:
@@ -128,5 +130,5 @@ def _owner(path: Path) -> uuid.UUID | None:
 
 
 def _is_leftover(path: Path) -> bool:
-    """Of a write that was killed."""
+    """Tell whether it is the temporary file of a write that was killed."""
     return path.name.startswith(files.UNFINISHED)

@@ -16,6 +16,7 @@ class LoginForm(AdminAuthenticationForm):
     refusal: Refusal | None = None
 
     def clean(self) -> dict[str, Any]:
+        """Check the password within the limit of attempts."""
         client = self.request.META.get("REMOTE_ADDR", "") if self.request else ""
         who = (str(client), self.cleaned_data.get("username", ""))
         try:
@@ -28,12 +29,13 @@ class LoginForm(AdminAuthenticationForm):
         return cleaned
 
 
-class Desk(AdminSite):
+class CurationSite(AdminSite):
     site_header = site_title = "simsearch"
     index_title = "Curating the gallery"
     login_form = LoginForm
 
     def get_urls(self) -> list[Any]:
+        """Return the addresses of the admin, those of our own pages first."""
         from gallery.admin.insight import addresses  # which needs this site
 
         return [*addresses.patterns(self), *super().get_urls()]

@@ -3,6 +3,7 @@
 import re
 
 from django import template
+from django.conf import settings
 
 from gallery.models import Image
 from gallery.queries.results import Picture
@@ -10,15 +11,21 @@ from gallery.queries.results import Picture
 register = template.Library()
 
 
+@register.simple_tag
+def map_is_public() -> bool:
+    """Return whether every visitor may see the map of the gallery."""
+    return bool(settings.SIMSEARCH_PUBLIC_MAP)
+
+
 @register.filter
 def readable(label: str) -> str:
-    """The label in words: folders are often called `water_lilly`."""
+    """Return the label in words: folders are often called `water_lilly`."""
     return " ".join(label.replace("_", " ").split())
 
 
 @register.filter
 def name(image: Image | Picture) -> str:
-    """What a picture is called: its title, or its label where the title is only a number of a camera or a folder."""
+    """Return the picture's title, or its label where the title is only a number of a camera or a folder."""
     has_word = re.search(
         r"[^\W\d_]{2}", re.sub(r"^(IMG|DSC[FN]?|DSCN|PXL|MVI|image)(?=[\W\d_])", "", image.title, flags=re.I)
     )

@@ -27,7 +27,7 @@ class Group:
 def find(gallery: Gallery, advance: Advance) -> list[Group]:
     """Return the groups, the most similar pictures first.
 
-    Each picture belongs to the best one that it is a near-duplicate of, so that whoever hides the others of a group
+    Each picture belongs to the best one that it is a near-duplicate of, so a curator who hides the others of a group
     still shows each of them. Pictures that a curator has set apart are in no group together.
     """
     found = {one.image: dict(one.copies) for one in gallery.surroundings(advance) if one.copies}
@@ -49,7 +49,7 @@ def keep(groups: list[Group]) -> dict[str, int]:
     DuplicateGroup.objects.all().delete()
     rows = DuplicateGroup.objects.bulk_create([DuplicateGroup(kind=group.kind) for group in groups])
     members = [(row, image, cosine) for row, group in zip(rows, groups, strict=True) for image, cosine in _all(group)]
-    there = {image.pk for image in _rows([image for _, image, _ in members])}  # the others were deleted meanwhile
+    there = {image.pk for image in _rows([image for _, image, _ in members])}  # the others were deleted
     Duplicate.objects.bulk_create(
         Duplicate(group=row, image_id=image, similarity=cosine) for row, image, cosine in members if image in there
     )

@@ -61,7 +61,7 @@ class Gallery:
             advance(min(start + STEP, len(self.ids)), len(self.ids))
 
     def _search(self, pictures: list[Picture], k: int) -> list[list[Found]]:
-        requests = [SearchRequest(k, without=image) for image, _ in pictures]
+        requests = [SearchRequest(k, without=frozenset([image])) for image, _ in pictures]
         return self._neighbours.search(to_vectors([vector for _, vector in pictures]), requests)
 
     def _apart(self, picture: Picture, hits: list[Found]) -> Surroundings:

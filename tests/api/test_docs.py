@@ -61,6 +61,6 @@ def test_its_assets_are_ours(client: Client) -> None:
 
 
 @pytest.mark.parametrize("name", ["ninja/swagger-ui.css", "ninja/swagger-ui-init.js"])
-def test_its_assets_call_nobody_else(client: Client, name: str) -> None:
+def test_its_assets_call_no_other_host(client: Client, name: str) -> None:
     text = file(client.get(f"/static/{name}")).decode()
     assert not re.search(r"(?:@import|url\(|fetch\()\s*['\"]?(?:https?:)?//", text)

@@ -54,6 +54,6 @@ def members(backup: Path) -> dict[str, bytes]:
 
 
 def rows(backup: Path, table: str) -> list[dict[str, Any]]:
-    """The rows of a table in the file."""
+    """Return the rows of a table in the file."""
     parts = [data for name, data in members(backup).items() if name.startswith(f"rows/{table}/")]
     return [json.loads(line) for data in parts for line in gzip.decompress(data).splitlines()]

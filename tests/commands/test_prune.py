@@ -27,7 +27,7 @@ def prune(option: str) -> str:
 
 
 def old(path: Path, data: bytes = b"\xff\xd8") -> Path:
-    """A file that was written some hours ago."""
+    """Return a file that was written some hours ago."""
     files.write(path, data)
     return make_old(path)
 

@@ -40,7 +40,7 @@ SLOW = png((10000, 5000), 8, 6, bytes(5000 * (1 + 4 * 10000)))  # the best part 
 
 @contextmanager
 def bounded(**bounds: float) -> Iterator[Decoders]:
-    """Decoders with other limits than usual."""
+    """Make decoders with other limits than usual."""
     pool = Decoders(Bounds(**bounds))  # type: ignore[arg-type]
     yield pool
     pool.close()
@@ -53,23 +53,23 @@ def decoders() -> Iterator[Decoders]:
 
 
 def servers(of: psutil.Process | None = None) -> list[psutil.Process]:
-    """The processes below this one that fork decoders."""
+    """Return the processes below this one that fork decoders."""
     below = (of or psutil.Process()).children()
     return [process for process in below if "engine.decoders.confined" in " ".join(process.cmdline())]
 
 
 def server() -> psutil.Process:
-    """The one of the pool that was made last."""
+    """Return the one of the pool that was made last."""
     return max(servers(), key=lambda server: server.create_time())
 
 
 def processes() -> list[psutil.Process]:
-    """Its decoders."""
+    """Return its decoders."""
     return list(server().children())
 
 
 def one(decoders: Decoders) -> psutil.Process:
-    """The only decoder of this pool, at rest."""
+    """Return the only decoder of this pool, at rest."""
     decoders.warm_up()
     [process] = processes()
     return process
@@ -204,8 +204,8 @@ def test_a_decoder_killed_at_rest_is_replaced(decoders: Decoders) -> None:
     assert decoders.decode(encoded(scene(), "JPEG"), REQUEST).width_px == 120
 
 
-def decoded_meanwhile(decoders: Decoders, data: bytes, meanwhile: Callable[[], None]) -> Decoded | BadImage:
-    """What comes of a picture while something happens to its decoder."""
+def decoded_while(decoders: Decoders, data: bytes, act: Callable[[], None]) -> Decoded | BadImage:
+    """Return what comes of a picture while something happens to its decoder."""
     results: list[Decoded | BadImage] = []
 
     def decode() -> None:
@@ -216,7 +216,7 @@ def decoded_meanwhile(decoders: Decoders, data: bytes, meanwhile: Callable[[], N
 
     thread = threading.Thread(target=decode)
     thread.start()
-    meanwhile()
+    act()
     thread.join(PATIENCE_S)
     return results[0]
 
@@ -233,13 +233,13 @@ def kill_at_work(times: int) -> None:
 
 def test_a_decoder_killed_at_work_costs_no_picture(decoders: Decoders) -> None:
     decoders.warm_up()
-    result = decoded_meanwhile(decoders, SLOW, lambda: kill_at_work(1))
+    result = decoded_while(decoders, SLOW, lambda: kill_at_work(1))
     assert isinstance(result, Decoded)
 
 
 def test_a_picture_that_kills_its_decoder_twice_is_too_costly(decoders: Decoders) -> None:
     decoders.warm_up()
-    result = decoded_meanwhile(decoders, SLOW, lambda: kill_at_work(2))
+    result = decoded_while(decoders, SLOW, lambda: kill_at_work(2))
     assert isinstance(result, BadImage)
     assert result.code == "too_costly"
     assert decoders.decode(encoded(scene(), "JPEG"), REQUEST).width_px == 120
@@ -255,7 +255,7 @@ def test_a_killed_server_is_replaced(decoders: Decoders) -> None:
 
 
 def limits(process: psutil.Process) -> dict[str, list[str]]:
-    """The soft and the hard limit of each kind."""
+    """Return the soft and the hard limit of each kind."""
     rows = Path(f"/proc/{process.pid}/limits").read_text().splitlines()[1:]
     return {row[:26].strip(): row[26:].split()[:2] for row in rows}
 

@@ -121,11 +121,11 @@ def test_blocks_of_float16_are_brought_back_to_unit_length(tmp_path: Path, vecto
     np.testing.assert_allclose(stored, vectors, atol=1e-3)
 
 
-def test_progress_is_told(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
-    told: list[tuple[str, int, int]] = []
-    build(tmp_path / "1", IDS, vectors, NETWORK, progress=lambda *step: told.append(step))
-    assert ("copying the embeddings", COUNT, COUNT) in told
-    assert told[-1] == ("complete", 1, 1)
+def test_progress_is_reported(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
+    messages: list[tuple[str, int, int]] = []
+    build(tmp_path / "1", IDS, vectors, NETWORK, progress=lambda *step: messages.append(step))
+    assert ("copying the embeddings", COUNT, COUNT) in messages
+    assert messages[-1] == ("complete", 1, 1)
 
 
 def with_row(vectors: NDArray[np.float32], row: NDArray[np.float32] | float) -> NDArray[np.float32]:

@@ -43,10 +43,10 @@ def one(page: str, row: Any) -> str:
 
 
 def errors(response: Response) -> list[str]:
-    """What the form complains about its file."""
+    """Return what the form complains about its file."""
     assert response.status_code == 200
-    told: list[str] = response.context["adminform"].form.errors["file"]
-    return told
+    result: list[str] = response.context["adminform"].form.errors["file"]
+    return result
 
 
 # Who may come in

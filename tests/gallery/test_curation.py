@@ -46,7 +46,7 @@ def test_a_hidden_picture_is_still_there() -> None:
         add_image()
 
 
-def test_of_two_who_bring_the_same_file_at_once_one_is_told() -> None:
+def test_of_two_who_bring_the_same_file_at_once_one_is_reported() -> None:
     data = picture()
     content_hash, encoded = hashlib.sha256(data).hexdigest(), pictures.reencode(data)
     library.keep(Image(title="quicker"), content_hash, encoded, data)

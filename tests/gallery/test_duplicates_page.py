@@ -38,7 +38,7 @@ def visible() -> set[Image]:
 
 
 def kept(client: Client) -> list[str]:
-    """The pictures that the page proposes to keep."""
+    """Return the pictures that the page proposes to keep."""
     return [radio["value"] for radio in Elements(client.get(PAGE)).of("input") if "checked" in radio]
 
 

@@ -24,7 +24,7 @@ OFFSET = ExifTags.Base.OffsetTimeOriginal
 
 
 def photo(width: int = 4800, height: int = 3600, kind: str = "JPEG", exif: dict[int, Any] | None = None) -> bytes:
-    """A photograph's file with these fields of Exif."""
+    """Return a photograph's file with these fields of Exif."""
     data, file = Pillow.Exif(), io.BytesIO()
     data[ExifTags.Base.Make] = "Camera"  # Pillow leaves out Exif without it
     data.get_ifd(ExifTags.IFD.Exif).update(exif or {})

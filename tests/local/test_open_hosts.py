@@ -1,4 +1,4 @@
-"""`make run HOST=`: whoever opens it to others is told what it is not made for."""
+"""`make run HOST=`: who opens it to others reads what it is not made for."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from simsearch.launch.run import LocalSystem
 
 
 def said(host: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What stands under the addresses when it serves."""
+    """Return what stands under the addresses when it serves."""
     monkeypatch.setenv("SIMSEARCH_DATA_DIR", str(data_dir))
     system = LocalSystem(["--host", host])
     system.flower_port = 5555

@@ -151,7 +151,7 @@ def test_a_long_path_gets_a_short_place_for_its_sockets_that_only_the_owner_can_
         place.rmdir()
 
 
-def test_a_kept_port_is_nobody_elses_and_open_to_the_program_it_is_kept_for() -> None:
+def test_a_kept_port_is_open_only_to_its_program() -> None:
     with preflight.spare_port(0) as first:
         port = first.getsockname()[1]
         with preflight.spare_port(port) as second:

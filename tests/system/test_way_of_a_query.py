@@ -68,7 +68,7 @@ def test_flower_shows_no_housekeeping(stack: Stack) -> None:
 
 
 def batches_seen_by_flower(stack: Stack) -> list[dict[str, Any]]:
-    """The results of the answer runs, as the dashboard shows them."""
+    """Return the results of the answer runs, as the dashboard shows them."""
     tasks = httpx.get(f"{stack.flower_url}/api/tasks", params={"taskname": "tasks.answer", "limit": 500}).json()
     return [ast.literal_eval(task["result"]) for task in tasks.values() if task["state"] == "SUCCESS"]
 

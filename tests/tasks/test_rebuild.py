@@ -22,7 +22,7 @@ NOTHING_NEW = "There is too little new to rebuild."
 
 
 def woken() -> list[str]:
-    """The tasks that the gallery's worker was woken for."""
+    """Return the tasks that the gallery's worker was woken for."""
     with workers.connect() as redis:
         messages = b" ".join(redis.lrange("gallery", 0, -1)).decode()
     return [task for task in (wakeup.CURATE, wakeup.BUILD, wakeup.REBUILD) if f'"{task}"' in messages]
@@ -46,9 +46,9 @@ def test_what_is_left_to_embed_comes_first(
 
 
 def test_many_messages_make_one_rebuild(gallery: list[Image]) -> None:
-    told = [rebuild() for _ in range(3)]
+    messages = [rebuild() for _ in range(3)]
     made = IndexGeneration.objects.get()
-    assert told == [f"{made} with 16 pictures is active", *[NOTHING_NEW] * 2]
+    assert messages == [f"{made} with 16 pictures is active", *[NOTHING_NEW] * 2]
 
 
 def test_an_index_of_another_version_is_built_anew_by_itself(

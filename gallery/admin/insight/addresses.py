@@ -8,9 +8,15 @@ from django.urls import path, reverse
 from django.urls.resolvers import URLPattern
 from django.utils.translation import gettext_lazy as _
 
-from gallery.admin.insight import duplicates, pages
+from gallery.admin.insight import dashboard, drawing, duplicates, evaluation, mislabels, pages
 
-VIEWS = [("duplicates", _("Duplicates"), duplicates.view)]
+VIEWS = [
+    ("dashboard", _("Dashboard"), dashboard.view),
+    ("duplicates", _("Duplicates"), duplicates.view),
+    ("mislabels", _("Wrong labels"), mislabels.view),
+    ("map", _("Map"), drawing.view),
+    ("evaluation", _("Search quality"), evaluation.view),
+]
 
 
 def patterns(site: AdminSite) -> list[URLPattern]:
@@ -35,5 +41,5 @@ def entry(request: HttpRequest) -> dict[str, Any]:
         }
         for name, title, _view in VIEWS
     ]
-    url = reverse("admin:insight_duplicates")
+    url = reverse("admin:insight_dashboard")
     return {"name": _("The gallery as a whole"), "app_label": "insight", "app_url": url, "models": models}

@@ -18,6 +18,7 @@ PAGE_SIZE = 20
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def view(request: HttpRequest) -> HttpResponse:
+    """Show the groups, or do with them what a curator chose."""
     pages.require(request, pages.VIEW)
     if request.method == "POST":
         pages.require(request, pages.CHANGE)
@@ -56,8 +57,8 @@ def _act(request: HttpRequest) -> None:
 def _hide(request: HttpRequest, group: DuplicateGroup, by: str) -> None:
     count = duplicates.hide_others(group, pages.identifier(request.POST.get("keep", "")), by)
     if count:
-        told = ngettext("%(count)s picture hidden.", "%(count)s pictures hidden.", count) % {"count": count}
-        messages.success(request, told)
+        message = ngettext("%(count)s picture hidden.", "%(count)s pictures hidden.", count) % {"count": count}
+        messages.success(request, message)
     else:
         messages.warning(request, _("Nothing was hidden: the picture to keep is not shown any more."))
 

@@ -44,7 +44,7 @@ def changed(path: Path, number: int) -> bytes:
 
 @pytest.fixture
 def planted(db: None, shared_photos: Path, embedder: Embedder) -> Planted:
-    """An indexed gallery of PER_LABEL photographs a label, and what was planted among them."""
+    """Return an indexed gallery of PER_LABEL photographs a label, and what was planted among them."""
     random_ = random.Random(22)
     folders = sorted(folder for folder in shared_photos.iterdir() if folder.is_dir())
     paths = [path for folder in folders for path in random_.sample(sorted(folder.glob("*.jpg")), PER_LABEL)]

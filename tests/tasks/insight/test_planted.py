@@ -3,10 +3,10 @@
 import itertools
 from pathlib import Path
 
-from gallery.insight import analyses
+from gallery.insight import analyses, mislabels
 from gallery.models import Analysis, Duplicate, DuplicateGroup, Image
 from tasks.insight.run import run_next
-from tests.tasks.insight.conftest import DUPLICATES, Planted
+from tests.tasks.insight.conftest import DUPLICATES, MISLABELS, Planted
 
 KNOWN = Path(__file__).resolve().parents[3] / "bench" / "near_duplicates.txt"
 FALSE_ONES = 10
@@ -19,7 +19,7 @@ def run(kind: Analysis.Kind) -> None:
 
 
 def known_groups() -> list[set[str]]:
-    """The titles of the photographs that were near-duplicates before we came."""
+    """Return the titles of photographs that are near-duplicates in the folder itself."""
     lines = [line.split() for line in KNOWN.read_text().splitlines() if not line.startswith("#")]
     return [{f"{label} {number}" for number in numbers} for _, label, *numbers in lines]
 
@@ -33,10 +33,16 @@ def test_planted_duplicates_and_mislabels_are_found(planted: Planted) -> None:
     false = [pair for group in groups for pair in itertools.combinations(group, 2) if not is_true(planted, *pair)]
     print(f"duplicates: {len(groups)} groups, {Duplicate.objects.count()} pictures, {len(false)} false pairs")
     assert len(false) <= FALSE_ONES, [(str(one), str(other)) for one, other in false]
+    run(Analysis.Kind.MISLABELS)
+    suspects = {suspect.image: suspect.suggestion for suspect in mislabels.suspects()}
+    assert len(planted.mislabels) == MISLABELS
+    assert {image: suspects.get(image) for image in planted.mislabels} == planted.mislabels
+    print(f"wrong labels: {len(suspects)} suspects, {len(suspects) - MISLABELS} of them false")
+    assert len(suspects) - MISLABELS <= FALSE_ONES, suspects
 
 
 def is_true(planted: Planted, *pair: Image) -> bool:
-    """Whether two pictures show the same: by what was planted, or by the list that people made."""
+    """Tell whether two pictures show the same: by what was planted, or by the list that people made."""
     pairs = [sorted(group, key=lambda image: image.title == "copy") for group in planted.duplicates]
     origins = {copy: origin for origin, copy in pairs}
     titles = {origins.get(image, image).title for image in pair}
