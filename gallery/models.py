@@ -514,6 +514,7 @@ class ZipImport(models.Model):
 
     @property
     def upload_path(self) -> Path:
+        """Return where the archive is while it is received and imported."""
         return settings.UPLOADS_ROOT / "zips" / self.pk.hex[:2] / str(self.pk)
 
     @property

@@ -6,6 +6,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.template.response import TemplateResponse
@@ -70,12 +71,10 @@ def state(request: HttpRequest) -> HttpResponse:
 def add_file(request: HttpRequest) -> HttpResponse:
     """Keep one picture: 201 for a new one, 200 for one that the gallery has, otherwise a refusal with its reason."""
     _require(request)
-    file = request.FILES.get("file")
-    if file is None and submit.NO_SPACE not in request.META:
-        return error_json(request, Refusal("empty", _("No file arrived.")))
     try:
         submit.check_space(request)
-        title = zips.title_of((file and file.name) or "")[:LONGEST_TITLE]
+        file = _file(request)
+        title = zips.title_of(file.name or "")[:LONGEST_TITLE]
         image = Image(title=title, label=text.kept_label(request.POST.get("label", "").replace("\0", "")))
         library.upload(image, file)
     except library.AlreadyThere as known:
@@ -83,6 +82,14 @@ def add_file(request: HttpRequest) -> HttpResponse:
     except Refusal as refusal:
         return error_json(request, refusal)
     return JsonResponse({"result": "added", "url": _change(image)}, status=201)
+
+
+def _file(request: HttpRequest) -> "UploadedFile[Any]":
+    """Return the file of a request. Raises Refusal."""
+    file = request.FILES.get("file")
+    if file is None:
+        raise Refusal("empty", _("No file arrived."))
+    return file
 
 
 @require_POST

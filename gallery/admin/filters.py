@@ -16,9 +16,11 @@ class EmbeddingFilter(admin.SimpleListFilter):
     title, parameter_name = _("embedding"), "embedding"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Return the choices."""
         return [("yes", _("Embedded")), ("waiting", _("Not embedded yet")), ("bad", _("Cannot be embedded"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Image]) -> QuerySet[Image]:
+        """Return the rows of the choice."""
         waiting = {"problem": "", "embedded": False}
         chosen = {"yes": Q(embedded=True), "waiting": Q(**waiting), "bad": ~Q(problem="")}.get(self.value() or "")
         return queryset.filter(chosen) if chosen else queryset
@@ -30,9 +32,11 @@ class DuplicatesFilter(admin.SimpleListFilter):
     title, parameter_name = _("duplicates"), "duplicates"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Return the choices."""
         return [("yes", _("Has duplicates")), ("no", _("Has none"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Image]) -> QuerySet[Image]:
+        """Return the rows of the choice."""
         if self.value() in {"yes", "no"}:
             return queryset.filter(duplicate__isnull=self.value() == "no")
         return queryset

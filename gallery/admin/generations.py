@@ -33,6 +33,7 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
     change_list_template = "admin/gallery/indexgeneration/change_list.html"
 
     def get_urls(self) -> list[URLPattern]:
+        """Add the button and its progress."""
         rebuild = self.admin_site.admin_view(require_POST(self.rebuild))
         progress = self.admin_site.admin_view(require_safe(self.progress))
         return [
@@ -71,10 +72,12 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
 
     @admin.display(description="model", ordering="network")
     def network_name(self, generation: IndexGeneration) -> str:
+        """Return the name of the model that embedded the pictures."""
         return generation.network.partition("-")[0]
 
     @admin.display(description="built", ordering="created_at")
     def made(self, generation: IndexGeneration) -> str:
+        """Return when it was built."""
         return date_format(timezone.localtime(generation.created_at), "j M Y H:i")
 
     @admin.display(description="recall@10")

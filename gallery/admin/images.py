@@ -88,10 +88,12 @@ class ImageAdmin(BulkAdmin[Image]):
     actions = ["set_label", "hide", "show", "download", "table", "delete_selected"]
 
     def get_urls(self) -> list[URLPattern]:
+        """Add undo and the page for many pictures."""
         undo = path("undo/", self.admin_site.admin_view(require_POST(self.undo)), name="gallery_image_undo")
         return [undo, *adding.urls(), *super().get_urls()]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Return the list that knows its views."""
         return ImageList
 
     def get_changelist_form(self, request: HttpRequest, **kwargs: Any) -> Any:
@@ -106,6 +108,7 @@ class ImageAdmin(BulkAdmin[Image]):
         return Named
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Show the list as it was last chosen, with undo and rebuild."""
         chosen = request.GET.get("view")
         if chosen in VIEWS:
             request.session["image_view"] = chosen
@@ -196,6 +199,7 @@ class ImageAdmin(BulkAdmin[Image]):
 
     @admin.display(description="title", ordering="title")
     def name(self, image: Image) -> str:
+        """Return the title."""
         return image.title or "—"
 
     @admin.display(description="similar")
@@ -237,6 +241,7 @@ class ImageAdmin(BulkAdmin[Image]):
 
     @admin.action(description="Set the label of the selected pictures", permissions=["change"])
     def set_label(self, request: HttpRequest, images: QuerySet[Image]) -> None:
+        """Give the pictures the label beside the action."""
         label = text.kept_label(request.POST.get("label", "").replace("\0", ""))
         if label:
             self.run(request, "label", images, label)
@@ -245,6 +250,7 @@ class ImageAdmin(BulkAdmin[Image]):
 
     @admin.action(description="Download the selected pictures", permissions=["view"])
     def download(self, request: HttpRequest, images: QuerySet[Image]) -> HttpResponseBase | None:
+        """Send the pictures as an archive."""
         if images.count() > downloads.MOST:
             told = _("At most %d pictures in one download; `manage.py export` writes all.") % downloads.MOST
             self.message_user(request, told, messages.WARNING)
@@ -253,6 +259,7 @@ class ImageAdmin(BulkAdmin[Image]):
 
     @admin.action(description="Download a table of the selected pictures (CSV)", permissions=["view"])
     def table(self, request: HttpRequest, images: QuerySet[Image]) -> HttpResponseBase:
+        """Send what is known of the pictures as CSV."""
         return downloads.table(images)
 
 

@@ -33,11 +33,13 @@ class QueryAdmin(ReadOnlyAdmin, BulkAdmin[Any]):
 
     @admin.display(description="picture")
     def picture(self, query: Query) -> SafeString | str:
+        """Return the picture that was searched with as HTML."""
         name = _("The picture of the search of %s") % f"{query.created_at:%Y-%m-%d %H:%M:%S}"
         return format_html(PICTURE, query.picture_url, name) if query.picture_url else _("no longer here")
 
     @admin.display(description="best match")
     def best_match(self, query: Query) -> SafeString | str:
+        """Return the best match as HTML."""
         shown = results.shown(query)[:1]
         match = '<a href="{}">{}</a> {} {}'
         return (
@@ -51,10 +53,12 @@ class QueryAdmin(ReadOnlyAdmin, BulkAdmin[Any]):
 
     @admin.display(description="what went wrong")
     def reason(self, query: Query) -> str:
+        """Return why it failed."""
         return query.error or "—"
 
     @admin.display(description="what its visitor saw")
     def seen(self, query: Query) -> SafeString:
+        """Return the picture and all matches as HTML."""
         match = '<li><a href="{}">{}</a>{} · {} {}</li>'
         shown = results.shown(query)
         matches = format_html_join(

@@ -143,7 +143,7 @@ def _mark(image: Image, **fields: object) -> bool:
 
 
 def reencoded(source: bytes | Path) -> Encoded:
-    """Raises Refusal, and OSError where the file cannot be read."""
+    """Return the re-encoded picture. Raises Refusal, and OSError where the file cannot be read."""
     try:
         return reencode(source)
     except BadImage as error:

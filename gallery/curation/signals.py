@@ -19,6 +19,7 @@ def remove_image_files(instance: Image, **_: Any) -> None:
 
 @receiver(post_delete, sender=ZipImport)
 def remove_archive(instance: ZipImport, **_: Any) -> None:
+    """Delete the file of an archive after its row is gone."""
     path = instance.upload_path
     transaction.on_commit(lambda: files.remove(path))
 

@@ -41,7 +41,10 @@ BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Runtime
 
 
 class Readable(Protocol):
-    def read(self, count: int, /) -> bytes: ...
+    """What a part of an archive is read from."""
+
+    def read(self, count: int, /) -> bytes:
+        """Return up to so many bytes, none at the end."""
 
 
 class BadArchive(Exception):
@@ -105,12 +108,12 @@ def _append(row: ZipImport, offset: int, source: Readable) -> int:
 
 
 def unfinished() -> "QuerySet[ZipImport]":
-    """The archives that are here as a whole and not imported as a whole."""
+    """Return the archives that are here as a whole and not imported as a whole."""
     return ZipImport.objects.filter(finished_at__isnull=True, received=F("size"))
 
 
 def shown(by: str) -> "QuerySet[ZipImport]":
-    """The archives of an account that are under way or have just been imported, the newest first."""
+    """Return the archives of an account that are under way or have just been imported, the newest first."""
     recent = Q(finished_at__isnull=True, received=F("size")) | Q(finished_at__gt=timezone.now() - SHOWN)
     return ZipImport.objects.filter(recent, requested_by=by).order_by("-created_at")
 
@@ -132,7 +135,7 @@ def step() -> bool:
 
 
 def _import(row: ZipImport, file: BinaryIO) -> None:
-    """Raises BadArchive, and Refusal on a full disk."""
+    """Import the next files. Raises BadArchive, and Refusal on a full disk."""
     try:
         _check_directory(file)
         archive = zipfile.ZipFile(file)

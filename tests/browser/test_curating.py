@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import ConsoleMessage, Page, expect
 
 from tests.engine.pictures import encoded, noise
 from tests.stack import Stack
 
 SECRET = secrets.token_urlsafe()
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
-# What reaches beyond the right edge of the window.
+# What reaches beyond the right edge of the window. On a phone the table scrolls inside its frame; the grid does not.
 CUT_OFF = """() => [...document.querySelectorAll('#content *')]
+    .filter(element => innerWidth > 767 || !element.closest('.as-table .results, .model-query .results'))
     .filter(element => element.getBoundingClientRect().right > innerWidth + 1)
     .map(element => element.tagName + '.' + element.className).slice(0, 5)"""
 PAGES = {
@@ -29,14 +30,15 @@ PAGES = {
 
 @pytest.fixture
 def curating(stack: Stack, page: Page) -> Iterator[Page]:
-    """A curator who has logged in; nothing that the browser does breaks the policy."""
+    """Yield a curator who has logged in; nothing that the browser does breaks the policy."""
     told: list[str] = []
-    page.on(
-        "console",
-        lambda message: (
-            told.append(f"{message.text} {page.url} {message.location}") if "Content Security" in message.text else None
-        ),
-    )
+
+    def note(message: ConsoleMessage) -> None:
+        """Keep what breaks the policy; what has no address of ours is what axe puts into the page."""
+        if "Content Security" in message.text and message.location["url"]:
+            told.append(message.text)
+
+    page.on("console", note)
     stack.environment["DJANGO_SUPERUSER_PASSWORD"] = SECRET
     name = f"curator-{secrets.token_hex(4)}"
     stack.manage("createsuperuser", "--noinput", "--username", name, "--email", "c@example.org").check_returncode()

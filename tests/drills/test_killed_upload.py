@@ -25,7 +25,7 @@ def picture(number: int) -> bytes:
 
 
 def gallery_workers(stack: Stack) -> list[psutil.Process]:
-    """The children of the gallery worker, which decode and import."""
+    """Return the children of the gallery worker, which decode and import."""
     found = psutil.Process(stack.process.pid).children(recursive=True)
     return [process for process in found if "gallery@" in " ".join(process.cmdline())]
 

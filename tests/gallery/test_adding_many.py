@@ -28,7 +28,7 @@ def send(client: Client, data: bytes, name: str = "Tom.png", **fields: str) -> R
 
 
 def archive(**files: bytes) -> bytes:
-    """A ZIP with these files; two underscores in a name are a folder's end."""
+    """Return a ZIP with these files; two underscores in a name are a folder's end."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as file:
         for name, content in files.items():
@@ -47,7 +47,7 @@ def part(client: Client, address: str, offset: int, data: bytes) -> Response:
 
 
 def send_zip(client: Client, data: bytes, **fields: str) -> ZipImport:
-    """The whole archive, in parts of 1,000 bytes; then a worker takes it."""
+    """Send the whole archive, in parts of 1,000 bytes; then a worker takes it."""
     address = begin(client, data, **fields)["url"]
     for offset in range(0, len(data), 1000):
         assert part(client, address, offset, data[offset : offset + 1000]).status_code == 200

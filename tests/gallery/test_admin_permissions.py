@@ -88,7 +88,7 @@ def seen() -> list[Any]:
 
 
 def choose(client: Client, model: type[models.Model], action: str, *rows: str) -> int:
-    """The status after choosing an action for these rows, and confirming it where that is asked for."""
+    """Return the status after choosing an action for these rows, and confirming it where that is asked for."""
     chosen = {"action": action, "_selected_action": rows, "post": "yes", "label": "cat"}
     return client.post(reverse(f"admin:{model._meta.label_lower.replace('.', '_')}_changelist"), chosen).status_code
 
