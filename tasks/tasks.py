@@ -16,7 +16,8 @@ from django.conf import settings
 
 from engine.decoders.pool import DECODERS
 from gallery.curation import bulk as bulk_actions
-from gallery.curation import generations
+from gallery.curation import generations, zips
+from gallery.errors import Refusal
 from gallery.insight import analyses
 from gallery.models import Image
 from gallery.persistence import AWAY
@@ -91,6 +92,15 @@ def analyse() -> str:
     return run_next()
 
 
+@shared_task(name=wakeup.ZIP, time_limit=600, throws=(*AWAY, Refusal))
+def import_zip() -> bool:
+    """Import some files of an uploaded archive, and come again while there are more."""
+    is_more = zips.step()
+    if is_more:
+        wakeup.wake_workers(wakeup.ZIP)
+    return is_more
+
+
 # Housekeeping is not in the event stream: Flower would show twenty sweeps a minute with a search in between.
 
 
@@ -111,6 +121,8 @@ def sweep() -> int:
         wakeup.wake_workers(wakeup.CURATE)
     if bulk_actions.unfinished().exists():
         wakeup.wake_workers(wakeup.BULK)
+    if zips.unfinished().exists():
+        wakeup.wake_workers(wakeup.ZIP)
     if analyses.release_overdue():
         wakeup.wake_workers(wakeup.ANALYSE)
     if worker.neighbours.is_outdated:
@@ -121,7 +133,7 @@ def sweep() -> int:
 @shared_task(name="tasks.expire", time_limit=300, throws=AWAY, send_events=False)
 def expire() -> int:
     """Delete finished queries and their pictures after SIMSEARCH_QUERY_TTL_S, or beyond SIMSEARCH_QUERY_SPACE."""
-    return waiting.expire_old() + space.enforce()
+    return zips.remove_abandoned() + waiting.expire_old() + space.enforce()
 
 
 # --- Starts -------------------------------------------------------------------------------------------------

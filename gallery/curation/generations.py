@@ -42,6 +42,10 @@ class BuildFailed(Exception):
     """A build that came to nothing; the active generation is unchanged."""
 
 
+class NotReady(Exception):
+    """A generation that cannot be searched; the text is a sentence."""
+
+
 class NothingToGoBackTo(Exception):
     """There is no earlier generation."""
 
@@ -153,6 +157,16 @@ def serve(generation: IndexGeneration) -> bool:
 def newest(network: str) -> IndexGeneration | None:
     """Return the newest ready generation of this network."""
     return IndexGeneration.objects.filter(state=READY, network=network).first()
+
+
+def choose(generation: IndexGeneration) -> None:
+    """Make a ready generation the active one, be it older or newer. Raises NotReady."""
+    if generation.state != READY:
+        raise NotReady("Only a generation that is ready can be searched.")
+    if generation.network == served():
+        _switch_to(generation)
+    elif not serve(generation):
+        raise NotReady("Its model has not embedded every picture; manage.py switch_model does that first.")
 
 
 def roll_back() -> IndexGeneration:
