@@ -136,8 +136,15 @@ class Embedding(models.Model):
         return f"{self.network} of {self.image_id}"
 
 
+class GenerationManager(models.Manager["IndexGeneration"]):
+    """Leaves the PCA where it is: it is read when a generation is opened, the rest before every batch."""
+
+    def get_queryset(self) -> "models.QuerySet[IndexGeneration]":
+        return super().get_queryset().defer("components")
+
+
 class IndexGeneration(models.Model):
-    """One immutable index directory, `index/<number>/`. At most one is active."""
+    """One index: an immutable directory `index/<number>/`, or a collection of Milvus. At most one is active."""
 
     class State(models.TextChoices):
         BUILDING = "building"
@@ -153,11 +160,14 @@ class IndexGeneration(models.Model):
         default=0, help_text="embeddings with a higher id are newer than this generation"
     )
     manifest = models.JSONField(default=dict)
+    components = models.BinaryField(null=True, help_text="the PCA of a collection in Milvus, float16")
     error = models.CharField(max_length=500, blank=True)
     builder = models.CharField(max_length=255, blank=True, help_text="the process that builds it")
     lease_until = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
     activated_at = models.DateTimeField(null=True)
+
+    objects = GenerationManager()
 
     class Meta:
         ordering = ["-number"]
@@ -172,6 +182,11 @@ class IndexGeneration(models.Model):
     @property
     def directory(self) -> Path:
         return settings.INDEX_ROOT / str(self.number)
+
+    @property
+    def is_synchronised(self) -> bool:
+        """Whether new embeddings are added to it; the files of others never change."""
+        return bool(self.manifest.get("engine") == "milvus")
 
 
 class StoredMatch(TypedDict):

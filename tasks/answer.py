@@ -1,15 +1,17 @@
 """claim -> decode -> embed -> search -> finish, for all waiting queries that fit into one batch."""
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from uuid import UUID
 
 import numpy as np
 import torch
+from django.conf import settings
 
 from engine.decoders.pool import DECODERS, Decoded, TakesLong
-from engine.errors import BadImage
+from engine.errors import BadImage, IndexAway
 from gallery import files
 from gallery.curation import pictures
 from gallery.models import Embedding, Query
@@ -24,9 +26,15 @@ from tasks.worker import Worker
 
 logger = logging.getLogger(__name__)
 
+PAUSE_S = 0.5  # before an index that is away is asked again
+
 
 def answer_waiting(worker: Worker, batch: int) -> list[UUID]:
-    """Answer up to `batch` waiting queries in one forward pass; returns those that it took on."""
+    """Answer up to `batch` waiting queries in one forward pass; returns those that it took on.
+
+    Raises IndexAway while the server of the index does not answer: the queries wait, and the sweep comes again.
+    """
+    worker.neighbours.require()
     stages = Stopwatch()
     claim = lifecycle.claim(batch)
     if not claim.queries:
@@ -38,7 +46,10 @@ def answer_waiting(worker: Worker, batch: int) -> list[UUID]:
     try:
         _answer(worker, claim, report)
     except Exception as error:
-        lifecycle.give_back(claim.token)
+        if isinstance(error, IndexAway):
+            lifecycle.postpone(claim.token)
+        else:
+            lifecycle.give_back(claim.token)
         lifecycle.remove_withdrawn(claim.queries)
         report.broke(error)
         raise
@@ -55,8 +66,7 @@ def _answer(worker: Worker, claim: Claim, report: Batch) -> None:
     vectors = _embed(worker, prepared)
     report.stages.end("embed")
     asked = list(prepared)
-    worker.neighbours.refresh()
-    found = worker.neighbours.search(vectors, [_request(worker, query) for query in asked])
+    found = _search(worker, vectors, [_request(worker, query) for query in asked])
     report.stages.end("search")
     searched = Searched(
         images=worker.neighbours.images,
@@ -69,6 +79,19 @@ def _answer(worker: Worker, claim: Claim, report: Batch) -> None:
     if done < len(asked):
         lifecycle.remove_withdrawn(asked)
     report.answered(done, asked)
+
+
+def _search(worker: Worker, vectors: Vectors, requests: Sequence[SearchRequest]) -> list[list[Found]]:
+    """Search; again while the server of the index is away, for a third of the run's time. Raises IndexAway."""
+    deadline = time.monotonic() + settings.SIMSEARCH_ANSWER_LIMIT_S / 3
+    while True:
+        worker.neighbours.refresh()
+        try:
+            return worker.neighbours.search(vectors, requests)
+        except IndexAway:
+            if time.monotonic() + PAUSE_S > deadline:
+                raise
+        time.sleep(PAUSE_S)
 
 
 def _with_bands(worker: Worker, asked: Sequence[Query], found: Sequence[Sequence[Found]]) -> Answers:

@@ -1,28 +1,23 @@
 """Embeddings -> a new generation -> active."""
 
 import logging
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
-from django.conf import settings
 
-from engine.errors import BadIndex, OldIndex
+from engine.errors import BadIndex, IndexAway
 from engine.images.fingerprints import Fingerprints
-from engine.index import manifest as manifests
-from engine.index.build import build, clean_leftovers
-from engine.index.manifest import Manifest
 from gallery.curation import generations
 from gallery.models import Embedding, IndexGeneration
 from gallery.persistence import persist
+from tasks import stores
 from tasks.delta import Ids, Vectors, to_fingerprints, to_vectors
+from tasks.stores import Source
 
 logger = logging.getLogger(__name__)
 
 BLOCK = 1000  # embeddings read at once: 16 MB as float32
-CHECK_S = 600
 Tell = Callable[[str], object]
 
 
@@ -33,18 +28,12 @@ def build_generation(network: str, tell: Tell = logger.info) -> IndexGeneration:
     """
     generation = generations.start(network)
     try:
-        settings.INDEX_ROOT.mkdir(parents=True, exist_ok=True)
-        _clean()
+        # What no row asks for goes: retired generations, and what a killed build left. Only this process is a builder.
+        stores.chosen().clean(generations.prune())
         ids = _ids(network)
         manifest = _write(generation, ids, tell)
-        _check(generation)
-        generations.activate(
-            generation,
-            images=manifest.count,
-            last_embedding=int(ids[-1]),
-            manifest={"recall": manifest.recall, "recall_target": manifest.recall_target},
-        )
-    except BadIndex as error:
+        generations.activate(generation, images=len(ids), last_embedding=int(ids[-1]), manifest=manifest)
+    except (BadIndex, IndexAway) as error:
         generations.fail(generation, str(error))
         raise generations.BuildFailed(str(error)) from error
     except BaseException as error:
@@ -55,15 +44,9 @@ def build_generation(network: str, tell: Tell = logger.info) -> IndexGeneration:
 
 
 def is_outdated(network: str) -> bool:
-    """Return whether this network serves from a generation that a version with another format wrote."""
+    """Return whether this network serves from a generation that cannot be opened any more as it is."""
     active = generations.active()
-    if active is None or active.network != network:
-        return False
-    try:
-        manifests.read(active.directory)
-    except BadIndex as error:
-        return isinstance(error, OldIndex)
-    return False
+    return active is not None and active.network == network and stores.chosen().is_outdated(active)
 
 
 def _ids(network: str) -> Ids:
@@ -75,7 +58,7 @@ def _ids(network: str) -> Ids:
     return ids
 
 
-def _write(generation: IndexGeneration, ids: Ids, tell: Tell) -> Manifest:
+def _write(generation: IndexGeneration, ids: Ids, tell: Tell) -> dict[str, Any]:
     told: list[str] = []
 
     def progress(step: str, done: int, total: int) -> None:
@@ -84,7 +67,7 @@ def _write(generation: IndexGeneration, ids: Ids, tell: Tell) -> Manifest:
             told.append(step)
             tell(f"{generation}: {step} ({total})" if total > 1 else f"{generation}: {step}")
 
-    return build(generation.directory, ids, _blocks(ids), generation.network, progress=progress)
+    return stores.chosen().write(generation, Source(ids, lambda: _blocks(ids)), progress)
 
 
 def _blocks(ids: Ids) -> Iterator[tuple[Vectors, Fingerprints]]:
@@ -94,26 +77,3 @@ def _blocks(ids: Ids) -> Iterator[tuple[Vectors, Fingerprints]]:
         if len(rows) < len(part):
             raise BadIndex("Embeddings were deleted while the index was built; build it again.")
         yield to_vectors([vector for vector, _ in rows]), to_fingerprints([mark for _, mark in rows])
-
-
-def _check(generation: IndexGeneration) -> None:
-    """Open and search it in a process of its own: a file that crashes Annoy must not take this process along."""
-    command = [sys.executable, "-m", "engine.index.check", str(generation.directory), generation.network]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=CHECK_S, check=False)  # noqa: S603
-    if done.returncode:
-        shutil.rmtree(generation.directory, ignore_errors=True)
-        reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise BadIndex(f"The new index does not pass its test ({reason[0]}).")
-
-
-def _clean() -> None:
-    """Delete what no row asks for: retired generations, and whatever a killed build left.
-
-    Only while this process has the place of the one builder. A worker that has a retired generation open keeps its
-    mapped files.
-    """
-    clean_leftovers(settings.INDEX_ROOT)
-    wanted = {str(number) for number in generations.prune()}
-    for directory in settings.INDEX_ROOT.iterdir():
-        if directory.name not in wanted:
-            shutil.rmtree(directory, ignore_errors=True)

@@ -1,8 +1,10 @@
 """System checks: a setting that no worker could start with is one clear line before anything starts."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 (Django's name)
 from django.db import DatabaseError
 
@@ -28,6 +30,25 @@ def weights_file_exists(**_: Any) -> list[CheckMessage]:
     weights = configured.weights()
     if weights and not weights.is_file():
         return [Error(f"SIMSEARCH_WEIGHTS: there is no file {weights}.", id="simsearch.E002")]
+    return []
+
+
+@register()
+def index_can_be_reached(**_: Any) -> list[CheckMessage]:
+    """Refuse an engine that there is not, and Milvus without an address or its client."""
+    if settings.SIMSEARCH_INDEX not in {"annoy", "milvus"}:
+        return [Error(f"SIMSEARCH_INDEX={settings.SIMSEARCH_INDEX}: choose annoy or milvus.", id="simsearch.E003")]
+    if settings.SIMSEARCH_INDEX == "annoy":
+        return []
+    if not settings.SIMSEARCH_MILVUS_URI.startswith(("http://", "https://")):
+        told = "SIMSEARCH_MILVUS_URI is not the address of a Milvus server, such as http://127.0.0.1:19530."
+        return [Error(told, id="simsearch.E004")]
+    if "__" in settings.SIMSEARCH_MILVUS_PREFIX or not settings.SIMSEARCH_MILVUS_PREFIX.isidentifier():
+        told = "SIMSEARCH_MILVUS_PREFIX: take letters, digits and single underscores."
+        return [Error(told, id="simsearch.E005")]
+    if find_spec("pymilvus") is None:
+        told = "SIMSEARCH_INDEX=milvus needs pymilvus: pip install pymilvus -c constraints.txt"
+        return [Error(told, id="simsearch.E006")]
     return []
 
 

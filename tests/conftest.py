@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,8 @@ from pytest_django import Settings
 from xdist.scheduler import LoadFileScheduling
 
 from gallery.operations import workers
-from tests.environment import CLUSTER, DATA_DIR
+from tasks import stores
+from tests.environment import CLUSTER, DATA_DIR, IS_MILVUS, own_index
 from tests.stack import Stack
 
 # What is not about rows is not tested once more on PostgreSQL: pictures and vectors, how a network is made, the
@@ -68,7 +70,7 @@ def redis_server() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _settings(settings: Settings, tmp_path: Path) -> None:
+def _settings(settings: Settings, tmp_path: Path) -> Iterator[None]:
     settings.MEDIA_ROOT = tmp_path / "pictures"
     settings.UPLOADS_ROOT = tmp_path / "uploads"
     settings.INDEX_ROOT = tmp_path / "index"
@@ -80,8 +82,13 @@ def _settings(settings: Settings, tmp_path: Path) -> None:
     settings.STORAGES = settings.STORAGES | {
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     }
+    settings.SIMSEARCH_MILVUS_PREFIX = own_index()["SIMSEARCH_MILVUS_PREFIX"]
     with workers.connect() as client:
         client.flushall()
+    yield
+    if IS_MILVUS and "tasks.milvus_store" in sys.modules:
+        settings.SIMSEARCH_INDEX = "milvus"
+        stores.chosen().clean(set())
 
 
 @pytest.fixture(scope="session")

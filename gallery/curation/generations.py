@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Max, QuerySet
+from django.db.models import F, Max, QuerySet
 from django.utils import timezone
 
 from gallery.models import Embedding, Image, IndexGeneration
@@ -82,8 +82,9 @@ def status_of(generation: IndexGeneration | None, network: str) -> IndexStatus:
     newer = newer_than(generation, network)
     if not newer:
         return IndexStatus.CURRENT
-    images = generation.images if generation else 0
-    is_stale = generation is None or newer >= max(REBUILD_AT_LEAST, REBUILD_SHARE * images)
+    if generation is None:
+        return IndexStatus.STALE
+    is_stale = not generation.is_synchronised and newer >= max(REBUILD_AT_LEAST, REBUILD_SHARE * generation.images)
     return IndexStatus.STALE if is_stale else IndexStatus.BEHIND
 
 
@@ -127,6 +128,12 @@ def activate(generation: IndexGeneration, *, images: int, last_embedding: int, m
         if served() in (None, generation.network):
             _switch_to(generation)
     generation.refresh_from_db()
+
+
+def synchronised(generation: IndexGeneration, *, last_embedding: int, added: int) -> bool:
+    """Note that a generation has every embedding up to this one; False where another process was first."""
+    before = IndexGeneration.objects.filter(pk=generation.pk, last_embedding=generation.last_embedding)
+    return bool(before.update(last_embedding=last_embedding, images=F("images") + added))
 
 
 def serve(generation: IndexGeneration) -> bool:
