@@ -1,4 +1,4 @@
-"""Refusals: what a person or a program asked for and does not get, with the code and status of the API."""
+"""Requests that are refused, with the code and status of the API."""
 
 OUTCOME = "simsearch.outcome"  # a key of request.META: "accepted", or the code of the refusal that was answered
 
@@ -31,6 +31,7 @@ class Refusal(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
+        """Return the HTTP headers of the refusal."""
         if self.code == "unauthorized":
             return {"WWW-Authenticate": 'Bearer realm="gallery"'}
         return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}

@@ -1,6 +1,7 @@
 """Pictures on the disk: whole or not at all, and what nginx sends readable for it: its account is in our group."""
 
 import os
+import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -10,13 +11,20 @@ from django.conf import settings
 UNFINISHED = ".new-"  # what the name of a file begins with until it is whole
 
 
-def write(path: Path, data: bytes) -> None:
-    """Put `data` at `path` in one step: a crash leaves the whole file or none. Raises OSError (a full disk)."""
+def write(path: Path, data: bytes | Path) -> None:
+    """Put `data`, or a copy of that file, at `path` in one step: a crash leaves the whole file or none.
+
+    Raises OSError (a full disk).
+    """
     make_folder(path.parent)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            if isinstance(data, Path):
+                with data.open("rb") as source:
+                    shutil.copyfileobj(source, file, 2**20)
+            else:
+                file.write(data)
         if _is_sent(path):
             Path(temporary).chmod(0o640)
         Path(temporary).replace(path)
@@ -37,7 +45,7 @@ def make_folder(folder: Path) -> None:
 
 
 def _is_sent(path: Path) -> bool:
-    """Whether nginx sends what is there (SIMSEARCH_ACCEL_PREFIX)."""
+    """Tell whether nginx sends what is there (SIMSEARCH_ACCEL_PREFIX)."""
     return path.is_relative_to(settings.MEDIA_ROOT)
 
 

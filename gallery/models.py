@@ -1,5 +1,6 @@
 """What is kept: gallery pictures, their embeddings, index generations, queries with their matches."""
 
+import difflib
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,15 +11,16 @@ from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
-from gallery import labels
 from gallery.addresses import OfPicture, address
-from gallery.searchable import FoldedField, with_folded
+from gallery.text import LONGEST_LABEL, FoldedField, folded, kept_label, label_key, with_folded
 from gallery.timings import in_ms
 
-LONGEST_LABEL, LONGEST_TITLE = labels.LONGEST, 200
+LONGEST_TITLE = 200
+COMPARED_LABELS = 5000  # some 50 ms
+LIKENESS = 0.5  # difflib's ratio from which a label may be the one that was meant
 LONG = 8  # a picture that is more than so many times as long as wide
 
-Band = Literal["same", "very_similar", "similar", "weak"]  # what a cosine means, by the network's thresholds
+Band = Literal["same", "very_similar", "similar", "weak"]  # what a cosine means, by the model's thresholds
 
 
 class ImageQuerySet(models.QuerySet["Image"]):
@@ -27,12 +29,15 @@ class ImageQuerySet(models.QuerySet["Image"]):
         return super().update(**with_folded(Image, values))
 
     def visible(self) -> "ImageQuerySet":
+        """Return the pictures that can be found."""
         return self.filter(is_hidden=False).exclude(is_pending=True)
 
     def pending(self) -> "ImageQuerySet":
+        """Return the pictures that are not decoded yet."""
         return self.filter(is_pending=True, problem="")
 
     def not_embedded(self, network: str) -> "ImageQuerySet":
+        """Return the decoded pictures that this model has not embedded."""
         return self.filter(
             ~Exists(Embedding.objects.filter(image=OuterRef("content_hash"), network=network)), problem=""
         ).exclude(is_pending=True)
@@ -43,16 +48,25 @@ class ImageQuerySet(models.QuerySet["Image"]):
 
     def all_spelled(self, given: Iterable[str]) -> list[str]:
         """Return each of the labels as `spelled` does, with one look at the labels of all pictures at most."""
-        wanted = [labels.kept(label) for label in given]
+        wanted = [kept_label(label) for label in given]
         new = {label for label in wanted if label and not self.filter(label=label).exists()}
         if not new:
             return wanted
-        known = {labels.key(label): label for label in self.order_by().values_list("label", flat=True).distinct()}
-        return [known.get(labels.key(label), label) if label in new else label for label in wanted]
+        known = {label_key(label): label for label in self.order_by().values_list("label", flat=True).distinct()}
+        return [known.get(label_key(label), label) if label in new else label for label in wanted]
+
+    def nearest_label(self, wanted: str) -> str | None:
+        """Return the label of these pictures that is spelled most like this one, case and accents apart."""
+        labels = self.exclude(label="").order_by("label").values_list("label", flat=True).distinct()
+        spellings = {folded(label): label for label in labels[:COMPARED_LABELS]}
+        found = difflib.get_close_matches(folded(wanted), spellings, n=1, cutoff=LIKENESS)
+        return spellings[found[0]] if found else None
 
 
 class Image(OfPicture, models.Model):
-    """A gallery picture. Its two files are re-encoded JPEGs, named after its id."""
+    """A gallery picture. Its files are named after its id: re-encoded JPEGs of the picture itself, of its preview if it
+    is larger than that, and of its thumbnail; and the file as it came, where the settings say to keep it.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     content_hash = models.CharField(
@@ -71,6 +85,15 @@ class Image(OfPicture, models.Model):
     problem = models.CharField(
         max_length=200, blank=True, editable=False, help_text="why this picture could not be embedded"
     )
+    taken_at = models.DateTimeField(
+        "taken",
+        null=True,
+        editable=False,
+        db_index=True,
+        help_text="when it was photographed, by the Exif data of its file",
+    )
+    has_preview = models.BooleanField(null=True, editable=False, help_text="its preview is a file of its own")
+    has_original = models.BooleanField(null=True, editable=False, help_text="the file as it came is kept")
     created_at = models.DateTimeField(default=timezone.now, editable=False, db_index=True)
 
     objects = ImageQuerySet.as_manager()
@@ -89,28 +112,49 @@ class Image(OfPicture, models.Model):
 
     @property
     def is_long(self) -> bool:
-        """Whether its page shows the middle alone: the whole picture would be a line."""
+        """Tell whether its page shows the middle alone: the whole picture would be a line."""
         return max(self.width_px, self.height_px) > LONG * min(self.width_px, self.height_px)
 
     @property
     def picture_path(self) -> Path:
+        """Return the path of the picture file."""
         return settings.MEDIA_ROOT / "gallery" / self.pk.hex[:2] / f"{self.pk}.jpg"
 
     @property
+    def preview_path(self) -> Path:
+        """Return the large thumbnail, if `has_preview`."""
+        return settings.MEDIA_ROOT / "previews" / self.pk.hex[:2] / f"{self.pk}.jpg"
+
+    @property
+    def shown_path(self) -> Path:
+        """Return the picture as pages show it and the network sees it, within 1,000 px."""
+        return self.preview_path if self.has_preview else self.picture_path
+
+    @property
+    def original_path(self) -> Path:
+        """Return the file as it came, if `has_original`; nobody but the staff gets it."""
+        return settings.ORIGINALS_ROOT / self.pk.hex[:2] / str(self.pk)
+
+    @property
     def thumbnail_path(self) -> Path:
+        """Return the path of the thumbnail."""
         return settings.MEDIA_ROOT / "thumbnails" / self.pk.hex[:2] / f"{self.pk}.jpg"
 
     @property
     def upload_path(self) -> Path:
-        """The uploaded bytes of a pending picture."""
+        """Return the uploaded bytes of a pending picture."""
         return settings.UPLOADS_ROOT / "gallery" / self.pk.hex[:2] / str(self.pk)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Return all files that it may have."""
+        return self.picture_path, self.preview_path, self.thumbnail_path, self.original_path, self.upload_path
 
 
 class Embedding(models.Model):
     """What one network makes of one picture: 4096 float16 numbers of unit length, little-endian.
 
-    It belongs to the content, not to the row: it stays when a picture is deleted (until `prune`), so that the same
-    file coming back costs nothing.
+    It goes with its picture. One that a worker writes while its picture is deleted is found by `prune`.
     """
 
     image = models.ForeignKey(
@@ -118,7 +162,7 @@ class Embedding(models.Model):
         to_field="content_hash",
         db_column="content_hash",
         db_constraint=False,
-        on_delete=models.DO_NOTHING,
+        on_delete=models.CASCADE,
         related_name="embeddings",
     )
     network = models.CharField(max_length=64, help_text="name, weights checksum and recipe version")
@@ -140,6 +184,7 @@ class GenerationManager(models.Manager["IndexGeneration"]):
     """Leaves the PCA where it is: it is read when a generation is opened, the rest before every batch."""
 
     def get_queryset(self) -> "models.QuerySet[IndexGeneration]":
+        """Return all, without their components."""
         return super().get_queryset().defer("components")
 
 
@@ -181,6 +226,7 @@ class IndexGeneration(models.Model):
 
     @property
     def directory(self) -> Path:
+        """Return the directory of the index files."""
         return settings.INDEX_ROOT / str(self.number)
 
     @property
@@ -295,6 +341,7 @@ class Query(models.Model):
         return str(self.id)
 
     def get_absolute_url(self) -> str:
+        """Return the address of the query's page."""
         return address("query", self.pk)
 
     @property
@@ -302,16 +349,16 @@ class Query(models.Model):
         """Where the browser finds the picture that is searched with; None while it is not decoded, or gone."""
         if self.has_picture:
             return address("query_picture", self.pk) if self.picture_path.exists() else None
-        return self.like.picture_url if self.like else None
+        return self.like.preview_url if self.like else None
 
     @property
     def picture_path(self) -> Path:
-        """The picture as a worker encoded it."""
+        """Return the picture as a worker encoded it."""
         return settings.MEDIA_ROOT / "queries" / self.pk.hex[:2] / f"{self.pk}.jpg"
 
     @property
     def upload_path(self) -> Path:
-        """The uploaded bytes, until the picture is encoded."""
+        """Return the uploaded bytes, until the picture is encoded."""
         return settings.UPLOADS_ROOT / "queries" / self.pk.hex[:2] / str(self.pk)
 
     @property
@@ -332,6 +379,7 @@ class Query(models.Model):
 
     @property
     def is_finished(self) -> bool:
+        """Tell whether the query has an answer or an error."""
         return self.state in {self.State.DONE, self.State.FAILED}
 
 
@@ -355,5 +403,5 @@ class BulkAction(models.Model):
 
     @property
     def title(self) -> str:
-        """What the admin calls it."""
+        """Return what the admin calls it."""
         return {"delete": "Delete", "hide": "Hide", "show": "Show"}[self.action]

@@ -79,6 +79,7 @@ USE_TZ = True
 
 MEDIA_ROOT = DATA_DIR / "pictures"
 UPLOADS_ROOT = DATA_DIR / "uploads"  # bytes as they were sent, until a worker has decoded them; never served
+ORIGINALS_ROOT = DATA_DIR / "originals"  # of gallery pictures, if they are kept; for the staff alone
 INDEX_ROOT = DATA_DIR / "index"
 WEIGHTS_ROOT = DATA_DIR / "weights"
 RUN_ROOT = DATA_DIR / "run"
@@ -112,11 +113,13 @@ SIMSEARCH_MILVUS_PREFIX = env.str("SIMSEARCH_MILVUS_PREFIX", default="simsearch"
 SIMSEARCH_DEVICE = env.str("SIMSEARCH_DEVICE", default="auto")
 SIMSEARCH_THREADS = env.int("SIMSEARCH_THREADS", default=1)
 SIMSEARCH_BATCH = env.int("SIMSEARCH_BATCH", default=0)  # 0: what suits the device
-SIMSEARCH_DUPLICATE_SIMILARITY = env.float("SIMSEARCH_DUPLICATE_SIMILARITY", default=None)  # None: the network's
+SIMSEARCH_DUPLICATE_SIMILARITY = env.float("SIMSEARCH_DUPLICATE_SIMILARITY", default=None)  # None: the model's
 SIMSEARCH_ANSWER_LIMIT_S = env.int("SIMSEARCH_ANSWER_LIMIT_S", default=30)
 SIMSEARCH_MAX_UPLOAD_BYTES = env.int("SIMSEARCH_MAX_UPLOAD_BYTES", default=16 * 2**20)
 SIMSEARCH_MAX_IMPORT_BYTES = env.int("SIMSEARCH_MAX_IMPORT_BYTES", default=512 * 2**20)
 SIMSEARCH_MAX_PIXELS = env.int("SIMSEARCH_MAX_PIXELS", default=50_000_000)
+SIMSEARCH_KEPT_PX = env.int("SIMSEARCH_KEPT_PX", default=4096)
+SIMSEARCH_KEEP_ORIGINALS = env.bool("SIMSEARCH_KEEP_ORIGINALS", default=False)
 SIMSEARCH_MAX_WAITING = env.int("SIMSEARCH_MAX_WAITING", default=10_000)
 SIMSEARCH_UPLOADS_PER_MINUTE = env.int("SIMSEARCH_UPLOADS_PER_MINUTE", default=600)
 SIMSEARCH_QUERY_SPACE = env.int("SIMSEARCH_QUERY_SPACE", default=5 * 10**9)
@@ -169,7 +172,7 @@ CELERY_DB_REUSE_MAX = 2**62
 # A child counts as up only when its network is warm; VGG-19 on a slow disk takes its time.
 CELERY_WORKER_PROC_ALIVE_TIMEOUT = 300.0
 CELERY_BEAT_SCHEDULE = {
-    # Messages that nobody takes within their own period are void: they must not pile up while no worker runs.
+    # Messages that no worker takes within their period expire: they must not pile up while no worker runs.
     "sweep": {"task": "tasks.sweep", "schedule": 3.0, "options": {"expires": 3}},
     "expire": {"task": "tasks.expire", "schedule": 60.0, "options": {"expires": 60}},
 }
@@ -185,7 +188,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-# On unless asked otherwise; `make run` serves plain HTTP on the loopback and says so.
+# On by default; `make run` serves plain HTTP on the loopback and says so.
 HTTPS = env.bool("SIMSEARCH_HTTPS", default=not DEBUG)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0

@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import numpy as np
@@ -15,11 +16,11 @@ from engine.errors import BadImage, IndexAway
 from gallery import files
 from gallery.curation import pictures
 from gallery.models import Embedding, Query
+from gallery.operations import counters
 from gallery.queries import lifecycle, waiting, wakeup
 from gallery.queries.lifecycle import Claim
 from gallery.queries.results import Answers, Found, Searched
 from gallery.timings import Stopwatch
-from tasks.batch import Batch
 from tasks.delta import Vectors, to_vectors
 from tasks.neighbours import SearchRequest
 from tasks.worker import Worker
@@ -60,13 +61,13 @@ def answer_waiting(worker: Worker, batch: int) -> list[UUID]:
     return [query.pk for query in claim.queries]
 
 
-def _answer(worker: Worker, claim: Claim, report: Batch) -> None:
+def _answer(worker: Worker, claim: Claim, report: "Batch") -> None:
     prepared = _prepare(worker, claim, report)
     report.stages.end("decode")
     vectors = _embed(worker, prepared)
     report.stages.end("embed")
-    asked = list(prepared)
-    found = _search(worker, vectors, [_request(worker, query) for query in asked])
+    queries = list(prepared)
+    found = _search(worker, vectors, [_request(worker, query) for query in queries])
     report.stages.end("search")
     searched = Searched(
         images=worker.neighbours.images,
@@ -74,11 +75,11 @@ def _answer(worker: Worker, claim: Claim, report: Batch) -> None:
         generation=worker.neighbours.generation,
         stages_ms=dict(report.stages.ms),
     )
-    done = lifecycle.finish(claim.token, _with_bands(worker, asked, found), searched)
+    done = lifecycle.finish(claim.token, _with_bands(worker, queries, found), searched)
     report.stages.end("finish")
-    if done < len(asked):
-        lifecycle.remove_withdrawn(asked)
-    report.answered(done, asked)
+    if done < len(queries):
+        lifecycle.remove_withdrawn(queries)
+    report.answered(done, queries)
 
 
 def _search(worker: Worker, vectors: Vectors, requests: Sequence[SearchRequest]) -> list[list[Found]]:
@@ -94,17 +95,17 @@ def _search(worker: Worker, vectors: Vectors, requests: Sequence[SearchRequest])
         time.sleep(PAUSE_S)
 
 
-def _with_bands(worker: Worker, asked: Sequence[Query], found: Sequence[Sequence[Found]]) -> Answers:
+def _with_bands(worker: Worker, queries: Sequence[Query], found: Sequence[Sequence[Found]]) -> Answers:
     """Return the matches of each query, with what their cosines mean."""
     band = worker.thresholds.band
     return {
         query: [replace(match, band=band(match.similarity)) for match in matches]
-        for query, matches in zip(asked, found, strict=True)
+        for query, matches in zip(queries, found, strict=True)
     }
 
 
 def _request(worker: Worker, query: Query) -> SearchRequest:
-    # Whoever wants more like a gallery picture is looking at it.
+    # The visitor sees that gallery picture already.
     without = None if query.has_picture else query.like_id
     rule = worker.near_duplicates if query.collapse else None
     return SearchRequest(query.k, tuple(query.labels), without, rule)
@@ -115,7 +116,7 @@ def _request(worker: Worker, query: Query) -> SearchRequest:
 Prepared = torch.Tensor | Vectors  # a picture for the network, or an embedding that is there already
 
 
-def _prepare(worker: Worker, claim: Claim, report: Batch) -> dict[Query, Prepared]:
+def _prepare(worker: Worker, claim: Claim, report: "Batch") -> dict[Query, Prepared]:
     """Decode every picture of the batch; left out are bad ones, which fail alone, and slow ones, which come later."""
     prepared: dict[Query, Prepared] = {}
     for query, result in zip(claim.queries, _decode_all(worker, claim.queries), strict=True):
@@ -130,9 +131,9 @@ def _prepare(worker: Worker, claim: Claim, report: Batch) -> dict[Query, Prepare
     return prepared
 
 
-def _known(network: str, asked: Sequence[Query]) -> dict[UUID | None, Vectors]:
+def _known(network: str, queries: Sequence[Query]) -> dict[UUID | None, Vectors]:
     """Return the embeddings of the gallery pictures that "more like this" asks about, by their ids."""
-    like = {query.like_id for query in asked if query.like_id and not query.crop}
+    like = {query.like_id for query in queries if query.like_id and not query.crop}
     if not like:
         return {}
     rows = list(Embedding.objects.filter(network=network, image__id__in=like).values_list("image__id", "vector"))
@@ -140,8 +141,8 @@ def _known(network: str, asked: Sequence[Query]) -> dict[UUID | None, Vectors]:
     return {image: vectors[n] for n, (image, _) in enumerate(rows)}
 
 
-def _decode_all(worker: Worker, asked: Sequence[Query]) -> Iterator[Prepared | BadImage | TakesLong]:
-    known = _known(worker.embedder.network, asked)
+def _decode_all(worker: Worker, queries: Sequence[Query]) -> Iterator[Prepared | BadImage | TakesLong]:
+    known = _known(worker.embedder.network, queries)
 
     def decode(query: Query) -> Prepared | BadImage | TakesLong:
         if query.like_id in known and not query.crop:
@@ -151,7 +152,7 @@ def _decode_all(worker: Worker, asked: Sequence[Query]) -> Iterator[Prepared | B
         except (BadImage, TakesLong) as error:
             return error
 
-    return worker.decode(decode, asked)
+    return worker.decode(decode, queries)
 
 
 def _decode(worker: Worker, query: Query) -> torch.Tensor:
@@ -172,14 +173,18 @@ def _decoded(worker: Worker, query: Query) -> Decoded:
         return DECODERS.decode(query.picture_path, pictures.request(crop=query.crop, square=embedder.square))
     if query.like is None:
         raise BadImage("gone", "That gallery picture has been removed; choose another one.")
-    wanted = {"crop": query.crop} if query.crop else {"within_px": None, "at_least_px": embedder.at_least_px}
-    return DECODERS.decode(query.like.picture_path, pictures.request(square=embedder.square, **wanted))
+    if query.crop:
+        within_px = pictures.within_for_crop(query.like, query.crop, embedder.at_least_px)
+        wanted = pictures.request(within_px=within_px, crop=query.crop, square=embedder.square)
+        return DECODERS.decode(query.like.picture_path, wanted)
+    wanted = pictures.request(within_px=None, at_least_px=embedder.at_least_px, square=embedder.square)
+    return DECODERS.decode(query.like.shown_path, wanted)
 
 
 def _uploaded(worker: Worker, query: Query) -> Decoded:
     """Decode the uploaded bytes once and keep the picture in their place; a later attempt reads that."""
     wanted = pictures.request(jpegs=(pictures.KEPT,), crop=query.crop, square=worker.embedder.square)
-    # A later attempt comes alone, so nobody waits for it.
+    # A later attempt comes alone, so no other query waits for it.
     decoded = DECODERS.decode(query.upload_path, wanted, worker.slow.patience_s if query.attempts == 1 else None)
     query.is_incomplete = decoded.is_incomplete
     try:
@@ -196,3 +201,51 @@ def _embed(worker: Worker, prepared: dict[Query, Prepared]) -> Vectors:
     fresh = iter(worker.embedder.embed_prepared(pictures))
     vectors = [next(fresh) if isinstance(item, torch.Tensor) else item for item in prepared.values()]
     return np.stack(vectors) if vectors else worker.embedder.embed_prepared([])
+
+
+# --- Counts for /metrics, and one line in the log ---------------------------------------------------------------
+
+
+@dataclass
+class Batch:
+    """How many queries a batch claimed, how long each of its stages took, what became of them."""
+
+    worker: Worker
+    size: int
+    stages: Stopwatch
+    failed: Counter[str] = field(default_factory=Counter)  # by code
+
+    def answered(self, done: int, queries: Iterable[Query]) -> None:
+        """Record the end of a batch with `done` answers, and the total times of those of `queries` that it owned."""
+        counters.BATCH_SIZE.observe(self.size)
+        for stage, ms in self.stages.ms.items():
+            counters.STAGE_SECONDS.labels(stage).observe(ms / 1000)
+        timings_ms = [query.timings_ms for query in queries if "total" in query.timings_ms]
+        for stage in counters.STAGES_OF_QUERY:
+            seconds = counters.STAGE_SECONDS.labels(stage)
+            for timings in timings_ms:
+                seconds.observe(timings[stage] / 1000)
+        self._log(done=done)
+
+    def broke(self, error: Exception) -> None:
+        """Record a batch that ended in an exception; Celery logs its traceback."""
+        counters.BATCH_SIZE.observe(self.size)
+        counters.BROKEN_BATCHES.inc()
+        self._log(done=0, exception=type(error).__name__)
+
+    def _log(self, done: int, exception: str = "") -> None:
+        device, generation = self.worker.embedder.device, self.worker.neighbours.generation
+        ended = exception or f"{done} done" + "".join(f", {count} {code}" for code, count in self.failed.items())
+        stages = " ".join(f"{stage} {ms} ms" for stage, ms in self.stages.ms.items())
+        fields = {"size": self.size, "done": done, "failed": dict(self.failed), "ms": self.stages.ms}
+        fields |= {"event": "batch", "device": device, "generation": generation}
+        logger.log(
+            logging.ERROR if exception else logging.INFO,
+            "batch of %d: %s; %s; %s, generation %s",
+            self.size,
+            ended,
+            stages,
+            device,
+            generation,
+            extra=fields | ({"exception": exception} if exception else {}),
+        )

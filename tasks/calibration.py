@@ -7,13 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from engine.decoders.pool import DECODERS
 from engine.errors import BadImage
-from engine.images import decoding
 from engine.images.fingerprints import agree, fingerprint, stacked
 from engine.index.protocol import SearchIndex
 from engine.networks.embedder import Embedder
 from engine.networks.embedder import picture as as_picture
 from engine.networks.registry import Thresholds
+from gallery.curation import pictures
 from gallery.models import Embedding, Image
 from tasks.alterations import ALTERATIONS
 from tasks.delta import to_fingerprints
@@ -193,10 +194,13 @@ def _sample(rows: Rows, size: int) -> Rows:
 
 
 def _read(image: Image | None) -> Pillow.Image | None:
+    if image is None:
+        return None
     try:
-        return decoding.decode(image.picture_path.read_bytes()) if image else None
+        decoded = DECODERS.decode(image.shown_path, pictures.request(within_px=None, whole=True))
     except (OSError, BadImage):
         return None
+    return Pillow.frombytes("RGB", (decoded.width_px, decoded.height_px), decoded.pixels)
 
 
 def _label_cosines(gallery: Gallery) -> tuple[Cosines, Cosines]:

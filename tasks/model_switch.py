@@ -1,4 +1,4 @@
-"""From the network that serves to another one: everything is made ready beside it, then one row changes."""
+"""Change the active model: everything is prepared beside it, then one row changes."""
 
 import fcntl
 import logging
@@ -52,8 +52,8 @@ def switch(embedder: Embedder, tell: Tell) -> IndexGeneration:
     """
     generation = _ready(embedder.network) or _build(embedder.network, tell)
     while not generations.serve(generation):
-        embed_step(embedder, embedder.batch)  # what was added meanwhile
-    wakeup.wake_workers(wakeup.ANSWER)  # nobody has to wait for the first query to load it
+        embed_step(embedder, embedder.batch)  # what was added during the build
+    wakeup.wake_workers(wakeup.ANSWER)  # workers load it before the next query comes
     wakeup.wake_workers(wakeup.CURATE)
     return generation
 
@@ -72,21 +72,21 @@ def _ready(network: str) -> IndexGeneration | None:
 
 
 def _build(network: str, tell: Tell) -> IndexGeneration:
-    told = False
+    has_reported = False
     while True:
         try:
             return build_generation(network, tell)
         except generations.Busy as busy:
-            if not told:
+            if not has_reported:
                 tell(str(busy))
-            told = True
+            has_reported = True
             time.sleep(ASK_AGAIN_S)
 
 
 def prune(keep: set[str]) -> tuple[set[str], set[str]]:
     """Delete what is kept of all networks but the one that serves and those of `keep`.
 
-    Returns which were deleted, and which were spared because a worker still runs them (or none could be asked).
+    Returns which were deleted, and which were spared because a worker still runs them (or Redis did not answer).
     Raises SwitchError while nothing serves: what is there then is the beginning of the first index.
     """
     served = generations.served()

@@ -54,7 +54,7 @@ class Groups:
 
     @property
     def is_full(self) -> bool:
-        """Whether there are as many groups as were wanted."""
+        """Tell whether there are as many groups as were wanted."""
         return len(self.members) == self._count
 
     def add(self, hits: Hits) -> None:

@@ -18,7 +18,8 @@ from engine.networks.registry import EMBEDDING_SIZE
 from gallery.curation import generations
 from gallery.models import Embedding, IndexGeneration
 from gallery.queries.results import LISTED, Found
-from tasks import retired, stores
+from tasks import stores
+from tasks.active_model import retired_notice
 from tasks.delta import Delta, Ids, Vectors
 from tasks.near_duplicates import Groups, Rule
 
@@ -50,12 +51,12 @@ class SearchRequest:
 
     @property
     def depth(self) -> int:
-        """How many hits to look at first."""
+        """Return how many hits to look at first."""
         return self.k + (SPARE_FOR_LABELS if self.labels else SPARE)
 
     @property
     def few(self) -> int:
-        """How many of them are enough where few are hidden, near-duplicates or of other labels."""
+        """Return how many of them are enough where few are hidden, near-duplicates or of other labels."""
         return self.depth if self.labels else self.k + FEW
 
 
@@ -80,7 +81,7 @@ class Neighbours:
 
     @property
     def images(self) -> int:
-        """How many embeddings a search covers."""
+        """Return how many embeddings a search covers."""
         added = self._delta.ids[self._delta.ids > self._last] if self._is_synchronised else self._delta.ids
         return len(added) + self._indexed
 
@@ -277,7 +278,7 @@ class Neighbours:
 
 def _without_index(network: str) -> str:
     """Say why every search compares every picture."""
-    notice = retired.notice()
+    notice = retired_notice()
     if not notice:
         return "There is no index yet; every search compares every picture."
     name = network.partition("-")[0]

@@ -32,7 +32,7 @@ class SlowPictures:
 
     @property
     def patience_s(self) -> float:
-        """How long a batch waits for a picture: less when slow ones came before."""
+        """Return how long a batch waits for a picture: less when slow ones came before."""
         return PATIENCE_S if self._thread is None else PATIENCE_AFTER_SLOW_S
 
     def add(self, token: UUID, query: Query) -> None:

@@ -3,16 +3,18 @@
 from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from django.conf import settings
 
-from engine.images.fingerprints import Fingerprints
-from engine.index.protocol import Ids, SearchIndex
-from engine.index.ranking import Vectors
 from gallery.models import IndexGeneration
 
-Blocks = Iterator[tuple[Vectors, Fingerprints]]
+if TYPE_CHECKING:  # the system checks come past here, in the web process too: no numpy
+    from engine.images.fingerprints import Fingerprints
+    from engine.index.protocol import Ids, SearchIndex
+    from engine.index.ranking import Vectors
+
+Blocks: TypeAlias = "Iterator[tuple[Vectors, Fingerprints]]"
 Progress = Callable[[str, int, int], None]
 MILVUS = "milvus"
 
@@ -21,8 +23,8 @@ MILVUS = "milvus"
 class Source:
     """The embeddings of a build: their `ids`, ascending, and `blocks`, which reads them anew each time it is called."""
 
-    ids: Ids
-    blocks: Callable[[], Blocks]
+    ids: "Ids"
+    blocks: "Callable[[], Blocks]"
 
 
 class Store(Protocol):
@@ -31,7 +33,7 @@ class Store(Protocol):
     def write(self, generation: IndexGeneration, source: Source, progress: Progress) -> dict[str, Any]:
         """Write a generation, test it, and return what its row's `manifest` says. Raises BadIndex."""
 
-    def open(self, generation: IndexGeneration, network: str | None = None) -> SearchIndex:
+    def open(self, generation: IndexGeneration, network: str | None = None) -> "SearchIndex":
         """Open a generation, of that network where one is given. Raises BadIndex, OldIndex."""
 
     def is_outdated(self, generation: IndexGeneration) -> bool:

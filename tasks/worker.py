@@ -1,4 +1,4 @@
-"""What lives once per worker process: the network and the searchable gallery."""
+"""The state of a worker process: its model and the searchable gallery."""
 
 import gc
 import logging
@@ -21,7 +21,7 @@ from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
 from gallery.curation import generations, recall
 from gallery.operations import processes, workers
-from tasks import active_model, configured, stores
+from tasks import active_model, stores
 from tasks.near_duplicates import Rule
 from tasks.neighbours import Neighbours
 from tasks.slow import SlowPictures
@@ -59,7 +59,7 @@ class Worker:
     def follow(self) -> None:
         """Change to the network that serves if it is another one; for a moment between two batches.
 
-        Queries wait meanwhile. One that takes longer to load than the task may run costs this process, and the one
+        Queries wait until it ends. One that takes longer to load than the task may run costs this process, and the one
         that replaces it loads it in its own time; nothing is claimed yet. Where it cannot be loaded this process goes
         on with what it has, and says so.
         """
@@ -71,18 +71,18 @@ class Worker:
             if served != self.embedder.network:
                 self.embedder = self.load(served)
                 self.neighbours, self._thresholds = Neighbours(served), None
-                logger.info("changed to the network %s", served)
+                logger.info("changed to the model %s", served)
         except EngineError as error:
             self.problem = str(error)
             logger.error("this worker goes on with %s: %s", self.embedder.network, error)  # noqa: TRY400 (one clear line)
             return
-        self.problem = configured.disagreement(served)
+        self.problem = active_model.disagreement(served)
         if self.problem:
             logger.warning("%s", self.problem)
 
     @property
     def thresholds(self) -> Thresholds:
-        """What the network's cosines mean; read again after THRESHOLDS_S, because `calibrate --write` changes them."""
+        """Return the model's thresholds; read again after THRESHOLDS_S, because `calibrate --write` changes them."""
         if self._thresholds is None or time.monotonic() > self._thresholds_until:
             self._thresholds = thresholds(self.embedder.network)
             self._thresholds_until = time.monotonic() + THRESHOLDS_S

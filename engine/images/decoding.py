@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import cast
 
@@ -58,7 +58,7 @@ def decode(
 
 
 def is_incomplete(picture: Image.Image) -> bool:
-    """Whether the file of a decoded picture ended too soon or held wrong checksums."""
+    """Tell whether the file of a decoded picture ended too soon or held wrong checksums."""
     return _INCOMPLETE in picture.info
 
 
@@ -126,12 +126,19 @@ def _read(
     within_px: int | None,
     repaired: Repaired | None = None,
 ) -> Image.Image:
+    upright = _upright_rgb(kind, data, lambda: _checked_reader(kind, data, limits, at_least_px, within_px), repaired)
+    return upright if within_px is None else shrunk(upright, _longest(upright.size, within_px))
+
+
+def _checked_reader(
+    kind: str, data: bytes, limits: Limits, at_least_px: int | None, within_px: int | None
+) -> tuple[Reader, int]:
+    """Do what `_reader` does, for a picture that is within the limits."""
     reader, scale = _reader(kind, data, at_least_px, within_px)
     most = min(limits.max_pixels, reader.most_pixels(scale))
     for size in (reader.size, coded_size(io.BytesIO(data))):
         check_pixels(size, most, limits)
-    upright = _upright_rgb(kind, data, reader, scale, repaired)
-    return upright if within_px is None else shrunk(upright, _longest(upright.size, within_px))
+    return reader, scale
 
 
 def _reader(kind: str, data: bytes, at_least_px: int | None, within_px: int | None) -> tuple[Reader, int]:
@@ -187,7 +194,10 @@ def _reduced(size: tuple[int, int], factor: int) -> tuple[int, int]:
     return max(1, size[0] // factor), max(1, size[1] // factor)
 
 
-def _upright_rgb(kind: str, data: bytes, reader: Reader, scale: int, repaired: Repaired | None) -> Image.Image:
+def _upright_rgb(
+    kind: str, data: bytes, open_reader: Callable[[], tuple[Reader, int]], repaired: Repaired | None
+) -> Image.Image:
+    reader, scale = open_reader()  # here, so that nobody else holds its memory when it is not needed any more
     source, wanted = reader.load(scale), _reduced(reader.size, scale)
     factor = max(1, min(side // want for side, want in zip(source.size, wanted, strict=True)))
     turn = reader.turn

@@ -60,12 +60,12 @@ class Candidates:
 
     @property
     def compared(self) -> int:
-        """How many pictures were compared exactly."""
+        """Return how many pictures were compared exactly."""
         return len(self._rows)
 
     @property
     def reliable(self) -> int:
-        """How many of the best are worth a look: the last candidates are there to be compared with."""
+        """Return how many of the best are worth a look: the last candidates are there to be compared with."""
         return self.compared if self.compared == len(self._ids) else max(0, self.compared - self._usual // 2)
 
     def best(self, k: int) -> Hits:
@@ -77,7 +77,7 @@ class Candidates:
     def grow(self) -> None:
         """Compare GROWTH times as many candidates.
 
-        Where Annoy named too few it is asked again, for GROWTH times as many entries and one for each candidate in
+        Where Annoy returns too few it is queried again, for GROWTH times as many entries and one for each candidate in
         each tree: near-duplicates lie side by side in every tree and would use up the entries of a smaller search_k.
         """
         count = GROWTH * max(self.compared, self._usual)
@@ -93,7 +93,7 @@ class Candidates:
 class Index:
     """An open generation: `manifest`, and `ids` (int64 [n], ascending).
 
-    Its files stay mapped: the directory may be deleted or renamed meanwhile. For one thread at a time.
+    Its files stay mapped: the directory may be deleted or renamed while it is open. For one thread at a time.
     """
 
     recall_every_s = 0.0

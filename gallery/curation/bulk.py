@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
 
+from gallery.curation import library
 from gallery.models import BulkAction, Image, Query
 from gallery.queries import wakeup
 
@@ -19,7 +20,7 @@ ID_BYTES = 16
 
 TABLES: dict[str, type[Image | Query]] = {model._meta.model_name or "": model for model in (Image, Query)}
 CHANGES: dict[str, Callable[["QuerySet[Any]"], object]] = {
-    "delete": lambda rows: rows.delete(),
+    "delete": lambda rows: library.remove(rows) if rows.model is Image else rows.delete(),
     "hide": lambda rows: rows.update(is_hidden=True),
     "show": lambda rows: rows.update(is_hidden=False),
 }
@@ -70,12 +71,12 @@ def take_step(action: BulkAction) -> bool:
 
 
 def unfinished() -> "QuerySet[BulkAction]":
-    """The actions that have rows left to change."""
+    """Return the actions that have rows left to change."""
     return BulkAction.objects.filter(finished_at__isnull=True)
 
 
 def shown(table: str) -> "QuerySet[BulkAction]":
-    """The actions on that table which run or have just finished, without their ids; the newest first."""
+    """Return the actions on that table which run or have just finished, without their ids; the newest first."""
     recent = Q(finished_at__isnull=True) | Q(finished_at__gt=timezone.now() - SHOWN)
     return BulkAction.objects.filter(recent, table=table).defer("rows").order_by("-created_at")
 

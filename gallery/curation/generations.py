@@ -30,8 +30,8 @@ class IndexStatus(Enum):
 
     CURRENT = "it has every embedding"
     BEHIND = "it lacks some embeddings"
-    STALE = "it lacks so many that a rebuild pays, or there is none"
-    OTHER_NETWORK = "another network is active"
+    STALE = "so many were added or deleted that a rebuild pays, or there is none"
+    OTHER_NETWORK = "another model is active"
 
 
 class Busy(Exception):
@@ -47,22 +47,23 @@ class NothingToGoBackTo(Exception):
 
 
 def active() -> IndexGeneration | None:
+    """Return the active generation, or None while there is no index."""
     return IndexGeneration.objects.filter(is_active=True).first()
 
 
 def served() -> str | None:
-    """The identity of the network that serves; None while there is no index."""
+    """Return the identity of the network that serves; None while there is no index."""
     generation = active()
     return generation.network if generation else None
 
 
 def described(generation: IndexGeneration | None) -> str:
-    """A generation in words, for people at a terminal."""
+    """Return a generation in words, for people at a terminal."""
     return f"{generation} with {generation.images} pictures by {generation.network}" if generation else "none"
 
 
 def newer_than(generation: IndexGeneration | None, network: str) -> int:
-    """How many embeddings of this network the generation does not contain."""
+    """Return how many embeddings of this network the generation does not contain."""
     rows = Embedding.objects.filter(network=network)
     if generation and generation.network == network:
         rows = rows.filter(id__gt=generation.last_embedding)
@@ -80,12 +81,18 @@ def status(network: str) -> IndexStatus:
 def status_of(generation: IndexGeneration | None, network: str) -> IndexStatus:
     """Return the same for any generation of the network, or for none."""
     newer = newer_than(generation, network)
-    if not newer:
-        return IndexStatus.CURRENT
     if generation is None:
+        return IndexStatus.STALE if newer else IndexStatus.CURRENT
+    enough = max(REBUILD_AT_LEAST, REBUILD_SHARE * generation.images)
+    if (newer >= enough and not generation.is_synchronised) or deleted_from(generation) >= enough:
         return IndexStatus.STALE
-    is_stale = not generation.is_synchronised and newer >= max(REBUILD_AT_LEAST, REBUILD_SHARE * generation.images)
-    return IndexStatus.STALE if is_stale else IndexStatus.BEHIND
+    return IndexStatus.BEHIND if newer else IndexStatus.CURRENT
+
+
+def deleted_from(generation: IndexGeneration) -> int:
+    """Return how many embeddings of the generation belong to pictures that were deleted since it was built."""
+    rows = Embedding.objects.filter(network=generation.network, id__lte=generation.last_embedding)
+    return max(0, generation.images - rows.count())
 
 
 def has_new_pictures() -> bool:
@@ -150,7 +157,7 @@ def serve(generation: IndexGeneration) -> bool:
 
 
 def newest(network: str) -> IndexGeneration | None:
-    """The newest ready generation of this network."""
+    """Return the newest ready generation of this network."""
     return IndexGeneration.objects.filter(state=READY, network=network).first()
 
 
@@ -160,13 +167,13 @@ def roll_back() -> IndexGeneration:
     earlier = IndexGeneration.objects.filter(state=READY, number__lt=now.number, network=now.network) if now else None
     previous = earlier.first() if earlier is not None else None
     if previous is None:
-        raise NothingToGoBackTo("There is no earlier generation of this network to go back to.")
+        raise NothingToGoBackTo("There is no earlier generation of this model to go back to.")
     _switch_to(previous)
     return previous
 
 
 def _hold_the_active_one() -> None:
-    """Until the transaction ends nobody else switches; what is read after this is what the last one left."""
+    """Keep other switches out until the transaction ends; what is read after this is what the last one left."""
     list(IndexGeneration.objects.select_for_update().filter(is_active=True))
 
 
@@ -180,6 +187,7 @@ def _switch_to(generation: IndexGeneration) -> None:
 
 
 def fail(generation: IndexGeneration, reason: str) -> None:
+    """Mark a build as failed, with its reason."""
     _building().filter(pk=generation.pk).update(state=FAILED, error=reason[:500], lease_until=None)
 
 

@@ -1,4 +1,4 @@
-"""A row that goes takes its files along, whoever deletes it (admin, command, expiry)."""
+"""Delete the files of a deleted row, however it was deleted (admin, command, expiry)."""
 
 from typing import Any
 
@@ -12,11 +12,13 @@ from gallery.models import Image, Query
 
 @receiver(post_delete, sender=Image)
 def remove_image_files(instance: Image, **_: Any) -> None:
-    paths = (instance.picture_path, instance.thumbnail_path, instance.upload_path)
+    """Delete the files of a deleted gallery picture."""
+    paths = instance.paths
     transaction.on_commit(lambda: files.remove(*paths))
 
 
 @receiver(post_delete, sender=Query)
 def remove_query_files(instance: Query, **_: Any) -> None:
+    """Delete the files of a deleted query."""
     paths = (instance.picture_path, instance.upload_path)
     transaction.on_commit(lambda: files.remove(*paths))

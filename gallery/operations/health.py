@@ -31,7 +31,7 @@ class Check:
 
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """This process answers."""
+    """Answer that this process is alive."""
     return JsonResponse({"status": "ok"})
 
 
@@ -81,7 +81,7 @@ def _worker() -> Check:
         "model": sorted({entry.model for entry in alive}),
     }
     if not alive:
-        return Check(False, facts | {"problem": "No search worker was heard of lately."})
+        return Check(False, facts | {"problem": "No search worker has sent a heartbeat lately."})
     if not workers.is_moving(alive):
         return Check(False, facts | {"problem": "The search workers take nothing off their queue."})
     return Check(True, facts)

@@ -20,7 +20,7 @@ from gallery.models import Embedding, Image, IndexGeneration, Query
 from gallery.operations import counters, workers
 from gallery.queries import waiting
 
-# Whoever sits between us and the client adds one of these.
+# A proxy between us and the client adds one of these.
 PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 
 
@@ -28,6 +28,7 @@ class SystemCollector(Collector):
     """What the rows say now, and what all processes have counted."""
 
     def collect(self) -> Iterator[Metric]:
+        """Yield what the rows say, and what all processes have counted."""
         active = generations.active()
         yield self._queries()
         yield _gauge("simsearch_oldest_waiting_seconds", "Age of the oldest waiting query", waiting.oldest_s())
@@ -70,7 +71,7 @@ class SystemCollector(Collector):
         if measured is not None:
             yield _gauge("simsearch_index_recall", "Recall@10 measured when it was built", measured)
         if measured is not None and target is not None:
-            yield _gauge("simsearch_index_recall_target", "Recall@10 that was asked for", target)
+            yield _gauge("simsearch_index_recall_target", "Target of recall@10", target)
             yield _gauge("simsearch_index_meets_target", "1 when it reaches that", measured >= target)
 
     def _live_recall(self, active: IndexGeneration) -> Iterator[Metric]:
@@ -101,14 +102,14 @@ REGISTRY.register(SystemCollector())
 @require_safe
 @never_cache
 def metrics(request: HttpRequest) -> HttpResponse:
-    """For whoever knows SIMSEARCH_METRICS_TOKEN, or from this machine where there is none; and for the staff."""
+    """Return the metrics to the staff and to clients with SIMSEARCH_METRICS_TOKEN (unset: to this machine)."""
     if not is_operator(request):
         return _refuse()
     return HttpResponse(generate_latest(REGISTRY), content_type=CONTENT_TYPE_LATEST)
 
 
 def is_operator(request: HttpRequest) -> bool:
-    """Whether the details of this installation are for whoever asks."""
+    """Tell whether this client may see the details of the installation."""
     return _is_scraper(request) or request.user.is_staff
 
 
@@ -133,5 +134,5 @@ def _refuse() -> HttpResponse:
     if settings.SIMSEARCH_METRICS_TOKEN:
         headers = {"WWW-Authenticate": 'Bearer realm="metrics"'}
         return HttpResponse("Send the metrics token.\n", "text/plain", status=401, headers=headers)
-    told = "Only this machine may ask, because no SIMSEARCH_METRICS_TOKEN is set.\n"
-    return HttpResponse(told, "text/plain", status=403)
+    message = "Only this machine may ask, because no SIMSEARCH_METRICS_TOKEN is set.\n"
+    return HttpResponse(message, "text/plain", status=403)

@@ -1,4 +1,4 @@
-"""Orphans: picture files without a row and rows without their picture file, which only an accident leaves behind."""
+"""Orphans, which only an accident leaves behind: files without a row, rows without their picture file or picture."""
 
 import time
 import uuid
@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 
 from gallery import files
-from gallery.curation import library
+from gallery.curation import library, networks
 from gallery.models import Image, Query
 from gallery.queries import lifecycle
 
@@ -24,11 +24,13 @@ Owner = type[Image] | type[Query]
 
 
 def owners() -> dict[Path, Owner]:
-    """The folders of picture files, and whose they are."""
+    """Return the folders of picture files, and whose they are."""
     media, uploads = settings.MEDIA_ROOT, settings.UPLOADS_ROOT
     return {
         media / "gallery": Image,
+        media / "previews": Image,
         media / "thumbnails": Image,
+        settings.ORIGINALS_ROOT: Image,
         media / "queries": Query,
         uploads / "gallery": Image,
         uploads / "queries": Query,
@@ -44,18 +46,21 @@ class Orphans:
     files: list[Path]
     images: list[uuid.UUID]
     queries: list[uuid.UUID]
+    embeddings: int
 
     @property
     def bytes(self) -> int:
+        """Return the bytes of all files to delete."""
         return sum(path.stat().st_size for path in self.files if path.exists())
 
 
 def find() -> Orphans:
-    """Changes nothing. Raises TooMany."""
+    """Find what can be deleted, without a change. Raises TooMany."""
     orphans = Orphans(
         files=sorted(_files_without_rows()),
         images=[image.pk for image in _decoded().iterator(BATCH) if not image.picture_path.exists()],
         queries=[query.pk for query in _answered().iterator(BATCH) if not _has_file(query)],
+        embeddings=networks.without_picture().count(),
     )
     gallery = Image.objects.count()
     if len(orphans.images) > max(10, gallery // 2):
@@ -73,6 +78,7 @@ def remove(orphans: Orphans) -> None:
         library.remove(Image.objects.filter(pk__in=ids))
     for query_id in orphans.queries:
         lifecycle.withdraw(query_id)
+    networks.forget_deleted()
 
 
 def _decoded() -> "QuerySet[Image]":
@@ -80,7 +86,7 @@ def _decoded() -> "QuerySet[Image]":
 
 
 def _answered() -> "QuerySet[Query]":
-    """One that is waiting ends by itself, with a reason that its visitor can read; one that failed has no picture."""
+    """Return the finished queries with a picture: a waiting one without its file fails by itself."""
     return Query.objects.filter(has_picture=True, state=Query.State.DONE)
 
 
@@ -122,5 +128,5 @@ def _owner(path: Path) -> uuid.UUID | None:
 
 
 def _is_leftover(path: Path) -> bool:
-    """Of a write that was killed."""
+    """Tell whether it is the temporary file of a write that was killed."""
     return path.name.startswith(files.UNFINISHED)

@@ -20,7 +20,9 @@ QUERIES: set[Table] = {Query}
 # Kind of picture file -> whose it is, and which property says where it is on the disk.
 PICTURES: dict[str, tuple[Table, str]] = {
     "gallery": (Image, "picture_path"),
+    "previews": (Image, "preview_path"),
     "thumbnails": (Image, "thumbnail_path"),
+    "originals": (Image, "original_path"),
     "pending": (Image, "upload_path"),
     "queries": (Query, "picture_path"),
     "uploads": (Query, "upload_path"),
@@ -28,29 +30,33 @@ PICTURES: dict[str, tuple[Table, str]] = {
 
 
 def every() -> list[Table]:
-    """All tables, those with pictures first: what refers to a row that goes with its picture comes after it."""
+    """Return all tables, those with pictures first: what refers to a row that goes with its picture comes after it."""
     models = apps.get_models(include_auto_created=True)
     tables = [model for model in models if model._meta.managed and not model._meta.proxy]
     return sorted(tables, key=lambda table: (table is not Image, table is not Query, name(table)))
 
 
 def kept() -> list[Table]:
+    """Return the tables that a backup contains."""
     return [table for table in every() if table not in NOT_KEPT]
 
 
 def name(table: Table) -> str:
+    """Return the name of a table in a backup."""
     return table._meta.label_lower
 
 
 def pictures_of(row: Model) -> dict[str, list[Path]]:
-    """The kinds of picture files that a row needs, and where each may be found, the best place first.
+    """Return the kinds of picture files that a row needs, and where each may be found, the best place first.
 
     What waits for a worker may be decoded while the backup is made: then the decoded picture takes the upload's place.
     """
     if isinstance(row, Image):
         if row.is_pending:
             return {} if row.problem else {"pending": [row.upload_path, row.picture_path]}
-        return {"gallery": [row.picture_path], "thumbnails": [row.thumbnail_path]}
+        files = {"gallery": [row.picture_path], "thumbnails": [row.thumbnail_path]}
+        files |= {"previews": [row.preview_path]} if row.has_preview else {}
+        return files | ({"originals": [row.original_path]} if row.has_original else {})
     if not isinstance(row, Query) or not row.has_picture or row.state == Query.State.FAILED:
         return {}
     if row.state == Query.State.DONE and not row.upload_path.exists():
@@ -66,5 +72,5 @@ def picture_path(kind: str, row_id: uuid.UUID) -> Path:
 
 
 def migrations() -> list[str]:
-    """The state of this database."""
+    """Return the state of this database."""
     return sorted(".".join(key) for key in MigrationRecorder(connection).applied_migrations())

@@ -1,4 +1,4 @@
-"""The life of a query. Every change of state is one guarded UPDATE, so whoever comes second changes nothing.
+"""The life of a query. Every change of state is one guarded UPDATE, so the second of two processes changes nothing.
 
 WAITING -> RUNNING -> DONE | FAILED          RUNNING -> WAITING when its lease is over
 """
@@ -23,7 +23,7 @@ from gallery.queries import throttle
 from gallery.queries.results import Answers, Searched
 
 MAX_ATTEMPTS = 3
-# The task is killed at its time limit; a row that is still RUNNING a little later belongs to nobody.
+# The task is killed at its time limit; a row that is still RUNNING a little later has no owner.
 LEASE_MARGIN_S = 5
 # A batch that cannot write its answers costs its queries an attempt. Less than uploads leave (uploads.RESERVED_BYTES).
 ROOM_FOR_ANSWERS_BYTES = 4 * 2**20
@@ -90,7 +90,7 @@ def _next(limit: int) -> list[Query]:
 
 
 def _unlocked(rows: "QuerySet[Query]") -> "QuerySet[Query]":
-    """Those that no other transaction is about to change, kept from them until ours ends. SQLite has one writer."""
+    """Lock and return the rows that no other transaction is about to change. SQLite has one writer."""
     return rows.select_for_update(skip_locked=True) if connection.features.has_select_for_update_skip_locked else rows
 
 
@@ -116,7 +116,7 @@ def _finish(token: uuid.UUID, answers: Answers, searched: Searched) -> int:
 
 
 def _write_matches(answers: Answers) -> None:
-    """In SQL, because Django's bulk_update takes longer than the database."""
+    """Update the rows in SQL, because Django's bulk_update takes longer than the database."""
     column, key = Query._meta.get_field("matches"), Query._meta.pk
     rows = [
         (
@@ -130,7 +130,7 @@ def _write_matches(answers: Answers) -> None:
 
 
 def _mark_done(rows: "QuerySet[Query]", queries: Sequence[Query], searched: Searched) -> None:
-    """One statement for all."""
+    """Update all rows in one statement."""
     now = timezone.now()
     rows.update(
         state=DONE,

@@ -24,7 +24,7 @@ class Found:
     band: Band | None = None
 
     def stored(self) -> StoredMatch:
-        """As it is kept in `Query.matches`."""
+        """Return the match as it is kept in `Query.matches`."""
         return {
             "image": str(self.image),
             "similarity": self.similarity,
@@ -86,12 +86,12 @@ class Shown:
 
     @property
     def words(self) -> str:
-        """The band in words; nothing without one."""
+        """Return the band in words; nothing without one."""
         return WORDS[self.band] if self.band else ""
 
 
 def shown(query: Query) -> list[Shown]:
-    """The visible matches by rank, in one statement."""
+    """Return the visible matches by rank, in one statement."""
     matches = query.matches or []
     images = _visible({image for match in matches for image, _ in [(match["image"], 1.0), *match["duplicates"]]})
     return [
@@ -139,7 +139,7 @@ def _key(id_: uuid.UUID) -> Any:
 
 
 def compared(query: Query) -> int:
-    """How many pictures could have been a match: those that are visible, have one of the labels, and are not asked by.
+    """Return how many pictures could have been a match: visible, of one of the labels, and not the query itself.
 
     Counted when it is shown: pictures added since the answer are left out, and those deleted since are, too.
     """
@@ -152,6 +152,6 @@ def compared(query: Query) -> int:
 
 
 def took_ms(query: Query) -> float:
-    """How long the search took from when the upload was received: a slow connection is not our time."""
+    """Return how long the search took from when the upload was received: a slow connection is not our time."""
     timings = query.timings_ms
     return max(0.0, timings.get("total", 0.0) - timings.get("accept", 0.0))

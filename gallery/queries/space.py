@@ -28,7 +28,7 @@ def enforce() -> int:
 
 
 def used() -> int:
-    """The bytes of all files of queries; a second for 100,000 of them."""
+    """Return the bytes of all files of queries; a second for 100,000 of them."""
     roots = (settings.MEDIA_ROOT / "queries", settings.UPLOADS_ROOT / "queries")
     return sum(_bytes(Path(folder, name)) for root in roots for folder, _, names in os.walk(root) for name in names)
 

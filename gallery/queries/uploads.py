@@ -1,4 +1,4 @@
-"""Uploaded bytes: checked by their header, stored where nobody is served, until a worker has decoded them."""
+"""Uploaded bytes: checked by their header, stored where no client can read them, until a worker has decoded them."""
 
 import errno
 import os
@@ -20,6 +20,7 @@ RESERVED_BYTES = 8 * 2**20
 
 
 def limits() -> Limits:
+    """Return the configured limits of uploads."""
     return Limits(max_bytes=settings.SIMSEARCH_MAX_UPLOAD_BYTES, max_pixels=settings.SIMSEARCH_MAX_PIXELS)
 
 
@@ -59,5 +60,6 @@ def _store(file: "UploadedFile[Any]", path: Path) -> None:
 
 
 def too_large() -> Refusal:
+    """Return the refusal of a file with too many bytes."""
     limit_mb = settings.SIMSEARCH_MAX_UPLOAD_BYTES // 2**20
     return Refusal("too_large", f"The file is larger than {limit_mb} MB; send a smaller one.")

@@ -51,12 +51,12 @@ class Queue:
 
 
 def count() -> int:
-    """How many queries wait."""
+    """Return how many queries wait."""
     return Query.objects.filter(state=WAITING).count()
 
 
 def ahead_of(query: Query) -> int:
-    """How many queries will be claimed before this one."""
+    """Return how many queries will be claimed before this one."""
     if query.state != WAITING:
         return 0
     with connection.cursor() as cursor:  # in SQL: every poll needs it, and the ORM takes longer than the database
@@ -66,12 +66,12 @@ def ahead_of(query: Query) -> int:
 
 
 def is_late(query: Query) -> bool:
-    """Whether it takes longer than people expect."""
+    """Tell whether it takes longer than people expect."""
     return timezone.now() - query.created_at > timedelta(seconds=LATE_S)
 
 
 def cached() -> Queue:
-    """The queue as it was CACHED_S ago at most."""
+    """Return the queue as it was CACHED_S ago at most."""
     return cast("Queue", cache.get_or_set(CACHE_KEY, _queue, CACHED_S))
 
 
@@ -89,13 +89,13 @@ def _queue() -> Queue:
 
 
 def oldest_s() -> float:
-    """The age of the oldest waiting query in seconds; 0 when none waits."""
+    """Return the age of the oldest waiting query in seconds; 0 when none waits."""
     oldest = Query.objects.filter(state=WAITING).order_by("created_at").values_list("waiting_since", flat=True).first()
     return max(0.0, (timezone.now() - oldest).total_seconds()) if oldest else 0.0
 
 
 def expired(older_than: datetime) -> QuerySet[Query]:
-    """The finished queries from before `older_than`."""
+    """Return the finished queries from before `older_than`."""
     return Query.objects.filter(state__in=[DONE, FAILED], created_at__lt=older_than)
 
 

@@ -16,6 +16,7 @@ class LoginForm(AdminAuthenticationForm):
     refusal: Refusal | None = None
 
     def clean(self) -> dict[str, Any]:
+        """Check the password within the limit of attempts."""
         client = self.request.META.get("REMOTE_ADDR", "") if self.request else ""
         who = (str(client), self.cleaned_data.get("username", ""))
         try:
@@ -28,7 +29,7 @@ class LoginForm(AdminAuthenticationForm):
         return cleaned
 
 
-class Desk(AdminSite):
+class CurationSite(AdminSite):
     site_header = site_title = "simsearch"
     index_title = "Curating the gallery"
     login_form = LoginForm

@@ -22,7 +22,7 @@ NO_STORE = {"Cache-Control": "no-store"}  # an answer for one visitor and one mo
 
 
 def with_upload_form(context: dict[str, Any]) -> dict[str, Any]:
-    """The context of a page on which a picture can be uploaded."""
+    """Return the context of a page on which a picture can be uploaded."""
     now = timezone.now()
     kept_for = timesince(now - timedelta(seconds=settings.SIMSEARCH_QUERY_TTL_S), now, depth=1)
     limit = settings.SIMSEARCH_MAX_UPLOAD_BYTES
@@ -30,12 +30,12 @@ def with_upload_form(context: dict[str, Any]) -> dict[str, Any]:
 
 
 def wants_json(request: HttpRequest) -> bool:
-    """Whether a program asks, be it a script of our own pages."""
+    """Tell whether a program asks, be it a script of our own pages."""
     return request.path.startswith("/api/") or request.headers.get("Accept") == "application/json"
 
 
 def refuse(request: HttpRequest, refusal: Refusal) -> HttpResponse:
-    """The answer to a request that is turned down, with the refusal's status and headers."""
+    """Return the answer to a request that is turned down, with the refusal's status and headers."""
     if wants_json(request):
         return error_json(request, refusal)
     request.META[OUTCOME] = refusal.code
@@ -47,6 +47,7 @@ def refuse(request: HttpRequest, refusal: Refusal) -> HttpResponse:
 
 
 def error_json(request: HttpRequest, refusal: Refusal) -> JsonResponse:
+    """Return a refusal as JSON."""
     request.META[OUTCOME] = refusal.code
     body = {"error": {"code": refusal.code, "message": refusal.message}}
     return JsonResponse(body, status=refusal.status, headers=refusal.headers | NO_STORE)

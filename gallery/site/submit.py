@@ -22,6 +22,7 @@ class UploadHandler(TemporaryFileUploadHandler):
     """Write a large upload to the disk. A full disk is a refusal, which `check_space` raises, and no error."""
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        """Write a chunk to the temporary file; on a full disk the file is skipped."""
         try:
             super().receive_data_chunk(raw_data, start)
         except OSError as error:
@@ -57,12 +58,14 @@ class ChunkedBody(LimitedStream):
         request._stream = self  # type: ignore[assignment]
 
     def read(self, size: int | None = -1, /) -> bytes:
+        """Read and count bytes."""
         data = super().read(size)
         self._count += len(data)
         return data
 
     @property
     def is_too_large(self) -> bool:
+        """Tell whether the body exceeds the limit."""
         return self._count >= self.limit
 
     def drain(self, most_bytes: int) -> None:

@@ -14,7 +14,6 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.middleware import HtmxDetails
 
-from gallery.curation.nearest import nearest_label
 from gallery.errors import Refusal
 from gallery.models import Image, Query
 from gallery.queries import lifecycle, results, waiting
@@ -25,6 +24,7 @@ from gallery.site.pages import refuse, wants_json, with_upload_form
 
 PAGE_SIZE = 48
 YEAR_S = 365 * 24 * 3600
+SANDBOX = "default-src 'none'; sandbox"
 OWNER_COOKIE = "simsearch_owner"
 
 
@@ -34,7 +34,7 @@ class HtmxRequest(HttpRequest):
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def home(request: HttpRequest) -> HttpResponse:
-    """The upload form; a posted picture becomes a query and the browser is sent to its page."""
+    """Show the upload form; a posted picture becomes a query and the browser is sent to its page."""
     if request.method != "POST":
         context = with_upload_form({"images": Image.objects.visible().count()})
         return render(request, "gallery/home.html", context)
@@ -51,6 +51,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def more_like(request: HttpRequest, image_id: UUID) -> HttpResponse:
+    """Make a query from a gallery picture."""
     try:
         query = submit.more_like(request, _image(request, image_id), Parameters())
     except Refusal as refusal:
@@ -61,12 +62,14 @@ def more_like(request: HttpRequest, image_id: UUID) -> HttpResponse:
 @require_safe
 @cache_control(no_store=True)
 def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
-    """The page of a query; htmx asks for its changing part alone."""
+    """Show the page of a query; htmx asks for its changing part alone."""
     row = get_object_or_404(Query.objects.select_related("like"), pk=query_id)
     ahead = waiting.ahead_of(row)
+    matches = results.shown(row) if row.is_finished else []
     context = {
         "query": row,
-        "matches": results.shown(row) if row.is_finished else [],
+        "matches": matches,
+        "removed": len(row.matches or []) - len(matches),
         "ahead": ahead,
         "poll_after_ms": None if row.is_finished else waiting.cached().poll_after_ms(row, ahead),
         "is_late": waiting.is_late(row),
@@ -102,6 +105,7 @@ def staff(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def browse(request: HttpRequest) -> HttpResponse:
+    """Show the gallery, one page at a time."""
     images = Image.objects.visible()
     # PostgreSQL refuses a question with a NUL in it.
     label = images.spelled(request.GET.get("label", "").replace("\0", ""))
@@ -109,31 +113,58 @@ def browse(request: HttpRequest) -> HttpResponse:
     page: Page[Image] = Paginator(images.filter(label=label) if label else images, PAGE_SIZE).get_page(
         request.GET.get("page")
     )
-    nearest = nearest_label(label) if label and not page else None
+    nearest = images.nearest_label(label) if label and not page else None
     context = {"page": page, "label": label, "labels": labels, "nearest": nearest}
     return render(request, "gallery/browse.html", context)
 
 
 @require_safe
 def image(request: HttpRequest, image_id: UUID) -> HttpResponse:
+    """Show the page of a gallery picture."""
     return render(request, "gallery/image.html", {"image": _image(request, image_id)})
 
 
 @require_safe
 @cache_control(private=True, max_age=YEAR_S, immutable=True)  # of the visitor's browser alone: it may be hidden later
 def image_picture(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
+    """Send the file of a gallery picture."""
     return _jpeg(_image(request, image_id).picture_path)
 
 
 @require_safe
 @cache_control(private=True, max_age=YEAR_S, immutable=True)
+def image_preview(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
+    """Send the preview of a gallery picture."""
+    return _jpeg(_image(request, image_id).shown_path)
+
+
+@require_safe
+@cache_control(no_store=True)
+def image_original(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
+    """Send the file as it came, as a download, because a stranger made it. For staff that may see gallery pictures."""
+    if not request.user.has_perm("gallery.view_image"):
+        raise Http404
+    row = get_object_or_404(Image, pk=image_id, has_original=True)
+    try:
+        file = row.original_path.open("rb")
+    except FileNotFoundError as error:
+        raise Http404 from error
+    response = FileResponse(file, as_attachment=True, filename=str(row.pk), content_type="application/octet-stream")
+    response["Content-Security-Policy"] = SANDBOX
+    return response
+
+
+@require_safe
+@cache_control(private=True, max_age=YEAR_S, immutable=True)
 def image_thumbnail(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
+    """Send the thumbnail of a gallery picture."""
     return _jpeg(_image(request, image_id).thumbnail_path)
 
 
 @require_safe
 @cache_control(private=True, max_age=3600)  # it is deleted with its query
 def query_picture(request: HttpRequest, query_id: UUID) -> HttpResponseBase:
+    """Send the file of a query's picture."""
     return _jpeg(get_object_or_404(Query, pk=query_id, has_picture=True).picture_path)
 
 
@@ -164,7 +195,7 @@ def _may_delete(request: HttpRequest, query_id: UUID) -> bool:
 
 
 def _image(request: HttpRequest, image_id: UUID) -> Image:
-    """The one door from an address to a gallery picture: hidden ones are there for the staff alone."""
+    """Return the gallery picture at an address: hidden ones are there for the staff alone."""
     images = Image.objects.all() if request.user.is_staff else Image.objects.visible()
     return get_object_or_404(images, pk=image_id)
 
@@ -174,7 +205,7 @@ def _jpeg(path: Path) -> HttpResponseBase:
         response = _left_to_nginx(path) if settings.SIMSEARCH_ACCEL_PREFIX else _sent(path)
     except FileNotFoundError as error:
         raise Http404 from error
-    response["Content-Security-Policy"] = "default-src 'none'; sandbox"  # whatever a browser may take it for
+    response["Content-Security-Policy"] = SANDBOX  # whatever a browser may take it for
     return response
 
 

@@ -12,13 +12,13 @@ register = template.Library()
 
 @register.filter
 def readable(label: str) -> str:
-    """The label in words: folders are often called `water_lilly`."""
+    """Return the label in words: folders are often called `water_lilly`."""
     return " ".join(label.replace("_", " ").split())
 
 
 @register.filter
 def name(image: Image | Picture) -> str:
-    """What a picture is called: its title, or its label where the title is only a number of a camera or a folder."""
+    """Return the picture's title, or its label where the title is only a number of a camera or a folder."""
     has_word = re.search(
         r"[^\W\d_]{2}", re.sub(r"^(IMG|DSC[FN]?|DSCN|PXL|MVI|image)(?=[\W\d_])", "", image.title, flags=re.I)
     )

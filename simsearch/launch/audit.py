@@ -56,6 +56,7 @@ def _line(package: dict[str, Any], vulnerability: dict[str, Any]) -> str:
 
 
 def main(pins: Path = PINS) -> int:
+    """Check the pins for known vulnerabilities; returns the exit code."""
     with tempfile.NamedTemporaryFile("w", prefix="simsearch-audit-", suffix=".txt") as canary:
         canary.write(CANARY_PIN)
         canary.flush()

@@ -43,6 +43,7 @@ def run(checks: list[list[str]], variables: Mapping[str, str]) -> list[str]:
 
 
 def main() -> int:
+    """Run all checks; returns the exit code."""
     with tempfile.TemporaryDirectory(prefix="simsearch-check-") as data_dir:
         failed = run(CHECKS, production_variables(data_dir))
     if failed:

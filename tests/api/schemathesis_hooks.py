@@ -38,7 +38,7 @@ def _labels(case: Case) -> list[str]:
 
 @schemathesis.hook
 def map_case(context: schemathesis.HookContext, case: Case) -> Case:
-    """A picture or a gallery picture, not both: the coverage phase sends every field at once and calls that valid.
+    """Keep a picture or a gallery picture, not both: the coverage phase sends every field at once and calls that valid.
 
     A label that is searched has to be one that the gallery has at this moment.
     """
@@ -55,7 +55,7 @@ def map_case(context: schemathesis.HookContext, case: Case) -> Case:
 
 @schemathesis.hook
 def after_call(context: schemathesis.HookContext, case: Case, response: schemathesis.Response) -> None:
-    """A picture that was added is there as soon as a worker has decoded it, which the schema cannot say."""
+    """Return a picture that was added is there as soon as a worker has decoded it, which the schema cannot say."""
     if case.method != "POST" or case.path != "/api/images" or response.status_code not in {200, 201}:
         return
     deadline = time.monotonic() + DECODED_S

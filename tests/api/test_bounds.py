@@ -92,7 +92,7 @@ def test_a_field_at_its_bound_is_taken(client: Client, settings: Settings, field
 
 
 def send(client: Client, field: Field, value: Any) -> Response:
-    """A request that is fine but for this field."""
+    """Return a request that is fine but for this field."""
     address, headers = f"/api{field.path.removeprefix('/api')}", {"Authorization": f"Bearer {KEY}"}
     if field.place == "path":
         return client.generic(field.method.upper(), address.replace(f"{{{field.name}}}", value), headers=headers)

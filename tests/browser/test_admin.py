@@ -21,9 +21,9 @@ Query.objects.bulk_create(
 
 @pytest.fixture
 def desk(stack: Stack, page: Page) -> Iterator[Page]:
-    """A curator on the list of the queries that this test made; nothing that the browser does breaks the policy."""
-    told: list[str] = []
-    page.on("console", lambda message: told.append(message.text) if "Content Security" in message.text else None)
+    """Provide a signed-in page with the list of this test's queries; the browser breaks no policy."""
+    messages: list[str] = []
+    page.on("console", lambda message: messages.append(message.text) if "Content Security" in message.text else None)
     stack.environment["DJANGO_SUPERUSER_PASSWORD"] = SECRET
     name = f"curator-{secrets.token_hex(4)}"
     stack.manage("createsuperuser", "--noinput", "--username", name, "--email", "c@example.org").check_returncode()
@@ -33,7 +33,7 @@ def desk(stack: Stack, page: Page) -> Iterator[Page]:
     page.get_by_label("Password").fill(SECRET)
     page.get_by_role("button", name="Log in").click()
     yield page
-    assert told == []
+    assert messages == []
 
 
 def test_many_rows_are_deleted_while_the_list_shows_how_far_it_is(stack: Stack, desk: Page) -> None:

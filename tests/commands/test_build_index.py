@@ -10,6 +10,9 @@ from pytest_django import Settings
 
 from gallery.curation import generations
 from gallery.models import Embedding, IndexGeneration
+from tasks.active_model import load_served
+from tasks.build import index
+from tasks.embedding import embed_step
 from tests.engine.galleries import write_as_another_version
 from tests.tasks.conftest import add
 
@@ -89,6 +92,23 @@ def test_a_build_under_way_is_one_clear_line() -> None:
     generations.start("efficientnet_lite0")
     with pytest.raises(CommandError, match="Another build"):
         build_index()
+
+
+def test_a_distributed_build_waits_for_another_one() -> None:
+    """The workers that embed build by themselves when they have nothing left to embed."""
+    add(1)
+    embedder = load_served()
+    embed_step(embedder, 1)
+    other, told = generations.start(embedder.network), list[str]()
+
+    def tell(line: str) -> None:
+        told.append(line)
+        if len(told) == 1:
+            generations.fail(other, "It ends here.")
+
+    assert index(tell, distributed=True).startswith("Active: generation")
+    assert told[0] == "Another build of the index is under way; this one begins when it has ended."
+    assert generations.active() not in (None, other)
 
 
 def test_without_a_worker_nothing_is_distributed() -> None:

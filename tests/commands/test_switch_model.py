@@ -58,19 +58,19 @@ def identity(weights: Path) -> str:
 
 
 def state() -> list[object]:
-    """All that a refusal must leave as it was."""
+    """Return all that a refusal must leave as it was."""
     kept = sorted(path.name for path in settings.WEIGHTS_ROOT.glob("[!.]*"))
     rows = [*Embedding.objects.order_by("id").values_list("id", flat=True), *IndexGeneration.objects.values_list()]
     return [kept, rows]
 
 
 def test_the_other_network_serves_every_picture(bundled: str, other: Path) -> None:
-    told = switch("efficientnet_lite0", "--weights", str(other))
+    result = switch("efficientnet_lite0", "--weights", str(other))
     active = generations.active()
     assert active
     assert active.network == identity(other) != bundled
     assert active.images == 12
-    assert f"{identity(other)} serves 12 pictures ({active})" in told
+    assert f"{identity(other)} serves 12 pictures ({active})" in result
     assert networks.embedded() == {bundled: 12, identity(other): 12}
 
 
@@ -85,9 +85,9 @@ def test_going_back_embeds_and_builds_nothing(bundled: str, other: Path) -> None
     first = generations.active()
     switch("efficientnet_lite0", "--weights", str(other))
     there = state()
-    told = switch("efficientnet_lite0")
+    result = switch("efficientnet_lite0")
     assert generations.active() == first
-    assert f"{bundled} serves" in told
+    assert f"{bundled} serves" in result
     assert [len(part) for part in state()] == [len(part) for part in there]  # type: ignore[arg-type]
 
 
@@ -125,7 +125,7 @@ def test_what_serves_already_is_said_and_left(bundled: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "expected"),
     [
         (["resnet50"], "resnet50"),
         (["efficientnet_lite0-000000000000-p1"], "efficientnet_lite0-000000000000-p1"),
@@ -136,9 +136,9 @@ def test_what_serves_already_is_said_and_left(bundled: str) -> None:
         ),
     ],
 )
-def test_what_cannot_be_loaded_is_one_line_and_changes_nothing(bundled: str, options: list[str], told: str) -> None:
+def test_what_cannot_be_loaded_is_one_line_and_changes_nothing(bundled: str, options: list[str], expected: str) -> None:
     before = state()
-    with pytest.raises(CommandError, match=told) as refused:
+    with pytest.raises(CommandError, match=expected) as refused:
         switch(*options)
     assert "\n" not in str(refused.value)
     assert state() == before
@@ -212,8 +212,8 @@ def test_what_a_worker_still_runs_is_not_deleted(bundled: str, other: Path) -> N
 
 def test_the_environment_does_not_change_what_serves(bundled: str, other: Path, settings: Settings) -> None:
     settings.SIMSEARCH_WEIGHTS = str(other)
-    told, warned = build_index("--if-stale")
-    assert "up to date" in told
+    result, warned = build_index("--if-stale")
+    assert "up to date" in result
     assert f"manage.py switch_model efficientnet_lite0 --weights {other}" in warned
     assert generations.served() == bundled
 
@@ -221,8 +221,8 @@ def test_the_environment_does_not_change_what_serves(bundled: str, other: Path, 
 def test_the_environment_says_by_what_the_first_index_is_made(other: Path, settings: Settings) -> None:
     settings.SIMSEARCH_MODEL, settings.SIMSEARCH_WEIGHTS = "efficientnet_lite0", str(other)
     add(1)
-    told, warned = build_index()
-    assert f"with 1 pictures by {identity(other)}." in told
+    result, warned = build_index()
+    assert f"with 1 pictures by {identity(other)}." in result
     assert warned == ""
     assert generations.served() == identity(other)
 

@@ -82,7 +82,7 @@ def test_every_package_of_the_project_is_sent() -> None:
 
 @pytest.fixture
 def build(tmp_path: Path) -> Path:
-    """A folder with what the packages' stages copy, and nothing else."""
+    """Return a folder with what the packages' stages copy, and nothing else."""
     for line in STAGES["web-packages"]:
         if line.startswith("COPY "):
             *sources, target = line.split()[1:]
@@ -93,7 +93,7 @@ def build(tmp_path: Path) -> Path:
 
 
 def snippets(stage: str) -> list[str]:
-    """The calls of environment.sh that the stage's RUN instructions contain."""
+    """Return the calls of environment.sh that the stage's RUN instructions contain."""
     return [
         call for line in STAGES[stage] for call in re.findall(r"sh simsearch/launch/environment\.sh [\w -]+\w", line)
     ]

@@ -53,7 +53,7 @@ class Asked:
 
 
 class Searches(InBackground):
-    """Steady searches by copies of pictures; `asked`: those that were answered, `failures`: what became of others.
+    """Steady searches by copies of pictures; `answered`: those that were answered, `failures`: what became of others.
 
     `pictures` may grow meanwhile; `question`: what is asked besides.
     """
@@ -69,7 +69,7 @@ class Searches(InBackground):
     ) -> None:
         super().__init__(self._search, threads, pace_s)
         self.stack, self.pictures = stack, dict(pictures)
-        self.asked: list[Asked] = []
+        self.answered: list[Asked] = []
         self.failures: list[str] = []
         self._patience_s, self._question = patience_s, question
 
@@ -81,7 +81,7 @@ class Searches(InBackground):
     def _search(self, turn: int) -> None:
         try:
             if name := self.choose(turn):
-                self.asked.append(self.ask(name))
+                self.answered.append(self.ask(name))
         except AssertionError as failure:
             self.failures.append(str(failure))
 

@@ -15,7 +15,7 @@ Colour = tuple[int, ...]
 
 
 def refusal(data: bytes, limits: Limits = Limits()) -> str:  # noqa: B008 - frozen
-    """The code a file is refused with."""
+    """Return the code a file is refused with."""
     with pytest.raises(BadImage) as caught:
         decode(data, limits)
     message = str(caught.value)
@@ -25,7 +25,7 @@ def refusal(data: bytes, limits: Limits = Limits()) -> str:  # noqa: B008 - froz
 
 
 def difference(one: Image.Image, other: Image.Image) -> float:
-    """The mean difference of two pictures of one size, in steps of 255."""
+    """Return the mean difference of two pictures of one size, in steps of 255."""
     assert one.size == other.size
     return sum(ImageStat.Stat(ImageChops.difference(one, other)).mean) / 3
 

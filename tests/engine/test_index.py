@@ -191,7 +191,7 @@ def test_growing_candidates_compare_more_and_keep_what_they_have(index: Index, q
     assert same(candidates.best(COUNT), index.exact(queries[:1], COUNT)[0])
 
 
-def test_annoy_is_asked_ahead_for_what_grows(index: Index, queries: NDArray[np.float32]) -> None:
+def test_annoy_is_queried_ahead_for_what_grows(index: Index, queries: NDArray[np.float32]) -> None:
     [alone], [ahead] = index.candidates(queries[:1], 10), index.candidates(queries[:1], 10, ahead=3)
     assert alone.compared == ahead.compared
     assert same(alone.best(10), ahead.best(10))

@@ -40,10 +40,10 @@ def one(page: str, row: Any) -> str:
 
 
 def errors(response: Response) -> list[str]:
-    """What the form complains about its file."""
+    """Return what the form complains about its file."""
     assert response.status_code == 200
-    told: list[str] = response.context["adminform"].form.errors["file"]
-    return told
+    result: list[str] = response.context["adminform"].form.errors["file"]
+    return result
 
 
 # Who may come in
@@ -201,7 +201,7 @@ def test_a_deleted_picture_is_gone_with_its_files(
 
 
 @pytest.mark.parametrize("page", [IMAGES, GENERATIONS])
-def test_a_rebuild_can_be_asked_for(
+def test_a_rebuild_can_be_requested(
     curator: Client, page: str, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
     row = add_image() if page == IMAGES else generations.start("efficientnet_lite0")

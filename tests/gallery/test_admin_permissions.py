@@ -34,7 +34,7 @@ KINDS = ("view", "add", "change", "delete")
 
 
 def permission_sets(model: type[models.Model]) -> list[frozenset[str]]:
-    """Every set of the permissions for this model and the one for the index."""
+    """Return every set of the permissions for this model and the one for the index."""
     names = sorted({*(f"{kind}_{model._meta.model_name}" for kind in KINDS), "change_indexgeneration"})
     return [frozenset(chosen) for size in range(len(names) + 1) for chosen in combinations(names, size)]
 
@@ -49,7 +49,7 @@ def account(names: frozenset[str]) -> Client:
 
 
 def row_of(model: type[models.Model], action: str, seed: int) -> models.Model:
-    """A new row on which the action changes something."""
+    """Return a new row on which the action changes something."""
     if model is IndexGeneration:
         for _ in range(2):
             generations.activate(generations.start("compact"), images=1, last_embedding=1, manifest={})
@@ -77,7 +77,7 @@ def seen() -> list[Any]:
 
 
 def choose(client: Client, model: type[models.Model], action: str, *rows: str) -> int:
-    """The status after choosing an action for these rows, and confirming it where that is asked for."""
+    """Return the status after choosing an action for these rows, and confirming it where that is asked for."""
     chosen = {"action": action, "_selected_action": rows, "post": "yes"}
     return client.post(reverse(f"admin:{model._meta.label_lower.replace('.', '_')}_changelist"), chosen).status_code
 

@@ -5,10 +5,10 @@ import io
 import pytest
 from django.test import Client
 
-from gallery import labels
 from gallery.curation import importing
 from gallery.models import Image
 from gallery.site.views import PAGE_SIZE
+from gallery.text import kept_label
 from tests.engine.pictures import encoded, noise
 from tests.gallery.elements import Elements, heading
 from tests.gallery.rows import add_image
@@ -63,7 +63,7 @@ def test_a_label_with_unusual_white_space_can_be_chosen_from_the_list(client: Cl
         for option in Elements(client.get("/gallery/")).of("option")
         if "ily" in option["value"] or "b" in option["value"]
     ]
-    assert value == labels.kept(label)
+    assert value == kept_label(label)
     assert image.thumbnail_url in client.get("/gallery/", {"label": value}).content.decode()
 
 

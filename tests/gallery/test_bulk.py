@@ -183,7 +183,7 @@ def test_a_step_that_another_worker_took_changes_nothing(curator: Client) -> Non
     assert (BulkAction.objects.get().done, Image.objects.count()) == (bulk.STEP, MANY - bulk.STEP)
 
 
-def test_who_asked_is_kept_and_the_ids_are_not(curator: Client) -> None:
+def test_the_account_is_kept_and_the_ids_are_not(curator: Client) -> None:
     many_images()
     select_all(curator, "image", "hide")
     for _ in work():

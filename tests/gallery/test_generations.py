@@ -24,7 +24,7 @@ def failed_build() -> IndexGeneration:
 
 
 def embeddings(count: int, network: str = "efficientnet_lite0") -> list[int]:
-    """That many more embeddings, of pictures without files; their ids."""
+    """Return that many more embeddings, of pictures without files; their ids."""
     start = Image.objects.count()
     for number in range(start, start + count):
         image = Image.objects.create(content_hash=f"{number:064}", width_px=1, height_px=1)
@@ -146,7 +146,7 @@ def test_another_network_serves_once_it_has_embedded_every_picture() -> None:
     assert generations.active() == now(beside)
 
 
-def test_one_that_was_deleted_meanwhile_leaves_the_active_one() -> None:
+def test_one_that_was_deleted_since_leaves_the_active_one() -> None:
     first, gone = built(), built(network="alexnet")
     IndexGeneration.objects.filter(pk=gone.pk).delete()
     with pytest.raises(IndexGeneration.DoesNotExist):

@@ -86,7 +86,7 @@ def test_a_busy_site_says_when_to_come_back(client: Client, settings: Settings) 
     assert "try again" in alert(response)
 
 
-def test_a_client_that_sends_too_many_is_told_to_wait(client: Client, settings: Settings) -> None:
+def test_a_client_that_sends_too_many_has_to_wait(client: Client, settings: Settings) -> None:
     settings.SIMSEARCH_UPLOADS_PER_MINUTE = 1
     assert send(client, picture()).status_code == 303
     response = send(client, picture())

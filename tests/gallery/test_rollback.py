@@ -15,7 +15,7 @@ from tests.gallery.test_generations import built, failed_build, now
 pytestmark = pytest.mark.django_db
 
 LIST = "admin:gallery_indexgeneration_changelist"
-REFUSAL = "There is no earlier generation of this network to go back to."
+REFUSAL = "There is no earlier generation of this model to go back to."
 
 
 def command() -> str:
@@ -61,11 +61,11 @@ def test_one_of_another_network_is_passed_over() -> None:
     assert generations.roll_back() == first
 
 
-@pytest.mark.parametrize("before", ["nothing", "a failed build", "another network"])
+@pytest.mark.parametrize("before", ["nothing", "a failed build", "another model"])
 def test_without_an_earlier_one_everything_stays(before: str) -> None:
     if before == "a failed build":
         failed_build()
-    if before == "another network":
+    if before == "another model":
         built(network="alexnet")
     only = built()
     generations.serve(only)

@@ -25,12 +25,12 @@ class Migration(migrations.Migration):
 
 
 def lint(capsys: pytest.CaptureFixture[str]) -> str:
-    """What the linter has against the migrations that followed the first; nothing when they are fit."""
+    """Return what the linter has against the migrations that followed the first; nothing when they are fit."""
     linter = MigrationLinter(include_apps=["gallery"], ignore_initial_migrations=True, no_cache=True)
     linter.lint_all_migrations()
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert linter.nb_total > 0
-    return told if linter.has_errors else ""
+    return output if linter.has_errors else ""
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from simsearch.launch import audit
 
 
 def answer(*packages: dict[str, Any]) -> str:
-    """What pip-audit writes when the service knows what it should."""
+    """Return what pip-audit writes when the service knows what it should."""
     return silent_about_the_canary(*packages, CANARY)
 
 
@@ -46,7 +46,7 @@ def test_a_vulnerability_is_named_with_its_cure() -> None:
     assert "docs/operations.md" in lines[-1]
 
 
-def test_what_could_not_be_asked_for_is_named() -> None:
+def test_what_could_not_be_requested_is_named() -> None:
     status, lines = audit.judge(answer(GOOD, UNKNOWN))
     assert (status, lines[0]) == (0, "not audited: ours, which the service does not know")
     assert lines[-1] == "no known vulnerability in 1 of 2 packages."
@@ -65,7 +65,7 @@ def test_a_service_that_answers_without_its_vulnerabilities_is_no_good_news() ->
         assert (status, line.partition(":")[0]) == (2, "not audited")
 
 
-def test_the_canary_is_asked_for_and_none_of_our_pins(tmp_path: Path) -> None:
+def test_the_canary_is_requested_and_none_of_our_pins(tmp_path: Path) -> None:
     (tmp_path / "canary.txt").write_text(audit.CANARY_PIN)
     command = audit.command(audit.PINS, tmp_path / "canary.txt")
     assert command.count("--requirement") == 2
@@ -74,13 +74,13 @@ def test_the_canary_is_asked_for_and_none_of_our_pins(tmp_path: Path) -> None:
 
 def test_without_a_network_it_says_so_in_one_line() -> None:
     nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "NO_PROXY": "", "no_proxy": ""}
-    asked = subprocess.run(
+    options = subprocess.run(
         [sys.executable, "-m", "simsearch.launch.audit"],
         cwd=audit.ROOT,
         env=os.environ | nowhere,
         capture_output=True,
         text=True,
     )
-    assert (asked.returncode, asked.stdout) == (2, "")
-    assert asked.stderr.count("\n") == 1
-    assert asked.stderr.startswith("simsearch: not audited: ")
+    assert (options.returncode, options.stdout) == (2, "")
+    assert options.stderr.count("\n") == 1
+    assert options.stderr.startswith("simsearch: not audited: ")

@@ -40,13 +40,13 @@ def finish(venv: Path, profile: str) -> None:
 
 @pytest.fixture
 def venv(tmp_path: Path) -> Path:
-    """A finished environment of the `run` profile."""
+    """Return a finished environment of the `run` profile."""
     finish(tmp_path / "venv", "run")
     return tmp_path / "venv"
 
 
 def is_current(venv: Path, profile: str = "run") -> bool:
-    """Whether nothing is installed; without a compiler it fails otherwise."""
+    """Tell whether nothing is installed; without a compiler it fails otherwise."""
     return script(venv, profile, CXX="no-such-compiler").returncode == 0
 
 
@@ -124,7 +124,7 @@ def test_a_missing_compiler_is_one_line_that_names_the_package(tmp_path: Path, m
 
 
 def tools(folder: Path) -> Path:
-    """The commands of a system without a compiler."""
+    """Return the commands of a system without a compiler."""
     folder.mkdir()
     for name in ("sh", "dirname", "cat", "cksum", "tr", "grep", "mkdir", "flock"):
         found = subprocess.run(["sh", "-c", f"command -v {name}"], capture_output=True, text=True, check=True).stdout
@@ -165,7 +165,7 @@ def test_annoy_is_built_for_every_processor(tmp_path: Path) -> None:
 def test_wider_instructions_are_used_where_every_core_has_them(
     cores: list[str], avx: bool, venv: Path, tmp_path: Path
 ) -> None:
-    """An environment without them is current where no core has them, and stale where all have."""
+    """Return an environment without them is current where no core has them, and stale where all have."""
     (tmp_path / "cpuinfo").write_text("\n\n".join(f"processor : 0\n{flags}" for flags in cores))
     run = script(venv, "run", CXX="no-such-compiler", CPUINFO=str(tmp_path / "cpuinfo"))
     assert run.returncode == avx

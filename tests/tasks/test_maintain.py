@@ -22,7 +22,7 @@ from tests.tasks.conftest import Ask, add
 
 @pytest.fixture
 def swept(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> Worker:
-    """This process counts as a worker that has loaded already."""
+    """Make this process count as a worker that has loaded already."""
     monkeypatch.setattr(process, "_current", worker)
     return worker
 

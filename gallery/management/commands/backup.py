@@ -20,14 +20,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", help="a new file, or - for the standard output")
-        parser.add_argument("--without-queries", action="store_true", help="leave out what visitors asked")
+        parser.add_argument("--without-queries", action="store_true", help="leave out the visitors' queries")
 
     def handle(self, *, file: str, without_queries: bool, **_: Any) -> None:
         try:
             with _opened(file) as stream:
                 outcome = backup.write(stream, with_queries=not without_queries)
         except BrokenPipeError:
-            raise CommandError("Whoever read the backup has gone: it is not complete.") from None
+            raise CommandError("The reader of the backup closed the pipe: the backup is not complete.") from None
         except (OSError, DatabaseError) as error:
             raise CommandError(f"No backup was made: {error}.") from error
         except KeyboardInterrupt:
@@ -36,7 +36,7 @@ class Command(BaseCommand):
 
     def _tell(self, outcome: backup.Outcome, file: str) -> None:
         if outcome.deleted:
-            self.stderr.write(f"  {outcome.deleted} deleted meanwhile are not in it.")
+            self.stderr.write(f"  {outcome.deleted} deleted during the backup are not in it.")
         for row in outcome.lost:
             self.stderr.write(f"  the file of {row} is missing; its row is in the backup without it")
         out = self.stderr if file == "-" else self.stdout

@@ -1,4 +1,4 @@
-"""manage.py calibrate: what do the active network's cosines mean in this gallery?"""
+"""manage.py calibrate: what do the active model's cosines mean in this gallery?"""
 
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--write", action="store_true", help="let the active network use these thresholds")
+        parser.add_argument("--write", action="store_true", help="let the active model use these thresholds")
         parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
     def handle(self, *, write: bool, json: bool, **_: Any) -> None:
@@ -79,7 +79,7 @@ def _distribution(cosines: Cosines) -> dict[str, float] | None:
 
 def _table(report: dict[str, Any]) -> str:
     lines = [
-        f"network   {report['network']}",
+        f"model     {report['network']}",
         f"pictures  {report['pictures']}",
         "",
         f"{'cosine of two pictures':40} {'pairs':>9}" + "".join(f"{f'{percent} %':>8}" for percent in PERCENTILES),
@@ -114,5 +114,5 @@ def _measured(report: dict[str, Any], name: str) -> str:
 def _advice(report: dict[str, Any]) -> Iterator[str]:
     if report["not_measured"]:
         names = " and ".join(report["not_measured"])
-        yield f"Too few pictures have a label to measure {names}: the network's own are kept."
+        yield f"Too few pictures have a label to measure {names}: the model's own are kept."
     yield "Stored." if report["written"] else "Nothing was stored; manage.py calibrate --write stores these thresholds."

@@ -66,7 +66,7 @@ def _json(result: Evaluation, generation: int, network: str) -> str:
 def _table(result: Evaluation, network: str) -> str:
     index = result.index
     lines = [
-        f"network                 {network}",
+        f"model                   {network}",
         f"pictures                {result.images} ({result.labelled} visible with a label, {result.queries} queries)",
         f"precision@1             {result.precision_at_1:.3f}",
         f"{f'precision@{result.k}':23} {result.precision_at_k:.3f}",

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from gallery.models import Image
-from gallery.searchable import folded
+from gallery.text import folded
 from tests import fresh
 from tests.gallery.rows import add_image
 
@@ -95,5 +95,5 @@ Image.objects.all().delete()
 
 
 def test_pictures_that_are_there_are_folded_by_the_upgrade(tmp_path: Path) -> None:
-    told = json.loads(fresh.run(FOLD, tmp_path, DJANGO_SETTINGS_MODULE="simsearch.settings").splitlines()[-1])
-    assert told == [2500, "echo 2499", 0]
+    body = json.loads(fresh.run(FOLD, tmp_path, DJANGO_SETTINGS_MODULE="simsearch.settings").splitlines()[-1])
+    assert body == [2500, "echo 2499", 0]

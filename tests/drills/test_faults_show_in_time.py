@@ -29,14 +29,14 @@ ASKING_S = 5  # what Prometheus grants a scrape (docs/operations.md)
 
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    """One that supervisor does not start again."""
+    """Provide one that supervisor does not start again."""
     with Redis(tmp_path_factory.mktemp("redis")) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def told(redis: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("told"), REDIS_URL=redis.url) as running:
+def stack(redis: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with Stack(tmp_path_factory.mktemp("stack"), REDIS_URL=redis.url) as running:
         yield running
 
 
@@ -44,7 +44,7 @@ def told(redis: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sta
 
 
 def looks(stack: Stack) -> tuple[bool, bool]:
-    """Whether /readyz and /metrics say that all is well. What gives no answer does not."""
+    """Tell whether /readyz and /metrics say that all is well. What gives no answer does not."""
     ready, metrics = (ask(stack, path) for path in ("/readyz", "/metrics"))
     is_ready = ready is not None and ready.status_code == 200 and "problem" not in ready.text
     return is_ready, metrics is not None and metrics.status_code == 200 and is_green(metrics.text)
@@ -61,14 +61,14 @@ def is_green(metrics: str) -> bool:
     """As docs/monitoring/alerts.yml judges them, without its patience."""
 
     def value(name: str) -> float:
-        return sum(float(told) for told in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", metrics, re.MULTILINE))
+        return sum(float(result) for result in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", metrics, re.MULTILINE))
 
     lives = value("simsearch_redis_up") == 1 and value("simsearch_workers") > 0 and value("simsearch_queue_moving") == 1
     return lives and value("simsearch_oldest_waiting_seconds") <= 10 and value("simsearch_index_problem_workers") == 0
 
 
 def wait_for(stack: Stack, wanted: tuple[bool, bool], patience_s: float) -> float:
-    """How long it took until both say so."""
+    """Return how long it took until both say so."""
     began = time.monotonic()
     while (seen := looks(stack)) != wanted:
         assert time.monotonic() < began + patience_s, f"{seen}\n{ask(stack, '/readyz')}\n{stack.output()}"
@@ -85,11 +85,11 @@ class Fault(Protocol):
     def __call__(self, stack: Stack, redis: Redis) -> AbstractContextManager[None]: ...
 
 
-HELD, GONE = "The search workers take nothing off their queue.", "No search worker was heard of lately."
+HELD, GONE = "The search workers take nothing off their queue.", "No search worker has sent a heartbeat lately."
 
 
 def supervisorctl(stack: Stack, *arguments: str) -> None:
-    """What an operator types."""
+    """Run a command as an operator types it."""
     control = f"unix://{stack.data_dir}/run/supervisor.sock"
     subprocess.run([BIN / "supervisorctl", "-s", control, *arguments], check=True, capture_output=True, timeout=60)
 
@@ -109,7 +109,7 @@ def workers_held(stack: Stack, redis: Redis) -> AbstractContextManager[None]:
 
 
 def a_live_worker_with_a_stalled_queue(stack: Stack, redis: Redis) -> AbstractContextManager[None]:
-    """Its children go on telling that they live, and get no task any more."""
+    """Return its children go on telling that they live, and get no task any more."""
     return held(sorted(set(stack.pids(SEARCH)) - set(children(stack))))
 
 
@@ -151,7 +151,7 @@ def index_damaged(stack: Stack, redis: Redis) -> Iterator[None]:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """The old content stays for those who have it mapped."""
+    """Replace the file; the old content stays for those who have it mapped."""
     fresh = path.with_name("fresh")
     fresh.write_bytes(data)
     shutil.move(fresh, path)
@@ -170,13 +170,13 @@ if LONG:
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(("fault", "reason"), FAULTS, ids=[fault.__name__ for fault, _ in FAULTS])
-def test_a_fault_and_its_cure_are_told_in_time(told: Stack, redis: Redis, fault: Fault, reason: str) -> None:
-    wait_for(told, (True, True), 2 * PROMISED_S)
-    with fault(told, redis):
-        red_s = wait_for(told, (False, False), 3 * PROMISED_S)
+def test_a_fault_and_its_cure_show_in_time(stack: Stack, redis: Redis, fault: Fault, reason: str) -> None:
+    wait_for(stack, (True, True), 2 * PROMISED_S)
+    with fault(stack, redis):
+        red_s = wait_for(stack, (False, False), 3 * PROMISED_S)
         time.sleep(max(0, LASTS_S - red_s))
-        assert reason in told.client.get("/readyz").text
-    green_s = wait_for(told, (True, True), 3 * PROMISED_S)
+        assert reason in stack.client.get("/readyz").text
+    green_s = wait_for(stack, (True, True), 3 * PROMISED_S)
     print(f"{fault.__name__}: red after {red_s:.1f} s, green after {green_s:.1f} s")
     assert red_s < PROMISED_S
     assert green_s < PROMISED_S

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('gallery', '0012_client'),
+        ('gallery', '0013_large_pictures'),
     ]
 
     operations = [
