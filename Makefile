@@ -26,10 +26,10 @@ drills: environment ## run the tests that kill processes, fill disks or set up a
 	@$(PYTEST) -m drill $(ARGS)
 
 check: environment ## check format, lint, types, imports, migrations and production settings
-	@$(BIN)/python -m simsearch.launch.check
+	@$(BIN)/python -m tools.check
 
 audit: environment ## look for known vulnerabilities in the pinned packages
-	@$(BIN)/python -m simsearch.launch.audit
+	@$(BIN)/python -m tools.audit
 
 bench: bench-index bench-quality bench-building bench-search ## run all benchmarks [ARGS=--quick]
 

@@ -53,7 +53,7 @@ def precision(network: str) -> Row:
     shares = []
     for start in range(0, len(rows), BATCH):
         batch = rows[start : start + BATCH]
-        wanted = [SearchRequest(K, without=image) for image, _, _ in batch]
+        wanted = [SearchRequest(K, without=frozenset([image])) for image, _, _ in batch]
         found = neighbours.search(to_vectors([vector for _, _, vector in batch]), wanted)
         for (_, label, _), matches in zip(batch, found, strict=True):
             shares.append(np.mean([labels[match.image] == label for match in matches]))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -97,47 +98,33 @@ def free_port() -> int:
 # --- What its processes cost ----------------------------------------------------------------------------------
 
 
-def _kind(process: psutil.Process) -> str:
-    with suppress(psutil.Error):
-        command = " ".join(process.cmdline())
-        return next((name for part, name in KINDS.items() if part in command), OTHER)
-    return OTHER
-
-
-def _tree(pid: int) -> list[psutil.Process]:
-    parent = psutil.Process(pid)
-    return [parent, *parent.children(recursive=True)]
-
-
 def cpu_s(pid: int) -> dict[str, float]:
     """Return CPU seconds so far, user and system, by kind, of the process and everything below it."""
-    spent: dict[str, float] = defaultdict(float)
-    for process in _tree(pid):
-        with suppress(psutil.Error):
-            times = process.cpu_times()
-            spent[_kind(process)] += times.user + times.system
-    return dict(spent)
+    return _by_kind(pid, lambda process: sum(process.cpu_times()[:2]))
 
 
 def peak_mb(pid: int) -> dict[str, float]:
     """Return the highest resident memory (VmHWM, with shared pages) of the largest process of each kind."""
-    largest: dict[str, float] = defaultdict(float)
-    for process in _tree(pid):
-        with suppress(psutil.Error, OSError, StopIteration):
-            name = _kind(process)
-            largest[name] = max(largest[name], _high_water_mb(process))
-    return dict(largest)
+
+    def high_water_mb(process: psutil.Process) -> float:
+        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+    return _by_kind(pid, high_water_mb, max)
 
 
 def pss_mb(pid: int) -> dict[str, float]:
     """Return the memory of all processes of each kind (PSS: a page that n processes share counts 1/n in each)."""
-    memory: dict[str, float] = defaultdict(float)
-    for process in _tree(pid):
-        with suppress(psutil.Error):
-            memory[_kind(process)] += process.memory_full_info().pss / 2**20
-    return dict(memory)
+    return _by_kind(pid, lambda process: process.memory_full_info().pss / 2**20)
 
 
-def _high_water_mb(process: psutil.Process) -> float:
-    with Path(f"/proc/{process.pid}/status").open() as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+def _by_kind(
+    pid: int, figure: Callable[[psutil.Process], float], together: Callable[[list[float]], float] = sum
+) -> dict[str, float]:
+    found: dict[str, list[float]] = defaultdict(list)
+    parent = psutil.Process(pid)
+    for process in [parent, *parent.children(recursive=True)]:
+        with suppress(psutil.Error, OSError, StopIteration):  # it has ended meanwhile
+            command = " ".join(process.cmdline())
+            found[next((name for part, name in KINDS.items() if part in command), OTHER)].append(figure(process))
+    return {name: together(figures) for name, figures in found.items()}

@@ -4,7 +4,7 @@ import difflib
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, ClassVar, Literal, NotRequired, TypedDict
 
 from django.conf import settings
 from django.db import models
@@ -15,7 +15,7 @@ from gallery.addresses import OfPicture, address
 from gallery.text import LONGEST_LABEL, FoldedField, folded, kept_label, label_key, with_folded
 from gallery.timings import in_ms
 
-LONGEST_TITLE = 200
+LONGEST_TITLE, LONGEST_LINK = 200, 2000
 COMPARED_LABELS = 5000  # some 50 ms
 LIKENESS = 0.5  # difflib's ratio from which a label may be the one that was meant
 LONG = 8  # a picture that is more than so many times as long as wide
@@ -31,6 +31,13 @@ class ImageQuerySet(models.QuerySet["Image"]):
     def visible(self) -> "ImageQuerySet":
         """Return the pictures that can be found."""
         return self.filter(is_hidden=False).exclude(is_pending=True)
+
+    def with_words(self, text: str) -> "ImageQuerySet":
+        """Return those whose title or label has each word of the text, without regard to case and accents."""
+        found = self
+        for word in folded(text).replace("_", " ").split():
+            found = found.filter(Q(title_folded__contains=word) | Q(label_folded__contains=word))
+        return found
 
     def pending(self) -> "ImageQuerySet":
         """Return the pictures that are not decoded yet."""
@@ -132,7 +139,7 @@ class Image(OfPicture, models.Model):
 
     @property
     def original_path(self) -> Path:
-        """Return the file as it came, if `has_original`; nobody but the staff gets it."""
+        """Return the file as it came, if `has_original`; only the staff gets it."""
         return settings.ORIGINALS_ROOT / self.pk.hex[:2] / str(self.pk)
 
     @property
@@ -273,8 +280,27 @@ class Calibration(models.Model):
         return f"thresholds of {self.network}"
 
 
-class Query(models.Model):
+class Uploaded:
+    """The files of a row that may have an uploaded picture: `folder` keeps them, named after the row's id."""
+
+    folder: ClassVar[str]
+    pk: Any
+
+    @property
+    def picture_path(self) -> Path:
+        """The picture as a worker encoded it."""
+        return settings.MEDIA_ROOT / self.folder / str(self.pk)[:2] / f"{self.pk}.jpg"
+
+    @property
+    def upload_path(self) -> Path:
+        """The uploaded bytes, until the picture is encoded."""
+        return settings.UPLOADS_ROOT / self.folder / str(self.pk)[:2] / str(self.pk)
+
+
+class Query(Uploaded, models.Model):
     """An accepted search. Its state changes only in `gallery.queries.lifecycle`."""
+
+    folder = "queries"
 
     class State(models.TextChoices):
         WAITING = "waiting"
@@ -286,6 +312,10 @@ class Query(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
     like = models.ForeignKey(Image, null=True, on_delete=models.SET_NULL, related_name="+")
     has_picture = models.BooleanField(help_text="an upload; otherwise `like` is the question")
+    link = models.CharField(  # noqa: DJ001 (null: versions before this field write rows, too)
+        max_length=LONGEST_LINK, null=True, help_text="the address from which a worker fetches the picture"
+    )
+    has_parts = models.BooleanField(null=True, help_text="more than one picture: the others are its parts")
     k = models.PositiveSmallIntegerField(default=10)
     crop: "models.JSONField[Any, list[float] | None]" = models.JSONField(
         null=True, help_text="x, y, w, h as fractions of the upright picture"
@@ -352,14 +382,37 @@ class Query(models.Model):
         return self.like.preview_url if self.like else None
 
     @property
-    def picture_path(self) -> Path:
-        """Return the picture as a worker encoded it."""
-        return settings.MEDIA_ROOT / "queries" / self.pk.hex[:2] / f"{self.pk}.jpg"
+    def gallery_id(self) -> uuid.UUID | None:
+        """Return the id of the gallery picture that it names, if any."""
+        return self.like_id
 
     @property
-    def upload_path(self) -> Path:
-        """Return the uploaded bytes, until the picture is encoded."""
-        return settings.UPLOADS_ROOT / "queries" / self.pk.hex[:2] / str(self.pk)
+    def gallery_picture(self) -> Image | None:
+        """Return the gallery picture that it names, if any."""
+        return self.like
+
+    @property
+    def further(self) -> "list[QueryPart]":
+        """Its pictures but the first; no statement where there are none."""
+        if not self.has_parts:
+            return []
+        models.prefetch_related_objects([self], "parts__image")  # once: an image that is gone is None then
+        return list(self.parts.all())
+
+    @property
+    def pictures(self) -> "list[Query | QueryPart]":
+        """What it consists of: the row itself for the first picture, and the rows of the others."""
+        return [self, *self.further]
+
+    @property
+    def gallery_ids(self) -> frozenset[uuid.UUID]:
+        """The gallery pictures that it names, positive and negative ones."""
+        return frozenset(row.gallery_id for row in self.pictures if row.gallery_id)
+
+    @property
+    def files(self) -> list[Path]:
+        """Where each of its uploaded pictures may be."""
+        return [path for row in self.pictures for path in (row.picture_path, row.upload_path) if row.has_picture]
 
     @property
     def timings_ms(self) -> dict[str, float]:
@@ -381,6 +434,46 @@ class Query(models.Model):
     def is_finished(self) -> bool:
         """Tell whether the query has an answer or an error."""
         return self.state in {self.State.DONE, self.State.FAILED}
+
+
+class QueryPart(Uploaded, models.Model):
+    """A further picture of a query: uploaded, or of the gallery, which matches shall be like or unlike.
+
+    No constraint of the database: the version before deletes queries and images without knowing of this table.
+    """
+
+    folder = "parts"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    query = models.ForeignKey(Query, on_delete=models.CASCADE, related_name="parts", db_constraint=False)
+    place = models.PositiveSmallIntegerField(help_text="its order among the parts of the query")
+    image = models.ForeignKey(Image, null=True, on_delete=models.SET_NULL, related_name="+", db_constraint=False)
+    has_picture = models.BooleanField(help_text="an upload; otherwise it is the gallery picture `image`")
+    is_negative = models.BooleanField(help_text="matches shall be unlike it")
+
+    class Meta:
+        ordering = ["place"]
+        constraints = [models.UniqueConstraint(fields=["query", "place"], name="one_part_in_each_place")]
+
+    def __str__(self) -> str:
+        return f"part {self.place} of {self.query_id}"
+
+    @property
+    def gallery_id(self) -> uuid.UUID | None:
+        """Return the id of the gallery picture that it names, if any."""
+        return self.image_id
+
+    @property
+    def gallery_picture(self) -> Image | None:
+        """Return the gallery picture that it names, if any."""
+        return self.image
+
+    @property
+    def picture_url(self) -> str | None:
+        """Where the browser finds it; None while it is not decoded, or gone."""
+        if self.has_picture:
+            return address("part_picture", self.pk) if self.picture_path.exists() else None
+        return self.image.picture_url if self.image else None
 
 
 class BulkAction(models.Model):
@@ -405,3 +498,116 @@ class BulkAction(models.Model):
     def title(self) -> str:
         """Return what the admin calls it."""
         return {"delete": "Delete", "hide": "Hide", "show": "Show"}[self.action]
+
+
+class Analysis(models.Model):
+    """A look at the whole gallery by a worker, one row a kind. Its state changes only in `gallery.insight.analyses`."""
+
+    class Kind(models.TextChoices):
+        DUPLICATES = "duplicates"
+        MISLABELS = "mislabels"
+        MAP = "map"
+        EVALUATION = "evaluation"
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+
+    kind = models.CharField(max_length=20, choices=Kind, unique=True)
+    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    done = models.PositiveIntegerField(default=0)
+    total = models.PositiveIntegerField(default=0)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    runner = models.CharField(max_length=255, blank=True, help_text="the process that runs it")
+    lease_until = models.DateTimeField(null=True)
+    error = models.CharField(max_length=500, blank=True)
+    result: "models.JSONField[Any, dict[str, Any]]" = models.JSONField(
+        default=dict, help_text="of the last one that came to its end"
+    )
+    requested_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True, help_text="when the result was found")
+
+    class Meta:
+        verbose_name_plural = "analyses"
+
+    def __str__(self) -> str:
+        return self.kind
+
+    @property
+    def is_under_way(self) -> bool:
+        """Tell whether a worker runs it or will."""
+        return self.state in {self.State.WAITING, self.State.RUNNING}
+
+
+class Decision(models.Model):
+    """What a curator has said about pictures, so that no later analysis asks again."""
+
+    class Kind(models.TextChoices):
+        NOT_DUPLICATES = "not duplicates"
+        LABEL_IS_RIGHT = "label is right"
+
+    kind = models.CharField(max_length=20, choices=Kind)
+    images: "models.JSONField[Any, list[str]]" = models.JSONField(help_text="the ids of the pictures")
+    label = models.CharField(max_length=LONGEST_LABEL, blank=True, help_text="the one that is right")
+    decided_by = models.CharField(max_length=150, help_text="name of the account")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {len(self.images)} pictures"
+
+
+class DuplicateGroup(models.Model):
+    """Near-duplicates, found by an analysis: the best picture and those that look like it."""
+
+    class Kind(models.TextChoices):
+        COPY = "copy", "the same picture, saved again or resized"
+        MIRRORED = "mirrored", "mirrored"
+        ALTERED = "altered", "cropped, recoloured or another moment"
+
+    kind = models.CharField(max_length=10, choices=Kind, db_index=True)
+
+    def __str__(self) -> str:
+        return f"group {self.pk} of near-duplicates"
+
+    @property
+    def images(self) -> ImageQuerySet:
+        """Return its pictures, hidden ones too."""
+        return Image.objects.filter(duplicate__group=self)
+
+
+class Duplicate(models.Model):
+    """One picture of a group; `similarity`: its cosine with the best one."""
+
+    group = models.ForeignKey(DuplicateGroup, on_delete=models.CASCADE, related_name="members")
+    image = models.OneToOneField(Image, on_delete=models.CASCADE, related_name="duplicate")
+    similarity = models.FloatField()
+
+    def __str__(self) -> str:
+        return f"{self.image_id} in {self.group_id}"
+
+
+class Suspect(models.Model):
+    """A picture whose neighbours mostly have another label, found by an analysis."""
+
+    image = models.OneToOneField(Image, on_delete=models.CASCADE, related_name="suspect")
+    label = models.CharField(max_length=LONGEST_LABEL, help_text="its label then")
+    suggestion = models.CharField(max_length=LONGEST_LABEL, help_text="the label that most of its neighbours have")
+    suspicion = models.FloatField(db_index=True, help_text="share of the neighbours with it less that with its own")
+    neighbours: "models.JSONField[Any, list[str]]" = models.JSONField(help_text="ids, the most similar first")
+
+    def __str__(self) -> str:
+        return f"{self.label} or {self.suggestion}"
+
+
+class MapPoint(models.Model):
+    """Where a picture lies on the map of the gallery: 0 to 1 from the left and from the top."""
+
+    image = models.OneToOneField(Image, on_delete=models.CASCADE, related_name="map_point", primary_key=True)
+    x = models.FloatField()
+    y = models.FloatField()
+
+    def __str__(self) -> str:
+        return f"{self.image_id} at {self.x:.3f}, {self.y:.3f}"

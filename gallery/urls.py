@@ -5,7 +5,7 @@ from django.urls import path
 from gallery.api.queries import api
 from gallery.api.requests import prepared
 from gallery.operations import health, metrics
-from gallery.site import views
+from gallery.site import refine, views
 
 urlpatterns = [
     path("api/", prepared(api.urls)),  # asked most: whatever comes before it is tried for each of its requests
@@ -13,6 +13,8 @@ urlpatterns = [
     path("q/<uuid:query_id>", views.query, name="query"),
     path("q/<uuid:query_id>/picture.jpg", views.query_picture, name="query_picture"),
     path("q/<uuid:query_id>/delete", views.withdraw, name="withdraw"),
+    path("q/<uuid:query_id>/refine", refine.refine, name="refine"),
+    path("parts/<uuid:part_id>/picture.jpg", refine.part_picture, name="part_picture"),
     path("gallery/", views.browse, name="browse"),
     path("gallery/<uuid:image_id>", views.image, name="image"),
     path("gallery/<uuid:image_id>/picture.jpg", views.image_picture, name="image_picture"),

@@ -13,9 +13,11 @@ from django.conf import settings
 
 from engine.decoders.pool import DECODERS, Decoded, TakesLong
 from engine.errors import BadImage, IndexAway
+from engine.index import feedback
+from engine.networks.registry import EMBEDDING_SIZE
 from gallery import files
 from gallery.curation import pictures
-from gallery.models import Embedding, Query
+from gallery.models import Embedding, Query, QueryPart
 from gallery.operations import counters
 from gallery.queries import lifecycle, waiting, wakeup
 from gallery.queries.lifecycle import Claim
@@ -28,6 +30,8 @@ from tasks.worker import Worker
 logger = logging.getLogger(__name__)
 
 PAUSE_S = 0.5  # before an index that is away is asked again
+
+Crop = list[float] | None
 
 
 def answer_waiting(worker: Worker, batch: int) -> list[UUID]:
@@ -105,8 +109,8 @@ def _with_bands(worker: Worker, queries: Sequence[Query], found: Sequence[Sequen
 
 
 def _request(worker: Worker, query: Query) -> SearchRequest:
-    # The visitor sees that gallery picture already.
-    without = None if query.has_picture else query.like_id
+    # A gallery picture that a search names is known to its visitor, or unwanted.
+    without = query.gallery_ids
     rule = worker.near_duplicates if query.collapse else None
     return SearchRequest(query.k, tuple(query.labels), without, rule)
 
@@ -114,11 +118,12 @@ def _request(worker: Worker, query: Query) -> SearchRequest:
 # --- From a query to what the network takes -----------------------------------------------------------------
 
 Prepared = torch.Tensor | Vectors  # a picture for the network, or an embedding that is there already
+Known = dict[UUID | None, Vectors]
 
 
-def _prepare(worker: Worker, claim: Claim, report: "Batch") -> dict[Query, Prepared]:
-    """Decode every picture of the batch; left out are bad ones, which fail alone, and slow ones, which come later."""
-    prepared: dict[Query, Prepared] = {}
+def _prepare(worker: Worker, claim: Claim, report: "Batch") -> dict[Query, list[Prepared]]:
+    """Decode the pictures of the batch; left out are queries with a bad one, which fail alone, and with a slow one."""
+    prepared: dict[Query, list[Prepared]] = {}
     for query, result in zip(claim.queries, _decode_all(worker, claim.queries), strict=True):
         if isinstance(result, TakesLong):
             worker.slow.add(claim.token, query)
@@ -131,76 +136,96 @@ def _prepare(worker: Worker, claim: Claim, report: "Batch") -> dict[Query, Prepa
     return prepared
 
 
-def _known(network: str, queries: Sequence[Query]) -> dict[UUID | None, Vectors]:
-    """Return the embeddings of the gallery pictures that "more like this" asks about, by their ids."""
-    like = {query.like_id for query in queries if query.like_id and not query.crop}
-    if not like:
+def _known(network: str, queries: Sequence[Query]) -> Known:
+    """Return the embeddings of the gallery pictures that the queries name, by their ids."""
+    named = {id_ for query in queries for id_ in query.gallery_ids}
+    if not named:
         return {}
-    rows = list(Embedding.objects.filter(network=network, image__id__in=like).values_list("image__id", "vector"))
+    rows = list(Embedding.objects.filter(network=network, image__id__in=named).values_list("image__id", "vector"))
     vectors = to_vectors([blob for _, blob in rows])
     return {image: vectors[n] for n, (image, _) in enumerate(rows)}
 
 
-def _decode_all(worker: Worker, queries: Sequence[Query]) -> Iterator[Prepared | BadImage | TakesLong]:
+def _decode_all(worker: Worker, queries: Sequence[Query]) -> Iterator[list[Prepared] | BadImage | TakesLong]:
     known = _known(worker.embedder.network, queries)
 
-    def decode(query: Query) -> Prepared | BadImage | TakesLong:
-        if query.like_id in known and not query.crop:
-            return known[query.like_id]
+    def decode(query: Query) -> list[Prepared] | BadImage | TakesLong:
         try:
-            return _decode(worker, query)
+            return [_one(worker, query, row, known) for row in query.pictures]
         except (BadImage, TakesLong) as error:
             return error
 
     return worker.decode(decode, queries)
 
 
-def _decode(worker: Worker, query: Query) -> torch.Tensor:
-    """Return what the network sees of the query's picture. Raises BadImage and TakesLong."""
+def _one(worker: Worker, query: Query, row: Query | QueryPart, known: Known) -> Prepared:
+    """Return one of the query's pictures; of the first one the crop. Raises BadImage and TakesLong."""
+    crop = query.crop if row is query else None
+    if not row.has_picture and not crop and (vector := known.get(row.gallery_id)) is not None:
+        return vector
     try:
-        decoded = _decoded(worker, query)
+        decoded = _uploaded(worker, query, row, crop) if row.has_picture else _named(worker, row, crop)
     except OSError as error:
         raise BadImage("gone", "The picture is no longer on the server; upload it again.") from error
     return worker.embedder.prepare_decoded(decoded.pixels)
 
 
-def _decoded(worker: Worker, query: Query) -> Decoded:
-    """Have its picture decoded. Raises OSError where the file is gone, BadImage, and TakesLong."""
-    if query.has_picture and query.upload_path.exists():
-        return _uploaded(worker, query)
-    embedder = worker.embedder
-    if query.has_picture:
-        return DECODERS.decode(query.picture_path, pictures.request(crop=query.crop, square=embedder.square))
-    if query.like is None:
+def _named(worker: Worker, row: Query | QueryPart, crop: Crop) -> Decoded:
+    """Decode a gallery picture: one that is not embedded yet, or a part of one. Raises BadImage and OSError."""
+    image = row.gallery_picture
+    if image is None:
         raise BadImage("gone", "That gallery picture has been removed; choose another one.")
-    if query.crop:
-        within_px = pictures.within_for_crop(query.like, query.crop, embedder.at_least_px)
-        wanted = pictures.request(within_px=within_px, crop=query.crop, square=embedder.square)
-        return DECODERS.decode(query.like.picture_path, wanted)
+    embedder = worker.embedder
+    if crop:
+        within_px = pictures.within_for_crop(image, crop, embedder.at_least_px)
+        wanted = pictures.request(within_px=within_px, crop=crop, square=embedder.square)
+        return DECODERS.decode(image.picture_path, wanted)
     wanted = pictures.request(within_px=None, at_least_px=embedder.at_least_px, square=embedder.square)
-    return DECODERS.decode(query.like.shown_path, wanted)
+    return DECODERS.decode(image.shown_path, wanted)
 
 
-def _uploaded(worker: Worker, query: Query) -> Decoded:
-    """Decode the uploaded bytes once and keep the picture in their place; a later attempt reads that."""
-    wanted = pictures.request(jpegs=(pictures.KEPT,), crop=query.crop, square=worker.embedder.square)
-    # A later attempt comes alone, so no other query waits for it.
-    decoded = DECODERS.decode(query.upload_path, wanted, worker.slow.patience_s if query.attempts == 1 else None)
-    query.is_incomplete = decoded.is_incomplete
+def _uploaded(worker: Worker, query: Query, row: Query | QueryPart, crop: Crop) -> Decoded:
+    """Decode the uploaded bytes once and keep the picture in their place; a later attempt reads that.
+
+    Raises OSError where the file is gone, BadImage, and TakesLong.
+    """
+    square = worker.embedder.square
+    if not row.upload_path.exists():
+        return DECODERS.decode(row.picture_path, pictures.request(crop=crop, square=square))
+    wanted = pictures.request(jpegs=(pictures.KEPT,), crop=crop, square=square)
+    # A later attempt comes alone, so nobody waits for it.
+    decoded = DECODERS.decode(row.upload_path, wanted, worker.slow.patience_s if query.attempts == 1 else None)
+    query.is_incomplete = query.is_incomplete or decoded.is_incomplete
     try:
-        files.write(query.picture_path, *decoded.jpegs)
+        files.write(row.picture_path, *decoded.jpegs)
     except OSError as error:  # a full disk: the result is worth more than its picture, and the upload stays
         logger.warning("the picture of a query was not kept: %s", error)
     else:
-        files.remove(query.upload_path)
+        files.remove(row.upload_path)
     return decoded
 
 
-def _embed(worker: Worker, prepared: dict[Query, Prepared]) -> Vectors:
-    pictures = [item for item in prepared.values() if isinstance(item, torch.Tensor)]
-    fresh = iter(worker.embedder.embed_prepared(pictures))
-    vectors = [next(fresh) if isinstance(item, torch.Tensor) else item for item in prepared.values()]
-    return np.stack(vectors) if vectors else worker.embedder.embed_prepared([])
+def _embed(worker: Worker, prepared: dict[Query, list[Prepared]]) -> Vectors:
+    """Return one vector [4096] for each query, [n, 4096] together, after one forward pass for all their pictures."""
+    fresh = iter(
+        worker.embedder.embed_prepared(
+            [item for items in prepared.values() for item in items if isinstance(item, torch.Tensor)]
+        )
+    )
+    vectors = [
+        _combined(query, [next(fresh) if isinstance(item, torch.Tensor) else item for item in items])
+        for query, items in prepared.items()
+    ]
+    return np.stack(vectors) if vectors else np.empty((0, EMBEDDING_SIZE), np.float32)
+
+
+def _combined(query: Query, vectors: Sequence[Vectors]) -> Vectors:
+    """Return what is searched for: of a single picture its embedding."""
+    if not query.has_parts:
+        return vectors[0]
+    is_negative = np.array([False, *(part.is_negative for part in query.further)])
+    each = np.stack(vectors)
+    return feedback.combined(each[~is_negative], each[is_negative])
 
 
 # --- Counts for /metrics, and one line in the log ---------------------------------------------------------------

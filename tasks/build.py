@@ -15,6 +15,7 @@ from engine.errors import BadIndex, EngineError, IndexAway
 from engine.images.fingerprints import Fingerprints
 from gallery.curation import generations, importing
 from gallery.curation.generations import IndexStatus
+from gallery.insight import analyses
 from gallery.models import Embedding, Image, IndexGeneration
 from gallery.persistence import persist
 from gallery.queries import wakeup
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 STEP = 32  # pictures a task takes before it lets the next task in line go first
 BLOCK = 1000  # embeddings read at once: 16 MB as float32
-TRIES = 3  # of a build that begins anew because pictures were deleted meanwhile
+TRIES = 3  # of a build that begins anew because pictures were deleted
 Tell = Callable[[str], object]
 
 
@@ -76,6 +77,7 @@ def build_and_tell(network: str) -> str:
         generation = build_generation(network)
     except (generations.Busy, generations.BuildFailed) as error:
         return str(error)
+    analyses.request_again()
     return f"{generation} with {generation.images} pictures is active"
 
 

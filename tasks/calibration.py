@@ -101,7 +101,7 @@ class Gallery:
         return self.rows[places], np.array([self.labels[place] for place in places], object)
 
     def picture(self, row: int) -> Image | None:
-        """Return the picture in that row; None when it was deleted meanwhile."""
+        """Return the picture in that row; None when it has been deleted."""
         return Image.objects.filter(embeddings__id=int(self.index.ids[row])).first()
 
     def nearest(self, row: int) -> list[tuple[int, float, bool]]:

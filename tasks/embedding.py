@@ -127,7 +127,7 @@ def _keep(network: str, looked: Looked) -> int:
         ),
         ignore_conflicts=True,
     )
-    networks.forget_deleted(image.content_hash for image in looked.images)  # some may be deleted meanwhile
+    networks.forget_deleted(image.content_hash for image in looked.images)  # some may be deleted by now
     return len(looked.images) + len(looked.unreadable)
 
 

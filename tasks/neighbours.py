@@ -40,13 +40,13 @@ Visible = dict[int, tuple[uuid.UUID, str]]  # embedding -> its picture and label
 class SearchRequest:
     """What one query asks for.
 
-    `k`: how many matches; `labels`: of which labels (none: all); `without`: a gallery picture to leave out;
+    `k`: how many matches; `labels`: of which labels (none: all); `without`: gallery pictures to leave out;
     `near_duplicates`: when two pictures count as one match (None: never).
     """
 
     k: int
     labels: tuple[str, ...] = ()
-    without: uuid.UUID | None = None
+    without: frozenset[uuid.UUID] = frozenset()
     near_duplicates: Rule | None = None
 
     @property
@@ -248,7 +248,7 @@ class Neighbours:
         matches: list[Found] = []
         for group in groups:
             shown = [(visible[id_][0], cosine) for id_, cosine in group[:LOOKED_UP] if id_ in visible]
-            shown = [pair for pair in shown if pair[0] != request.without]
+            shown = [pair for pair in shown if pair[0] not in request.without]
             if shown and len(matches) < request.k:
                 matches.append(Found(*shown[0], duplicates=shown[1 : LISTED + 1]))
         return matches
@@ -294,7 +294,7 @@ def _only(hits: Hits, visible: Visible, request: SearchRequest) -> Hits:
         if id_ not in visible:
             return False
         image, label = visible[id_]
-        return image != request.without and (not request.labels or label in request.labels)
+        return image not in request.without and (not request.labels or label in request.labels)
 
     kept = np.array([is_wanted(id_) for id_ in hits.ids.tolist()], np.bool_)
     return Hits(hits.ids[kept], hits.similarities[kept])

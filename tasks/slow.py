@@ -12,7 +12,7 @@ from engine.errors import BadImage
 from engine.images.limits import PATIENCE_AFTER_SLOW_S, PATIENCE_S
 from gallery import files
 from gallery.curation import pictures
-from gallery.models import Query
+from gallery.models import Query, QueryPart
 from gallery.queries import lifecycle, throttle, wakeup
 
 logger = logging.getLogger(__name__)
@@ -67,22 +67,31 @@ class SlowPictures:
 
 
 def _decode(token: UUID, query: Query) -> None:
+    """Decode the uploads of this query that no batch has decoded, and let the query wait again."""
     try:
-        decoded = DECODERS.decode(query.upload_path, pictures.request(jpegs=(pictures.KEPT,)), in_background=True)
+        for row in query.pictures:
+            if row.has_picture and row.upload_path.exists():
+                lifecycle.renew([query])
+                _decode_one(token, query, row)
     except BadImage as error:
         lifecycle.fail(token, query, error.code, str(error))
         logger.info("a slow picture: %s", error.code)
         return
-    throttle.charge(query.client, decoded.cpu_s)
-    if decoded.is_incomplete:
-        lifecycle.mark_incomplete(token, [query])
-    try:
-        files.write(query.picture_path, *decoded.jpegs)
-        files.remove(query.upload_path)
-    except OSError as error:  # a full disk: the next attempt comes alone, and has time for it
-        logger.warning("the picture of a query was not kept: %s", error)
     if lifecycle.put_back(token, query):
         wakeup.wake_unless_pending(wakeup.ANSWER)
     else:
         lifecycle.remove_withdrawn([query])
+
+
+def _decode_one(token: UUID, query: Query, row: Query | QueryPart) -> None:
+    """Decode one upload in the background and keep its picture. Raises BadImage."""
+    decoded = DECODERS.decode(row.upload_path, pictures.request(jpegs=(pictures.KEPT,)), in_background=True)
+    throttle.charge(query.client, decoded.cpu_s)
+    if decoded.is_incomplete:
+        lifecycle.mark_incomplete(token, [query])
+    try:
+        files.write(row.picture_path, *decoded.jpegs)
+        files.remove(row.upload_path)
+    except OSError as error:  # a full disk: the next attempt comes alone, and has time for it
+        logger.warning("the picture of a query was not kept: %s", error)
     logger.info("a slow picture: %.1f s", decoded.cpu_s)

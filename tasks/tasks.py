@@ -18,13 +18,14 @@ from engine.decoders.pool import DECODERS
 from engine.errors import IndexAway
 from gallery.curation import bulk as bulk_actions
 from gallery.curation import generations
+from gallery.insight import analyses
 from gallery.models import Image
 from gallery.persistence import AWAY
 from gallery.queries import lifecycle, space, waiting, wakeup
 from simsearch.launch import gpu, process_group
 
 # A child that ends waits until its parent has read the result of its last task. A parent that stops does not read it
-# when it had not heard yet that the task began: a stop in that moment took 30 s. Results are ignored anyway.
+# if it does not know yet that the task has begun: a stop in that moment took 30 s. Results are ignored anyway.
 LAST_WORDS_S = 1.0
 # A query that waits this long while the sweep itself gets through has lost its wake-up message.
 WAITED_S = 2.0
@@ -91,6 +92,14 @@ def bulk() -> bool:
     return is_more
 
 
+@shared_task(name=wakeup.ANALYSE, time_limit=3600, throws=AWAY)
+def analyse() -> str:
+    """Run the analysis of the gallery that waits longest; the result is a sentence about it."""
+    from tasks.insight.run import run_next
+
+    return run_next()
+
+
 # Housekeeping is not in the event stream: Flower would show twenty sweeps a minute with a search in between.
 
 
@@ -111,6 +120,8 @@ def sweep() -> int:
         wakeup.wake_workers(wakeup.CURATE)
     if bulk_actions.unfinished().exists():
         wakeup.wake_workers(wakeup.BULK)
+    if analyses.release_overdue():
+        wakeup.wake_workers(wakeup.ANALYSE)
     if worker.neighbours.is_outdated:
         wakeup.wake_workers(wakeup.REBUILD)
     return released

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import redis
-from django.conf import settings
 from django.db import DatabaseError, connections
 
 from engine.decoders.pool import DECODERS
@@ -21,7 +20,7 @@ from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
 from gallery.curation import generations, recall
 from gallery.operations import processes, workers
-from tasks import active_model, stores
+from tasks import active_model, near_duplicates, stores
 from tasks.near_duplicates import Rule
 from tasks.neighbours import Neighbours
 from tasks.slow import SlowPictures
@@ -91,9 +90,7 @@ class Worker:
     @property
     def near_duplicates(self) -> Rule:
         """When two gallery pictures are near-duplicates."""
-        if settings.SIMSEARCH_DUPLICATE_SIMILARITY is not None:
-            return Rule(settings.SIMSEARCH_DUPLICATE_SIMILARITY, by_cosine_alone=True)
-        return Rule(self.thresholds.duplicate)
+        return near_duplicates.configured(self.thresholds.duplicate)
 
     def report(self) -> None:
         """Tell the web that this process is alive and what it runs on."""

@@ -134,7 +134,7 @@ class Cluster:
         return None
 
     def _make_role(self) -> None:
-        """Return an ordinary role, as a server has one; it may create databases because Django's test runner does."""
+        """Create an ordinary role, as a server has one; it may create databases because Django's test runner does."""
         with self._superuser() as connection:
             statement = sql.SQL("CREATE ROLE {} LOGIN CREATEDB PASSWORD {}")
             connection.execute(statement.format(sql.Identifier(ROLE), sql.Literal(self.password)))

@@ -61,7 +61,7 @@ def test_no_line_holds_a_secret(tmp_path: Path, form: str) -> None:
     query, log = serve(tmp_path, LOG_FORMAT=form)
     assert "api-1:ask" in log
     assert "Internal Server Error: (path)" in log
-    assert "Missing staticfiles manifest entry" in log  # what went wrong is told
+    assert "Missing staticfiles manifest entry" in log  # the log says what went wrong
     for secret in (query, "my-holiday", "secret=1", "the-session", "the-agent", "/q/", "/nowhere"):
         assert secret not in log
 

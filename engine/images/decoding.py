@@ -28,6 +28,8 @@ from engine.images.repair import Repaired
 
 LONG = 10  # a picture that is more than so many times as long as wide is shrunk less, see `decode`
 _BAND_PIXELS = 2**20
+# A picture that is shrunk and little smaller after that exists beside what its codec holds: it may have fewer pixels.
+_LITTLE_SMALLER, _SHARE_OF_PIXELS = 2, 0.75
 _DEEP_WHITE = 65535  # of a picture of 16 bits a channel
 _INCOMPLETE = "simsearch_incomplete"  # a key of the info of a picture
 DEFAULT_LIMITS = Limits()
@@ -147,7 +149,8 @@ def _reader(kind: str, data: bytes, at_least_px: int | None, within_px: int | No
         other = tiff.TiffReader(data)
         return other, _scale(other.size, at_least_px, within_px)
     picture = Image.open(io.BytesIO(data), formats=tuple(ALLOWED))
-    pillow, scale = _PillowReader(picture, data), _scale(picture.size, at_least_px, within_px)
+    pillow = _PillowReader(picture, data, is_shrunk=within_px is not None and max(picture.size) > within_px)
+    scale = _scale(picture.size, at_least_px, within_px)
     pixels = picture.width * picture.height
     if large.is_for_large(picture, data) and pixels > pillow.most_pixels(scale):
         return large.LargeReader(picture, data, pillow.turn), scale
@@ -157,8 +160,8 @@ def _reader(kind: str, data: bytes, at_least_px: int | None, within_px: int | No
 class _PillowReader:
     """A `Reader` for almost all files."""
 
-    def __init__(self, picture: Image.Image, data: bytes) -> None:
-        self._picture, self._data = picture, data
+    def __init__(self, picture: Image.Image, data: bytes, *, is_shrunk: bool) -> None:
+        self._picture, self._data, self._is_shrunk = picture, data, is_shrunk
         self.size = picture.size
 
     @property
@@ -170,7 +173,8 @@ class _PillowReader:
             return None
 
     def most_pixels(self, factor: int) -> int:
-        return memory.most_pixels(self._picture, self._data, factor)
+        most = memory.most_pixels(self._picture, self._data, factor)
+        return int(most * _SHARE_OF_PIXELS) if self._is_shrunk and factor <= _LITTLE_SMALLER else most
 
     def load(self, factor: int) -> Image.Image:
         if factor > 1:
@@ -197,7 +201,7 @@ def _reduced(size: tuple[int, int], factor: int) -> tuple[int, int]:
 def _upright_rgb(
     kind: str, data: bytes, open_reader: Callable[[], tuple[Reader, int]], repaired: Repaired | None
 ) -> Image.Image:
-    reader, scale = open_reader()  # here, so that nobody else holds its memory when it is not needed any more
+    reader, scale = open_reader()  # here, so that no caller keeps its memory alive
     source, wanted = reader.load(scale), _reduced(reader.size, scale)
     factor = max(1, min(side // want for side, want in zip(source.size, wanted, strict=True)))
     turn = reader.turn

@@ -66,7 +66,7 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
         return super().changelist_view(request, extra_context)
 
     def _tell_networks(self, request: HttpRequest) -> None:
-        """Return how far a switch_model is, or what it kept."""
+        """Say how far a switch_model is, or what it kept."""
         served, count = generations.served(), Image.objects.count()
         for network, embedded in sorted(networks.embedded().items()):
             if network != served:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core.paginator import Paginator
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 from django.utils.crypto import constant_time_compare
 from ninja import File, Form, Query, Router, Status
@@ -71,7 +71,7 @@ class ImageChange(BaseModel):
 
 
 class Key(HttpBearer):
-    """One of SIMSEARCH_API_KEYS; where none is set nobody has one."""
+    """A bearer token: one of SIMSEARCH_API_KEYS. Where none is set, every token is refused."""
 
     def authenticate(self, request: HttpRequest, token: str) -> bool:
         """Tell whether the token is one of SIMSEARCH_API_KEYS; where none is set, no token is."""
@@ -176,6 +176,16 @@ def check_labels(wanted: Sequence[str]) -> None:
 def visible(image_id: UUID | None) -> models.Image:
     """Return the visible picture with this id. Raises Http404."""
     return get_object_or_404(models.Image.objects.visible(), pk=image_id)
+
+
+def all_visible(image_ids: Sequence[UUID]) -> list[models.Image]:
+    """Return the visible pictures with these ids, in this order. Raises Http404 where one of them is missing."""
+    if not image_ids:
+        return []
+    found = models.Image.objects.visible().in_bulk(image_ids)
+    if missing := set(image_ids) - found.keys():
+        raise Http404(f"no such pictures: {missing}")
+    return [found[image_id] for image_id in image_ids]
 
 
 def described(image: models.Image | Picture) -> ImageOut:

@@ -14,13 +14,12 @@ from ninja.files import UploadedFile
 from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 
-from engine.images.headers import Crop
 from gallery import models
 from gallery.api import images, requests
-from gallery.api.images import KEY, Error, Id, ImageOut, Label, Problem, check_labels, described, visible
+from gallery.api.images import KEY, Error, Id, ImageOut, Label, Problem, all_visible, check_labels, described
 from gallery.errors import Refusal, no_space
-from gallery.queries import lifecycle, results, waiting
-from gallery.queries.accept import Parameters
+from gallery.queries import crops, lifecycle, results, waiting
+from gallery.queries.accept import MOST_NAMED, MOST_UPLOADS, Parameters, Pictures
 from gallery.queries.results import LISTED
 from gallery.site import submit
 from gallery.site.middleware import drain
@@ -42,14 +41,15 @@ DUPLICATES = (
 REMOVED = "how many matches are left out, because they have been removed from the gallery since the search"
 INCOMPLETE = "the file ended too soon or held wrong checksums; the search was made with what is there"
 
-CROP = "x,y,w,h as fractions of the upright picture"
+CROP = "x,y,w,h as fractions of the first picture, upright; the first `image`, or the first `like` where there is none"
+LIKE, UNLIKE = "gallery pictures that the matches shall be like", "gallery pictures that they shall be unlike"
 MOST_LABELS, LONGEST_CROP = 20, 100
 Left = SkipJsonSchema[None]  # left out: a form knows no null
 
 # What the types below do not say about a search.
 BOOLEANS = [word for pair in ("true false", "True False", "1 0", "on off", "yes no") for word in pair.split()]
 FORM = {
-    "oneOf": [{"required": ["image"]}, {"required": ["like"]}],
+    "anyOf": [{"required": [name], "properties": {name: {"minItems": 1}}} for name in ("image", "like")],
     "properties": {
         "crop": {"format": "crop"},
         "collapse": {"type": "string", "enum": BOOLEANS, "default": "true"},  # a form has texts alone
@@ -122,30 +122,28 @@ class QueryOut(BaseModel):
 )
 def ask(
     request: HttpRequest,
-    image: Annotated[UploadedFile | Left, File()] = None,
-    like: Annotated[Id | Left, Form()] = None,
+    image: Annotated[list[UploadedFile], File(max_length=MOST_UPLOADS)] = [],  # noqa: B006 (ninja wants lists)
+    like: Annotated[list[Id], Form(max_length=MOST_NAMED, description=LIKE)] = [],  # noqa: B006
+    unlike: Annotated[list[Id], Form(max_length=MOST_NAMED, description=UNLIKE)] = [],  # noqa: B006
     k: Annotated[int, Form(ge=1, le=100)] = 10,
     crop: Annotated[str | Left, Form(max_length=LONGEST_CROP, description=CROP)] = None,
-    label: Annotated[list[Label], Form(max_length=MOST_LABELS)] = [],  # noqa: B006 (ninja wants a list)
+    label: Annotated[list[Label], Form(max_length=MOST_LABELS)] = [],  # noqa: B006
     collapse: Annotated[bool, Form(description="0: near-duplicates are matches of their own")] = True,
 ) -> Status[Any]:
-    """Ask for the k gallery pictures most like an uploaded one, or like a gallery picture.
+    """Ask for the k gallery pictures most like uploaded ones or gallery pictures, and unlike others.
+
+    Several are searched together: the mean of the positive embeddings minus half the mean of the negative ones.
 
     The body may also be the picture itself, with its type (`image/jpeg` …); the other fields are then parameters of
     the address.
     """
     submit.check_space(request)
-    parameters = Parameters(k=k, labels=tuple(label), crop=_crop(crop), collapse=collapse)
-    requests.check_one(request)
+    parameters = Parameters(k=k, labels=tuple(label), crop=crops.parsed(crop or ""), collapse=collapse)
     check_labels(label)
-    if image is None and like is None:
+    if not (image or like or unlike):
         raise requests.no_picture(request)
-    if image is not None and like is not None:
-        raise Refusal("invalid", "A picture as `image` and an id as `like` arrived; send one of the two.")
-    if image is not None:
-        query = submit.upload(request, image, parameters)
-    else:
-        query = submit.more_like(request, visible(like), parameters)
+    pictures = Pictures(files=image, like=all_visible(like), unlike=all_visible(unlike))
+    query = submit.search(request, pictures, parameters)
     return Status(202, _accepted(query))
 
 
@@ -185,19 +183,6 @@ def withdraw(request: HttpRequest, query_id: Id) -> Status[None]:
 
 
 # --- Between rows and JSON ----------------------------------------------------------------------------------
-
-
-def _crop(text: str | None) -> tuple[float, float, float, float] | None:
-    if not text:
-        return None
-    try:
-        x, y, w, h = (float(part) for part in text.split(","))
-        Crop(x, y, w, h)
-    except ValueError as error:
-        raise Refusal(
-            "invalid", "crop takes four fractions of the picture: x,y,w,h, such as 0.1,0.2,0.5,0.5."
-        ) from error
-    return x, y, w, h
 
 
 def _row(query_id: UUID) -> models.Query:

@@ -183,7 +183,7 @@ def _switch_to(generation: IndexGeneration) -> None:
         list(IndexGeneration.objects.order_by("number").select_for_update())
         IndexGeneration.objects.filter(is_active=True).update(is_active=False)
         IndexGeneration.objects.filter(pk=generation.pk).update(is_active=True, activated_at=timezone.now())
-        generation.refresh_from_db()  # one that was deleted meanwhile leaves the active one as it was
+        generation.refresh_from_db()  # if it was deleted, the active one stays
 
 
 def fail(generation: IndexGeneration, reason: str) -> None:

@@ -132,7 +132,7 @@ def decode_pending(limit: int) -> int:
             library.write(image, encoded, image.upload_path)
             names = [*library.KNOWN_BY_FILE, "has_original"]
             is_there = _mark(image, is_pending=False, **{name: getattr(image, name) for name in names})
-            if not is_there:  # deleted meanwhile
+            if not is_there:  # deleted since
                 files.remove(*image.paths)
         files.remove(image.upload_path)
     return len(pending)

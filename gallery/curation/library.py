@@ -69,7 +69,7 @@ def keep(image: Image, content_hash: str, encoded: "Encoded", original: bytes | 
 
 
 def write(image: Image, encoded: "Encoded", original: bytes | Path) -> None:
-    """Return the files of a picture, all or none, and what is known by them. Raises OSError."""
+    """Write the files of a picture, all or none, and set what is known by them. Raises OSError."""
     for name in KNOWN_BY_FILE:
         setattr(image, name, getattr(encoded, name))
     image.has_original = settings.SIMSEARCH_KEEP_ORIGINALS

@@ -7,7 +7,7 @@ from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
 from gallery import files
-from gallery.models import Image, Query
+from gallery.models import Image, Query, QueryPart
 
 
 @receiver(post_delete, sender=Image)
@@ -20,5 +20,12 @@ def remove_image_files(instance: Image, **_: Any) -> None:
 @receiver(post_delete, sender=Query)
 def remove_query_files(instance: Query, **_: Any) -> None:
     """Delete the files of a deleted query."""
+    paths = (instance.picture_path, instance.upload_path)
+    transaction.on_commit(lambda: files.remove(*paths))
+
+
+@receiver(post_delete, sender=QueryPart)
+def remove_part_files(instance: QueryPart, **_: Any) -> None:
+    """Delete the files of a part after its row is gone."""
     paths = (instance.picture_path, instance.upload_path)
     transaction.on_commit(lambda: files.remove(*paths))

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from gallery.curation import generations
 from gallery.curation.progress import Progress
-from gallery.models import Image, Query
+from gallery.models import Image, Query, QueryPart
 from gallery.operations import tables
 from gallery.operations.archive import Manifest, Picture, Rows, Writer
 from gallery.operations.tables import Table
@@ -81,6 +81,7 @@ def _manifest(chosen: Sequence[Table]) -> Manifest:
     pictures += Image.objects.filter(has_preview=True).count() + Image.objects.filter(has_original=True).count()
     if Query in chosen:
         pictures += Query.objects.filter(has_picture=True).exclude(state=Query.State.FAILED).count()
+        pictures += QueryPart.objects.filter(has_picture=True).exclude(query__state=Query.State.FAILED).count()
     active = generations.active()
     return Manifest(
         simsearch=settings.SIMSEARCH_VERSION,

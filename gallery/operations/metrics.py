@@ -16,10 +16,12 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gallery.curation import generations, recall
+from gallery.insight import figures
 from gallery.models import Embedding, Image, IndexGeneration, Query
 from gallery.operations import counters, workers
 from gallery.queries import waiting
 
+LABELS = 50  # the most frequent ones: a label more is a time series more
 # A proxy between us and the client adds one of these.
 PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 
@@ -33,6 +35,7 @@ class SystemCollector(Collector):
         yield self._queries()
         yield _gauge("simsearch_oldest_waiting_seconds", "Age of the oldest waiting query", waiting.oldest_s())
         yield self._images()
+        yield from self._insight()
         yield _gauge("simsearch_embeddings", "Stored embeddings", Embedding.objects.count())
         if active:
             yield from self._index(active)
@@ -59,6 +62,16 @@ class SystemCollector(Collector):
         metric.add_metric(["visible"], Image.objects.count() - hidden)
         metric.add_metric(["hidden"], hidden)
         return metric
+
+    def _insight(self) -> Iterator[Metric]:
+        yield _gauge("simsearch_weak_queries", "Answered queries kept whose best match is weak", figures.weak().count())
+        metric = GaugeMetricFamily("simsearch_labelled_images", "Visible pictures, by label", labels=["label"])
+        for label, count in figures.labels()[:LABELS]:
+            metric.add_metric([label], count)
+        yield metric
+        disk = figures.disk()
+        yield _gauge("simsearch_disk_free_bytes", "Room on the disk of the pictures", disk.free_bytes)
+        yield _gauge("simsearch_disk_bytes", "Size of the disk of the pictures", disk.total_bytes)
 
     def _index(self, active: IndexGeneration) -> Iterator[Metric]:
         yield _gauge("simsearch_index_generation", "Number of the active index generation", active.number)

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from gallery import files
 from gallery.curation import library, networks
-from gallery.models import Image, Query
+from gallery.models import Image, Query, QueryPart
 from gallery.queries import lifecycle
 
 # A file is written before its row is committed, and a row's files go after it: what is younger may be on its way.
 SETTLED_S = 3600
 BATCH = 500
 Item = TypeVar("Item")
-Owner = type[Image] | type[Query]
+Owner = type[Image] | type[Query] | type[QueryPart]
 
 
 def owners() -> dict[Path, Owner]:
@@ -31,9 +31,8 @@ def owners() -> dict[Path, Owner]:
         media / "previews": Image,
         media / "thumbnails": Image,
         settings.ORIGINALS_ROOT: Image,
-        media / "queries": Query,
         uploads / "gallery": Image,
-        uploads / "queries": Query,
+        **{root / row.folder: row for root in (media, uploads) for row in (Query, QueryPart)},
     }
 
 
@@ -59,7 +58,7 @@ def find() -> Orphans:
     orphans = Orphans(
         files=sorted(_files_without_rows()),
         images=[image.pk for image in _decoded().iterator(BATCH) if not image.picture_path.exists()],
-        queries=[query.pk for query in _answered().iterator(BATCH) if not _has_file(query)],
+        queries=[query.pk for query in _answered().iterator(BATCH) if not _has_files(query)],
         embeddings=networks.without_picture().count(),
     )
     gallery = Image.objects.count()
@@ -87,11 +86,13 @@ def _decoded() -> "QuerySet[Image]":
 
 def _answered() -> "QuerySet[Query]":
     """Return the finished queries with a picture: a waiting one without its file fails by itself."""
-    return Query.objects.filter(has_picture=True, state=Query.State.DONE)
+    uploaded = Q(has_picture=True) | Q(has_parts=True)
+    return Query.objects.filter(uploaded, state=Query.State.DONE)
 
 
-def _has_file(query: Query) -> bool:
-    return query.picture_path.exists() or query.upload_path.exists()
+def _has_files(query: Query) -> bool:
+    uploaded = (row for row in query.pictures if row.has_picture)
+    return all(row.picture_path.exists() or row.upload_path.exists() for row in uploaded)
 
 
 def _files_without_rows() -> Iterator[Path]:

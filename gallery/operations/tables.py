@@ -9,14 +9,25 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Model
 
-from gallery.models import BulkAction, Image, IndexGeneration, Query
+from gallery.models import (
+    Analysis,
+    BulkAction,
+    Duplicate,
+    DuplicateGroup,
+    Image,
+    IndexGeneration,
+    MapPoint,
+    Query,
+    QueryPart,
+    Suspect,
+)
 
 Table = type[Model]
 
 # Who is logged in here, and what the index of these embeddings is: that is on this disk, and can be built again. An
-# admin action under way would go on where the backup is restored.
-NOT_KEPT: set[Table] = {Session, IndexGeneration, BulkAction}
-QUERIES: set[Table] = {Query}
+# admin action under way would go on where the backup is restored. Analyses are run again where they are wanted.
+NOT_KEPT: set[Table] = {Session, IndexGeneration, BulkAction, Analysis, DuplicateGroup, Duplicate, Suspect, MapPoint}
+QUERIES: set[Table] = {Query, QueryPart}
 # Kind of picture file -> whose it is, and which property says where it is on the disk.
 PICTURES: dict[str, tuple[Table, str]] = {
     "gallery": (Image, "picture_path"),
@@ -26,6 +37,8 @@ PICTURES: dict[str, tuple[Table, str]] = {
     "pending": (Image, "upload_path"),
     "queries": (Query, "picture_path"),
     "uploads": (Query, "upload_path"),
+    "parts": (QueryPart, "picture_path"),
+    "partuploads": (QueryPart, "upload_path"),
 }
 
 
@@ -57,11 +70,17 @@ def pictures_of(row: Model) -> dict[str, list[Path]]:
         files = {"gallery": [row.picture_path], "thumbnails": [row.thumbnail_path]}
         files |= {"previews": [row.preview_path]} if row.has_preview else {}
         return files | ({"originals": [row.original_path]} if row.has_original else {})
-    if not isinstance(row, Query) or not row.has_picture or row.state == Query.State.FAILED:
+    if not isinstance(row, Query | QueryPart) or not row.has_picture:
         return {}
-    if row.state == Query.State.DONE and not row.upload_path.exists():
-        return {"queries": [row.picture_path]}
-    return {"uploads": [row.upload_path, row.picture_path]}
+    state = row.state if isinstance(row, Query) else row.query.state
+    if state == Query.State.FAILED:
+        return {}
+    if isinstance(row, Query) and row.link and not any(path.exists() for path in (row.picture_path, row.upload_path)):
+        return {}  # a worker fetches it
+    encoded, uploaded = ("queries", "uploads") if isinstance(row, Query) else ("parts", "partuploads")
+    if row.picture_path.exists() and not row.upload_path.exists():
+        return {encoded: [row.picture_path]}
+    return {uploaded: [row.upload_path, row.picture_path]}
 
 
 def picture_path(kind: str, row_id: uuid.UUID) -> Path:

@@ -63,6 +63,7 @@ def claim(limit: int) -> Claim:
             ids = [query.pk for query in mine]
             Query.objects.filter(id__in=ids, state=WAITING).update(attempts=F("attempts") + 1, **claimed)
     prefetch_related_objects([query for query in mine if not query.has_picture], "like")
+    prefetch_related_objects([query for query in mine if query.has_parts], "parts__image")
     for query in mine:  # as the rows are now, without asking for them again
         query.attempts += 1
         for name, value in claimed.items():
@@ -177,7 +178,7 @@ def remove_withdrawn(claimed: Sequence[Query]) -> None:
     there = set(Query.objects.filter(pk__in=[query.pk for query in claimed]).values_list("pk", flat=True))
     for query in claimed:
         if query.pk not in there:
-            files.remove(query.picture_path, query.upload_path)
+            files.remove(*query.files)
 
 
 def give_back(token: uuid.UUID) -> int:
@@ -208,7 +209,7 @@ def release_overdue() -> int:
 def _release(rows: "QuerySet[Query]") -> int:
     tried = rows.filter(attempts__gte=MAX_ATTEMPTS)
     reason = f"The search stopped {MAX_ATTEMPTS} times while it looked at this picture. Try another picture."
-    failed = _fail(tried, list(tried.only("pk")), "gave_up", reason)
+    failed = _fail(tried, list(tried.only("pk", "has_parts")), "gave_up", reason)
     released = rows.update(state=WAITING, claim=None, lease_until=None, waiting_since=timezone.now())
     return failed + released
 
@@ -233,7 +234,7 @@ def _fail(rows: "QuerySet[Query]", queries: Sequence[Query], code: str, reason: 
         client=None,
     )
     if failed:
-        paths = [query.upload_path for query in queries]
+        paths = [row.upload_path for query in queries for row in query.pictures]
         transaction.on_commit(lambda: files.remove(*paths))
     counters.ANSWERS.labels("failed", code).inc(failed)
     return failed

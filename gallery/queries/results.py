@@ -90,9 +90,9 @@ class Shown:
         return WORDS[self.band] if self.band else ""
 
 
-def shown(query: Query) -> list[Shown]:
-    """Return the visible matches by rank, in one statement."""
-    matches = query.matches or []
+def shown(query: Query, most: int | None = None) -> list[Shown]:
+    """Return the visible ones of the matches, or of the `most` best ones, by rank, in one statement."""
+    matches = (query.matches or [])[:most]
     images = _visible({image for match in matches for image, _ in [(match["image"], 1.0), *match["duplicates"]]})
     return [
         Shown(
@@ -146,8 +146,8 @@ def compared(query: Query) -> int:
     images = Image.objects.visible().filter(created_at__lte=query.finished_at or query.created_at)
     if query.labels:
         images = images.filter(label__in=query.labels)
-    if query.like_id:
-        images = images.exclude(pk=query.like_id)
+    if named := query.gallery_ids:
+        images = images.exclude(pk__in=named)
     return min(images.count(), query.images or 0)
 
 

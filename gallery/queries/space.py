@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 
 from django.conf import settings
+from django.db.models import Q, QuerySet
 
-from gallery.models import Query
+from gallery.models import Query, QueryPart
 
 DONE, FAILED = Query.State.DONE, Query.State.FAILED
 
@@ -18,8 +19,8 @@ def enforce() -> int:
     excess, count = used() - settings.SIMSEARCH_QUERY_SPACE, 0
     if excess <= 0:
         return 0
-    for query in Query.objects.filter(state__in=[DONE, FAILED], has_picture=True).order_by("created_at").iterator(500):
-        excess -= _bytes(query.picture_path) + _bytes(query.upload_path)
+    for query in _with_pictures().iterator(500):
+        excess -= sum(map(_bytes, query.files))
         query.delete()
         count += 1
         if excess <= 0:
@@ -29,8 +30,14 @@ def enforce() -> int:
 
 def used() -> int:
     """Return the bytes of all files of queries; a second for 100,000 of them."""
-    roots = (settings.MEDIA_ROOT / "queries", settings.UPLOADS_ROOT / "queries")
+    roots = [root / row.folder for root in (settings.MEDIA_ROOT, settings.UPLOADS_ROOT) for row in (Query, QueryPart)]
     return sum(_bytes(Path(folder, name)) for root in roots for folder, _, names in os.walk(root) for name in names)
+
+
+def _with_pictures() -> "QuerySet[Query]":
+    """Return the finished queries, the oldest first, but those that only name gallery pictures."""
+    finished = Query.objects.filter(state__in=[DONE, FAILED]).order_by("created_at")
+    return finished.filter(Q(has_picture=True) | Q(has_parts=True))
 
 
 def _bytes(path: Path) -> int:

@@ -28,9 +28,9 @@ def _limiter() -> FixedWindowRateLimiter:
     return FixedWindowRateLimiter(storage)
 
 
-def check(client: str) -> None:
-    """Count one upload of `client` (an address). Raises Refusal `throttled`; lets all pass while Redis is away."""
-    if not _count(_uploads(), hashed(client)):
+def check(client: str, uploads: int = 1) -> None:
+    """Count uploads of `client` (an address). Raises Refusal `throttled`; lets all pass while Redis is away."""
+    if not _count(_uploads(), hashed(client), uploads):
         raise Refusal("throttled", "Too many pictures in a minute; wait a little.", retry_after_s=60)
 
 

@@ -22,6 +22,7 @@ CURATE = "tasks.curate"
 BUILD = "tasks.build"  # requested by a person
 REBUILD = "tasks.rebuild"  # only if it pays
 BULK = "tasks.bulk"  # admin actions on many rows
+ANALYSE = "tasks.analyse"  # near-duplicates, mislabels, the map, the evaluation
 
 PENDING = "simsearch:pending:"
 # A message that got lost (its worker was killed) keeps others from being sent for so long at most.

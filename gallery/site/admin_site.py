@@ -34,6 +34,23 @@ class CurationSite(AdminSite):
     index_title = "Curating the gallery"
     login_form = LoginForm
 
+    def get_urls(self) -> list[Any]:
+        """Return the addresses of the admin, those of our own pages first."""
+        from gallery.admin.insight import addresses  # which needs this site
+
+        return [*addresses.patterns(self), *super().get_urls()]
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """List the pages about the gallery as a whole before the tables."""
+        from gallery.admin.insight import addresses
+
+        tables: list[Any] = super().get_app_list(request, app_label)
+        return (
+            tables
+            if app_label or not request.user.has_perm("gallery.view_image")
+            else [addresses.entry(request), *tables]
+        )
+
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """429 from the sixth wrong password in a minute on."""
         response = super().login(request, extra_context)

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 RECEIVED = "simsearch.received"  # a key of request.META: a Stopwatch
 METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 POLL = "api-1:query"
-ASKING_VIEWS = {"home", "more_like", "api-1:ask"}  # what is posted there is a question
+ASKING_VIEWS = {"home", "more_like", "refine", "api-1:ask"}  # what is posted there is a question
 
 EVERYBODY = ["0.0.0.0/0", "::/0"]  # what gunicorn calls `*`
 # RFC 4291, 2.5.5.2: how a socket for both kinds shows IPv4; RFC 6052, 2.1: NAT64's well-known prefix.

@@ -9,9 +9,9 @@ from django.http import HttpRequest
 from django.http.request import UnreadablePostError
 
 from gallery.errors import OUTCOME, Refusal, no_space
-from gallery.models import Image, Query
+from gallery.models import Query
 from gallery.queries import accept, throttle
-from gallery.queries.accept import Parameters
+from gallery.queries.accept import Parameters, Pictures
 from gallery.site.middleware import CHUNK_BYTES, RECEIVED
 from gallery.timings import Stopwatch
 
@@ -80,11 +80,14 @@ def check_space(request: HttpRequest) -> None:
         raise no_space()
 
 
-def upload(request: HttpRequest, file: "UploadedFile[Any]", parameters: Parameters) -> Query:
-    """Store an uploaded picture as a waiting query. Raises Refusal: an upload code, `throttled`, `busy`, `no_space`."""
-    received, client = _admit(request), throttle.hashed(_client(request))
+def search(request: HttpRequest, pictures: Pictures, parameters: Parameters) -> Query:
+    """Store a search as a waiting query.
+
+    Raises Refusal: an upload code, `invalid`, `throttled`, `busy`, `not_found`, `no_space`.
+    """
+    received, client = _admit(request, pictures.uploads), throttle.hashed(_client(request))
     try:
-        query = accept.store(file, parameters, received, client)
+        query = accept.store_all(pictures, parameters, received, client)
     except Refusal as refusal:
         if refusal.code == "too_costly":
             throttle.count_costly(client)
@@ -93,19 +96,12 @@ def upload(request: HttpRequest, file: "UploadedFile[Any]", parameters: Paramete
     return query
 
 
-def more_like(request: HttpRequest, image: Image, parameters: Parameters) -> Query:
-    """Store a search for pictures like a gallery picture. Raises Refusal `throttled`, `busy` or `not_found`."""
-    query = accept.store_like(image, parameters, _admit(request))
-    request.META[OUTCOME] = "accepted"
-    return query
-
-
-def _admit(request: HttpRequest) -> Stopwatch:
-    """Check the client's rate limit; return the stopwatch of the request. Raises Refusal."""
+def _admit(request: HttpRequest, uploads: int) -> Stopwatch:
+    """Count a search with so many uploaded pictures; return the stopwatch of the request. Raises Refusal."""
     received: Stopwatch = request.META[RECEIVED]
     check_space(request)
     received.end("parse")
-    throttle.check(_client(request))
+    throttle.check(_client(request), max(1, uploads))
     received.end("throttle")
     return received
 

@@ -1,6 +1,8 @@
 """The pages of the site: parse, call one function, render."""
 
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.conf import settings
@@ -16,13 +18,22 @@ from django_htmx.middleware import HtmxDetails
 
 from gallery.errors import Refusal
 from gallery.models import Image, Query
-from gallery.queries import lifecycle, results, waiting
-from gallery.queries.accept import Parameters
+from gallery.queries import crops, lifecycle, refinement, results, waiting
+from gallery.queries.accept import Parameters, Pictures
+from gallery.queries.refinement import Changes
 from gallery.site import submit
 from gallery.site.forms import UploadForm
 from gallery.site.pages import refuse, wants_json, with_upload_form
 
 PAGE_SIZE = 48
+SHOWN = 10  # matches at first, and with each "show more"
+MOST_SHOWN = 100
+ORDERS = {  # of the gallery; the id decides between equals, so that no picture is on two pages
+    "": ("-created_at", "id"),
+    "oldest": ("created_at", "id"),
+    "title": ("title_folded", "id"),
+    "label": ("label_folded", "title_folded", "id"),
+}
 YEAR_S = 365 * 24 * 3600
 SANDBOX = "default-src 'none'; sandbox"
 OWNER_COOKIE = "simsearch_owner"
@@ -43,43 +54,71 @@ def home(request: HttpRequest) -> HttpResponse:
         submit.check_space(request)
         if not form.is_valid():
             return refuse(request, Refusal("empty", "Choose a picture first."))
-        query = submit.upload(request, form.cleaned_data["image"], Parameters())
+        query = submit.search(request, Pictures(files=request.FILES.getlist("image")), Parameters(k=MOST_SHOWN))
     except Refusal as refusal:
         return refuse(request, refusal)
-    return _to_result(request, query)
+    return to_result(request, query)
 
 
 @require_POST
 def more_like(request: HttpRequest, image_id: UUID) -> HttpResponse:
     """Make a query from a gallery picture."""
     try:
-        query = submit.more_like(request, _image(request, image_id), Parameters())
+        query = submit.search(request, Pictures(like=[_image(request, image_id)]), Parameters(k=MOST_SHOWN))
     except Refusal as refusal:
         return refuse(request, refusal)
-    return _to_result(request, query)
+    return to_result(request, query)
 
 
 @require_safe
 @cache_control(no_store=True)
 def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
-    """Show the page of a query; htmx asks for its changing part alone."""
+    """Show a query; htmx asks for its changing part alone. With another `crop` it is a new search for that part."""
     row = get_object_or_404(Query.objects.select_related("like"), pk=query_id)
+    crop = request.GET.get("crop")
+    if crop is not None and crop != crops.text(row.crop) and row.state == Query.State.DONE and request.method == "GET":
+        return _search_part(request, row, crop)
     ahead = waiting.ahead_of(row)
-    matches = results.shown(row) if row.is_finished else []
+    found, most = row.matches or [], _most_shown(request)
+    matches = results.shown(row, most) if row.is_finished else []
     context = {
         "query": row,
+        "crop": crops.text(row.crop),
         "matches": matches,
-        "removed": len(row.matches or []) - len(matches),
+        "removed": len(found[:most]) - len(matches),
+        "more": most + SHOWN if len(found) > most else None,
         "ahead": ahead,
         "poll_after_ms": None if row.is_finished else waiting.cached().poll_after_ms(row, ahead),
         "is_late": waiting.is_late(row),
         "may_delete": _may_delete(request, query_id),
+        "parts": refinement.shown(row),
     }
     if row.is_finished:
         context |= {"compared": results.compared(row), "took_ms": results.took_ms(row)}
     if request.htmx:
-        return render(request, "gallery/_query.html", context | {"is_update": True})
+        # The page of a gallery picture shows the answer beside that picture, too.
+        address = row.get_absolute_url()
+        is_beside = urlsplit(request.htmx.current_url or address).path != address
+        return render(request, "gallery/_query.html", context | {"is_update": True, "is_beside": is_beside})
     return render(request, "gallery/query.html", with_upload_form(context))
+
+
+def _most_shown(request: HttpRequest) -> int:
+    """Return how many matches the link asks for: the first ten, or as many as "show more" has appended."""
+    text = request.GET.get("show", "")
+    return min(max(SHOWN, int(text)), MOST_SHOWN) if text.isdecimal() and len(text) <= 3 else SHOWN
+
+
+def _search_part(request: HttpRequest, row: Query, crop: str) -> HttpResponse:
+    """Search again with a part of the kept picture: a link has the frame, so that it works without scripts, too."""
+    try:
+        part = crops.parsed(crop)
+        if part == (row.crop and tuple(row.crop)):
+            return _to(row.get_absolute_url())
+        parameters = replace(refinement.parameters(row, Changes()), crop=part)
+        return to_result(request, submit.search(request, refinement.pictures(row, Changes()), parameters))
+    except Refusal as refusal:
+        return refuse(request, refusal)
 
 
 @require_POST
@@ -104,38 +143,44 @@ def staff(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-def browse(request: HttpRequest) -> HttpResponse:
-    """Show the gallery, one page at a time."""
+def browse(request: HtmxRequest) -> HttpResponse:
+    """Show the gallery a page at a time: of a label, with words in the title or label, in some order."""
     images = Image.objects.visible()
-    # PostgreSQL refuses a question with a NUL in it.
-    label = images.spelled(request.GET.get("label", "").replace("\0", ""))
+    sent = {
+        name: request.GET.get(name, "").replace("\0", "") for name in ("label", "q", "sort")
+    }  # PostgreSQL refuses a NUL
+    label = images.spelled(sent["label"])
     labels = images.exclude(label="").order_by("label").values_list("label", flat=True).distinct()
-    page: Page[Image] = Paginator(images.filter(label=label) if label else images, PAGE_SIZE).get_page(
+    sort = sent["sort"] if sent["sort"] in ORDERS else ""
+    found = images.with_words(sent["q"]).order_by(*ORDERS[sort])
+    page: Page[Image] = Paginator(found.filter(label=label) if label else found, PAGE_SIZE).get_page(
         request.GET.get("page")
     )
-    nearest = images.nearest_label(label) if label and not page else None
-    context = {"page": page, "label": label, "labels": labels, "nearest": nearest}
-    return render(request, "gallery/browse.html", context)
+    nearest = images.nearest_label(label) if label and not page and not sent["q"] else None
+    context = {"page": page, "label": label, "labels": labels, "nearest": nearest, "q": sent["q"], "sort": sort}
+    return render(request, "gallery/_page.html" if request.htmx else "gallery/browse.html", context)
 
 
 @require_safe
 def image(request: HttpRequest, image_id: UUID) -> HttpResponse:
     """Show the page of a gallery picture."""
-    return render(request, "gallery/image.html", {"image": _image(request, image_id)})
+    image = _image(request, image_id)
+    context = {"image": image, "picture_address": request.build_absolute_uri(image.preview_url)}
+    return render(request, "gallery/image.html", context)
 
 
 @require_safe
 @cache_control(private=True, max_age=YEAR_S, immutable=True)  # of the visitor's browser alone: it may be hidden later
 def image_picture(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
     """Send the file of a gallery picture."""
-    return _jpeg(_image(request, image_id).picture_path)
+    return jpeg(_image(request, image_id).picture_path)
 
 
 @require_safe
 @cache_control(private=True, max_age=YEAR_S, immutable=True)
 def image_preview(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
     """Send the preview of a gallery picture."""
-    return _jpeg(_image(request, image_id).shown_path)
+    return jpeg(_image(request, image_id).shown_path)
 
 
 @require_safe
@@ -158,23 +203,24 @@ def image_original(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
 @cache_control(private=True, max_age=YEAR_S, immutable=True)
 def image_thumbnail(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
     """Send the thumbnail of a gallery picture."""
-    return _jpeg(_image(request, image_id).thumbnail_path)
+    return jpeg(_image(request, image_id).thumbnail_path)
 
 
 @require_safe
 @cache_control(private=True, max_age=3600)  # it is deleted with its query
 def query_picture(request: HttpRequest, query_id: UUID) -> HttpResponseBase:
     """Send the file of a query's picture."""
-    return _jpeg(get_object_or_404(Query, pk=query_id, has_picture=True).picture_path)
+    return jpeg(get_object_or_404(Query, pk=query_id, has_picture=True).picture_path)
 
 
-def _to_result(request: HttpRequest, query: Query) -> HttpResponse:
+def to_result(request: HttpRequest, query: Query) -> HttpResponse:
     """Send the browser to the page of its new query, with the cookie that lets it delete the query."""
     address = query.get_absolute_url()
+    link = f"{address}?crop={crops.text(query.crop)}" if query.crop else address
     if wants_json(request):  # upload.js, which shows how much is sent
-        response: HttpResponse = JsonResponse({"url": address}, status=202)
+        response: HttpResponse = JsonResponse({"url": link}, status=202)
     else:
-        response = _to(address)
+        response = _to(link)
     # Sent back for the addresses of this query alone, so that requests do not grow with the searches of a browser.
     response.set_signed_cookie(
         OWNER_COOKIE,
@@ -200,7 +246,8 @@ def _image(request: HttpRequest, image_id: UUID) -> Image:
     return get_object_or_404(images, pk=image_id)
 
 
-def _jpeg(path: Path) -> HttpResponseBase:
+def jpeg(path: Path) -> HttpResponseBase:
+    """Return the response with a JPEG file; nginx sends it where there is one. Raises Http404."""
     try:
         response = _left_to_nginx(path) if settings.SIMSEARCH_ACCEL_PREFIX else _sent(path)
     except FileNotFoundError as error:

@@ -167,12 +167,6 @@ def test_a_bad_question_is_refused(
     assert (response.status_code, error_code(response)) == (status, code)
 
 
-def test_a_picture_and_an_id_at_once_are_refused(client: Client) -> None:
-    response = post(client, picture(), like=str(add_image().pk))
-    assert (response.status_code, error_code(response)) == (422, "invalid")
-    assert not Query.objects.exists()
-
-
 def test_a_hidden_picture_cannot_be_searched_for(client: Client) -> None:
     response = post(client, like=str(add_image(is_hidden=True).pk))
     assert (response.status_code, error_code(response)) == (404, "not_found")

@@ -101,11 +101,11 @@ def test_a_bad_parameter_beside_a_body_is_refused(client: Client) -> None:
     assert (response.status_code, error_code(response)) == (422, "invalid")
 
 
-def test_a_body_and_an_id_at_once_are_refused(client: Client) -> None:
-    response = post(client, f"/api/queries?like={add_image().pk}", picture(), "image/png")
-    assert (response.status_code, error_code(response)) == (422, "invalid")
-    assert "`image`" in message(response)
-    assert "`like`" in message(response)
+def test_a_body_can_be_asked_about_together_with_ids(client: Client) -> None:
+    image = add_image()
+    assert post(client, f"/api/queries?unlike={image.pk}", picture(), "image/png").status_code == 202
+    [part] = Query.objects.get().further
+    assert (part.image, part.is_negative) == (image, True)
 
 
 def test_a_full_disk_is_reported(client: Client, settings: Settings, tmp_path: Path) -> None:
@@ -165,10 +165,9 @@ def test_a_request_that_cannot_be_read_says_why(
     assert "curl -F image=@picture.jpg" in message(response)
 
 
-@pytest.mark.parametrize("address", CALLS)
-def test_two_pictures_are_not_one(client: Client, address: str) -> None:
+def test_two_gallery_pictures_are_not_one(client: Client) -> None:
     files = [SimpleUploadedFile(f"{seed}.png", picture(seed)) for seed in (1, 2)]
-    response = client.post(address, {"image": files}, headers={"Authorization": f"Bearer {KEY}"})
+    response = client.post("/api/images", {"image": files}, headers={"Authorization": f"Bearer {KEY}"})
     assert (response.status_code, error_code(response)) == (422, "invalid")
     assert "Several pictures arrived as `image`" in message(response)
     assert files_kept() == []

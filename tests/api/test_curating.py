@@ -1,4 +1,4 @@
-"""POST /api/images, PATCH and DELETE /api/images/<id>: for whoever has a key of the gallery."""
+"""POST /api/images, PATCH and DELETE /api/images/<id>: for clients with a key of the gallery."""
 
 import io
 import uuid

@@ -38,8 +38,8 @@ def test_a_removed_match_is_counted(client: Client) -> None:
     gone, kept = add_image(1), add_image(2)
     query = finished(gone, kept)
     gone.delete()
-    told = look_at(client, query)
-    assert ([match["image"]["id"] for match in told["matches"]], told["removed"]) == ([str(kept.pk)], 1)
+    result = look_at(client, query)
+    assert ([match["image"]["id"] for match in result["matches"]], result["removed"]) == ([str(kept.pk)], 1)
 
 
 @pytest.mark.parametrize("state", ["waiting", "running", "done", "failed"])

@@ -76,8 +76,8 @@ def test_only_its_owner_can_read_it(backup: Path) -> None:
 
 def test_queries_can_stay_out(source: Site, tmp_path: Path) -> None:
     file = tmp_path / "backup.tar"
-    told = source.output("backup", "--without-queries", str(file))
-    assert told == "Backed up 5 pictures, 5 embeddings, 0 queries and 1 accounts.\n"
+    output = source.output("backup", "--without-queries", str(file))
+    assert output == "Backed up 5 pictures, 5 embeddings, 0 queries and 1 accounts.\n"
     assert "gallery.query" not in json.loads(members(file)["manifest.json"])["rows"]
     assert not [name for name in members(file) if name.startswith(("pictures/queries", "pictures/uploads"))]
 
@@ -156,7 +156,7 @@ print(json.dumps(str(image.pk)))
 
 
 def test_it_is_of_one_moment_and_blocks_no_writer(any_target: Site) -> None:
-    """Return what was deleted meanwhile is out with all that hung on it, what was added meanwhile is not in."""
+    """Rows that were deleted during the backup are out with their dependants, those that were added are not in."""
     output = any_target.run(MEDDLE)
     file = any_target.data_dir / "backup.tar"
     kept = set(output["images"][2:])

@@ -64,7 +64,7 @@ def changing(site: Site) -> Iterator["subprocess.Popen[str]"]:
 
 
 def check(backup: Path) -> None:
-    """Return every row has its files, every file its row, and no row refers to one that is not there."""
+    """Check that every row has its files, every file its row, and no row refers to a missing one."""
     images = {row["pk"]: row["fields"] for row in rows(backup, "gallery.image")}
     queries = {row["pk"] for row in rows(backup, "gallery.query")}
     pictures = {name for name in members(backup) if name.startswith("pictures/")}

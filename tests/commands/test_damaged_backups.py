@@ -68,7 +68,7 @@ def test_a_changed_byte_is_refused_or_changes_nothing(backup: Path, here: None) 
 
 
 def test_a_byte_that_changes_after_the_check_changes_nothing(backup: Path, here: None) -> None:
-    """Return the file is read twice; the second time it is another one."""
+    """The file is read twice; the second time it is another one."""
 
     class Decaying(io.BytesIO):
         starts = 0

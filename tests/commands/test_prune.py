@@ -147,7 +147,7 @@ def test_expired_queries_are_removed_with_their_pictures() -> None:
 
 
 def test_an_embedding_without_a_picture_is_removed() -> None:
-    """Return what an older version left, and a worker that embedded a picture while it was deleted."""
+    """What an older version left, and a worker that embedded a picture while it was deleted."""
     kept = add_image()
     for content_hash in (kept.content_hash, "0" * 64):
         Embedding.objects.create(image_id=content_hash, network="efficientnet_lite0", vector=b"")

@@ -163,7 +163,7 @@ def test_workers_that_have_the_old_index_must_be_stopped_first(backup: Path, tar
 
 
 def test_workers_of_an_empty_system_may_go_on(backup: Path, target: Site) -> None:
-    """Return one that had nothing to search finds the restored pictures in its next search, without a new start."""
+    """One that had nothing to search finds the restored pictures in its next search, without a new start."""
     workers.report(workers.Report("search-0@here", "cpu", "fp32", "efficientnet_lite0", NETWORK, None, "", time.time()))
     before, after = target.run(f"""
 from django.core.management import call_command
@@ -230,7 +230,7 @@ def test_nothing_through_a_pipe_is_one_clear_line(target: Site) -> None:
 def test_a_disk_that_takes_no_more_is_one_clear_line_and_nothing_is_left(
     source: Site, backup: Path, on_postgresql: Site
 ) -> None:
-    """Return its own limit stands for a full disk: the largest picture is one byte too large."""
+    """Its own limit stands for a full disk: the largest picture is one byte too large."""
     most = max(map(len, source.files().values())) - 1
     before = on_postgresql.rows()
     with on_postgresql.start(

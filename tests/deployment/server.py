@@ -81,7 +81,7 @@ class Server(Stack):
         return [sys.executable, "-c", SYSTEMD.format(socket=self.pass_fds[0])]
 
     def restart(self) -> None:
-        """As `systemctl restart simsearch`: returns when systemd would have been told that it is ready."""
+        """As `systemctl restart simsearch`: returns when systemd would know that it is ready."""
         starts = self._said().count(READY)
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(PATIENCE_S) == 0, self.output()
@@ -138,7 +138,7 @@ class Server(Stack):
     # --- Visitors -------------------------------------------------------------------------------------------
 
     def visitor(self, address: str = "", *, from_address: str = "127.0.0.1", https: bool = True) -> httpx.Client:
-        """Somebody of this address, by default of one that nobody had; seen by nginx as `from_address`."""
+        """Somebody of this address, by default of one that no client had; seen by nginx as `from_address`."""
         self._number += 1
         headers = {"X-Forwarded-For": address or f"198.51.{100 + self._number // 250}.{1 + self._number % 250}"}
         if https:

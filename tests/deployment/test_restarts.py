@@ -1,6 +1,6 @@
 """Twenty uploads a second while everything is stopped, reloaded and started again: each is accepted and answered.
 
-No connection breaks, and nobody hears of an error but "busy, come again": who does is accepted.
+No connection breaks, and no client gets an error but "busy, come again", and then it is accepted.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What drills do meanwhile, and what they wait for."""
+"""What drills do in the background, and what they wait for."""
 
 import itertools
 import os
@@ -55,7 +55,7 @@ class Asked:
 class Searches(InBackground):
     """Steady searches by copies of pictures; `answered`: those that were answered, `failures`: what became of others.
 
-    `pictures` may grow meanwhile; `question`: what is asked besides.
+    `pictures` may grow; `question`: further fields of a search.
     """
 
     def __init__(

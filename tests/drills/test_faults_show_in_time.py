@@ -138,7 +138,7 @@ def database_locked(stack: Stack, redis: Redis) -> AbstractContextManager[None]:
 
 @contextmanager
 def index_damaged(stack: Stack, redis: Redis) -> Iterator[None]:
-    """Found by whoever opens it: a worker that starts. It still searches, only more slowly."""
+    """Damage what a worker opens when it starts. It still searches, only more slowly."""
     [directory] = stack.data_dir.glob("index/*")
     vectors = directory / "vectors.npy"
     damaged = bytearray(vectors.read_bytes())

@@ -42,7 +42,7 @@ def disk(settings: Settings) -> Iterator[Path]:
 
 
 def add(count: int) -> None:
-    """Return that many more pictures with their embeddings, as rows alone."""
+    """Add that many more pictures with their embeddings, as rows alone."""
     there = Image.objects.count()
     vectors = make_vectors(there + count)[there:].astype("<f2")
     names = [f"{number:064x}" for number in range(there, there + count)]

@@ -1,4 +1,4 @@
-"""Weights and index files are data: whoever puts a program into one sees a refusal, and no upload pays for it."""
+"""Weights and index files are data: a program in one is refused, and no upload pays for it."""
 
 import pickle
 from dataclasses import replace

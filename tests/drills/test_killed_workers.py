@@ -65,7 +65,7 @@ def _parent(pid: int) -> int:
 
 
 def kill_some(stack: Stack, whom: str) -> list[int]:
-    """Kill one child, a worker alone, or a worker with its children; returns whoever died of it, once they are dead."""
+    """Kill one child, a worker alone, or a worker with its children; returns those that died, once dead."""
     everybody = stack.pids(SEARCH)
     worker = next(pid for pid in everybody if _parent(pid) not in everybody)
     those = [pid for pid in everybody if _parent(pid) == worker]

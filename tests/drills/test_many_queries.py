@@ -17,7 +17,7 @@ from tests.stack import Stack
 QUERIES = 20_000 if LONG else 1_500
 LOOKS = 10
 ASKERS = 12
-WATCHED = 4  # one in so many is watched to its end by whoever asked
+WATCHED = 4  # one in so many is watched to its end by its visitor
 SMALL_PX = 96
 PATIENCE_S = 120
 # Of all processes of a kind. 2 KB for each query of the long drill; the short one ends while torch still warms up.

@@ -60,7 +60,7 @@ def samples(stack: Stack, *, wanted: set[str]) -> dict[str, float]:
         missing = wanted - {name.partition("{")[0] for name in result}
         if not missing:
             return result
-        assert time.monotonic() < deadline, f"not told: {missing}\n{stack.output()}"
+        assert time.monotonic() < deadline, f"not reported: {missing}\n{stack.output()}"
         time.sleep(0.5)
 
 

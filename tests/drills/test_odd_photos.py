@@ -10,7 +10,7 @@ MOST_LINES = 10
 
 
 class Heeding(Stack):
-    """A system whose processes are refused by the rights of files, whoever starts them."""
+    """A system whose processes are refused by the rights of files, whichever account starts them."""
 
     def command(self) -> list[str]:
         return [*heeding_rights(), *super().command()]

@@ -1,4 +1,4 @@
-"""PostgreSQL under two search workers: they share the work, and its restart costs nobody an answer."""
+"""PostgreSQL under two search workers: they share the work, and its restart loses no answer."""
 
 import re
 import signal
@@ -100,7 +100,7 @@ def connections(pid: int, port: int) -> set[str]:
 
 
 class Askers:
-    """People who upload, try again when they are told to, and watch their answers; each notes every status it got."""
+    """People who upload, try again after the Retry-After, and watch their answers; each notes every status it got."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack

@@ -27,7 +27,7 @@ UNFINISHED = "SELECT count(*) FROM gallery_query WHERE state <> 'done'"
 
 @pytest.fixture(scope="module")
 def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    """Provide a redis-server that nobody starts again but the drill."""
+    """Provide a redis-server that only the drill starts again."""
     with Redis(tmp_path_factory.mktemp("redis")) as server:
         yield server
 

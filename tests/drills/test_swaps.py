@@ -1,4 +1,4 @@
-"""A hundred swaps of the index under load: nobody notices."""
+"""A hundred swaps of the index under load: no search fails."""
 
 import re
 import subprocess
@@ -49,7 +49,7 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 class Load:
-    """Searches like gallery pictures, so many a second, until it is told to stop."""
+    """Searches like gallery pictures, so many a second, until it is stopped."""
 
     def __init__(self, stack: Stack, images: list[str]) -> None:
         self.stack = stack

@@ -11,7 +11,7 @@ from tests.stack import Stack
 
 
 class Uploads:
-    """Notes what each upload was told, by status; `ids` are the accepted ones. `ask` may be called by many threads."""
+    """Counts the answers to uploads by status; `ids` are the accepted ones. `ask` may be called by many threads."""
 
     def __init__(self, stack: Stack, pictures: list[bytes] | None = None) -> None:
         self.stack = stack
@@ -21,7 +21,7 @@ class Uploads:
         self._lock = threading.Lock()
 
     def ask(self, turn: int) -> None:
-        """Return one upload; nobody may be there to take it."""
+        """Upload one picture; the server may be away."""
         try:
             response = self.stack.ask(self.pictures[turn % len(self.pictures)])
         except httpx.TransportError as error:
@@ -38,7 +38,7 @@ class Uploads:
 
 
 def assert_all_are_answered(stack: Stack, ids: list[str], patience_s: float) -> None:
-    """Return every query that there is gets done, with one set of matches; those of `ids` are all there."""
+    """Check that every query gets done, with one set of matches, and that none of `ids` is missing."""
     deadline = time.monotonic() + patience_s
     while left := stack.rows("SELECT state, count(*) FROM gallery_query WHERE state <> 'done' GROUP BY state"):
         assert time.monotonic() < deadline, f"{left}\n{stack.output()}"

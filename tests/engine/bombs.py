@@ -1,4 +1,4 @@
-"""Files that are small and cost much: memory or time of whoever decodes them without limits."""
+"""Files that are small and cost much: memory or time of a decoder without limits."""
 
 import io
 import struct

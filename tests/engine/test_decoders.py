@@ -204,7 +204,7 @@ def test_a_decoder_killed_at_rest_is_replaced(decoders: Decoders) -> None:
     assert decoders.decode(encoded(scene(), "JPEG"), REQUEST).width_px == 120
 
 
-def decoded_meanwhile(decoders: Decoders, data: bytes, meanwhile: Callable[[], None]) -> Decoded | BadImage:
+def decoded_while(decoders: Decoders, data: bytes, act: Callable[[], None]) -> Decoded | BadImage:
     """Return what comes of a picture while something happens to its decoder."""
     results: list[Decoded | BadImage] = []
 
@@ -216,7 +216,7 @@ def decoded_meanwhile(decoders: Decoders, data: bytes, meanwhile: Callable[[], N
 
     thread = threading.Thread(target=decode)
     thread.start()
-    meanwhile()
+    act()
     thread.join(PATIENCE_S)
     return results[0]
 
@@ -233,13 +233,13 @@ def kill_at_work(times: int) -> None:
 
 def test_a_decoder_killed_at_work_costs_no_picture(decoders: Decoders) -> None:
     decoders.warm_up()
-    result = decoded_meanwhile(decoders, SLOW, lambda: kill_at_work(1))
+    result = decoded_while(decoders, SLOW, lambda: kill_at_work(1))
     assert isinstance(result, Decoded)
 
 
 def test_a_picture_that_kills_its_decoder_twice_is_too_costly(decoders: Decoders) -> None:
     decoders.warm_up()
-    result = decoded_meanwhile(decoders, SLOW, lambda: kill_at_work(2))
+    result = decoded_while(decoders, SLOW, lambda: kill_at_work(2))
     assert isinstance(result, BadImage)
     assert result.code == "too_costly"
     assert decoders.decode(encoded(scene(), "JPEG"), REQUEST).width_px == 120
@@ -339,7 +339,7 @@ def test_the_largest_of_each_kind_stays_within_the_limits(
 def test_large_gallery_pictures_take_no_more_memory(
     decoders: Decoders, size: tuple[int, int], mode: str, name: str, options: dict[str, Any]
 ) -> None:
-    """Return what is kept up to 4,096 px is refused, and then kept smaller, where that would take more."""
+    """What is kept up to 4,096 px is refused, and then kept smaller, where that would take more."""
     data = encoded(Image.new(mode, size), name, **options)
     for within_px, pixels in ((4096, 50_000_000), (3072, 50_000_000), (1638, 40_000_000)):
         with suppress(BadImage):

@@ -100,7 +100,7 @@ class Counting(io.BytesIO):
 
 
 def test_boxes_that_end_before_they_begin_are_empty() -> None:
-    """Return each of them would have the whole file read otherwise: 16 GB of a file of 16 MB."""
+    """Each of them would have the whole file read otherwise: 16 GB of a file of 16 MB."""
     file = Counting(bombs.heic_of_backward_boxes())
     headers.check(file, Limits())
     assert file.count < 2**20

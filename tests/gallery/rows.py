@@ -62,14 +62,14 @@ def finished(*images: Image, band: Band | None = "similar", query: Query | None 
     """Return a query that was answered with these pictures."""
     query = query or ask()
     claim = lifecycle.claim(1)
-    if query.has_picture:
+    if query.upload_path.exists():  # else it has the picture of an earlier search
         decode(query)
     assert finish(claim.token, {query: answer(*images, band=band)}, **({"images": len(images)} | fields)) == 1
     return now(query)
 
 
 def decode(query: Query) -> None:
-    """Return what a worker does with the upload."""
+    """Decode the upload as a worker does."""
     wanted = pictures.request(jpegs=(pictures.KEPT,))
     files.write(query.picture_path, *DECODERS.decode(query.upload_path, wanted).jpegs)
     files.remove(query.upload_path)
@@ -91,7 +91,7 @@ def set_row(query: Query, **fields: Any) -> None:
 
 
 def in_state(state: str) -> tuple[Query, uuid.UUID]:
-    """Return a query in that state, and the token of the claim that brought it there (of nobody for a waiting one)."""
+    """Return a query in that state, and the token of its claim (a made-up one where it waits)."""
     query = ask()
     if state == "waiting":
         return query, uuid.uuid4()

@@ -1,4 +1,4 @@
-"""Every address there is, taken from the resolver: nobody sees or changes what is not theirs."""
+"""Every address there is, taken from the resolver: no client sees or changes what is not theirs."""
 
 import re
 import uuid

@@ -58,7 +58,7 @@ def test_a_picture_is_kept_as_large_as_the_setting_says(
 
 
 def test_what_the_network_sees_is_the_same_for_every_setting(settings: Settings) -> None:
-    """Return the preview is byte for byte the file that is kept where nothing larger is."""
+    """The preview is byte for byte the file that is kept where nothing larger is."""
     data, seen = photo(), set()
     for kept_px in (1000, 2000, 4096):
         settings.SIMSEARCH_KEPT_PX = kept_px

@@ -45,7 +45,7 @@ def test_more_like_a_gallery_picture_is_a_query_too(client: Client) -> None:
     query = Query.objects.get()
     assert (response.status_code, response["Location"]) == (303, f"/q/{query.pk}")
     assert query.like == image
-    assert image.picture_url in Elements(client.get(f"/q/{query.pk}")).values("src")
+    assert image.preview_url in Elements(client.get(f"/q/{query.pk}")).values("src")
 
 
 @pytest.mark.parametrize(

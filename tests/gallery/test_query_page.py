@@ -203,17 +203,17 @@ def test_a_query_about_a_deleted_picture_still_has_a_page(client: Client) -> Non
 
 
 @pytest.mark.parametrize(
-    ("kept", "told"),
+    ("kept", "expected"),
     [
         (2, "One picture that was found has since been removed"),
         (1, "2 pictures that were found have since been removed"),
     ],
 )
-def test_removed_matches_are_told(client: Client, kept: int, told: str) -> None:
+def test_removed_matches_are_reported(client: Client, kept: int, expected: str) -> None:
     images = [add_image(seed) for seed in range(3)]
     query = finished(*images)
     library.remove(Image.objects.filter(pk__in=[image.pk for image in images[kept:]]))
-    assert told in client.get(f"/q/{query.pk}").content.decode()
+    assert expected in client.get(f"/q/{query.pk}").content.decode()
 
 
 def test_a_result_without_any_match_left_says_why(client: Client) -> None:
@@ -268,3 +268,25 @@ def test_a_picture_that_is_not_decoded_yet_has_a_place(client: Client) -> None:
     part = client.get(f"/q/{query.pk}", headers=HTMX)
     assert Elements(part).values("hx-swap-oob") == ["true"]
     assert f"/q/{query.pk}/picture.jpg" in part.content.decode()
+
+
+def test_ten_matches_are_shown_and_more_by_a_link(client: Client) -> None:
+    images = [add_image(seed) for seed in range(23)]
+    query = finished(*images)
+    seen = {}
+    for address in (f"/q/{query.pk}", f"/q/{query.pk}?show=20", f"/q/{query.pk}?show=30"):
+        page = Elements(client.get(address))
+        ranks = [card["id"] for card in page.of("li") if card.get("id", "").startswith("rank-")]
+        seen[len(ranks)] = [link["href"] for link in page.of("a") if link.get("id") == "show-more"]
+        assert ranks == [f"rank-{rank}" for rank in range(1, len(ranks) + 1)]
+    assert seen == {
+        10: [f"/q/{query.pk}?show=20#rank-11"],
+        20: [f"/q/{query.pk}?show=30#rank-21"],
+        23: [],
+    }
+
+
+@pytest.mark.parametrize(("asked", "shown"), [("", 10), ("3", 10), ("x", 10), ("-5", 10), ("999", 12), ("9" * 50, 10)])
+def test_whatever_a_link_asks_for_ten_to_a_hundred_are_shown(client: Client, asked: str, shown: int) -> None:
+    query = finished(*[add_image(seed) for seed in range(12)])
+    assert len(Elements(client.get(f"/q/{query.pk}", {"show": asked})).of("svg")) - 2 == shown

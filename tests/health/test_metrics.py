@@ -33,13 +33,21 @@ def scrape(client: Client) -> dict[str, float]:
 
 def test_an_empty_system_has_its_zeros(client: Client) -> None:
     metrics = scrape(client)
-    counted = ("simsearch_uploads", "simsearch_answers", "simsearch_b", "simsearch_stage", "simsearch_http")
+    counted = (
+        "simsearch_uploads",
+        "simsearch_answers",
+        "simsearch_b",
+        "simsearch_stage",
+        "simsearch_http",
+        "simsearch_d",
+    )
     assert {name: value for name, value in metrics.items() if not name.startswith(counted)} == {
         "simsearch_queries waiting": 0,
         "simsearch_queries running": 0,
         "simsearch_queries done": 0,
         "simsearch_queries failed": 0,
         "simsearch_oldest_waiting_seconds": 0,
+        "simsearch_weak_queries": 0,
         "simsearch_images visible": 0,
         "simsearch_images hidden": 0,
         "simsearch_embeddings": 0,
@@ -47,6 +55,16 @@ def test_an_empty_system_has_its_zeros(client: Client) -> None:
         "simsearch_queue_moving": 0,
         "simsearch_redis_up": 1,
     }
+
+
+def test_what_the_dashboard_shows_is_here(client: Client) -> None:
+    add_image(1, label="cat")
+    finished(add_image(2, label="cat"), band="weak")
+    finished(add_image(3))
+    metrics = scrape(client)
+    assert metrics["simsearch_weak_queries"] == 1
+    assert metrics["simsearch_labelled_images cat"] == 2
+    assert 0 < metrics["simsearch_disk_free_bytes"] < metrics["simsearch_disk_bytes"]
 
 
 def test_queries_are_counted_by_state(client: Client) -> None:

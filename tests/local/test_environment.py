@@ -165,7 +165,7 @@ def test_annoy_is_built_for_every_processor(tmp_path: Path) -> None:
 def test_wider_instructions_are_used_where_every_core_has_them(
     cores: list[str], avx: bool, venv: Path, tmp_path: Path
 ) -> None:
-    """Return an environment without them is current where no core has them, and stale where all have."""
+    """An environment without them is current where no core has them, and stale where all have."""
     (tmp_path / "cpuinfo").write_text("\n\n".join(f"processor : 0\n{flags}" for flags in cores))
     run = script(venv, "run", CXX="no-such-compiler", CPUINFO=str(tmp_path / "cpuinfo"))
     assert run.returncode == avx

@@ -1,4 +1,4 @@
-"""`make run HOST=`: whoever opens it to others is told what it is not made for."""
+"""`make run HOST=`: who opens it to others reads what it is not made for."""
 
 from pathlib import Path
 

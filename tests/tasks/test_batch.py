@@ -1,4 +1,4 @@
-"""What is told of one batch: in the log and in the counters."""
+"""The report of one batch: in the log and in the counters."""
 
 import json
 import logging

@@ -100,7 +100,7 @@ def test_the_list_of_a_burst_is_full_though_its_first_pictures_are_left_out(
         Image.objects.filter(pk__in=[before.image, *(image for image, _ in before.duplicates[:9])]).update(
             is_hidden=True
         )
-    without = before.image if way == "asked about" else None
+    without = frozenset([before.image] if way == "asked about" else [])
     found, _ = search_watched(burst, SearchRequest(10, without=without, near_duplicates=RULE))
     assert before.image not in {found[0].image, *(image for image, _ in found[0].duplicates)}
     assert len(found[0].duplicates) == LISTED

@@ -62,7 +62,7 @@ def ids_in(store: MilvusStore) -> list[int]:
     active = generations.active()
     assert active is not None
     ids = np.fromiter(Embedding.objects.order_by("id").values_list("id", flat=True), np.int64)
-    return store.milvus.known(name_of(active), ids).tolist()
+    return [int(id_) for id_ in store.milvus.known(name_of(active), ids)]
 
 
 def exact(vectors: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.intp]:
@@ -202,7 +202,7 @@ def test_a_server_that_is_away_raises_index_away(settings: Settings, db: None) -
     settings.SIMSEARCH_INDEX, settings.SIMSEARCH_MILVUS_URI = "milvus", "http://127.0.0.1:9"
     add_at(0)
     stores._store.cache_clear()
-    with pytest.raises(generations.BuildFailed, match="Milvus at http://127.0.0.1:9 does not answer"):
+    with pytest.raises(generations.BuildFailed, match=r"Milvus at http://127\.0\.0\.1:9 does not answer"):
         build_generation(NETWORK)
     with pytest.raises(IndexAway):
         stores.chosen().clean(set())

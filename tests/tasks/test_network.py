@@ -70,7 +70,7 @@ def test_the_next_batch_is_of_the_network_that_serves(
 def test_a_change_while_a_batch_is_answered_waits_for_the_next(
     running: Worker, embedder: Embedder, other: Embedder, ask: Ask
 ) -> None:
-    """Return the row changes after the worker looked and before it searched."""
+    """The row changes after the worker looked and before it searched."""
     query, first = ask(3), generations.active()
     worker = process.current()
     change_to(other)

@@ -1,4 +1,4 @@
-"""Slow and costly pictures: they cost themselves, and whoever sends them; the others of their batch are answered."""
+"""Slow and costly pictures: they fail alone, and their client is limited; the others of their batch are answered."""
 
 import pytest
 from django.test import Client

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 PINS = ROOT / "constraints.txt"
 # PYSEC-2017-94 and PYSEC-2018-97; it is unmaintained, so it will never be among our pins.
 CANARY, CANARY_PIN = "pycrypto", "pycrypto==2.6.1"

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from simsearch.launch import audit
+from tools import audit
 
 
 def answer(*packages: dict[str, Any]) -> str:
@@ -75,7 +75,7 @@ def test_the_canary_is_requested_and_none_of_our_pins(tmp_path: Path) -> None:
 def test_without_a_network_it_says_so_in_one_line() -> None:
     nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "NO_PROXY": "", "no_proxy": ""}
     options = subprocess.run(
-        [sys.executable, "-m", "simsearch.launch.audit"],
+        [sys.executable, "-m", "tools.audit"],
         cwd=audit.ROOT,
         env=os.environ | nowhere,
         capture_output=True,

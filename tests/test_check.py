@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from simsearch.launch import check
+from tools import check
 
 
 def test_all_are_run_and_the_failed_ones_named(capfd: pytest.CaptureFixture[str]) -> None:
