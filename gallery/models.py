@@ -26,6 +26,8 @@ Band = Literal["same", "very_similar", "similar", "weak"]  # what a cosine means
 class ImageQuerySet(models.QuerySet["Image"]):
     def update(self, **values: Any) -> int:
         """UPDATE. The folded columns follow their sources. Raises TypeError for an expression as a source."""
+        if "label" in values and settings.SIMSEARCH_INDEX == "milvus":
+            values["is_relabelled"] = True
         return super().update(**with_folded(Image, values))
 
     def visible(self) -> "ImageQuerySet":
@@ -89,6 +91,9 @@ class Image(OfPicture, models.Model):
     is_pending = models.BooleanField(
         null=True, editable=False, help_text="uploaded and not decoded yet; empty for other ways into the gallery"
     )
+    is_relabelled = models.BooleanField(
+        null=True, editable=False, help_text="Milvus does not have its label yet; empty otherwise"
+    )
     problem = models.CharField(
         max_length=200, blank=True, editable=False, help_text="why this picture could not be embedded"
     )
@@ -107,14 +112,19 @@ class Image(OfPicture, models.Model):
 
     class Meta:
         ordering = ["-created_at", "id"]
+        indexes = [models.Index(fields=["is_relabelled"], condition=Q(is_relabelled=True), name="relabelled_images")]
 
     def __str__(self) -> str:
         return self.title or str(self.id)
 
     def save(self, *args: Any, **options: Any) -> None:
         """Write the row, its label spelled as other pictures spell it."""
-        if "label" in (options.get("update_fields") or ["label"]):
+        fields = options.get("update_fields")
+        if "label" in (fields or ["label"]):
             self.label = Image.objects.exclude(pk=self.pk).spelled(self.label)
+            if settings.SIMSEARCH_INDEX == "milvus" and not self._state.adding:
+                self.is_relabelled = True
+                options["update_fields"] = fields and [*fields, "is_relabelled"]
         super().save(*args, **options)
 
     @property

@@ -4,12 +4,14 @@ Searches do not depend on it: what the collection lacks is in the delta or, by i
 """
 
 import logging
+from uuid import UUID
 
 import numpy as np
 from django.db import connection
 
+from engine.errors import IndexAway
 from gallery.curation import generations
-from gallery.models import Embedding, IndexGeneration
+from gallery.models import Embedding, Image, IndexGeneration
 from tasks.delta import LATE_IDS, Ids
 from tasks.milvus_store import MilvusStore, alias_of, components_of, name_of, read
 from tasks.stores import chosen
@@ -24,8 +26,38 @@ def sync() -> int:
     active, store = generations.active(), chosen()
     if active is None or not active.is_synchronised or not isinstance(store, MilvusStore):
         return 0
-    store.milvus.point(alias_of(active), name_of(active))
-    return _add_new(active, store)
+    try:
+        store.milvus.point(alias_of(active), name_of(active))
+        _relabel(store)
+        return _add_new(active, store)
+    except IndexAway:
+        store.forget_connection()
+        raise
+
+
+def _relabel(store: MilvusStore) -> None:
+    """Write the new labels of pictures into every collection that has them.
+
+    Not while another one is built: what changes meanwhile has to reach that one too.
+    """
+    labels = dict(Image.objects.filter(is_relabelled=True).values_list("pk", "label")[:STEP])
+    if not labels or IndexGeneration.objects.filter(state=generations.BUILDING).exists():
+        return
+    for generation in IndexGeneration.objects.filter(state=generations.READY):
+        if generation.is_synchronised and store.milvus.has(name_of(generation)):
+            _write_again(generation, list(labels), store)
+    for label in set(labels.values()):
+        same = [pk for pk, one in labels.items() if one == label]
+        Image.objects.filter(pk__in=same, label=label).update(is_relabelled=None)
+
+
+def _write_again(generation: IndexGeneration, images: list[UUID], store: MilvusStore) -> None:
+    rows = Embedding.objects.filter(
+        network=generation.network, image__id__in=images, id__lte=generation.last_embedding
+    ).order_by("id")
+    ids, vectors, _ = read(np.fromiter(rows.values_list("id", flat=True), np.int64))
+    store.add(name_of(generation), ids, vectors, components_of(generation))
+    store.milvus.known(name_of(generation), ids)
 
 
 def _add_new(active: IndexGeneration, store: MilvusStore) -> int:

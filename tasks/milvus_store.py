@@ -59,7 +59,7 @@ class MilvusStore:
             progress("measuring recall", 0, 1)
             tuned = tune(index, source)
         except (BadIndex, IndexAway):
-            self._forget_connection()
+            self.forget_connection()
             raise
         return {"engine": MILVUS, "candidates": tuned.candidates, "recall": tuned.recall, "recall_target": TARGET}
 
@@ -103,7 +103,7 @@ class MilvusStore:
                 if int(name.rpartition("__")[2]) not in wanted:
                     self.milvus.drop(name)
         except IndexAway:
-            self._forget_connection()
+            self.forget_connection()
             raise
 
     def add(self, name: str, ids: Ids, vectors: Vectors, components: Vectors) -> None:
@@ -118,7 +118,7 @@ class MilvusStore:
             if there:
                 self.milvus.load(name_of(generation))
         except IndexAway:
-            self._forget_connection()
+            self.forget_connection()
             raise
         if not there:
             raise OldIndex(
@@ -126,7 +126,8 @@ class MilvusStore:
                 "run manage.py build_index."
             )
 
-    def _forget_connection(self) -> None:
+    def forget_connection(self) -> None:
+        """Connect anew the next time."""
         # gRPC tries a lost connection again after up to two minutes, a new one at once.
         if self._milvus is not None:
             self._milvus.close()

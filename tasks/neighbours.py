@@ -177,9 +177,20 @@ class Neighbours:
             labels = [request.labels for request in requests]
             candidates = found = self.index.candidates(vectors, k, depth=depth, ahead=GROWTH, labels=labels)
             hits = [self._merge(one.best(depth), other, depth) for one, other in zip(found, hits, strict=True)]
+        hits = [self._with_relabelled(*query) for query in zip(vectors, requests, hits, strict=True)]
         few = [one.ids[: request.few].tolist() for one, request in zip(hits, requests, strict=True)]
         visible = self._visible({id_ for ids in few for id_ in ids})
         return [self._matches(*query, visible) for query in zip(vectors, requests, candidates, hits, strict=True)]
+
+    def _with_relabelled(self, vector: Vectors, request: SearchRequest, hits: Hits) -> Hits:
+        """Add pictures that have one of the labels by now, and still an older one in the collection."""
+        if not (request.labels and self._is_synchronised):
+            return hits
+        rows = Embedding.objects.filter(
+            network=self.network, image__is_relabelled=True, image__label__in=request.labels
+        )
+        ids = np.setdiff1d(np.fromiter(rows.values_list("id", flat=True), np.int64), hits.ids)
+        return _merge(hits, self._among(vector, ids), len(hits.ids) + len(ids)) if len(ids) else hits
 
     def check_recall(self, k: int = 10) -> tuple[int, int] | None:
         """Compare the last search once more, exactly: how many of the true k the index finds, and k.

@@ -17,7 +17,7 @@ from engine.errors import IndexAway
 from engine.index.protocol import Ids
 from engine.index.ranking import Hits, Vectors
 
-CALL_S = 5.0  # a server that says nothing for so long is away
+CALL_S = 10.0  # a server that says nothing for so long is away
 LOAD_S = 3000.0  # the graph of some million rows
 GRAPH = {"M": 16, "efConstruction": 200}  # as hnswlib's README proposes
 FEWEST_FOR_GRAPH = 10_000  # rows: fewer are compared one by one until the server makes a graph of its own accord

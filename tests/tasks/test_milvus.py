@@ -142,6 +142,38 @@ def test_a_label_leaves_the_rest_out_however_far_away_its_pictures_are(store: Mi
     assert titles(opened(), 0, SearchRequest(10, labels=("few",))) == ["far", "farther"]
 
 
+@pytest.mark.parametrize("one_by_one", [True, False])
+def test_a_label_that_was_just_changed_counts(store: MilvusStore, one_by_one: bool) -> None:
+    near, far = add_at(10, title="near", label="cat"), add_at(60, title="far", label="dog")
+    build_generation(NETWORK)
+    neighbours, cats, dogs = opened(), SearchRequest(10, labels=("cat",)), SearchRequest(1, labels=("dog",))
+    near.refresh_from_db()
+    if one_by_one:
+        near.label = "dog"
+        near.save(update_fields=["label"])
+    else:
+        Image.objects.filter(pk=near.pk).update(label="dog")
+    assert titles(neighbours, 0, cats) == []
+    assert titles(neighbours, 0, dogs) == ["near"]
+    sync()
+    assert not Image.objects.filter(is_relabelled=True).exists()
+    assert titles(neighbours, 0, cats) == []
+    assert titles(neighbours, 0, dogs) == ["near"]
+    assert far.label == "dog"
+
+
+def test_a_label_that_changes_while_an_index_is_built_waits(store: MilvusStore) -> None:
+    image = add_at(10, title="near", label="cat")
+    build_generation(NETWORK)
+    building = generations.start(NETWORK)
+    Image.objects.filter(pk=image.pk).update(label="dog")
+    sync()
+    assert Image.objects.filter(is_relabelled=True).exists()
+    generations.fail(building, "Stopped.")
+    sync()
+    assert not Image.objects.filter(is_relabelled=True).exists()
+
+
 def test_a_generation_can_be_rolled_back(store: MilvusStore) -> None:
     add_at(0, title="a")
     first = build_generation(NETWORK)
