@@ -28,6 +28,14 @@ OWN_CLUSTER = ["deployment", "drills/test_postgres.py", "drills/test_restored_se
 NOT_TWICE = [*NO_ROWS, *(f"drills/test_{name}.py" for name in DRILLS_WITHOUT_ROWS), *OWN_CLUSTER]
 collect_ignore = NOT_TWICE if CLUSTER else []
 
+# What searches, builds or measures an index, and is run once more with Milvus; the rest never comes near one.
+WITH_INDEX = ["tasks/test_", "tasks/insight", "system/test_way_of_a_query", "gallery/test_rollback"]
+WITH_INDEX += [f"commands/test_{name}" for name in ("build_index", "evaluate", "calibrate", "switch_model")]
+WITH_INDEX += [f"drills/test_{name}" for name in ("fresh_index", "swaps", "switched_network", "milvus_away")]
+if IS_MILVUS:
+    tests = (path.relative_to(Path(__file__).parent) for path in Path(__file__).parent.rglob("test_*.py"))
+    collect_ignore = [str(path) for path in tests if not str(path).startswith(tuple(WITH_INDEX))]
+
 # These folders are `make drills`; elsewhere a test says itself that it is a drill.
 DRILLS = {"drills", "deployment"}
 
@@ -39,6 +47,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(here).parts[0] in DRILLS:
             item.add_marker(pytest.mark.drill)
+        if IS_MILVUS and item.get_closest_marker("annoy"):
+            item.add_marker(pytest.mark.skip(reason="about the files of Annoy"))
 
 
 class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
