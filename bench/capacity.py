@@ -1,8 +1,9 @@
-"""How many searches a machine answers, and how long each takes: `python -m bench.capacity [--goal]`.
+"""How many searches a machine answers, and how long each takes: `python -m bench.capacity`.
 
 A closed queueing network, simulated: so many visitors, each with one search in flight, share the cores of a machine
-with its web and search processes. Service times are measured (docs/performance.md says how); what comes of them is not
-fitted. Without options it prints the measured two-core machine beside the simulation; then what it predicts of others.
+with its web and search processes. Service times are those of `make bench-search` at 64 in flight; the fixed time of a
+batch and the visitors' own are estimates. It prints the measured two-core machine beside the simulation, then what it
+predicts of others.
 """
 
 import heapq
@@ -43,10 +44,8 @@ class Machine:
 
 
 # `make bench-search`, 64 in flight: CPU of the web 5.4 ms a search (an upload and 1.6 polls), of the search workers 7.6,
-# of the rest 1.8. One picture alone takes 17 ms from the claim to the last write.
-TWO_CORES = Machine(
-    cores=2, workers=2, upload=3.3, poll=1.3, visitor=1.0, other=1.8, batch=10.0, picture=7.0, most=8
-)
+# of the rest 1.8. One picture alone is embedded in 10.3 ms, decoded and written down in the rest of `batch` + `picture`.
+TWO_CORES = Machine(cores=2, workers=2, upload=3.3, poll=1.3, visitor=1.0, other=1.8, batch=10.0, picture=7.0, most=8)
 MEASURED_MS = {1: 29.0, 8: 95.5, 64: 538.1}  # p50 from upload to result (bench/out/search.json)
 MEASURED_PER_S = {1: 28.2, 8: 79.2, 64: 105.5}
 
@@ -215,7 +214,9 @@ def simulate(machine: Machine, in_flight: int) -> Outcome:
 
 def main() -> None:
     """Print the measured machine beside the simulation, then predictions."""
-    print("two cores, visitors on the same machine\nin flight   simulated p50   measured      off   per second   measured")
+    print(
+        "two cores, visitors on the same machine\nin flight   simulated p50   measured      off   per second   measured"
+    )
     for in_flight, measured in MEASURED_MS.items():
         one = simulate(TWO_CORES, in_flight)
         off = one.p50_ms / measured - 1

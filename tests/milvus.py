@@ -19,13 +19,22 @@ from tests.ports import free_port
 
 START_S, STOP_S = 120, 30
 KINDS = ("milvus", "milvus-lite")
-# `milvus-server` leaves its server behind when it is ended by SIGTERM.
+# `milvus-server` leaves its server behind when it is ended by SIGTERM, and looks for ports that two that start at once
+# would share.
 RUN = """
-import signal
+import os, signal
 import milvus
-signal.signal(signal.SIGTERM, lambda *_: milvus.default_server.stop())
+server = milvus.default_server
+signal.signal(signal.SIGTERM, lambda *_: server.stop())
+ports = map(int, os.environ["PORTS"].split())
+server.webservice_port = next(ports)
+for key in server.config_keys:
+    if key.endswith("_port") and key != "proxy_port":
+        server.config.update(**{key: next(ports)})
+server.config.update(proxy_port=int(os.environ["PROXY_PORT"]))
 milvus.main()
 """
+PORTS = 16
 
 
 def unavailable(kind: str = "milvus") -> str | None:
@@ -46,6 +55,11 @@ class Server:
         self.directory = Path(tempfile.mkdtemp(prefix="simsearch-milvus-"))
         self.port = free_port()
         self._configure_etcd(f"http://127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}")
+        self._environment = {
+            "ETCD_CONFIG_PATH": str(self.directory / "etcd.yaml"),
+            "PORTS": " ".join(str(free_port()) for _ in range(PORTS)),
+            "PROXY_PORT": str(self.port),
+        }
         try:
             self.start()
         except BaseException:
@@ -67,7 +81,7 @@ class Server:
         with (self.directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 self._command(),
-                env=os.environ | {"ETCD_CONFIG_PATH": str(self.directory / "etcd.yaml")},
+                env=os.environ | self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -107,7 +121,7 @@ class Server:
         data = str(self.directory / "data")
         if self.kind == "milvus-lite":
             return [sys.executable, "-m", "milvus_lite", "server", "--data-dir", data, "--port", str(self.port)]
-        return [sys.executable, "-c", RUN, "--data", data, "--proxy-port", str(self.port)]
+        return [sys.executable, "-c", RUN, "--data", data]
 
     def _answers(self) -> bool:
         from engine.errors import IndexAway
