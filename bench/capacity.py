@@ -43,8 +43,8 @@ class Machine:
     device: float = 0.0
 
 
-# `make bench-search`, 64 in flight: CPU of the web 5.4 ms a search (an upload and 1.6 polls), of the search workers 7.6,
-# of the rest 1.8. One picture alone is embedded in 10.3 ms, decoded and written down in the rest of `batch` + `picture`.
+# `make bench-search`, 64 in flight: CPU of the web 5.4 ms a search (an upload and 1.6 polls), of the search workers
+# 7.6, of the rest 1.8. One picture alone is embedded in 10.3 ms; the rest of `batch` + `picture` decodes and writes.
 TWO_CORES = Machine(cores=2, workers=2, upload=3.3, poll=1.3, visitor=1.0, other=1.8, batch=10.0, picture=7.0, most=8)
 MEASURED_MS = {1: 29.0, 8: 95.5, 64: 538.1}  # p50 from upload to result (bench/out/search.json)
 MEASURED_PER_S = {1: 28.2, 8: 79.2, 64: 105.5}
@@ -131,7 +131,7 @@ class Simulation:
     def __init__(self, machine: Machine, in_flight: int) -> None:
         self.machine, self.clock = machine, Clock()
         self._cores = Cores(self.clock, machine.cores)
-        self._random = random.Random(SEED)  # noqa: S311 (a simulation)
+        self._random = random.Random(SEED)
         self._waiting: deque[Search] = deque()
         self._idle = machine.workers
         self._batch_ms = machine.batch + machine.picture

@@ -10,9 +10,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from bench.report import Row
+    from engine.index.protocol import SearchIndex
+    from engine.index.ranking import Vectors
 
 K = 10
 ROWS = 2000  # written at once
@@ -40,7 +47,7 @@ def main() -> None:
         report.publish("milvus", list(measure(chosen.photos, chosen.count)))
 
 
-def measure(photos: Path, count: int) -> "Iterator[object]":
+def measure(photos: Path, count: int) -> "Iterator[Row]":
     """Yield the rows of the table."""
     from django.conf import settings
 
@@ -60,7 +67,7 @@ def measure(photos: Path, count: int) -> "Iterator[object]":
         indexes[name] = stores.chosen().open(generation)
     true = [hits.ids for hits in scan(data.gallery, ids, data.queries, K)]
     times = p50_ms(
-        {name: (lambda n, i=index: i.search(data.queries[n : n + 1], K)) for name, index in indexes.items()},
+        {name: partial(_search, index, data.queries) for name, index in indexes.items()},
         per_turn=60,
         queries=len(data.queries),
     )
@@ -71,6 +78,10 @@ def measure(photos: Path, count: int) -> "Iterator[object]":
     yield report.against(f"{label}one search, against Annoy", times["milvus"], times["annoy"], "ms", 3)
     for name, seconds in took_s.items():
         yield report.Row(f"{label}build from the database, {name}", seconds, "s")
+
+
+def _search(index: "SearchIndex", queries: "Vectors", number: int) -> object:
+    return index.search(queries[number : number + 1], K)
 
 
 def _fill(vectors: "np.ndarray[tuple[int, int], np.dtype[np.float32]]") -> "np.ndarray[tuple[int], np.dtype[np.int64]]":

@@ -30,7 +30,7 @@ class BadDevice(EngineError):
 
 
 class BadIndex(EngineError):
-    """An index generation that is missing, damaged, or made by another network; it was not opened."""
+    """An index generation that is missing, damaged, or made by another model; it was not opened."""
 
 
 class OldIndex(BadIndex):

@@ -5,7 +5,7 @@ from django.urls import path
 from gallery.api.queries import api
 from gallery.api.requests import prepared
 from gallery.operations import health, metrics
-from gallery.site import refine, views
+from gallery.site import gallery_map, refine, views
 
 urlpatterns = [
     path("api/", prepared(api.urls)),  # asked most: whatever comes before it is tried for each of its requests
@@ -22,6 +22,8 @@ urlpatterns = [
     path("gallery/<uuid:image_id>/original", views.image_original, name="image_original"),
     path("gallery/<uuid:image_id>/thumbnail.jpg", views.image_thumbnail, name="image_thumbnail"),
     path("gallery/<uuid:image_id>/like", views.more_like, name="more_like"),
+    path("map/", gallery_map.page, name="map"),
+    path("map/points.json", gallery_map.points, name="map_points"),
     path("staff", views.staff, name="staff"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),

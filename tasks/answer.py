@@ -121,11 +121,23 @@ Prepared = torch.Tensor | Vectors  # a picture for the network, or an embedding 
 Known = dict[UUID | None, Vectors]
 
 
+class NotFetched(Exception):
+    """The query's first picture is a link that nobody has followed yet."""
+
+
+Outcome = list[Prepared] | BadImage | TakesLong | NotFetched
+
+
 def _prepare(worker: Worker, claim: Claim, report: "Batch") -> dict[Query, list[Prepared]]:
-    """Decode the pictures of the batch; left out are queries with a bad one, which fail alone, and with a slow one."""
+    """Decode the pictures of the batch.
+
+    Left out are queries with a bad one, which fail alone, and those that come later: with a slow one, or one to fetch.
+    """
     prepared: dict[Query, list[Prepared]] = {}
     for query, result in zip(claim.queries, _decode_all(worker, claim.queries), strict=True):
-        if isinstance(result, TakesLong):
+        if isinstance(result, NotFetched):
+            worker.links.add(claim.token, query)
+        elif isinstance(result, TakesLong):
             worker.slow.add(claim.token, query)
         elif isinstance(result, BadImage):
             report.failed[result.code] += lifecycle.fail(claim.token, query, result.code, str(result))
@@ -146,13 +158,13 @@ def _known(network: str, queries: Sequence[Query]) -> Known:
     return {image: vectors[n] for n, (image, _) in enumerate(rows)}
 
 
-def _decode_all(worker: Worker, queries: Sequence[Query]) -> Iterator[list[Prepared] | BadImage | TakesLong]:
+def _decode_all(worker: Worker, queries: Sequence[Query]) -> Iterator[Outcome]:
     known = _known(worker.embedder.network, queries)
 
-    def decode(query: Query) -> list[Prepared] | BadImage | TakesLong:
+    def decode(query: Query) -> Outcome:
         try:
             return [_one(worker, query, row, known) for row in query.pictures]
-        except (BadImage, TakesLong) as error:
+        except (BadImage, TakesLong, NotFetched) as error:
             return error
 
     return worker.decode(decode, queries)
@@ -187,10 +199,12 @@ def _named(worker: Worker, row: Query | QueryPart, crop: Crop) -> Decoded:
 def _uploaded(worker: Worker, query: Query, row: Query | QueryPart, crop: Crop) -> Decoded:
     """Decode the uploaded bytes once and keep the picture in their place; a later attempt reads that.
 
-    Raises OSError where the file is gone, BadImage, and TakesLong.
+    Raises OSError where the file is gone, BadImage, TakesLong, and NotFetched.
     """
     square = worker.embedder.square
     if not row.upload_path.exists():
+        if row is query and query.link and not row.picture_path.exists():
+            raise NotFetched
         return DECODERS.decode(row.picture_path, pictures.request(crop=crop, square=square))
     wanted = pictures.request(jpegs=(pictures.KEPT,), crop=crop, square=square)
     # A later attempt comes alone, so nobody waits for it.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import redis
 from django.db import DatabaseError, connections
@@ -19,16 +20,18 @@ from engine.errors import EngineError, IndexAway
 from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
 from gallery.curation import generations, recall
+from gallery.models import Query
 from gallery.operations import processes, workers
 from tasks import active_model, near_duplicates, stores
 from tasks.near_duplicates import Rule
 from tasks.neighbours import Neighbours
-from tasks.slow import SlowPictures
+from tasks.slow import Background, SlowPictures
 from tasks.thresholds import thresholds
 
 logger = logging.getLogger(__name__)
 
 THRESHOLDS_S = 10.0
+FETCHES = 4  # pictures by link at once: a slow server keeps the others waiting no longer than that
 
 
 @dataclass
@@ -36,8 +39,8 @@ class Worker:
     """One process's network and gallery; tests make their own.
 
     `load`: from a network's identity to the network. `problem`: why this one does not run the one that serves, or
-    what the environment asks for in vain. `slow`: pictures that no batch waits for. `decode`: `map`, in several threads
-    where a GPU is fed.
+    what the environment asks for in vain. `slow`, `links`: pictures that no batch waits for. `decode`: `map`, in
+    several threads where a GPU is fed.
     """
 
     embedder: Embedder
@@ -46,6 +49,7 @@ class Worker:
     problem: str = ""
     swept_at: float = 0.0
     slow: SlowPictures = field(default_factory=SlowPictures)
+    links: Background = field(default_factory=lambda: Background("links", _fetch, FETCHES))
     decode: Callable[..., Iterator[Any]] = field(init=False)
     _followed: str | None = None
     _thresholds: Thresholds | None = None
@@ -130,6 +134,12 @@ class Worker:
             recall.count(generation, *checked)
         except redis.RedisError as error:
             logger.warning("could not count recall in Redis: %s", error)
+
+
+def _fetch(token: UUID, query: Query) -> None:
+    from tasks.fetching import Fetcher, fetch  # its libraries take some MB, and no time of a start
+
+    fetch(Fetcher(), token, query)
 
 
 _current: Worker | None = None

@@ -142,6 +142,11 @@ class Index:
             refuse(directory, f"index.ann does not hold {manifest.count} vectors")
         return cls(manifest, *arrays, annoy)
 
+    @property
+    def components(self) -> Vectors:
+        """The principal components [d, 4096] of the pictures it was built of, the largest first."""
+        return self._components
+
     def search(self, vectors: Vectors, k: int) -> list[Hits]:
         """Return the most similar pictures for each of vectors [q, 4096], float32 of unit length.
 
@@ -223,7 +228,7 @@ def _check_fit(directory: Path, manifest: Manifest, network: str | None) -> None
         refuse(directory, f"its vectors have {manifest.dimension} numbers instead of {EMBEDDING_SIZE}")
     if network is not None and manifest.network != network:
         raise BadIndex(
-            f"The index was made by another network ({manifest.network}); this worker runs {network}; "
+            f"The index was made by another model ({manifest.network}); this worker runs {network}; "
             "run manage.py build_index."
         )
 

@@ -72,7 +72,8 @@ class MilvusIndex:
         list_ids: Callable[[], Ids],
     ) -> None:
         self.name, self.count, self.read = name, count, read
-        self._milvus, self._components, self._usual, self._list_ids = milvus, components, usual, list_ids
+        self.components = components
+        self._milvus, self._usual, self._list_ids = milvus, usual, list_ids
 
     @cached_property
     def ids(self) -> Ids:
@@ -131,7 +132,7 @@ class MilvusIndex:
 
     def nearest(self, vectors: Vectors, count: int, where: str = "") -> list[Hits]:
         """Return up to `count` rows for each of vectors [q, 4096], the nearest by the PCA first."""
-        return self._milvus.nearest(self.name, reduced(vectors, self._components), min(count, MOST), where)
+        return self._milvus.nearest(self.name, reduced(vectors, self.components), min(count, MOST), where)
 
     def ping(self) -> None:
         """Raise IndexAway while the collection cannot be searched."""

@@ -39,6 +39,10 @@ class SearchIndex(Protocol):
         """The embeddings that it holds, ascending."""
 
     @property
+    def components(self) -> Vectors:
+        """The principal components [d, 4096] of the pictures it was built of, the largest first."""
+
+    @property
     def is_exact(self) -> bool:
         """Whether a search compares everything."""
 

@@ -18,6 +18,7 @@ from gallery import models
 from gallery.api import images, requests
 from gallery.api.images import KEY, Error, Id, ImageOut, Label, Problem, all_visible, check_labels, described
 from gallery.errors import Refusal, no_space
+from gallery.models import LONGEST_LINK
 from gallery.queries import crops, lifecycle, results, waiting
 from gallery.queries.accept import MOST_NAMED, MOST_UPLOADS, Parameters, Pictures
 from gallery.queries.results import LISTED
@@ -42,6 +43,7 @@ REMOVED = "how many matches are left out, because they have been removed from th
 INCOMPLETE = "the file ended too soon or held wrong checksums; the search was made with what is there"
 
 CROP = "x,y,w,h as fractions of the first picture, upright; the first `image`, or the first `like` where there is none"
+LINK = "http or https address of the first picture, which a worker fetches; in the result `unreachable` if it cannot"
 LIKE, UNLIKE = "gallery pictures that the matches shall be like", "gallery pictures that they shall be unlike"
 MOST_LABELS, LONGEST_CROP = 20, 100
 Left = SkipJsonSchema[None]  # left out: a form knows no null
@@ -49,9 +51,11 @@ Left = SkipJsonSchema[None]  # left out: a form knows no null
 # What the types below do not say about a search.
 BOOLEANS = [word for pair in ("true false", "True False", "1 0", "on off", "yes no") for word in pair.split()]
 FORM = {
-    "anyOf": [{"required": [name], "properties": {name: {"minItems": 1}}} for name in ("image", "like")],
+    "anyOf": [{"required": [name], "properties": {name: {"minItems": 1}}} for name in ("image", "like")]
+    + [{"required": ["url"]}],
     "properties": {
         "crop": {"format": "crop"},
+        "url": {"format": "link"},
         "collapse": {"type": "string", "enum": BOOLEANS, "default": "true"},  # a form has texts alone
     },
 }
@@ -125,6 +129,7 @@ def ask(
     image: Annotated[list[UploadedFile], File(max_length=MOST_UPLOADS)] = [],  # noqa: B006 (ninja wants lists)
     like: Annotated[list[Id], Form(max_length=MOST_NAMED, description=LIKE)] = [],  # noqa: B006
     unlike: Annotated[list[Id], Form(max_length=MOST_NAMED, description=UNLIKE)] = [],  # noqa: B006
+    url: Annotated[str | Left, Form(max_length=LONGEST_LINK, description=LINK)] = None,
     k: Annotated[int, Form(ge=1, le=100)] = 10,
     crop: Annotated[str | Left, Form(max_length=LONGEST_CROP, description=CROP)] = None,
     label: Annotated[list[Label], Form(max_length=MOST_LABELS)] = [],  # noqa: B006
@@ -140,9 +145,9 @@ def ask(
     submit.check_space(request)
     parameters = Parameters(k=k, labels=tuple(label), crop=crops.parsed(crop or ""), collapse=collapse)
     check_labels(label)
-    if not (image or like or unlike):
+    if not (image or like or unlike or url):
         raise requests.no_picture(request)
-    pictures = Pictures(files=image, like=all_visible(like), unlike=all_visible(unlike))
+    pictures = Pictures(link=url or "", files=image, like=all_visible(like), unlike=all_visible(unlike))
     query = submit.search(request, pictures, parameters)
     return Status(202, _accepted(query))
 

@@ -33,13 +33,10 @@ class Day:
 
 @dataclass(frozen=True)
 class Disk:
+    """Free room and size of a disk."""
+
     free_bytes: int
     total_bytes: int
-
-    @property
-    def used_share(self) -> float:
-        """Return how full it is, 0 to 1."""
-        return 1 - self.free_bytes / self.total_bytes
 
 
 def days() -> list[Day]:

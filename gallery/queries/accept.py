@@ -15,7 +15,7 @@ from gallery import files
 from gallery.errors import Refusal, no_space
 from gallery.models import Image, Query, QueryPart
 from gallery.operations import counters
-from gallery.queries import uploads, waiting, wakeup
+from gallery.queries import links, uploads, waiting, wakeup
 from gallery.timings import Stopwatch, in_ms
 
 MOST_UPLOADS, MOST_NAMED = 10, 20  # pictures of one search: uploaded; of the gallery, positive or negative
@@ -35,9 +35,11 @@ class Parameters:
 class Pictures:
     """What a search consists of.
 
-    `files`: uploads; `kept`: encoded pictures of an earlier search, which come before them; `like`, `unlike`: gallery
-    pictures.
+    `link`: an address, of the first picture; `files`: uploads; `kept`: encoded pictures of an earlier search, which
+    come before them; `like`, `unlike`: gallery pictures.
     """
+
+    link: str = ""
 
     files: "Sequence[UploadedFile[Any]]" = ()
     kept: Sequence[Path] = ()
@@ -47,11 +49,16 @@ class Pictures:
     @property
     def uploads(self) -> int:
         """How many of them a worker has to decode and embed."""
-        return len(self.files) + len(self.kept)
+        return bool(self.link) + len(self.files) + len(self.kept)
+
+    @property
+    def cost(self) -> int:
+        """What they count as against the rate limit, in uploads."""
+        return max(1, self.uploads + (links.LINK_COST - 1 if self.link else 0))
 
     def check(self) -> None:
         """Raise Refusal `invalid` for too many, for none to look for, and for one that is wanted and unwanted."""
-        if not (self.files or self.kept or self.like):
+        if not (self.uploads or self.like):
             raise Refusal("invalid", _("Add a picture to look for: with `unlike` alone there is nothing to find."))
         if self.uploads > MOST_UPLOADS:
             raise Refusal("invalid", _("A search takes at most %(most)d uploaded pictures.") % {"most": MOST_UPLOADS})
@@ -80,6 +87,8 @@ def store_all(pictures: Pictures, parameters: Parameters, received: Stopwatch, c
         for file in pictures.files:
             uploads.check(file)
         received.end("check")
+    if pictures.link:
+        links.check(pictures.link)
     query = _new(parameters, received, client=client if pictures.uploads else None)
     parts = _parts(query, pictures)
     rows: list[Query | QueryPart] = [query, *parts]
@@ -98,7 +107,7 @@ def store_all(pictures: Pictures, parameters: Parameters, received: Stopwatch, c
 def _parts(query: Query, pictures: Pictures) -> list[QueryPart]:
     """Give the query its first picture; return the rows of the others."""
     uploaded, like = pictures.uploads, list(dict.fromkeys(pictures.like))
-    query.has_picture = uploaded > 0
+    query.has_picture, query.link = uploaded > 0, pictures.link or None
     query.like = None if uploaded else like.pop(0)
     parts = [QueryPart(has_picture=True, is_negative=False) for _ in range(uploaded - 1)]
     parts += [QueryPart(image=image, has_picture=False, is_negative=False) for image in like]
@@ -111,6 +120,8 @@ def _parts(query: Query, pictures: Pictures) -> list[QueryPart]:
 
 def _keep_files(pictures: Pictures, rows: "Sequence[Query | QueryPart]") -> None:
     """Put the files of these rows where a worker finds them. Raises Refusal."""
+    if pictures.link:  # its file is fetched by the worker
+        rows = rows[1:]
     for path, row in zip(pictures.kept, rows, strict=False):
         try:
             files.write(row.picture_path, path)

@@ -90,10 +90,14 @@ class Shown:
         return WORDS[self.band] if self.band else ""
 
 
-def shown(query: Query, most: int | None = None) -> list[Shown]:
-    """Return the visible ones of the matches, or of the `most` best ones, by rank, in one statement."""
-    matches = (query.matches or [])[:most]
-    images = _visible({image for match in matches for image, _ in [(match["image"], 1.0), *match["duplicates"]]})
+def shown(query: Query, most: int | None = None, among: Collection[str] | None = None) -> list[Shown]:
+    """Return the visible ones of the matches, or of the `most` best ones, by rank, in one statement.
+
+    `among`: the ids of pictures, where a filter lets these alone pass.
+    """
+    ranked = enumerate(query.matches or [], start=1)
+    matches = [(rank, match) for rank, match in ranked if among is None or match["image"] in among][:most]
+    images = _visible({image for _, match in matches for image, _ in [(match["image"], 1.0), *match["duplicates"]]})
     return [
         Shown(
             rank,
@@ -103,7 +107,7 @@ def shown(query: Query, most: int | None = None) -> list[Shown]:
             [(images[image], similarity) for image, similarity in match["duplicates"] if image in images],
             len(match["duplicates"]) >= LISTED,
         )
-        for rank, match in enumerate(matches, start=1)
+        for rank, match in matches
         if match["image"] in images
     ]
 

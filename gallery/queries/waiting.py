@@ -36,6 +36,10 @@ class Queue:
     per_s: float = USUAL_PER_S
     quickest_s: float = USUAL_S
 
+    def wait_s(self, ahead: int) -> float:
+        """Return how long a waiting query with so many ahead of it will take, as if nothing that runs was done yet."""
+        return (self.running + ahead) / self.per_s + self.quickest_s + WAKE_S
+
     def poll_after_ms(self, query: Query, ahead: int) -> int:
         """When those ahead are answered at the recent throughput, and a batch more; soon when nothing is ahead.
 
@@ -44,8 +48,8 @@ class Queue:
         now = timezone.now()
         if query.state == RUNNING and query.claimed_at:  # a batch ends together
             due_s = self.running / self.per_s - (now - query.claimed_at).total_seconds()
-        else:  # half of what runs is done in the mean; the other half is the margin that saves a second poll
-            due_s = (self.running + ahead) / self.per_s + self.quickest_s + WAKE_S
+        else:  # the half of what runs that is done already is the margin that saves a second poll
+            due_s = self.wait_s(ahead)
         due_s = max(due_s, POLL_SHARE * (now - query.created_at).total_seconds())
         return int(min(LAST_POLL_MS, max(FIRST_POLL_MS, 1000 * due_s)))
 

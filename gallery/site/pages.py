@@ -26,7 +26,8 @@ def with_upload_form(context: dict[str, Any]) -> dict[str, Any]:
     now = timezone.now()
     kept_for = timesince(now - timedelta(seconds=settings.SIMSEARCH_QUERY_TTL_S), now, depth=1)
     limit = settings.SIMSEARCH_MAX_UPLOAD_BYTES
-    return context | {"form": UploadForm(), "max_upload_bytes": limit, "kept_for": kept_for}
+    form = {"form": UploadForm(), "max_upload_bytes": limit, "fetches_links": settings.SIMSEARCH_FETCH_LINKS}
+    return context | form | {"kept_for": kept_for}
 
 
 def wants_json(request: HttpRequest) -> bool:
@@ -65,7 +66,9 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler404."""
     if request.path.startswith("/api/"):
         return error_json(request, Refusal("not_found", "There is nothing at this address."))
-    return render(request, "gallery/not_found.html", status=404)
+    # Nobody guesses the link of a search, so that there was one.
+    is_search = bool(request.resolver_match and request.resolver_match.view_name in {"query", "withdraw"})
+    return render(request, "gallery/not_found.html", with_upload_form({"is_search": is_search}), status=404)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

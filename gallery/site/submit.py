@@ -85,7 +85,7 @@ def search(request: HttpRequest, pictures: Pictures, parameters: Parameters) -> 
 
     Raises Refusal: an upload code, `invalid`, `throttled`, `busy`, `not_found`, `no_space`.
     """
-    received, client = _admit(request, pictures.uploads), throttle.hashed(_client(request))
+    received, client = _admit(request, pictures.cost), throttle.hashed(_client(request))
     try:
         query = accept.store_all(pictures, parameters, received, client)
     except Refusal as refusal:
@@ -96,12 +96,12 @@ def search(request: HttpRequest, pictures: Pictures, parameters: Parameters) -> 
     return query
 
 
-def _admit(request: HttpRequest, uploads: int) -> Stopwatch:
-    """Count a search with so many uploaded pictures; return the stopwatch of the request. Raises Refusal."""
+def _admit(request: HttpRequest, cost: int) -> Stopwatch:
+    """Count a search that costs so many uploads; return the stopwatch of the request. Raises Refusal."""
     received: Stopwatch = request.META[RECEIVED]
     check_space(request)
     received.end("parse")
-    throttle.check(_client(request), max(1, uploads))
+    throttle.check(_client(request), cost)
     received.end("throttle")
     return received
 

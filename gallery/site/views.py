@@ -18,7 +18,7 @@ from django_htmx.middleware import HtmxDetails
 
 from gallery.errors import Refusal
 from gallery.models import Image, Query
-from gallery.queries import crops, lifecycle, refinement, results, waiting
+from gallery.queries import crops, filters, lifecycle, refinement, results, waiting
 from gallery.queries.accept import Parameters, Pictures
 from gallery.queries.refinement import Changes
 from gallery.site import submit
@@ -28,6 +28,7 @@ from gallery.site.pages import refuse, wants_json, with_upload_form
 PAGE_SIZE = 48
 SHOWN = 10  # matches at first, and with each "show more"
 MOST_SHOWN = 100
+TOLD_WAIT_S = 2  # shorter waits are over before they are read
 ORDERS = {  # of the gallery; the id decides between equals, so that no picture is on two pages
     "": ("-created_at", "id"),
     "oldest": ("created_at", "id"),
@@ -52,9 +53,11 @@ def home(request: HttpRequest) -> HttpResponse:
     form = UploadForm(request.POST, request.FILES)
     try:
         submit.check_space(request)
-        if not form.is_valid():
+        link = request.POST.get("url", "").strip()
+        if not (form.is_valid() or link):
             return refuse(request, Refusal("empty", "Choose a picture first."))
-        query = submit.search(request, Pictures(files=request.FILES.getlist("image")), Parameters(k=MOST_SHOWN))
+        pictures = Pictures(link=link, files=request.FILES.getlist("image"))
+        query = submit.search(request, pictures, Parameters(k=MOST_SHOWN))
     except Refusal as refusal:
         return refuse(request, refusal)
     return to_result(request, query)
@@ -79,17 +82,22 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
     if crop is not None and crop != crops.text(row.crop) and row.state == Query.State.DONE and request.method == "GET":
         return _search_part(request, row, crop)
     ahead = waiting.ahead_of(row)
-    found, most = row.matches or [], _most_shown(request)
-    matches = results.shown(row, most) if row.is_finished else []
+    most = _most_shown(request)
+    offered = filters.of(row, request.GET) if row.is_finished else None
+    passing = offered.passing if offered else None
+    found = len(passing) if passing is not None else len(row.matches or [])
+    matches = results.shown(row, most, passing) if row.is_finished else []
     context = {
         "query": row,
         "crop": crops.text(row.crop),
         "matches": matches,
-        "removed": len(found[:most]) - len(matches),
-        "more": most + SHOWN if len(found) > most else None,
+        "filters": offered,
+        "removed": 0 if passing is not None else min(found, most) - len(matches),
+        "more": most + SHOWN if found > most else None,
         "ahead": ahead,
         "poll_after_ms": None if row.is_finished else waiting.cached().poll_after_ms(row, ahead),
         "is_late": waiting.is_late(row),
+        "wait_s": _wait_s(row, ahead),
         "may_delete": _may_delete(request, query_id),
         "parts": refinement.shown(row),
     }
@@ -101,6 +109,12 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
         is_beside = urlsplit(request.htmx.current_url or address).path != address
         return render(request, "gallery/_query.html", context | {"is_update": True, "is_beside": is_beside})
     return render(request, "gallery/query.html", with_upload_form(context))
+
+
+def _wait_s(row: Query, ahead: int) -> int | None:
+    """Return how long the query will wait, where people want to know it."""
+    wait_s = waiting.cached().wait_s(ahead) if row.state == Query.State.WAITING else 0
+    return round(wait_s) if wait_s > TOLD_WAIT_S else None
 
 
 def _most_shown(request: HttpRequest) -> int:

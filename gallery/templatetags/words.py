@@ -3,11 +3,18 @@
 import re
 
 from django import template
+from django.conf import settings
 
 from gallery.models import Image
 from gallery.queries.results import Picture
 
 register = template.Library()
+
+
+@register.simple_tag
+def map_is_public() -> bool:
+    """Return whether every visitor may see the map of the gallery."""
+    return settings.SIMSEARCH_PUBLIC_MAP
 
 
 @register.filter

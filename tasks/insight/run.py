@@ -14,7 +14,8 @@ from gallery.models import Analysis
 from gallery.persistence import AWAY
 from gallery.queries import wakeup
 from tasks import near_duplicates
-from tasks.insight import duplicates, mislabels
+from tasks.evaluation import NoLabels
+from tasks.insight import duplicates, mislabels, quality
 from tasks.insight.surroundings import Advance, Gallery
 from tasks.neighbours import Neighbours
 from tasks.thresholds import thresholds
@@ -22,6 +23,7 @@ from tasks.thresholds import thresholds
 logger = logging.getLogger(__name__)
 
 SAID_EVERY_S = 0.5
+NO_INDEX = "There is no index yet. It is built once pictures are embedded."
 Keep = Callable[[], dict[str, Any]]  # writes the rows and returns the result; in a transaction
 
 
@@ -56,8 +58,8 @@ def _run(analysis: Analysis) -> str:
     with transaction.atomic():
         result = keep()
         analyses.finish(analysis, result | {"seconds": round(time.monotonic() - began, 1)})
-    logger.info("analysed %s: %s", analysis, result)
-    return f"{analysis}: {result}"
+    logger.info("analysed %s", analysis)
+    return f"{analysis}: done"
 
 
 def _progress(analysis: Analysis) -> Advance:
@@ -73,11 +75,16 @@ def _progress(analysis: Analysis) -> Advance:
     return advance
 
 
-def _gallery() -> Gallery:
+def _neighbours() -> Neighbours:
     network = generations.served()
     if network is None:
-        raise NotPossible("There is no index yet. It is built once pictures are embedded.")
-    return Gallery(Neighbours(network), near_duplicates.configured(thresholds(network).duplicate))
+        raise NotPossible(NO_INDEX)
+    return Neighbours(network)
+
+
+def _gallery() -> Gallery:
+    neighbours = _neighbours()
+    return Gallery(neighbours, near_duplicates.configured(thresholds(neighbours.network).duplicate))
 
 
 def _duplicates(advance: Advance) -> Keep:
@@ -90,7 +97,27 @@ def _mislabels(advance: Advance) -> Keep:
     return lambda: mislabels.keep(doubts)
 
 
+def _map(advance: Advance) -> Keep:
+    from tasks.insight import layout  # scikit-learn and SciPy: 60 MB that nothing else of a worker needs
+
+    points = layout.find(_neighbours(), advance)
+    return lambda: layout.keep(points)
+
+
+def _evaluation(advance: Advance) -> Keep:
+    active = generations.active()
+    if active is None or not active.images:
+        raise NotPossible(NO_INDEX)
+    try:
+        result = quality.measure(active, advance)
+    except NoLabels as error:
+        raise NotPossible(str(error)) from error
+    return lambda: result
+
+
 RUNS: dict[Analysis.Kind, Callable[[Advance], Keep]] = {
     Analysis.Kind.DUPLICATES: _duplicates,
     Analysis.Kind.MISLABELS: _mislabels,
+    Analysis.Kind.MAP: _map,
+    Analysis.Kind.EVALUATION: _evaluation,
 }

@@ -67,7 +67,7 @@ def _is_valid_after_all(case: Case, body: dict[str, Any]) -> bool:
     """Tell whether a case that was made invalid by leaving out `image` or `like` still has the other, and is valid."""
     if case.path != "/api/queries" or not case.meta or case.meta.generation.mode.is_positive:
         return False
-    return bool(body.get("image") or body.get("like")) and not body.keys() & {"k", "crop", "label"}
+    return bool(body.get("image") or body.get("like") or body.get("url")) and not body.keys() & {"k", "crop", "label"}
 
 
 @schemathesis.hook
@@ -78,7 +78,7 @@ def filter_case(context: schemathesis.HookContext, case: Case) -> bool:
     body: dict[str, Any] = case.body
     if _is_valid_after_all(case, body):
         return False
-    texts = [value for name in ("crop", "title", "collapse") if (value := body.get(name)) is not None]
+    texts = [value for name in ("crop", "title", "collapse", "url") if (value := body.get(name)) is not None]
     named = [body.get(name, []) for name in ("like", "unlike")]
     if not all(isinstance(ids, list) and all(isinstance(id_, str) for id_ in ids) for ids in named):
         return False
@@ -89,4 +89,5 @@ def filter_case(context: schemathesis.HookContext, case: Case) -> bool:
 
 
 schemathesis.openapi.format("binary", st.sampled_from(PICTURES))
+schemathesis.openapi.format("link", st.sampled_from(["https://pictures.invalid/1.jpg", "http://pictures.invalid"]))
 schemathesis.openapi.format("crop", st.tuples(FRACTIONS, FRACTIONS, FRACTIONS, FRACTIONS).map(_crop))

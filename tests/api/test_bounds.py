@@ -70,6 +70,7 @@ def test_every_field_has_a_bound() -> None:
         "image",
         "like",
         "unlike",
+        "url",
         "k",
         "crop",
         "label",

@@ -90,7 +90,7 @@ def test_a_search_can_be_deleted_with_its_link(stack: Stack, page: Page) -> None
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(page.get_by_role("status").first).to_contain_text("Your search is deleted")
     page.goto(link)
-    expect(page.get_by_role("heading", name="There is nothing here")).to_be_visible()
+    expect(page.get_by_role("heading", name="This search is no longer here")).to_be_visible()
 
 
 def test_without_scripts_the_page_gets_there_as_well(stack: Stack, page_without_scripts: Page) -> None:

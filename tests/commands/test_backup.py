@@ -105,7 +105,7 @@ def test_a_reader_that_goes_away_is_one_clear_line(source: Site) -> None:
         process.stdout.close()
         output = process.stderr.read().decode().splitlines()
     assert process.returncode == 1
-    assert output[-1] == "CommandError: Whoever read the backup has gone: it is not complete."
+    assert output[-1] == "CommandError: The reader of the backup closed the pipe: the backup is not complete."
 
 
 @pytest.mark.parametrize(

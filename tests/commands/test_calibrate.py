@@ -126,7 +126,7 @@ def test_thresholds_are_stored_only_when_requested(labelled: None) -> None:
 def test_without_labels_it_keeps_what_it_cannot_measure() -> None:
     fill(labelled=False)
     own = registry.get(registry.DEFAULT).thresholds
-    assert re.search(r"similar and very_similar: the network's own are kept", calibrate("--write"))
+    assert re.search(r"similar and very_similar: the model's own are kept", calibrate("--write"))
     stored = thresholds(network())
     assert (stored.similar, stored.very_similar) == (own.similar, own.very_similar)
 

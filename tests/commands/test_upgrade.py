@@ -161,7 +161,7 @@ def test_until_then_the_workers_and_the_commands_say_what_is_happening(site: Sit
     listed = site.output("switch_model").splitlines()
     assert listed == [
         "Nothing serves yet; manage.py build_index makes an index.",
-        f"{OLD}: {PICTURES} of {PICTURES} pictures embedded. This version no longer has this network.",
+        f"{OLD}: {PICTURES} of {PICTURES} pictures embedded. This version no longer has this model.",
     ]
 
 

@@ -29,8 +29,7 @@ def server() -> Iterator[milvus.Server]:
 def searched(server: milvus.Server, tmp_path: Path) -> Iterator[Stack]:
     """Provide a system with a small gallery in a Milvus of its own."""
     demo.write_gallery(tmp_path / "photos")
-    milvus_there = {"SIMSEARCH_INDEX": "milvus", "SIMSEARCH_MILVUS_URI": server.uri}
-    with Stack(tmp_path, tmp_path / "photos", **milvus_there) as running:
+    with Stack(tmp_path, tmp_path / "photos", SIMSEARCH_INDEX="milvus", SIMSEARCH_MILVUS_URI=server.uri) as running:
         yield running
 
 

@@ -207,7 +207,7 @@ def test_a_rebuild_can_be_requested(
     row = add_image() if page == IMAGES else generations.start("efficientnet_lite0")
     with django_capture_on_commit_callbacks(execute=True):
         html = act(curator, page, "rebuild_index", [row]).content.decode()
-    assert "A rebuild is under way" in html
+    assert "A rebuild has started" in html
     with workers.connect() as redis:
         assert redis.llen("gallery") == 1
 

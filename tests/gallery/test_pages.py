@@ -114,11 +114,21 @@ def test_the_form_on_the_page_of_a_refusal_can_be_sent(settings: Settings) -> No
 # Every page
 
 
-@pytest.mark.parametrize("address", ["/q/{}", "/q/{}/picture.jpg", "/gallery/{}", "/gallery/{}/picture.jpg", "/x"])
+@pytest.mark.parametrize("address", ["/q/{}/picture.jpg", "/gallery/{}", "/gallery/{}/picture.jpg", "/x"])
 def test_a_stranger_gets_404(client: Client, address: str) -> None:
     response = client.get(address.format(STRANGER))
     assert response.status_code == 404
     assert heading(response) == "There is nothing here"
+
+
+@pytest.mark.parametrize("address", ["/q/{}", "/q/{}?crop=0,0,1,1"])
+def test_a_search_that_expired_says_so(client: Client, settings: Settings, address: str) -> None:
+    settings.SIMSEARCH_QUERY_TTL_S = 3 * 24 * 3600
+    response = client.get(address.format(STRANGER))
+    assert response.status_code == 404
+    assert heading(response) == "This search is no longer here"
+    assert "searches are kept for 3\xa0days" in response.content.decode()
+    assert "/" in Elements(response).values("href")
 
 
 @pytest.fixture

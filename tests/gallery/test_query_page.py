@@ -11,7 +11,7 @@ from gallery.queries import lifecycle
 from gallery.queries.results import LISTED
 from tests.api.answers import Response
 from tests.gallery.elements import HTMX, Elements, heading
-from tests.gallery.rows import add_image, ask, decode, finished, in_state, set_row
+from tests.gallery.rows import add_image, ago, ask, decode, finished, in_state, set_row
 
 pytestmark = pytest.mark.django_db
 
@@ -46,6 +46,17 @@ def test_a_waiting_query_knows_its_place(client: Client) -> None:
     lifecycle.claim(1)
     assert heading(client.get(f"/q/{first.pk}")) == "Searching…"
     assert heading(client.get(f"/q/{second.pk}")) == "Your search is next"
+
+
+@pytest.mark.parametrize(
+    ("ahead", "told"),
+    [(0, ""), (30, ""), (60, "It will take about 3 seconds."), (2000, "It will take about 2 minutes.")],
+)
+def test_a_wait_of_more_than_two_seconds_is_estimated(client: Client, ahead: int, told: str) -> None:
+    query = ask()
+    Query.objects.bulk_create(Query(has_picture=False, created_at=ago(60)) for _ in range(ahead))
+    text = client.get(f"/q/{query.pk}", headers=HTMX).content.decode()
+    assert re.findall(r"It will take about [^.]*\.", text) == ([told] if told else [])
 
 
 def test_the_matches_come_in_order_with_what_their_similarities_mean(client: Client) -> None:

@@ -128,7 +128,7 @@ def test_a_queue_that_no_worker_empties_is_reported(client: Client) -> None:
 
 def test_workers_that_cannot_use_the_index_are_counted(client: Client) -> None:
     worker("one")
-    worker("two", index_problem="The index was made by another network.")
+    worker("two", index_problem="The index was made by another model.")
     assert scrape(client)["simsearch_index_problem_workers"] == 1
 
 

@@ -103,9 +103,9 @@ def test_the_active_index_is_shown(client: Client) -> None:
 
 
 def test_an_index_that_workers_cannot_open_is_reported_and_does_not_stop_searches(client: Client) -> None:
-    worker(index_problem="The index was made by another network.")
+    worker(index_problem="The index was made by another model.")
     status, checks = readiness(client)
-    assert (status, checks["index"]["problem"]) == (200, "The index was made by another network.")
+    assert (status, checks["index"]["problem"]) == (200, "The index was made by another model.")
 
 
 def test_a_stranger_learns_no_path_of_this_machine(client: Client) -> None:

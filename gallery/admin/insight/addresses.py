@@ -8,12 +8,14 @@ from django.urls import path, reverse
 from django.urls.resolvers import URLPattern
 from django.utils.translation import gettext_lazy as _
 
-from gallery.admin.insight import dashboard, duplicates, mislabels, pages
+from gallery.admin.insight import dashboard, drawing, duplicates, evaluation, mislabels, pages
 
 VIEWS = [
     ("dashboard", _("Dashboard"), dashboard.view),
     ("duplicates", _("Duplicates"), duplicates.view),
     ("mislabels", _("Wrong labels"), mislabels.view),
+    ("map", _("Map"), drawing.view),
+    ("evaluation", _("Search quality"), evaluation.view),
 ]
 
 
