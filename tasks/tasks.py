@@ -15,6 +15,7 @@ from celery.signals import beat_embedded_init, celeryd_after_setup, celeryd_init
 from django.conf import settings
 
 from engine.decoders.pool import DECODERS
+from engine.errors import IndexAway
 from gallery.curation import bulk as bulk_actions
 from gallery.curation import generations, zips
 from gallery.errors import Refusal
@@ -35,7 +36,7 @@ SHOWN_CHARACTERS = 16_384  # of a result in Flower: the ids of a whole batch
 @shared_task(
     name=wakeup.ANSWER,
     time_limit=settings.SIMSEARCH_ANSWER_LIMIT_S,
-    throws=AWAY,
+    throws=(*AWAY, IndexAway),
     resultrepr_maxsize=SHOWN_CHARACTERS,
 )
 def answer() -> dict[str, Any]:
@@ -59,7 +60,7 @@ def curate() -> int:
     return curate_step()
 
 
-@shared_task(name=wakeup.REBUILD, time_limit=3600)
+@shared_task(name=wakeup.REBUILD, time_limit=3600, throws=(IndexAway,))
 def rebuild() -> str:
     """Build a new index if that still pays: every added picture may have sent this message."""
     from tasks.build import rebuild_if_it_pays
@@ -73,6 +74,14 @@ def build() -> str:
     from tasks.build import build_generation_of_all
 
     return build_generation_of_all()
+
+
+@shared_task(name="tasks.sync_index", time_limit=300, throws=(*AWAY, IndexAway), send_events=False)
+def sync_index() -> int:
+    """Add new embeddings to the active collection of Milvus; the result is how many were added."""
+    from tasks.index_sync import sync
+
+    return sync()
 
 
 @shared_task(name=wakeup.BULK, time_limit=300, throws=AWAY)

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Max, QuerySet
+from django.db.models import F, Max, QuerySet
 from django.utils import timezone
 
 from gallery.models import Embedding, Image, IndexGeneration
@@ -88,7 +88,7 @@ def status_of(generation: IndexGeneration | None, network: str) -> IndexStatus:
     if generation is None:
         return IndexStatus.STALE if newer else IndexStatus.CURRENT
     enough = max(REBUILD_AT_LEAST, REBUILD_SHARE * generation.images)
-    if newer >= enough or deleted_from(generation) >= enough:
+    if (newer >= enough and not generation.is_synchronised) or deleted_from(generation) >= enough:
         return IndexStatus.STALE
     return IndexStatus.BEHIND if newer else IndexStatus.CURRENT
 
@@ -139,6 +139,12 @@ def activate(generation: IndexGeneration, *, images: int, last_embedding: int, m
         if served() in (None, generation.network):
             _switch_to(generation)
     generation.refresh_from_db()
+
+
+def synchronised(generation: IndexGeneration, *, last_embedding: int, added: int) -> bool:
+    """Note that a generation has every embedding up to this one; False where another process was first."""
+    before = IndexGeneration.objects.filter(pk=generation.pk, last_embedding=generation.last_embedding)
+    return bool(before.update(last_embedding=last_embedding, images=F("images") + added))
 
 
 def serve(generation: IndexGeneration) -> bool:
