@@ -4,9 +4,10 @@ PORT = 8000
 HOST = 127.0.0.1
 ARGS =
 DATABASE = sqlite
+INDEX = annoy
 JOBS = 2
 BIN = "$(or $(SIMSEARCH_VENV),.venv)/bin"
-PYTEST = SIMSEARCH_TEST_DATABASE="$(DATABASE)" $(BIN)/python -m pytest -n $(JOBS)
+PYTEST = SIMSEARCH_TEST_DATABASE="$(DATABASE)" SIMSEARCH_TEST_INDEX="$(INDEX)" $(BIN)/python -m pytest -n $(JOBS)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test drills check audit bench bench-index bench-quality bench-building bench-search environment clean
@@ -18,7 +19,7 @@ run: ## serve on this machine [PHOTOS=folder] [PORT=8000] [HOST=127.0.0.1]
 	@PYTHON="$(PYTHON)" sh simsearch/launch/environment.sh run
 	@exec $(BIN)/python -m simsearch.launch.run --photos "$(PHOTOS)" --port "$(PORT)" --host "$(HOST)"
 
-test: environment ## run the tests [ARGS="tests/api -k crop"] [DATABASE=postgres] [JOBS=2, 0: in one process]
+test: environment ## run the tests [ARGS="tests/api -k crop"] [DATABASE=postgres] [INDEX=milvus] [JOBS=2, 0: in one process]
 	@$(PYTEST) $(ARGS)
 
 drills: environment ## run the tests that kill processes, fill disks or set up a server [as make test]

@@ -35,3 +35,7 @@ class BadIndex(EngineError):
 
 class OldIndex(BadIndex):
     """An index generation that is whole, and written by a version with another format."""
+
+
+class IndexAway(EngineError):
+    """The server that holds the index does not answer; it will be back."""

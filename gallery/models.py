@@ -26,6 +26,8 @@ Band = Literal["same", "very_similar", "similar", "weak"]  # what a cosine means
 class ImageQuerySet(models.QuerySet["Image"]):
     def update(self, **values: Any) -> int:
         """UPDATE. The folded columns follow their sources. Raises TypeError for an expression as a source."""
+        if "label" in values and settings.SIMSEARCH_INDEX == "milvus":
+            values["is_relabelled"] = True
         return super().update(**with_folded(Image, values))
 
     def visible(self) -> "ImageQuerySet":
@@ -89,6 +91,9 @@ class Image(OfPicture, models.Model):
     is_pending = models.BooleanField(
         null=True, editable=False, help_text="uploaded and not decoded yet; empty for other ways into the gallery"
     )
+    is_relabelled = models.BooleanField(
+        null=True, editable=False, help_text="Milvus does not have its label yet; empty otherwise"
+    )
     problem = models.CharField(
         max_length=200, blank=True, editable=False, help_text="why this picture could not be embedded"
     )
@@ -107,14 +112,19 @@ class Image(OfPicture, models.Model):
 
     class Meta:
         ordering = ["-created_at", "id"]
+        indexes = [models.Index(fields=["is_relabelled"], condition=Q(is_relabelled=True), name="relabelled_images")]
 
     def __str__(self) -> str:
-        return self.title or str(self.id)
+        return self.title or f"Untitled {self.label}".strip()
 
     def save(self, *args: Any, **options: Any) -> None:
         """Write the row, its label spelled as other pictures spell it."""
-        if "label" in (options.get("update_fields") or ["label"]):
+        fields = options.get("update_fields")
+        if "label" in (fields or ["label"]):
             self.label = Image.objects.exclude(pk=self.pk).spelled(self.label)
+            if settings.SIMSEARCH_INDEX == "milvus" and not self._state.adding:
+                self.is_relabelled = True
+                options["update_fields"] = fields and [*fields, "is_relabelled"]
         super().save(*args, **options)
 
     @property
@@ -187,8 +197,16 @@ class Embedding(models.Model):
         return f"{self.network} of {self.image_id}"
 
 
+class GenerationManager(models.Manager["IndexGeneration"]):
+    """Leaves the PCA where it is: it is read when a generation is opened, the rest before every batch."""
+
+    def get_queryset(self) -> "models.QuerySet[IndexGeneration]":
+        """Return all, without their components."""
+        return super().get_queryset().defer("components")
+
+
 class IndexGeneration(models.Model):
-    """One immutable index directory, `index/<number>/`. At most one is active."""
+    """One index: an immutable directory `index/<number>/`, or a collection of Milvus. At most one is active."""
 
     class State(models.TextChoices):
         BUILDING = "building"
@@ -204,11 +222,14 @@ class IndexGeneration(models.Model):
         default=0, help_text="embeddings with a higher id are newer than this generation"
     )
     manifest = models.JSONField(default=dict)
+    components = models.BinaryField(null=True, help_text="the PCA of a collection in Milvus, float16")
     error = models.CharField(max_length=500, blank=True)
     builder = models.CharField(max_length=255, blank=True, help_text="the process that builds it")
     lease_until = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
     activated_at = models.DateTimeField(null=True)
+
+    objects = GenerationManager()
 
     class Meta:
         ordering = ["-number"]
@@ -224,6 +245,11 @@ class IndexGeneration(models.Model):
     def directory(self) -> Path:
         """Return the directory of the index files."""
         return settings.INDEX_ROOT / str(self.number)
+
+    @property
+    def is_synchronised(self) -> bool:
+        """Whether new embeddings are added to it; the files of others never change."""
+        return bool(self.manifest.get("engine") == "milvus")
 
 
 class StoredMatch(TypedDict):
@@ -464,7 +490,11 @@ class BulkAction(models.Model):
     """An admin action on more rows than one request changes: a worker takes them in steps (`gallery.curation.bulk`)."""
 
     table = models.CharField(max_length=20, help_text="image or query")
-    action = models.CharField(max_length=20, help_text="delete, hide or show")
+    action = models.CharField(max_length=20, help_text="delete, hide, show, label or undo")
+    value = models.CharField(  # noqa: DJ001 (null: versions before this field write rows, too)
+        max_length=LONGEST_LABEL, null=True, help_text="the new label"
+    )
+    before = models.BinaryField(null=True, help_text="what it changed, while it can be undone; compressed JSON")
     rows = models.BinaryField(help_text="the ids, 16 bytes each; empty once all are changed")
     total = models.PositiveIntegerField()
     done = models.PositiveIntegerField(default=0)
@@ -480,8 +510,43 @@ class BulkAction(models.Model):
 
     @property
     def title(self) -> str:
-        """Return what the admin calls it."""
-        return {"delete": "Delete", "hide": "Hide", "show": "Show"}[self.action]
+        """What the admin calls it."""
+        return {"delete": "Delete", "hide": "Hide", "show": "Show", "label": "Label", "undo": "Undo"}[self.action]
+
+
+class ZipImport(models.Model):
+    """An archive of pictures that a curator uploads in parts; then a worker imports it (`gallery.curation.zips`)."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=255)
+    label = models.CharField(max_length=LONGEST_LABEL, blank=True)
+    label_from_folder = models.BooleanField(default=False)
+    size = models.BigIntegerField(help_text="bytes of the whole archive")
+    received = models.BigIntegerField(default=0, help_text="bytes that have arrived")
+    total = models.PositiveIntegerField(default=0, help_text="files in it")
+    done = models.PositiveIntegerField(default=0)
+    added = models.PositiveIntegerField(default=0)
+    known = models.PositiveIntegerField(default=0)
+    refused: "models.JSONField[Any, list[list[str]]]" = models.JSONField(
+        default=list, help_text="name and reason of the first ones that are no usable pictures"
+    )
+    error = models.CharField(max_length=300, blank=True, help_text="why nothing more of it is imported")
+    requested_by = models.CharField(max_length=150, help_text="name of the account")
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, db_index=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def upload_path(self) -> Path:
+        """Return where the archive is while it is received and imported."""
+        return settings.UPLOADS_ROOT / "zips" / self.pk.hex[:2] / str(self.pk)
+
+    @property
+    def bad(self) -> int:
+        """How many of the files were no usable pictures."""
+        return self.done - self.added - self.known
 
 
 class Analysis(models.Model):

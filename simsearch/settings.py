@@ -116,6 +116,10 @@ SIMSEARCH_VERSION = __version__
 # These two only until there is an index, which then names its network (manage.py switch_model); "" is the default.
 SIMSEARCH_MODEL = env.str("SIMSEARCH_MODEL", default="")
 SIMSEARCH_WEIGHTS = env.str("SIMSEARCH_WEIGHTS", default="")
+SIMSEARCH_INDEX = env.str("SIMSEARCH_INDEX", default="annoy")  # or "milvus", at this address
+SIMSEARCH_MILVUS_URI = env.str("SIMSEARCH_MILVUS_URI", default="")
+SIMSEARCH_MILVUS_TOKEN = env.str("SIMSEARCH_MILVUS_TOKEN", default="").strip()
+SIMSEARCH_MILVUS_PREFIX = env.str("SIMSEARCH_MILVUS_PREFIX", default="simsearch")
 SIMSEARCH_DEVICE = env.str("SIMSEARCH_DEVICE", default="auto")
 SIMSEARCH_THREADS = env.int("SIMSEARCH_THREADS", default=1)
 SIMSEARCH_BATCH = env.int("SIMSEARCH_BATCH", default=0)  # 0: what suits the device
@@ -184,6 +188,8 @@ CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "tasks.sweep", "schedule": 3.0, "options": {"expires": 3}},
     "expire": {"task": "tasks.expire", "schedule": 60.0, "options": {"expires": 60}},
 }
+if SIMSEARCH_INDEX == "milvus":
+    CELERY_BEAT_SCHEDULE["sync_index"] = {"task": "tasks.sync_index", "schedule": 1.0, "options": {"expires": 1}}
 
 # --- Safety -------------------------------------------------------------------------------------------------
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
-from engine.errors import BadIndex, BadWeights, OldIndex
-from engine.index import manifest
+from engine.errors import BadWeights
 from engine.networks import registry
 from gallery import files
 from gallery.curation import generations, networks
 from gallery.models import IndexGeneration
+from tasks import stores
 
 if TYPE_CHECKING:
     from engine.networks.embedder import Embedder
@@ -84,15 +84,9 @@ def _find_weights(network: str, name: str) -> Path | None:
 
 
 def is_outdated(network: str) -> bool:
-    """Return whether this network serves from a generation that a version with another format wrote."""
+    """Return whether this network serves from a generation that cannot be opened any more as it is."""
     active = generations.active()
-    if active is None or active.network != network:
-        return False
-    try:
-        manifest.read(active.directory)
-    except BadIndex as error:
-        return isinstance(error, OldIndex)
-    return False
+    return active is not None and active.network == network and stores.chosen().is_outdated(active)
 
 
 # --- What the environment asks for, and what earlier versions had ---------------------------------------------

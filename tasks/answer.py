@@ -1,6 +1,7 @@
 """claim -> decode -> embed -> search -> finish, for all waiting queries that fit into one batch."""
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,9 +9,10 @@ from uuid import UUID
 
 import numpy as np
 import torch
+from django.conf import settings
 
 from engine.decoders.pool import DECODERS, Decoded, TakesLong
-from engine.errors import BadImage
+from engine.errors import BadImage, IndexAway
 from engine.index import feedback
 from engine.networks.registry import EMBEDDING_SIZE
 from gallery import files
@@ -27,11 +29,17 @@ from tasks.worker import Worker
 
 logger = logging.getLogger(__name__)
 
+PAUSE_S = 0.5  # before an index that is away is asked again
+
 Crop = list[float] | None
 
 
 def answer_waiting(worker: Worker, batch: int) -> list[UUID]:
-    """Answer up to `batch` waiting queries in one forward pass; returns those that it took on."""
+    """Answer up to `batch` waiting queries in one forward pass; returns those that it took on.
+
+    Raises IndexAway while the server of the index does not answer: the queries wait, and the sweep comes again.
+    """
+    worker.neighbours.require()
     stages = Stopwatch()
     claim = lifecycle.claim(batch)
     if not claim.queries:
@@ -43,7 +51,10 @@ def answer_waiting(worker: Worker, batch: int) -> list[UUID]:
     try:
         _answer(worker, claim, report)
     except Exception as error:
-        lifecycle.give_back(claim.token)
+        if isinstance(error, IndexAway):
+            lifecycle.postpone(claim.token)
+        else:
+            lifecycle.give_back(claim.token)
         lifecycle.remove_withdrawn(claim.queries)
         report.broke(error)
         raise
@@ -60,8 +71,7 @@ def _answer(worker: Worker, claim: Claim, report: "Batch") -> None:
     vectors = _embed(worker, prepared)
     report.stages.end("embed")
     queries = list(prepared)
-    worker.neighbours.refresh()
-    found = worker.neighbours.search(vectors, [_request(worker, query) for query in queries])
+    found = _search(worker, vectors, [_request(worker, query) for query in queries])
     report.stages.end("search")
     searched = Searched(
         images=worker.neighbours.images,
@@ -74,6 +84,19 @@ def _answer(worker: Worker, claim: Claim, report: "Batch") -> None:
     if done < len(queries):
         lifecycle.remove_withdrawn(queries)
     report.answered(done, queries)
+
+
+def _search(worker: Worker, vectors: Vectors, requests: Sequence[SearchRequest]) -> list[list[Found]]:
+    """Search; again while the server of the index is away, for a third of the run's time. Raises IndexAway."""
+    deadline = time.monotonic() + settings.SIMSEARCH_ANSWER_LIMIT_S / 3
+    while True:
+        worker.neighbours.refresh()
+        try:
+            return worker.neighbours.search(vectors, requests)
+        except IndexAway:
+            if time.monotonic() + PAUSE_S > deadline:
+                raise
+        time.sleep(PAUSE_S)
 
 
 def _with_bands(worker: Worker, queries: Sequence[Query], found: Sequence[Sequence[Found]]) -> Answers:

@@ -4,29 +4,26 @@
 """
 
 import logging
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
-from django.conf import settings
 
-from engine.errors import BadIndex, EngineError
+from engine.errors import BadIndex, EngineError, IndexAway
 from engine.images.fingerprints import Fingerprints
-from engine.index.build import build, clean_leftovers
-from engine.index.manifest import Manifest
 from gallery.curation import generations, importing
 from gallery.curation.generations import IndexStatus
 from gallery.insight import analyses
 from gallery.models import Embedding, Image, IndexGeneration
 from gallery.persistence import persist
 from gallery.queries import wakeup
+from tasks import stores
 from tasks.active_model import is_outdated, load_served, retired_notice
 from tasks.delta import Ids, Vectors, to_fingerprints, to_vectors
 from tasks.embedding import LOOK_EVERY_S, Stalled, embed_elsewhere, embed_missing, embed_step
+from tasks.stores import Source
 from tasks.worker import current
 
 logger = logging.getLogger(__name__)
@@ -34,7 +31,6 @@ logger = logging.getLogger(__name__)
 STEP = 32  # pictures a task takes before it lets the next task in line go first
 BLOCK = 1000  # embeddings read at once: 16 MB as float32
 TRIES = 3  # of a build that begins anew because pictures were deleted
-CHECK_S = 600
 Tell = Callable[[str], object]
 
 
@@ -151,17 +147,11 @@ def build_generation(network: str, tell: Tell = logger.info) -> IndexGeneration:
     """
     generation = generations.start(network)
     try:
-        settings.INDEX_ROOT.mkdir(parents=True, exist_ok=True)
-        _clean()
+        # What no row asks for goes: retired generations, and what a killed build left. Only this process is a builder.
+        stores.chosen().clean(generations.prune())
         ids, manifest = _write_all(generation, tell)
-        _check(generation)
-        generations.activate(
-            generation,
-            images=manifest.count,
-            last_embedding=int(ids[-1]),
-            manifest={"recall": manifest.recall, "recall_target": manifest.recall_target},
-        )
-    except BadIndex as error:
+        generations.activate(generation, images=len(ids), last_embedding=int(ids[-1]), manifest=manifest)
+    except (BadIndex, IndexAway) as error:
         generations.fail(generation, str(error))
         raise generations.BuildFailed(str(error)) from error
     except BaseException as error:
@@ -184,7 +174,7 @@ class _Deleted(BadIndex):
     """Pictures were deleted while they were written."""
 
 
-def _write_all(generation: IndexGeneration, tell: Tell) -> tuple[Ids, Manifest]:
+def _write_all(generation: IndexGeneration, tell: Tell) -> tuple[Ids, dict[str, Any]]:
     """Write the index of all embeddings; returns their ids."""
     for _ in range(TRIES - 1):
         ids = _ids(generation.network)
@@ -194,7 +184,7 @@ def _write_all(generation: IndexGeneration, tell: Tell) -> tuple[Ids, Manifest]:
     return ids, _write(generation, ids, tell)
 
 
-def _write(generation: IndexGeneration, ids: Ids, tell: Tell) -> Manifest:
+def _write(generation: IndexGeneration, ids: Ids, tell: Tell) -> dict[str, Any]:
     messages: list[str] = []
 
     def progress(step: str, done: int, total: int) -> None:
@@ -203,7 +193,7 @@ def _write(generation: IndexGeneration, ids: Ids, tell: Tell) -> Manifest:
             messages.append(step)
             tell(f"Index {generation}: {step}" + (f" ({total})" if total > 1 else ""))
 
-    return build(generation.directory, ids, _blocks(ids), generation.network, progress=progress)
+    return stores.chosen().write(generation, Source(ids, lambda: _blocks(ids)), progress)
 
 
 def _blocks(ids: Ids) -> Iterator[tuple[Vectors, Fingerprints]]:
@@ -213,26 +203,3 @@ def _blocks(ids: Ids) -> Iterator[tuple[Vectors, Fingerprints]]:
         if len(rows) < len(part):
             raise _Deleted("Pictures were deleted while the index was built; build it again.")
         yield to_vectors([vector for vector, _ in rows]), to_fingerprints([mark for _, mark in rows])
-
-
-def _check(generation: IndexGeneration) -> None:
-    """Open and search it in a process of its own: a file that crashes Annoy must not take this process along."""
-    command = [sys.executable, "-m", "engine.index.check", str(generation.directory), generation.network]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=CHECK_S, check=False)  # noqa: S603
-    if done.returncode:
-        shutil.rmtree(generation.directory, ignore_errors=True)
-        reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise BadIndex(f"The new index does not pass its test ({reason[0]}).")
-
-
-def _clean() -> None:
-    """Delete what no row asks for: retired generations, and whatever a killed build left.
-
-    Only while this process has the place of the one builder. A worker that has a retired generation open keeps its
-    mapped files.
-    """
-    clean_leftovers(settings.INDEX_ROOT)
-    wanted = {str(number) for number in generations.prune()}
-    for directory in settings.INDEX_ROOT.iterdir():
-        if directory.name not in wanted:
-            shutil.rmtree(directory, ignore_errors=True)

@@ -10,7 +10,7 @@ from PIL import Image as Pillow
 from engine.decoders.pool import DECODERS
 from engine.errors import BadImage
 from engine.images.fingerprints import agree, fingerprint, stacked
-from engine.index.annoy_index import Index
+from engine.index.protocol import SearchIndex
 from engine.networks.embedder import Embedder
 from engine.networks.embedder import picture as as_picture
 from engine.networks.registry import Thresholds
@@ -77,7 +77,7 @@ class Gallery:
     Raises TooFewPictures.
     """
 
-    def __init__(self, index: Index, network: str) -> None:
+    def __init__(self, index: SearchIndex, network: str) -> None:
         rows = Embedding.objects.filter(network=network, image__is_hidden=False)
         visible = dict(rows.values_list("id", "image__label"))
         places = [row for row, id_ in enumerate(index.ids.tolist()) if id_ in visible]

@@ -1,6 +1,7 @@
 """System checks: a setting that no worker could start with is one clear line before anything starts."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings
@@ -39,6 +40,25 @@ def kept_size_is_possible(**_: Any) -> list[CheckMessage]:
         return []
     between = f"between {pictures.KEPT_PX} and {pictures.MOST_KEPT_PX}"
     return [Error(f"SIMSEARCH_KEPT_PX: {settings.SIMSEARCH_KEPT_PX} is not {between}.", id="simsearch.E003")]
+
+
+@register()
+def index_can_be_reached(**_: Any) -> list[CheckMessage]:
+    """Refuse an engine that there is not, and Milvus without an address or its client."""
+    if settings.SIMSEARCH_INDEX not in {"annoy", "milvus"}:
+        return [Error(f"SIMSEARCH_INDEX={settings.SIMSEARCH_INDEX}: choose annoy or milvus.", id="simsearch.E004")]
+    if settings.SIMSEARCH_INDEX == "annoy":
+        return []
+    if not settings.SIMSEARCH_MILVUS_URI.startswith(("http://", "https://")):
+        told = "SIMSEARCH_MILVUS_URI is not the address of a Milvus server, such as http://127.0.0.1:19530."
+        return [Error(told, id="simsearch.E005")]
+    if "__" in settings.SIMSEARCH_MILVUS_PREFIX or not settings.SIMSEARCH_MILVUS_PREFIX.isidentifier():
+        told = "SIMSEARCH_MILVUS_PREFIX: take letters, digits and single underscores."
+        return [Error(told, id="simsearch.E006")]
+    if find_spec("pymilvus") is None:
+        told = "SIMSEARCH_INDEX=milvus needs pymilvus: pip install pymilvus -c constraints.txt"
+        return [Error(told, id="simsearch.E007")]
+    return []
 
 
 @register(Tags.database)

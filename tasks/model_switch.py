@@ -2,7 +2,6 @@
 
 import fcntl
 import logging
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,13 +10,13 @@ import redis
 from django.conf import settings
 
 from engine.errors import BadIndex
-from engine.index.annoy_index import Index
 from engine.networks.embedder import Embedder
 from gallery.curation import generations, networks
 from gallery.curation.generations import IndexStatus
 from gallery.models import IndexGeneration
 from gallery.operations import workers
 from gallery.queries import wakeup
+from tasks import stores
 from tasks.active_model import kept_weights
 from tasks.build import build_generation
 from tasks.embedding import embed_step
@@ -65,7 +64,7 @@ def _ready(network: str) -> IndexGeneration | None:
     if generation is None or generations.status_of(generation, generation.network) is IndexStatus.STALE:
         return None
     try:
-        Index.open(generation.directory, network)
+        stores.chosen().open(generation, network)
     except BadIndex as error:
         logger.warning("%s is not used again: %s", generation, error)
         return None
@@ -101,6 +100,6 @@ def prune(keep: set[str]) -> tuple[set[str], set[str]]:
         running = unwanted
     for network in unwanted - running:
         for generation in networks.forget(network):
-            shutil.rmtree(generation.directory, ignore_errors=True)
+            stores.chosen().remove(generation)
         kept_weights(network).unlink(missing_ok=True)
     return unwanted - running, unwanted & running

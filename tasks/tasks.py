@@ -15,8 +15,10 @@ from celery.signals import beat_embedded_init, celeryd_after_setup, celeryd_init
 from django.conf import settings
 
 from engine.decoders.pool import DECODERS
+from engine.errors import IndexAway
 from gallery.curation import bulk as bulk_actions
-from gallery.curation import generations
+from gallery.curation import generations, zips
+from gallery.errors import Refusal
 from gallery.insight import analyses
 from gallery.models import Image
 from gallery.persistence import AWAY
@@ -34,7 +36,7 @@ SHOWN_CHARACTERS = 16_384  # of a result in Flower: the ids of a whole batch
 @shared_task(
     name=wakeup.ANSWER,
     time_limit=settings.SIMSEARCH_ANSWER_LIMIT_S,
-    throws=AWAY,
+    throws=(*AWAY, IndexAway),
     resultrepr_maxsize=SHOWN_CHARACTERS,
 )
 def answer() -> dict[str, Any]:
@@ -58,7 +60,7 @@ def curate() -> int:
     return curate_step()
 
 
-@shared_task(name=wakeup.REBUILD, time_limit=3600)
+@shared_task(name=wakeup.REBUILD, time_limit=3600, throws=(IndexAway,))
 def rebuild() -> str:
     """Build a new index if that still pays: every added picture may have sent this message."""
     from tasks.build import rebuild_if_it_pays
@@ -72,6 +74,14 @@ def build() -> str:
     from tasks.build import build_generation_of_all
 
     return build_generation_of_all()
+
+
+@shared_task(name="tasks.sync_index", time_limit=300, throws=(*AWAY, IndexAway), send_events=False)
+def sync_index() -> int:
+    """Add new embeddings to the active collection of Milvus; the result is how many were added."""
+    from tasks.index_sync import sync
+
+    return sync()
 
 
 @shared_task(name=wakeup.BULK, time_limit=300, throws=AWAY)
@@ -89,6 +99,15 @@ def analyse() -> str:
     from tasks.insight.run import run_next
 
     return run_next()
+
+
+@shared_task(name=wakeup.ZIP, time_limit=600, throws=(*AWAY, Refusal))
+def import_zip() -> bool:
+    """Import some files of an uploaded archive, and come again while there are more."""
+    is_more = zips.step()
+    if is_more:
+        wakeup.wake_workers(wakeup.ZIP)
+    return is_more
 
 
 # Housekeeping is not in the event stream: Flower would show twenty sweeps a minute with a search in between.
@@ -111,6 +130,8 @@ def sweep() -> int:
         wakeup.wake_workers(wakeup.CURATE)
     if bulk_actions.unfinished().exists():
         wakeup.wake_workers(wakeup.BULK)
+    if zips.unfinished().exists():
+        wakeup.wake_workers(wakeup.ZIP)
     if analyses.release_overdue():
         wakeup.wake_workers(wakeup.ANALYSE)
     if worker.neighbours.is_outdated:
@@ -121,7 +142,7 @@ def sweep() -> int:
 @shared_task(name="tasks.expire", time_limit=300, throws=AWAY, send_events=False)
 def expire() -> int:
     """Delete finished queries and their pictures after SIMSEARCH_QUERY_TTL_S, or beyond SIMSEARCH_QUERY_SPACE."""
-    return waiting.expire_old() + space.enforce()
+    return zips.remove_abandoned() + waiting.expire_old() + space.enforce()
 
 
 # --- Starts -------------------------------------------------------------------------------------------------

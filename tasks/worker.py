@@ -13,18 +13,16 @@ from typing import Any
 from uuid import UUID
 
 import redis
-from django.conf import settings
 from django.db import DatabaseError, connections
 
 from engine.decoders.pool import DECODERS
-from engine.errors import EngineError
-from engine.index import manifest
+from engine.errors import EngineError, IndexAway
 from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
 from gallery.curation import generations, recall
 from gallery.models import Query
 from gallery.operations import processes, workers
-from tasks import active_model, near_duplicates
+from tasks import active_model, near_duplicates, stores
 from tasks.near_duplicates import Rule
 from tasks.neighbours import Neighbours
 from tasks.slow import Background, SlowPictures
@@ -100,6 +98,7 @@ class Worker:
 
     def report(self) -> None:
         """Tell the web that this process is alive and what it runs on."""
+        away = self.neighbours.away()
         entry = workers.Report(
             name=processes.current(),
             device=self.embedder.device,
@@ -107,7 +106,8 @@ class Worker:
             model=self.embedder.name,
             network=self.embedder.network,
             generation=self.neighbours.generation,
-            index_problem=" ".join(filter(None, [self.problem, self.neighbours.problem, self._lost_index()])),
+            index_problem=" ".join(filter(None, [self.problem, away or self.neighbours.problem, self._lost_index()])),
+            is_index_away=bool(away),
             at=time.time(),
             swept_at=self.swept_at,
             tried=self.neighbours.tried,
@@ -118,15 +118,16 @@ class Worker:
             logger.warning("could not report to Redis: %s", error)
 
     def _lost_index(self) -> str:
-        """Say what is wrong when the index in use was deleted: its files stay mapped, but the next start has none."""
         number = self.neighbours.generation
-        if number is None or (settings.INDEX_ROOT / str(number) / manifest.NAME).is_file():
-            return ""
-        return f"The files of generation {number} are gone from {settings.INDEX_ROOT}; run manage.py build_index."
+        return "" if number is None else stores.chosen().problem(number)
 
     def count_recall(self) -> None:
         """Check the last search against the exact one; in the sweep, so that no query waits for it."""
-        checked, generation = self.neighbours.check_recall(), self.neighbours.generation
+        generation = self.neighbours.generation
+        try:
+            checked = self.neighbours.check_recall()
+        except IndexAway:  # the next search notices it
+            return
         if checked is None or generation is None:
             return
         try:

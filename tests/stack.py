@@ -20,7 +20,7 @@ import httpx
 import psycopg
 
 from tests import demo
-from tests.environment import DATA_DIR, own_database
+from tests.environment import DATA_DIR, IS_MILVUS, own_database, own_index
 from tests.ports import free_port as free_port  # most that want one start a stack
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,7 +47,7 @@ def template() -> Path:
 class Stack:
     """A system of its own: data directory, database, Redis, workers, gunicorn.
 
-    On SQLite and without `photos` of its own its gallery is there when it starts, which takes half the time.
+    On SQLite, with Annoy and without `photos` of its own its gallery is there when it starts: half the time.
     """
 
     def __init__(
@@ -72,11 +72,12 @@ class Stack:
             "SIMSEARCH_DATA_DIR": str(self.data_dir),
             "FLOWER_UNAUTHENTICATED_API": "true",
             **self.database,
+            **own_index(),
             **environment,
         }
 
     def _fill(self) -> None:
-        if self.database:
+        if self.database or IS_MILVUS:
             demo.write_gallery(self.photos)
             return
         shutil.copytree(template() / "photos", self.photos)

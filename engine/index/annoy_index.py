@@ -1,6 +1,6 @@
 """One immutable index generation: checked before it is opened, then searched."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -96,6 +96,8 @@ class Index:
     Its files stay mapped: the directory may be deleted or renamed while it is open. For one thread at a time.
     """
 
+    recall_every_s = 0.0
+
     def __init__(
         self,
         manifest: Manifest,
@@ -153,8 +155,17 @@ class Index:
         """
         return [found.best(k) for found in self.candidates(vectors, k)]
 
-    def candidates(self, vectors: Vectors, k: int, *, depth: int = 0, ahead: int = 1) -> "list[Candidates]":
+    @property
+    def is_exact(self) -> bool:
+        """Whether a search compares everything."""
+        return self.manifest.is_exact
+
+    def candidates(
+        self, vectors: Vectors, k: int, *, depth: int = 0, ahead: int = 1, labels: Sequence[Sequence[str]] = ()
+    ) -> "list[Candidates]":
         """Return the candidates for each of vectors [q, 4096], enough for k results each.
+
+        Pictures of other labels than `labels` are among them: the files know none.
 
         `depth`: how many results are looked at; those after the k-th cost no larger search_k. `ahead`: Annoy is
         asked for so many times as many at once, which makes the first `grow` cheap and costs little. Raises
@@ -185,9 +196,13 @@ class Index:
         copied: Vectors = self._vectors[rows]
         return copied
 
-    def stored_at(self, rows: NDArray[np.intp]) -> tuple[Vectors, Fingerprints]:
-        """Return copies of the vectors [m, 4096] and the fingerprints [m, 64] in these rows."""
+    def stored(self, ids: NDArray[np.int64]) -> tuple[Vectors, Fingerprints]:
+        """Return copies of the vectors [m, 4096] and the fingerprints [m, 64] of `ids`, all of which it has."""
+        rows = np.searchsorted(self.ids, ids)
         return self._vectors[rows], self._fingerprints[rows]
+
+    def ping(self) -> None:
+        """Do nothing: files that are mapped do not go away."""
 
     def _rows(self, ids: NDArray[np.int64]) -> Rows:
         wanted = np.unique(ids)

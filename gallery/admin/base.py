@@ -1,7 +1,7 @@
 """What the lists of the admin site have in common: checked selections, bulk actions, rows that are only read."""
 
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -23,6 +23,9 @@ Row = TypeVar("Row", bound=Model)
 
 class CheckedAdmin(admin.ModelAdmin[Row]):
     """What all our lists have in common."""
+
+    class Media:
+        css: ClassVar = {"all": ["gallery/admin.css"]}
 
     def has_index_permission(self, request: HttpRequest) -> bool:
         """Tell whether this account may change which index is searched: `permissions=["index"]` of an action."""
@@ -68,11 +71,11 @@ class BulkAdmin(CheckedAdmin[Row]):
         is_running = any(action.finished_at is None for action in actions)
         return {"bulk_actions": actions, "is_running": is_running, "opts": self.opts}
 
-    def run(self, request: HttpRequest, action: str, rows: QuerySet[Any]) -> None:
+    def run(self, request: HttpRequest, action: str, rows: QuerySet[Any], value: str = "") -> None:
         """Apply an action to the rows and say so."""
-        count, is_done = bulk.change(action, rows, request.user.get_username())
-        message = f"{intcomma(count)} {PAST[action]}." if is_done else f"{intcomma(count)} rows are being changed."
-        self.message_user(request, message, messages.SUCCESS if is_done else messages.INFO)
+        count, is_done = bulk.change(action, rows, request.user.get_username(), value)
+        told = f"{intcomma(count)} {PAST[action]}." if is_done else f"{intcomma(count)} rows are being changed."
+        self.message_user(request, told, messages.SUCCESS if is_done else messages.INFO)
 
     @admin.action(description="Delete the selected %(verbose_name_plural)s", permissions=["delete"])
     def delete_selected(self, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse | None:
@@ -103,7 +106,7 @@ class BulkAdmin(CheckedAdmin[Row]):
         return TemplateResponse(request, "admin/gallery/delete_rows.html", context)
 
 
-PAST = {"delete": "deleted", "hide": "hidden", "show": "shown"}
+PAST = {"delete": "deleted", "hide": "hidden", "show": "shown", "label": "labelled"}
 
 
 def _time(text: str) -> datetime:

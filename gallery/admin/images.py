@@ -1,45 +1,141 @@
 """Gallery pictures in the admin site: upload, label, hide, delete."""
 
 from typing import Any
+from urllib.parse import urlencode
 
+from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ActionForm
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
+from django.urls import path
+from django.urls.resolvers import URLPattern
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.http import require_POST
 
+from gallery import text
+from gallery.addresses import address
+from gallery.admin import adding, downloads
 from gallery.admin.base import BulkAdmin
-from gallery.admin.generations import start_rebuild
-from gallery.curation import generations, library
+from gallery.admin.filters import DuplicatesFilter, EmbeddingFilter
+from gallery.curation import bulk, generations, library, zips
 from gallery.errors import Refusal
-from gallery.models import Embedding, Image
+from gallery.models import LONGEST_TITLE, Embedding, Image
 from gallery.queries import results
 from gallery.site import submit
 from gallery.site.forms import NewImageForm
-from gallery.text import folded
+from gallery.text import LONGEST_LABEL, folded
 
 
 def thumbnail_of(image: Image | results.Picture) -> SafeString | str:
     """Return the thumbnail as HTML."""
     if isinstance(image, Image) and image.is_pending:
         return "not decoded yet"
-    side = "width" if image.width_px >= image.height_px else "height"
-    return format_html('<img src="{}" alt="" {}="96" loading="lazy">', image.thumbnail_url, side)
+    side, name = "width" if image.width_px >= image.height_px else "height", image.title or _("Untitled picture")
+    return format_html('<img src="{}" alt="{}" {}="96" loading="lazy">', image.thumbnail_url, name, side)
+
+
+VIEWS = ("grid", "table")
+
+
+class ImageList(ChangeList):
+    """The list, as a grid of thumbnails or as a table."""
+
+    def get_filters_params(self, params: Any = None) -> Any:
+        """Leave out what chooses the view."""
+        found = super().get_filters_params(params)
+        found.pop("view", None)
+        return found
+
+
+class ImageActionForm(ActionForm):
+    """The choice of an action, with the label for that one."""
+
+    label = forms.CharField(
+        required=False,
+        max_length=LONGEST_LABEL,
+        label=gettext_lazy("Label:"),
+        widget=forms.TextInput(attrs={"list": "labels", "size": 16, "autocomplete": "off"}),
+    )
 
 
 @admin.register(Image)
 class ImageAdmin(BulkAdmin[Image]):
-    list_display = ["thumbnail", "title", "label", "is_hidden", "has_embedding", "created_at"]
-    list_display_links = ["thumbnail", "title"]
+    list_display = ["thumbnail", "name", "label", "is_hidden", "has_embedding", "taken_at", "created_at", "similar"]
+    list_display_links = ["thumbnail"]
     list_editable = ["label"]
-    list_filter = ["is_hidden", ("label", admin.AllValuesFieldListFilter)]
-    list_per_page = 50
+    list_filter = [
+        "is_hidden",
+        EmbeddingFilter,
+        DuplicatesFilter,
+        ("created_at", admin.DateFieldListFilter),
+        ("taken_at", admin.DateFieldListFilter),
+        ("label", admin.AllValuesFieldListFilter),
+    ]
+    list_per_page = 60
+    action_form = ImageActionForm
+    change_list_template = "admin/gallery/image/change_list.html"
     search_fields = ["title_folded", "label_folded", "content_hash"]
     search_help_text = "Part of a title, a label or a content hash. Case and accents do not matter."
-    readonly_fields = ["preview", "content_hash", "width_px", "height_px", "problem", "created_at"]
-    actions = ["hide", "show", "delete_selected", "rebuild_index"]
+    readonly_fields = ["preview", "content_hash", "width_px", "height_px", "problem", "taken_at", "created_at"]
+    actions = ["set_label", "hide", "show", "download", "table", "delete_selected"]
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add undo and the page for many pictures."""
+        undo = path("undo/", self.admin_site.admin_view(require_POST(self.undo)), name="gallery_image_undo")
+        return [undo, *adding.urls(), *super().get_urls()]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Return the list that knows its views."""
+        return ImageList
+
+    def get_changelist_form(self, request: HttpRequest, **kwargs: Any) -> Any:
+        """Name each field for the label: nobody sees which row it is in who does not see the list."""
+        base = super().get_changelist_form(request, **kwargs)
+
+        class Named(base):  # type: ignore[misc, valid-type]
+            def __init__(self, *args: Any, **options: Any) -> None:
+                super().__init__(*args, **options)
+                self.fields["label"].widget.attrs |= {"aria-label": _("Label of %s") % self.instance, "list": "labels"}
+
+        return Named
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Show the list as it was last chosen, with undo and rebuild."""
+        chosen = request.GET.get("view")
+        if chosen in VIEWS:
+            request.session["image_view"] = chosen
+        view = request.session.get("image_view", VIEWS[0])
+        may_change = self.has_change_permission(request)
+        context = {
+            "view": view,
+            "views": [(name, "?" + _with(request, view=name)) for name in VIEWS],
+            "labels": adding.all_labels(),
+            "undoable": bulk.undoable(request.user.get_username()) if may_change else None,
+            "may_rebuild": self.has_index_permission(request),
+        }
+        return super().changelist_view(request, (extra_context or {}) | context)
+
+    def undo(self, request: HttpRequest) -> HttpResponse:
+        """Undo the last action of this account that hid, showed or labelled pictures."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        count, is_done = bulk.undo(request.user.get_username())
+        if not count:
+            self.message_user(request, _("There is nothing to undo."), messages.WARNING)
+        elif is_done:
+            told = ngettext("Undone for %d picture.", "Undone for %d pictures.", count) % count
+            self.message_user(request, told, messages.SUCCESS)
+        else:
+            self.message_user(request, _("The pictures are being changed back."), messages.INFO)
+        return redirect("admin:gallery_image_changelist")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Image]:
         """Add to each picture whether it has an embedding."""
@@ -73,7 +169,16 @@ class ImageAdmin(BulkAdmin[Image]):
             super().save_model(request, obj, form, change)
             return
         submit.check_space(request)
-        library.upload(obj, form.cleaned_data["file"])
+        file = form.cleaned_data["file"]
+        obj.title = obj.title or zips.title_of(file.name or "")[:LONGEST_TITLE]
+        library.upload(obj, file)
+
+    def response_add(self, request: HttpRequest, obj: Image, post_url_continue: Any = None) -> HttpResponse:
+        """Keep the label for the next picture."""
+        response = super().response_add(request, obj, post_url_continue)
+        if "_addanother" in request.POST and obj.label:
+            return redirect(f"{request.path}?{urlencode({'label': obj.label})}")
+        return response
 
     def delete_model(self, request: HttpRequest, obj: Image) -> None:
         """Delete one picture and its files."""
@@ -92,12 +197,32 @@ class ImageAdmin(BulkAdmin[Image]):
         """Return the thumbnail as HTML."""
         return thumbnail_of(image)
 
+    @admin.display(description="title", ordering="title")
+    def name(self, image: Image) -> str:
+        """Return the title."""
+        return image.title or "—"
+
+    @admin.display(description="similar")
+    def similar(self, image: Any) -> SafeString | str:
+        """Open the search page with the pictures like this one; it takes the token of the list's form."""
+        if image.is_pending or image.is_hidden or not image.embedded:
+            return "—"
+        label = _("Find pictures like %s") % image
+        return format_html(
+            '<button class="button" formaction="{}" formtarget="_blank" title="{}" aria-label="{}">≈</button>',
+            address("more_like", image.pk),
+            label,
+            label,
+        )
+
     @admin.display(description="picture")
     def preview(self, image: Image) -> SafeString | str:
         """Return the picture as HTML."""
         if image.is_pending:
             return thumbnail_of(image)
-        return format_html('<img src="{}" alt="" width="{}">', image.picture_url, min(image.width_px, 512))
+        picture = '<a href="{}"><img src="{}" alt="{}" width="{}"></a>'
+        width_px = min(image.width_px, 512)
+        return format_html(picture, image.picture_url, image.preview_url, _("Open the picture"), width_px)
 
     @admin.display(description="embedding", boolean=True, ordering="embedded")
     def has_embedding(self, image: Any) -> bool:
@@ -114,7 +239,33 @@ class ImageAdmin(BulkAdmin[Image]):
         """Show the chosen pictures again."""
         self.run(request, "show", images)
 
-    @admin.action(description="Rebuild the index (whatever is selected)", permissions=["index"])
-    def rebuild_index(self, request: HttpRequest, images: QuerySet[Image]) -> None:
-        """Start a rebuild of the index."""
-        start_rebuild(self, request)
+    @admin.action(description="Set the label of the selected pictures", permissions=["change"])
+    def set_label(self, request: HttpRequest, images: QuerySet[Image]) -> None:
+        """Give the pictures the label beside the action."""
+        label = text.kept_label(request.POST.get("label", "").replace("\0", ""))
+        if label:
+            self.run(request, "label", images, label)
+        else:
+            self.message_user(request, _("Type the label beside the action first."), messages.WARNING)
+
+    @admin.action(description="Download the selected pictures", permissions=["view"])
+    def download(self, request: HttpRequest, images: QuerySet[Image]) -> HttpResponseBase | None:
+        """Send the pictures as an archive."""
+        if images.count() > downloads.MOST:
+            told = _("At most %d pictures in one download; `manage.py export` writes all.") % downloads.MOST
+            self.message_user(request, told, messages.WARNING)
+            return None
+        return downloads.archive(images)
+
+    @admin.action(description="Download a table of the selected pictures (CSV)", permissions=["view"])
+    def table(self, request: HttpRequest, images: QuerySet[Image]) -> HttpResponseBase:
+        """Send what is known of the pictures as CSV."""
+        return downloads.table(images)
+
+
+def _with(request: HttpRequest, **changed: str) -> str:
+    """Return the query string of the page with these values."""
+    query = request.GET.copy()
+    for name, value in changed.items():
+        query[name] = value
+    return query.urlencode()

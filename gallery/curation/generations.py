@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Max, QuerySet
+from django.db.models import F, Max, QuerySet
 from django.utils import timezone
 
 from gallery.models import Embedding, Image, IndexGeneration
@@ -40,6 +40,10 @@ class Busy(Exception):
 
 class BuildFailed(Exception):
     """A build that came to nothing; the active generation is unchanged."""
+
+
+class NotReady(Exception):
+    """A generation that cannot be searched; the text is a sentence."""
 
 
 class NothingToGoBackTo(Exception):
@@ -84,7 +88,7 @@ def status_of(generation: IndexGeneration | None, network: str) -> IndexStatus:
     if generation is None:
         return IndexStatus.STALE if newer else IndexStatus.CURRENT
     enough = max(REBUILD_AT_LEAST, REBUILD_SHARE * generation.images)
-    if newer >= enough or deleted_from(generation) >= enough:
+    if (newer >= enough and not generation.is_synchronised) or deleted_from(generation) >= enough:
         return IndexStatus.STALE
     return IndexStatus.BEHIND if newer else IndexStatus.CURRENT
 
@@ -137,6 +141,12 @@ def activate(generation: IndexGeneration, *, images: int, last_embedding: int, m
     generation.refresh_from_db()
 
 
+def synchronised(generation: IndexGeneration, *, last_embedding: int, added: int) -> bool:
+    """Note that a generation has every embedding up to this one; False where another process was first."""
+    before = IndexGeneration.objects.filter(pk=generation.pk, last_embedding=generation.last_embedding)
+    return bool(before.update(last_embedding=last_embedding, images=F("images") + added))
+
+
 def serve(generation: IndexGeneration) -> bool:
     """Make a ready generation the active one, and with it its network the one that serves.
 
@@ -153,6 +163,16 @@ def serve(generation: IndexGeneration) -> bool:
 def newest(network: str) -> IndexGeneration | None:
     """Return the newest ready generation of this network."""
     return IndexGeneration.objects.filter(state=READY, network=network).first()
+
+
+def choose(generation: IndexGeneration) -> None:
+    """Make a ready generation the active one, be it older or newer. Raises NotReady."""
+    if generation.state != READY:
+        raise NotReady("Only a generation that is ready can be searched.")
+    if generation.network == served():
+        _switch_to(generation)
+    elif not serve(generation):
+        raise NotReady("Its model has not embedded every picture; manage.py switch_model does that first.")
 
 
 def roll_back() -> IndexGeneration:

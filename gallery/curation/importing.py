@@ -111,7 +111,7 @@ def add(file: BinaryIO, *, label: str = "", title: str = "") -> Image:
     if existing := library.find(content_hash):
         raise library.AlreadyThere(existing)
     image = Image(label=label, title=title[:LONGEST_TITLE])
-    library.keep(image, content_hash, _reencoded(data), data)
+    library.keep(image, content_hash, reencoded(data), data)
     return image
 
 
@@ -123,7 +123,7 @@ def decode_pending(limit: int) -> int:
     pending = list(Image.objects.pending().order_by("created_at")[:limit])
     for image in pending:
         try:
-            encoded = _reencoded(image.upload_path)
+            encoded = reencoded(image.upload_path)
         except FileNotFoundError:
             _mark(image, problem="Its file is missing.")
         except Refusal as refusal:
@@ -142,7 +142,7 @@ def _mark(image: Image, **fields: object) -> bool:
     return bool(Image.objects.filter(pk=image.pk).update(**fields))
 
 
-def _reencoded(source: bytes | Path) -> Encoded:
+def reencoded(source: bytes | Path) -> Encoded:
     """Return the re-encoded picture. Raises Refusal, and OSError where the file cannot be read."""
     try:
         return reencode(source)

@@ -7,7 +7,7 @@ from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
 from gallery import files
-from gallery.models import Image, Query, QueryPart
+from gallery.models import Image, Query, QueryPart, ZipImport
 
 
 @receiver(post_delete, sender=Image)
@@ -15,6 +15,13 @@ def remove_image_files(instance: Image, **_: Any) -> None:
     """Delete the files of a deleted gallery picture."""
     paths = instance.paths
     transaction.on_commit(lambda: files.remove(*paths))
+
+
+@receiver(post_delete, sender=ZipImport)
+def remove_archive(instance: ZipImport, **_: Any) -> None:
+    """Delete the file of an archive after its row is gone."""
+    path = instance.upload_path
+    transaction.on_commit(lambda: files.remove(path))
 
 
 @receiver(post_delete, sender=Query)

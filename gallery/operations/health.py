@@ -88,10 +88,11 @@ def _worker() -> Check:
 
 
 def _index() -> Check:
-    active = generations.active()
-    problems = sorted(set(workers.index_problems(workers.alive(), active.number if active else None)))
+    active, alive = generations.active(), workers.alive()
+    away = {entry.index_problem for entry in alive if entry.is_index_away}
+    problems = sorted(away | set(workers.index_problems(alive, active.number if active else None)))
     return Check(
-        True,  # without an index a search looks at every picture: slower, not wrong
+        not away,  # without an index a search looks at every picture: slower, not wrong
         {
             "generation": active.number if active else None,
             "images": active.images if active else 0,

@@ -13,14 +13,14 @@ from django.db.models import Q, QuerySet
 
 from gallery import files
 from gallery.curation import library, networks
-from gallery.models import Image, Query, QueryPart
+from gallery.models import Image, Query, QueryPart, ZipImport
 from gallery.queries import lifecycle
 
 # A file is written before its row is committed, and a row's files go after it: what is younger may be on its way.
 SETTLED_S = 3600
 BATCH = 500
 Item = TypeVar("Item")
-Owner = type[Image] | type[Query] | type[QueryPart]
+Owner = type[Image] | type[Query] | type[QueryPart] | type[ZipImport]
 
 
 def owners() -> dict[Path, Owner]:
@@ -32,6 +32,7 @@ def owners() -> dict[Path, Owner]:
         media / "thumbnails": Image,
         settings.ORIGINALS_ROOT: Image,
         uploads / "gallery": Image,
+        uploads / "zips": ZipImport,
         **{root / row.folder: row for root in (media, uploads) for row in (Query, QueryPart)},
     }
 

@@ -20,13 +20,25 @@ from gallery.models import (
     Query,
     QueryPart,
     Suspect,
+    ZipImport,
 )
 
 Table = type[Model]
 
 # Who is logged in here, and what the index of these embeddings is: that is on this disk, and can be built again. An
-# admin action under way would go on where the backup is restored. Analyses are run again where they are wanted.
-NOT_KEPT: set[Table] = {Session, IndexGeneration, BulkAction, Analysis, DuplicateGroup, Duplicate, Suspect, MapPoint}
+# admin action or an import under way would go on where the backup is restored. Analyses are run again where they are
+# wanted.
+NOT_KEPT: set[Table] = {
+    Session,
+    IndexGeneration,
+    BulkAction,
+    Analysis,
+    DuplicateGroup,
+    Duplicate,
+    Suspect,
+    MapPoint,
+    ZipImport,
+}
 QUERIES: set[Table] = {Query, QueryPart}
 # Kind of picture file -> whose it is, and which property says where it is on the disk.
 PICTURES: dict[str, tuple[Table, str]] = {

@@ -20,6 +20,7 @@ class Report:
     """One search worker process as of `at` (seconds since the epoch); its last sweep was at `swept_at`.
 
     `tried`: the generation that was active when it last looked, before a task; `index_problem` is about that one.
+    `is_index_away`: the server that holds the index does not answer, so searches wait.
 
     During an upgrade workers and web are of two versions: a field that comes later has a default.
     """
@@ -34,6 +35,7 @@ class Report:
     at: float
     swept_at: float = 0.0
     tried: int | None = None
+    is_index_away: bool = False
 
     @classmethod
     def read(cls, text: str | bytes) -> Self:

@@ -186,6 +186,13 @@ def give_back(token: uuid.UUID) -> int:
     return persist(lambda: _release(Query.objects.filter(state=RUNNING, claim=token)))
 
 
+def postpone(token: uuid.UUID) -> int:
+    """Let what this claim has not finished wait again, as if it had not been tried: nothing was wrong with it."""
+    mine = Query.objects.filter(state=RUNNING, claim=token)
+    again = {"state": WAITING, "claim": None, "lease_until": None, "waiting_since": timezone.now()}
+    return persist(lambda: mine.update(attempts=F("attempts") - 1, **again))
+
+
 # --- Watching over them -------------------------------------------------------------------------------------
 
 

@@ -22,6 +22,7 @@ CURATE = "tasks.curate"
 BUILD = "tasks.build"  # requested by a person
 REBUILD = "tasks.rebuild"  # only if it pays
 BULK = "tasks.bulk"  # admin actions on many rows
+ZIP = "tasks.import_zip"  # archives of pictures that were uploaded
 ANALYSE = "tasks.analyse"  # near-duplicates, mislabels, the map, the evaluation
 
 PENDING = "simsearch:pending:"

@@ -3,8 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
-from engine.index.annoy_index import Index
 from gallery.models import Embedding, IndexGeneration
+from tasks import stores
 from tasks.evaluation import Labelled, Ranking, evaluate, steps, worst
 from tasks.insight.surroundings import Advance
 
@@ -14,7 +14,7 @@ WORST_QUERIES = 20
 
 def measure(generation: IndexGeneration, advance: Advance) -> dict[str, Any]:
     """Return the figures, and the worst queries with their matches. Raises BadIndex and NoLabels."""
-    index = Index.open(generation.directory)
+    index = stores.chosen().open(generation)
     labelled = Labelled(index, generation.network)
     total, done = steps(index, labelled), 0
 

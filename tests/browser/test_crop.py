@@ -129,7 +129,7 @@ def test_without_scripts_a_link_with_a_frame_works(
     page = page_without_scripts
     page.goto(stack.url)
     page.get_by_label("Choose a picture").set_input_files(composite)
-    page.get_by_role("button", name="Search").click()
+    page.get_by_role("button", name="Search", exact=True).click()
     expect(page.locator(".answer[data-state=done]")).to_be_visible(timeout=ANSWER_MS)
     page.goto(f"{page.url}?crop=0.5,0,0.5,1")
     expect_found(page, "clock")

@@ -106,7 +106,7 @@ def test_without_scripts_show_more_is_a_link(stack: Stack, page_without_scripts:
     page = page_without_scripts
     page.goto(stack.url)
     page.get_by_label("Choose a picture").set_input_files(drawn("clock", 1))
-    page.get_by_role("button", name="Search").click()
+    page.get_by_role("button", name="Search", exact=True).click()
     expect(page.locator(".answer[data-state=done]")).to_be_visible(timeout=ANSWER_MS)
     page.get_by_role("link", name="Show more").click()
     expect(page.locator(".card")).to_have_count(20)

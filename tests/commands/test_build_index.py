@@ -25,6 +25,7 @@ def build_index(*options: str) -> str:
     return out.getvalue()
 
 
+@pytest.mark.annoy
 def test_it_embeds_and_activates() -> None:
     for number in range(12):
         add(number)
@@ -53,6 +54,7 @@ def test_if_stale_builds_only_when_something_is_missing() -> None:
     assert "Active" in build_index("--if-stale")
 
 
+@pytest.mark.annoy
 def test_if_stale_builds_an_index_of_another_version_anew() -> None:
     add(1)
     build_index()

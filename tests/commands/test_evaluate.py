@@ -178,6 +178,7 @@ def test_k_is_positive() -> None:
         evaluate("--k", "0")
 
 
+@pytest.mark.annoy
 def test_a_damaged_index_is_one_clear_line(indexed: None) -> None:
     active = generations.active()
     assert active

@@ -106,6 +106,7 @@ def test_going_back_embeds_what_was_added_since(bundled: str, other: Path) -> No
     assert Embedding.objects.filter(image=added, network=bundled).exists()
 
 
+@pytest.mark.annoy
 def test_a_damaged_index_is_not_gone_back_to(bundled: str, other: Path) -> None:
     first = generations.active()
     assert first
@@ -173,6 +174,7 @@ def test_before_the_first_index_nothing_serves() -> None:
 # What is kept
 
 
+@pytest.mark.annoy
 def test_the_one_before_the_last_is_deleted(bundled: str, other: Path, tmp_path: Path) -> None:
     second = retrained(tmp_path / "second.safetensors", seed=2)
     directory = generations.active()

@@ -114,7 +114,7 @@ def test_blocks_of_float16_are_brought_back_to_unit_length(tmp_path: Path, vecto
     marks = np.random.default_rng(1).integers(0, 256, (COUNT, BYTES), np.uint8)
     parts = [slice(start, start + 77) for start in range(0, COUNT, 77)]
     build(tmp_path / "1", IDS, ((vectors[part].astype(np.float16), marks[part]) for part in parts), NETWORK)
-    np.testing.assert_array_equal(Index.open(tmp_path / "1").stored_at(IDS)[1], marks)
+    np.testing.assert_array_equal(Index.open(tmp_path / "1").stored(IDS)[1], marks)
     stored = Index.open(tmp_path / "1").vectors_at(IDS)
     assert stored.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(stored, axis=1), 1, atol=1e-6)

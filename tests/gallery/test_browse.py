@@ -71,7 +71,7 @@ def test_a_label_with_unusual_white_space_can_be_chosen_from_the_list(client: Cl
 def test_an_unknown_label_leads_to_the_nearest_one(client: Client) -> None:
     add_image(label="water lily")
     text = client.get("/gallery/", {"label": "Water Lilly", "page": "2"}).content.decode()
-    assert 'Did you mean <a href="?label=water+lily">water lily</a>?' in text
+    assert '<a href="?label=water+lily">Did you mean “water lily”?</a>' in text
 
 
 def test_an_empty_gallery_says_how_to_fill_it(client: Client) -> None:

@@ -23,7 +23,7 @@ def framed(client: Client, query: Query, crop: str = FRAME) -> Query:
 
 
 def test_a_frame_in_the_link_searches_for_that_part(client: Client) -> None:
-    first = finished(add_image(), asked=ask(k=20, labels=("cat",)))
+    first = finished(add_image(), query=ask(k=20, labels=("cat",)))
     query = framed(client, first)
     assert (query.state, query.crop, query.k, query.labels) == ("waiting", [0.1, 0.2, 0.5, 0.25], 20, ["cat"])
     assert query.picture_path.read_bytes() == first.picture_path.read_bytes()
@@ -32,13 +32,13 @@ def test_a_frame_in_the_link_searches_for_that_part(client: Client) -> None:
 def test_a_part_of_a_gallery_picture_is_searched(client: Client) -> None:
     image = add_image()
     client.post(f"/gallery/{image.pk}/like")
-    query = framed(client, finished(add_image(2), asked=Query.objects.get()))
+    query = framed(client, finished(add_image(2), query=Query.objects.get()))
     assert (query.like, query.has_picture, query.crop) == (image, False, [0.1, 0.2, 0.5, 0.25])
 
 
 def test_the_link_of_a_frame_shows_its_own_search(client: Client) -> None:
     query = framed(client, finished(add_image()))
-    finished(add_image(2), asked=query)
+    finished(add_image(2), query=query)
     page = client.get(f"/q/{query.pk}", {"crop": FRAME})
     assert page.status_code == 200
     assert FRAME in Elements(page).values("data-crop")
@@ -47,7 +47,7 @@ def test_the_link_of_a_frame_shows_its_own_search(client: Client) -> None:
 
 def test_the_whole_picture_is_one_click_away(client: Client) -> None:
     first = finished(add_image())
-    query = finished(add_image(2), asked=framed(client, first))
+    query = finished(add_image(2), query=framed(client, first))
     [link] = [link for link in Elements(client.get(f"/q/{query.pk}")).values("href") if "crop=" in link]
     assert framed(client, query, link.removeprefix("?crop=")).crop is None
     assert client.get(f"/q/{first.pk}{link}")["Location"] == f"/q/{first.pk}"  # it is the whole picture already
@@ -87,7 +87,7 @@ def test_frames_are_limited_as_uploads_are(client: Client, settings: Settings) -
 
 
 def test_a_short_link_has_a_rounded_frame(client: Client) -> None:
-    query = finished(add_image(), asked=ask(crop=(1 / 3, 0, 1 / 3, 1)))
+    query = finished(add_image(), query=ask(crop=(1 / 3, 0, 1 / 3, 1)))
     page = client.get(f"/q/{query.pk}", {"crop": "0.3333,0,0.3333,1"})
     assert page.status_code == 200
     assert "0.3333,0,0.3333,1" in Elements(page).values("data-crop")

@@ -22,6 +22,8 @@ from tasks.neighbours import Neighbours, SearchRequest
 from tests.engine.galleries import NETWORK, make_vectors, unit
 from tests.tasks.known import add_vectors
 
+pytestmark = pytest.mark.annoy  # it watches what Annoy is asked for
+
 BURST = 500  # near-duplicates of one picture: cosine 0.99 with each other
 RULE = Rule(0.985, by_cosine_alone=True)
 OTHERS = 2000

@@ -90,6 +90,7 @@ def test_a_sweep_reports_the_worker(swept: Worker, gallery: list[Image]) -> None
     assert report.network == swept.embedder.network
 
 
+@pytest.mark.annoy
 @pytest.mark.parametrize("lost", ["manifest.json", "."])
 def test_an_index_that_was_deleted_under_a_worker_shows_with_its_next_heartbeat(
     swept: Worker, gallery: list[Image], client: Client, lost: str

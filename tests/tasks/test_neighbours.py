@@ -87,6 +87,7 @@ def test_a_new_generation_is_noticed(neighbours: Neighbours, embedder: Embedder)
     assert (first.number, neighbours.generation) == (first.number, second.number)
 
 
+@pytest.mark.annoy
 def test_a_damaged_generation_is_never_opened_and_the_old_one_stays(
     neighbours: Neighbours, embedder: Embedder, caplog: pytest.LogCaptureFixture
 ) -> None:

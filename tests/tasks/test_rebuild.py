@@ -51,6 +51,7 @@ def test_many_messages_make_one_rebuild(gallery: list[Image]) -> None:
     assert messages == [f"{made} with 16 pictures is active", *[NOTHING_NEW] * 2]
 
 
+@pytest.mark.annoy
 def test_an_index_of_another_version_is_built_anew_by_itself(
     worker: Worker,
     gallery: list[Image],
@@ -71,6 +72,7 @@ def test_an_index_of_another_version_is_built_anew_by_itself(
     assert (worker.neighbours.problem, worker.neighbours.generation) == ("", old.number + 1)
 
 
+@pytest.mark.annoy
 def test_a_damaged_index_waits_for_somebody_to_look(worker: Worker, gallery: list[Image]) -> None:
     rebuild()
     active = generations.active()

@@ -14,6 +14,8 @@ from tasks.worker import Worker
 from tests.engine.galleries import make_vectors
 from tests.tasks.conftest import Ask, add
 
+pytestmark = pytest.mark.annoy  # a collection is checked once a minute, against a wider search
+
 COUNT = 1500  # enough for most pictures to be no candidates
 
 

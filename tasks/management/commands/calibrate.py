@@ -10,12 +10,11 @@ import numpy as np
 from django.core.management.base import BaseCommand, CommandError
 
 from engine.errors import EngineError
-from engine.index.annoy_index import Index
 from engine.networks import registry
 from gallery.curation import generations
 from gallery.curation.progress import Progress
 from gallery.models import IndexGeneration
-from tasks import active_model, thresholds
+from tasks import active_model, stores, thresholds
 from tasks.alterations import ALTERATIONS
 from tasks.calibration import Cosines, Derived, Gallery, Measured, TooFewPictures, derive, measure, steps
 
@@ -38,7 +37,7 @@ class Command(BaseCommand):
         if active is None or not active.images:
             raise CommandError("There is no index yet; run manage.py build_index.")
         try:
-            gallery = Gallery(Index.open(active.directory), active.network)
+            gallery = Gallery(stores.chosen().open(active), active.network)
             embedder = active_model.load(active.network)
             with Progress(steps(gallery), "Measuring", "picture") as progress:
                 measured = measure(gallery, embedder, progress.advance)
