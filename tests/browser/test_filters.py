@@ -5,12 +5,12 @@ from playwright.sync_api import FilePayload, Page, expect
 from tests.demo import jpeg
 from tests.stack import Stack
 
-CLOCK: FilePayload = {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": jpeg("clock", 0)}
+CLOCK: FilePayload = {"name": "clock.jpg", "mimeType": "image/jpeg", "buffer": jpeg("clock", 0)}
 
 
 def test_a_filter_changes_the_result_without_a_page_load(stack: Stack, page: Page) -> None:
     page.goto(stack.url)
-    page.set_input_files("input[type=file]", CLOCK)
+    page.set_input_files("input[type=file]", files=[CLOCK])
     chip = page.locator("#filters a[data-filter]").nth(1)
     expect(chip).to_be_visible(timeout=20_000)
     label, count = chip.get_attribute("data-filter"), int(chip.locator(".count").inner_text())
@@ -31,7 +31,7 @@ def test_a_filter_changes_the_result_without_a_page_load(stack: Stack, page: Pag
 
 def test_a_filter_is_a_link_without_scripts(stack: Stack, page: Page, page_without_scripts: Page) -> None:
     page.goto(stack.url)
-    page.set_input_files("input[type=file]", CLOCK)
+    page.set_input_files("input[type=file]", files=[CLOCK])
     expect(page.locator("#filters a").first).to_be_visible(timeout=20_000)
     page_without_scripts.goto(page.url)
     chip = page_without_scripts.locator("#filters a[data-filter]").nth(1)
