@@ -14,10 +14,10 @@ LOSSLESS = ("PNG", "WEBP", "BMP", "TIFF")
 Colour = tuple[int, ...]
 
 
-def refusal(data: bytes, limits: Limits = Limits()) -> str:  # noqa: B008 - frozen
+def refusal(data: bytes, limits: Limits = Limits(), within_px: int | None = None) -> str:  # noqa: B008 - frozen
     """Return the code a file is refused with."""
     with pytest.raises(BadImage) as caught:
-        decode(data, limits)
+        decode(data, limits, within_px=within_px)
     message = str(caught.value)
     assert message.endswith(".")
     assert "; " in message
