@@ -1,4 +1,4 @@
-"""The curators' desk."""
+"""The admin pages of curators."""
 
 from collections.abc import Iterable
 from typing import Any
