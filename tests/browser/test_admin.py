@@ -20,7 +20,7 @@ Query.objects.bulk_create(
 
 
 @pytest.fixture
-def desk(stack: Stack, page: Page) -> Iterator[Page]:
+def query_list(stack: Stack, page: Page) -> Iterator[Page]:
     """Provide a signed-in page with the list of this test's queries; the browser breaks no policy."""
     messages: list[str] = []
     page.on("console", lambda message: messages.append(message.text) if "Content Security" in message.text else None)
@@ -36,17 +36,17 @@ def desk(stack: Stack, page: Page) -> Iterator[Page]:
     assert messages == []
 
 
-def test_many_rows_are_deleted_while_the_list_shows_how_far_it_is(stack: Stack, desk: Page) -> None:
+def test_many_rows_are_deleted_while_the_list_shows_how_far_it_is(stack: Stack, query_list: Page) -> None:
     rows = "SELECT count(*) FROM gallery_query WHERE error_code = %s"
     assert stack.rows(rows, CODE) == [(MANY,)]
-    desk.locator("#action-toggle").check()
-    desk.get_by_text(f"Select all {MANY} queries").click()
-    desk.get_by_label("Action:").select_option("delete_selected")
-    desk.get_by_role("button", name="Go").click()
-    expect(desk.get_by_text("Delete 1,500 queries?")).to_be_visible()
-    desk.get_by_role("button", name="Yes, delete 1,500").click()
-    expect(desk.get_by_text("1,500 rows are being changed.")).to_be_visible()
-    expect(desk.get_by_text("Delete: 1,500 done")).to_be_visible(timeout=60_000)
+    query_list.locator("#action-toggle").check()
+    query_list.get_by_text(f"Select all {MANY} queries").click()
+    query_list.get_by_label("Action:").select_option("delete_selected")
+    query_list.get_by_role("button", name="Go").click()
+    expect(query_list.get_by_text("Delete 1,500 queries?")).to_be_visible()
+    query_list.get_by_role("button", name="Yes, delete 1,500").click()
+    expect(query_list.get_by_text("1,500 rows are being changed.")).to_be_visible()
+    expect(query_list.get_by_text("Delete: 1,500 done")).to_be_visible(timeout=60_000)
     assert stack.rows(rows, CODE) == [(0,)]
-    desk.get_by_role("link", name="Load the list again").click()
-    expect(desk.get_by_text("0 queries", exact=True).first).to_be_visible()
+    query_list.get_by_role("link", name="Load the list again").click()
+    expect(query_list.get_by_text("0 queries", exact=True).first).to_be_visible()

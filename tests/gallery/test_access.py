@@ -185,7 +185,7 @@ def test_every_form_of_the_site_wants_its_token(things: dict[str, Any]) -> None:
 def test_no_client_writes_to_the_gallery_by_the_api_without_its_key(
     request: pytest.FixtureRequest, who: str, things: dict[str, Any], settings: Settings
 ) -> None:
-    """Not even an account that may by the desk: its cookie comes along with what another site makes it send."""
+    """Not even an account that may in the admin: its cookie comes along with what another site makes it send."""
     settings.SIMSEARCH_API_KEYS = ["a-key-of-the-gallery"]
     client: Client = request.getfixturevalue(who)
     before = state()

@@ -1,4 +1,4 @@
-"""The curators' desk."""
+"""The admin pages of curators."""
 
 import io
 import zipfile

@@ -85,12 +85,12 @@ def test_a_title_and_a_label_are_text_on_every_page_and_in_json(client: Client, 
     text = name.replace("\0", "")[:100]
     image = importing.add(io.BytesIO(picture()), title=text, label=text)
     pages = ["/gallery/", image.get_absolute_url(), f"/q/{finished(image).pk}"]
-    desk = [
+    admin_pages = [
         "/admin/gallery/image/",
         f"/admin/gallery/image/{image.pk}/change/",
         f"/admin/gallery/image/{image.pk}/delete/",
     ]
-    for response in [*map(client.get, pages), *map(curator.get, desk)]:
+    for response in [*map(client.get, pages), *map(curator.get, admin_pages)]:
         assert response.status_code == 200
         assert_nothing_runs(response)
     body = json.loads(client.get(f"/api/images/{image.pk}").content)
