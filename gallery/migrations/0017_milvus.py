@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('gallery', '0015_parts_of_queries'),
+        ("gallery", "0016_curation"),
     ]
 
     operations = [
