@@ -224,7 +224,7 @@ class ImageAdmin(BulkAdmin[Image]):
         width_px = min(image.width_px, 512)
         return format_html(picture, image.picture_url, image.preview_url, _("Open the picture"), width_px)
 
-    @admin.display(description="embedding", boolean=True, ordering="embedded")
+    @admin.display(description="ready", boolean=True, ordering="embedded")
     def has_embedding(self, image: Any) -> bool:
         """Tell whether the active model has embedded the picture."""
         return bool(image.embedded)
