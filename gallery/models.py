@@ -608,6 +608,10 @@ class Decision(models.Model):
         return f"{self.kind}: {len(self.images)} pictures"
 
 
+# The references to images below have no constraint of the database: the version before deletes images without knowing
+# of these tables.
+
+
 class DuplicateGroup(models.Model):
     """Near-duplicates, found by an analysis: the best picture and those that look like it."""
 
@@ -631,7 +635,7 @@ class Duplicate(models.Model):
     """One picture of a group; `similarity`: its cosine with the best one."""
 
     group = models.ForeignKey(DuplicateGroup, on_delete=models.CASCADE, related_name="members")
-    image = models.OneToOneField(Image, on_delete=models.CASCADE, related_name="duplicate")
+    image = models.OneToOneField(Image, on_delete=models.CASCADE, related_name="duplicate", db_constraint=False)
     similarity = models.FloatField()
 
     def __str__(self) -> str:
@@ -641,7 +645,7 @@ class Duplicate(models.Model):
 class Suspect(models.Model):
     """A picture whose neighbours mostly have another label, found by an analysis."""
 
-    image = models.OneToOneField(Image, on_delete=models.CASCADE, related_name="suspect")
+    image = models.OneToOneField(Image, on_delete=models.CASCADE, related_name="suspect", db_constraint=False)
     label = models.CharField(max_length=LONGEST_LABEL, help_text="its label then")
     suggestion = models.CharField(max_length=LONGEST_LABEL, help_text="the label that most of its neighbours have")
     suspicion = models.FloatField(db_index=True, help_text="share of the neighbours with it less that with its own")
@@ -654,7 +658,9 @@ class Suspect(models.Model):
 class MapPoint(models.Model):
     """Where a picture lies on the map of the gallery: 0 to 1 from the left and from the top."""
 
-    image = models.OneToOneField(Image, on_delete=models.CASCADE, related_name="map_point", primary_key=True)
+    image = models.OneToOneField(
+        Image, on_delete=models.CASCADE, related_name="map_point", primary_key=True, db_constraint=False
+    )
     x = models.FloatField()
     y = models.FloatField()
 

@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='MapPoint',
             fields=[
-                ('image', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='map_point', serialize=False, to='gallery.image')),
+                ('image', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='map_point', serialize=False, to='gallery.image')),
                 ('x', models.FloatField()),
                 ('y', models.FloatField()),
             ],
@@ -65,7 +65,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('group', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='members', to='gallery.duplicategroup')),
                 ('similarity', models.FloatField()),
-                ('image', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='duplicate', to='gallery.image')),
+                ('image', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, related_name='duplicate', to='gallery.image')),
             ],
         ),
         migrations.CreateModel(
@@ -76,7 +76,7 @@ class Migration(migrations.Migration):
                 ('suggestion', models.CharField(help_text='the label that most of its neighbours have', max_length=100)),
                 ('suspicion', models.FloatField(db_index=True, help_text='share of the neighbours with it less that with its own')),
                 ('neighbours', models.JSONField(help_text='ids, the most similar first')),
-                ('image', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='suspect', to='gallery.image')),
+                ('image', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, related_name='suspect', to='gallery.image')),
             ],
         ),
     ]
