@@ -90,6 +90,8 @@ def _apply(action: BulkAction, ids: list[uuid.UUID]) -> None:
         _restore(action, ids)
     elif field := CHANGED_FIELD.get(action.action):
         rows.update(**{field: _target(action)})
+    elif action.action != "delete":  # of a later version, whose web process writes rows already
+        raise ValueError(f"unknown action: {action.action}")
     else:
         rows.delete()
         if action.table == "image" and action.done + len(ids) == action.total:

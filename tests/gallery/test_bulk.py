@@ -202,3 +202,12 @@ def test_the_number_of_statements_does_not_grow_with_the_rows(
         delete_all(curator, "image")
     with django_assert_max_num_queries(20):
         task()
+
+
+def test_an_action_of_a_later_version_changes_nothing() -> None:
+    image = add_image(1)
+    action = BulkAction.objects.create(table="image", action="rotate", rows=image.pk.bytes, total=1, requested_by="ann")
+    with pytest.raises(ValueError, match="rotate"):
+        bulk.take_step(action)
+    assert list(Image.objects.all()) == [image]
+    assert BulkAction.objects.get().done == 0
