@@ -19,7 +19,7 @@ from gallery import files
 from gallery.curation import pictures
 from gallery.models import Embedding, Query, QueryPart
 from gallery.operations import counters
-from gallery.queries import lifecycle, waiting, wakeup
+from gallery.queries import lifecycle, throttle, waiting, wakeup
 from gallery.queries.lifecycle import Claim
 from gallery.queries.results import Answers, Found, Searched
 from gallery.timings import Stopwatch
@@ -208,7 +208,10 @@ def _uploaded(worker: Worker, query: Query, row: Query | QueryPart, crop: Crop) 
         return DECODERS.decode(row.picture_path, pictures.request(crop=crop, square=square))
     wanted = pictures.request(jpegs=(pictures.KEPT,), crop=crop, square=square)
     # A later attempt comes alone, so nobody waits for it.
-    decoded = DECODERS.decode(row.upload_path, wanted, worker.slow.patience_s if query.attempts == 1 else None)
+    is_first = query.attempts == 1
+    decoded = DECODERS.decode(row.upload_path, wanted, worker.slow.patience_s if is_first else None)
+    if not is_first:
+        throttle.charge(query.client, decoded.cpu_s)
     query.is_incomplete = query.is_incomplete or decoded.is_incomplete
     try:
         files.write(row.picture_path, *decoded.jpegs)

@@ -187,7 +187,7 @@ def fetch(fetcher: Fetcher, token: UUID, query: Query) -> None:
         data = fetcher.fetch(query.link or "", settings.SIMSEARCH_MAX_UPLOAD_BYTES)
         file: UploadedFile[Any] = UploadedFile(ContentFile(data), "picture", size=len(data))
         uploads.check(file)
-        uploads.store(file, query.upload_path)
+        uploads.store_fetched(data, query.upload_path)
     except BadLink as error:
         lifecycle.fail(token, query, "unreachable", str(error))
         logger.info("a picture by link: unreachable")

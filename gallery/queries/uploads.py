@@ -49,9 +49,27 @@ def store(file: "UploadedFile[Any]", path: Path) -> None:
         raise no_space() from error
 
 
-def _store(file: "UploadedFile[Any]", path: Path) -> None:
-    if shutil.disk_usage(path.parent).free < RESERVED_BYTES:
+def store_fetched(data: bytes, path: Path) -> None:
+    """Keep fetched bytes, whole or not at all: their row is there, so another process may look at any moment.
+
+    Raises Refusal `no_space`.
+    """
+    try:
+        files.make_folder(path.parent)
+        require_room(path.parent)
+        files.write(path, data)
+    except OSError as error:
+        raise no_space() from error
+
+
+def require_room(folder: Path) -> None:
+    """Raise OSError where what is left of the disk is reserved."""
+    if shutil.disk_usage(folder).free < RESERVED_BYTES:
         raise OSError(errno.ENOSPC, "the rest of the disk is reserved")
+
+
+def _store(file: "UploadedFile[Any]", path: Path) -> None:
+    require_room(path.parent)
     if temporary := getattr(file, "temporary_file_path", None):  # large, and on the disk already
         Path(temporary()).rename(path)
         return

@@ -10,8 +10,9 @@ from uuid import UUID
 import pytest
 from pytest_django import Settings
 
+from gallery.errors import Refusal
 from gallery.models import Image, Query
-from gallery.queries import accept, lifecycle
+from gallery.queries import accept, lifecycle, throttle
 from gallery.queries.accept import Parameters, Pictures
 from gallery.queries.links import BadLink, parsed
 from gallery.timings import Stopwatch
@@ -418,6 +419,34 @@ def test_a_slow_picture_by_link_is_decoded_in_the_attempt_that_is_its_own(
     worker.links.join()
     answer_waiting(worker, 32)
     assert (now(query).state, now(query).attempts) == ("done", 2)
+
+
+@with_threads
+def test_a_slow_picture_by_link_counts_as_one_that_was_sent(
+    worker: Worker, gallery: list[Image], query: Query, server: Counting, settings: Settings
+) -> None:
+    settings.SIMSEARCH_UPLOADS_PER_MINUTE = 600
+    Query.objects.filter(pk=query.pk).update(client=throttle.hashed("203.0.113.1"))
+    server.pages["/a.jpg"] = (200, {}, SLOW)
+    answer_waiting(worker, 32)
+    worker.links.join()
+    answer_waiting(worker, 32)
+    with pytest.raises(Refusal):
+        throttle.check("203.0.113.1", 600)
+
+
+@with_threads
+def test_two_fetches_of_one_query_do_not_fail_it(
+    worker: Worker, gallery: list[Image], query: Query, server: Counting, names: Names
+) -> None:
+    fetcher, late = friendly(server, names), lifecycle.claim(1)
+    lifecycle.give_back(late.token)  # as a batch that breaks does
+    again = lifecycle.claim(1)
+    for claim in (late, again):
+        fetching.fetch(fetcher, claim.token, claim.queries[0])
+    assert now(query).state == "waiting"
+    answer_waiting(worker, 32)
+    assert now(query).state == "done"
 
 
 @with_threads
