@@ -124,6 +124,7 @@ def _keep_files(pictures: Pictures, rows: "Sequence[Query | QueryPart]") -> None
         rows = rows[1:]
     for path, row in zip(pictures.kept, rows, strict=False):
         try:
+            uploads.require_room(path.parent)
             files.write(row.picture_path, path)
         except FileNotFoundError as error:
             raise Refusal("not_found", _("The picture of that search is no longer here; upload it again.")) from error

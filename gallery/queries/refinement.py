@@ -53,7 +53,8 @@ def pictures(query: Query, changes: Changes) -> Pictures:
 
 def parameters(query: Query, changes: Changes) -> Parameters:
     """Return the parameters of the refined query: the same, without the crop of a picture that is left out."""
-    is_first_kept = query.pk not in changes.without and query.gallery_id not in changes.unlike
+    is_there = query.has_picture or (query.like is not None and not query.like.is_hidden)
+    is_first_kept = is_there and query.pk not in changes.without and query.gallery_id not in changes.unlike
     crop = tuple(query.crop) if query.crop and is_first_kept else None
     return Parameters(query.k, tuple(query.labels), crop, query.collapse)  # type: ignore[arg-type]  # x, y, w, h
 

@@ -7,7 +7,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from gallery.models import Image, Query, QueryPart
-from gallery.queries import accept, lifecycle
+from gallery.queries import accept, lifecycle, uploads
 from gallery.queries.accept import Parameters, Pictures
 from gallery.timings import Stopwatch
 from tests.gallery.rows import add_image, answer, ask, files_kept, finish, finished, now, picture, uploaded
@@ -80,6 +80,25 @@ def test_the_crop_stays_with_its_picture(visitor: Client) -> None:
     first = finished(query=accept.store_all(pictures, Parameters(crop=(0, 0, 0.5, 0.5)), Stopwatch()))
     assert refine(visitor, first, remove=str(first.further[0].pk)).crop == [0, 0, 0.5, 0.5]
     assert refine(visitor, first, remove=str(first.pk)).crop is None
+
+
+@pytest.mark.parametrize("what", ["hidden", "deleted"])
+def test_the_crop_goes_with_its_picture(visitor: Client, what: str) -> None:
+    one, two = add_image(4), add_image(5)
+    pictures = Pictures(like=[one, two])
+    first = finished(query=accept.store_all(pictures, Parameters(crop=(0, 0, 0.5, 0.5)), Stopwatch()))
+    rows = Image.objects.filter(pk=one.pk)
+    rows.update(is_hidden=True) if what == "hidden" else rows.delete()
+    query = refine(visitor, first, like=str(two.pk))
+    assert (named(query), query.crop) == (([two], []), None)
+
+
+def test_a_kept_picture_leaves_the_rest_of_the_disk(visitor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = add_image(4)
+    first = finished(image, query=ask())
+    monkeypatch.setattr(uploads, "RESERVED_BYTES", 2**60)
+    assert visitor.post(f"/q/{first.pk}/refine", {"like": str(image.pk)}).status_code == 507
+    assert Query.objects.count() == 1
 
 
 def test_what_was_hidden_since_is_left_out(visitor: Client) -> None:
