@@ -199,6 +199,20 @@ def test_a_hidden_part_is_not_shown(visitor: Client) -> None:
     assert ("Secret" in page, two.thumbnail_url in page, "no longer here" in page) == (False, False, True)
 
 
+def test_a_part_is_gone_with_its_query_whoever_deletes_that(visitor: Client) -> None:
+    files = [uploaded(picture(seed)) for seed in (1, 2)]
+    query = finished(query=accept.store_all(Pictures(files=files), Parameters(), Stopwatch()))
+    [part] = query.further
+    part.picture_path.parent.mkdir(parents=True, exist_ok=True)
+    part.picture_path.write_bytes(picture())
+    address = f"/parts/{part.pk}/picture.jpg"
+    response = visitor.get(address)
+    response.close()
+    assert response.status_code == 200
+    Query.objects.filter(pk=query.pk)._raw_delete("default")  # as the version before, which knows no parts
+    assert visitor.get(address).status_code == 404
+
+
 def test_a_query_of_one_picture_has_no_list_of_parts(visitor: Client) -> None:
     assert 'class="parts"' not in visitor.get(finished(add_image(4)).get_absolute_url()).content.decode()
 
