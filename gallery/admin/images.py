@@ -8,7 +8,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ActionForm
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
@@ -25,9 +25,9 @@ from gallery.addresses import address
 from gallery.admin import adding, downloads
 from gallery.admin.base import BulkAdmin
 from gallery.admin.filters import DuplicatesFilter, EmbeddingFilter
-from gallery.curation import bulk, generations, library, zips
+from gallery.curation import bulk, library, zips
 from gallery.errors import Refusal
-from gallery.models import LONGEST_TITLE, Embedding, Image
+from gallery.models import LONGEST_TITLE, Embedding, Image, IndexGeneration
 from gallery.queries import results
 from gallery.site import submit
 from gallery.site.forms import NewImageForm
@@ -113,12 +113,12 @@ class ImageAdmin(BulkAdmin[Image]):
         if chosen in VIEWS:
             request.session["image_view"] = chosen
         view = request.session.get("image_view", VIEWS[0])
-        may_change = self.has_change_permission(request)
+        is_shown, may_change = request.method == "GET", self.has_change_permission(request)
         context = {
             "view": view,
             "views": [(name, "?" + _with(request, view=name)) for name in VIEWS],
             "labels": adding.all_labels(),
-            "undoable": bulk.undoable(request.user.get_username()) if may_change else None,
+            "undoable": bulk.undoable(request.user.get_username()) if is_shown and may_change else None,
             "may_rebuild": self.has_index_permission(request),
         }
         return super().changelist_view(request, (extra_context or {}) | context)
@@ -139,9 +139,10 @@ class ImageAdmin(BulkAdmin[Image]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Image]:
         """Add to each picture whether it has an embedding."""
-        embeddings = Embedding.objects.filter(image=OuterRef("content_hash"))
-        if in_use := generations.active():  # another network's embeddings are of no use to a search
-            embeddings = embeddings.filter(network=in_use.network)
+        # Another network's embeddings are of no use to a search.
+        in_use = IndexGeneration.objects.filter(is_active=True)
+        serves = Q(network__in=in_use.values("network")) | ~Exists(in_use)
+        embeddings = Embedding.objects.filter(serves, image=OuterRef("content_hash"))
         return super().get_queryset(request).annotate(embedded=Exists(embeddings))
 
     def get_search_results(

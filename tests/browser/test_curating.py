@@ -27,6 +27,13 @@ PAGES = {
 }
 
 
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Provide a system of this module's own, whose gallery it changes."""
+    with Stack(tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
 @pytest.fixture
 def curating(stack: Stack, page: Page) -> Iterator[Page]:
     """Yield a curator who has logged in; nothing that the browser does breaks the policy."""

@@ -18,6 +18,13 @@ CLEAN = "from gallery.models import Image; Image.objects.filter(title__startswit
 
 
 @pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Provide a system of this module's own, whose gallery it changes."""
+    with Stack(tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 def analysed(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Add a small copy of a picture and one with a wrong label to a running system, and a curator."""
     stack.environment["DJANGO_SUPERUSER_PASSWORD"] = SECRET

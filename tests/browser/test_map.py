@@ -45,6 +45,13 @@ FRAMES = """() => {
 
 
 @pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Provide a system of this module's own, whose gallery it changes."""
+    with Stack(tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 def mapped(stack: Stack) -> Iterator[Stack]:
     """Start a system whose map has COUNT pictures, and a curator."""
     stack.environment["DJANGO_SUPERUSER_PASSWORD"] = SECRET

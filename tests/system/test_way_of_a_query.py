@@ -44,7 +44,7 @@ def test_readiness_says_which_device_is_used(stack: Stack) -> None:
     checks = stack.client.get("/readyz").json()["checks"]
     assert checks["worker"]["model"] == ["efficientnet_lite0"]
     assert checks["worker"]["device"] in (["cpu"], ["cuda:0"])
-    assert checks["index"]["generation"] == 1
+    assert checks["index"]["generation"] >= 1  # tests that delete many pictures have it built again
 
 
 def test_many_uploads_at_once_are_answered_in_batches(stack: Stack) -> None:
