@@ -26,7 +26,9 @@ def kept(url: str, timeout_s: float) -> redis.Redis:
 
 
 def _client(url: str, timeout_s: float, retry: Retry) -> redis.Redis:
+    # RESP2: with RESP3 redis-py asks on each new TCP connection for maintenance notifications, which our Redis does not
+    # know, and a connection that is lost in that moment raises AttributeError instead of a RedisError.
     client: redis.Redis = redis.Redis.from_url(
-        url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=retry
+        url, protocol=2, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=retry
     )
     return client
