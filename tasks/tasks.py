@@ -174,7 +174,7 @@ def look_around(instance: Any, **_: object) -> None:
     _gpus = gpu.visible(os.environ)
     if _answers_queries:
         DECODERS.start()
-        if not gpu.is_wanted(os.environ):
+        if not (_gpus or gpu.is_named(os.environ)):
             _import_engine()
 
 

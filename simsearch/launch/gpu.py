@@ -22,14 +22,14 @@ def search_children(environ: Mapping[str, str]) -> int:
         if not (chosen.isdecimal() and int(chosen)):
             raise ValueError(f"SIMSEARCH_SEARCH_CHILDREN={chosen} is no number of processes.")
         return int(chosen)
-    if not is_wanted(environ):
-        return min(_cores(), MAX_CHILDREN)
-    return len(visible(environ)) or 1
+    if found := visible(environ):
+        return len(found)
+    return 1 if is_named(environ) else min(_cores(), MAX_CHILDREN)
 
 
-def is_wanted(environ: Mapping[str, str]) -> bool:
-    """Return whether a worker runs on GPUs: there are some, or one is chosen by name."""
-    return bool(visible(environ)) or environ.get("SIMSEARCH_DEVICE", "").startswith("cuda")
+def is_named(environ: Mapping[str, str]) -> bool:
+    """Return whether a GPU is chosen by name: SIMSEARCH_DEVICE=cuda:1."""
+    return environ.get("SIMSEARCH_DEVICE", "").startswith("cuda")
 
 
 def visible(environ: Mapping[str, str]) -> list[str]:

@@ -101,17 +101,9 @@ def test_a_device_chosen_by_name_has_one_child_that_sees_all() -> None:
     assert gpu.search_children({"SIMSEARCH_DEVICE": "cuda:1", "CUDA_VISIBLE_DEVICES": "0,1"}) == 1
 
 
-@pytest.mark.parametrize(
-    ("environ", "wanted"),
-    [
-        ({"CUDA_VISIBLE_DEVICES": "0"}, True),
-        ({"CUDA_VISIBLE_DEVICES": ""}, False),
-        ({"CUDA_VISIBLE_DEVICES": "0", "SIMSEARCH_DEVICE": "cpu"}, False),
-        ({"CUDA_VISIBLE_DEVICES": "0", "SIMSEARCH_DEVICE": "cuda:0"}, True),
-    ],
-)
-def test_a_gpu_is_wanted_where_one_is_visible_or_named(environ: dict[str, str], wanted: bool) -> None:
-    assert gpu.is_wanted(environ) is wanted
+@pytest.mark.parametrize(("device", "named"), [("cuda", True), ("cuda:1", True), ("cpu", False), ("auto", False)])
+def test_a_gpu_can_be_chosen_by_name(device: str, named: bool) -> None:
+    assert gpu.is_named({"SIMSEARCH_DEVICE": device}) is named
 
 
 def test_the_number_of_children_can_be_chosen() -> None:
