@@ -1,7 +1,7 @@
 """A worker of the tests' own: the real network on the CPU, the real index, no Celery."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from PIL import Image as Pillow
@@ -17,6 +17,7 @@ from tasks.neighbours import Neighbours
 from tasks.worker import Worker
 from tests import demo
 from tests.gallery.rows import uploaded
+from tests.tasks.hosts import Counting, Names, serving
 
 
 @pytest.fixture(scope="session")
@@ -74,3 +75,29 @@ def ask(db: None) -> Ask:
         return accept.store(uploaded(picture(number)), Parameters(**parameters), Stopwatch())  # type: ignore[arg-type]
 
     return ask
+
+
+@pytest.fixture(scope="session")
+def hosts() -> Iterator[tuple[Counting, Names]]:
+    """Provide a server that counts its requests, and a resolver, for pictures by link."""
+    server, names = Counting(), Names()
+    with serving(server), serving(names):
+        yield server, names
+
+
+@pytest.fixture
+def server(hosts: tuple[Counting, Names]) -> Counting:
+    """Provide the server, without pages and requests."""
+    server, _ = hosts
+    server.connections, server.requests = 0, []
+    server.pages.clear()
+    return server
+
+
+@pytest.fixture
+def names(hosts: tuple[Counting, Names]) -> Names:
+    """Provide the resolver, without records."""
+    _, names = hosts
+    names.asked.clear()
+    names.records.clear()
+    return names

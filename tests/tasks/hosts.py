@@ -6,12 +6,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_network
 
 import dns.flags
 import dns.message
 import dns.rdatatype
 import dns.resolver
 import dns.rrset
+
+from tasks.fetching import Fetcher
+
+LOOPBACK = [ip_network("127.0.0.0/8")]
 
 
 class Counting(ThreadingHTTPServer):
@@ -127,3 +132,13 @@ def serving(server: socketserver.BaseServer) -> Iterator[None]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def hostile(server: Counting, names: Names) -> Fetcher:
+    """Return the rules as they are, but for the port of the test's server: the address alone keeps them apart."""
+    return Fetcher(names.resolver(), ports={80, 443, server.port})
+
+
+def friendly(server: Counting, names: Names) -> Fetcher:
+    """Return one that may connect to the test's server, which stands for a public one."""
+    return Fetcher(names.resolver(), ports={80, 443, server.port}, networks=LOOPBACK)
