@@ -1,6 +1,7 @@
 """The matches of a query: as a worker found them, and as they are shown (without pictures hidden or deleted since)."""
 
 import functools
+import itertools
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -117,8 +118,8 @@ def _visible(ids: Collection[str]) -> dict[str, Picture]:
     """Return those of the gallery pictures that may be shown, by their ids."""
     if not ids:
         return {}
-    sql, parameters = _select(len(ids))
-    keys = iter([_key(uuid.UUID(id_)) for id_ in ids])
+    sql, parameters = _select(1 << (len(ids) - 1).bit_length())  # few sizes, so that few statements are kept
+    keys = itertools.cycle([_key(uuid.UUID(id_)) for id_ in ids])
     with connection.cursor() as cursor:
         cursor.execute(sql, [next(keys) if is_key else value for value, is_key in parameters])
         rows = cursor.fetchall()
