@@ -70,18 +70,8 @@ class Pictures:
             raise Refusal("invalid", _("A gallery picture cannot be both `like` and `unlike`; choose one."))
 
 
-def store(file: "UploadedFile[Any]", parameters: Parameters, received: Stopwatch, client: str | None = None) -> Query:
-    """Keep a picture of `client` (see `throttle.hashed`) that its header allows as a waiting query. Raises Refusal."""
-    return store_all(Pictures(files=[file]), parameters, received, client)
-
-
-def store_like(image: Image, parameters: Parameters, received: Stopwatch) -> Query:
-    """Keep "more like this gallery picture" as a waiting query. Raises Refusal `busy` or `not_found`."""
-    return store_all(Pictures(like=[image]), parameters, received)
-
-
-def store_all(pictures: Pictures, parameters: Parameters, received: Stopwatch, client: str | None = None) -> Query:
-    """Keep a search of `client` for these pictures as a waiting query. Raises Refusal."""
+def store(pictures: Pictures, parameters: Parameters, received: Stopwatch, client: str | None = None) -> Query:
+    """Keep a search of `client` (see `throttle.hashed`) for these pictures as a waiting query. Raises Refusal."""
     pictures.check()
     if pictures.files:
         for file in pictures.files:

@@ -87,7 +87,7 @@ def search(request: HttpRequest, pictures: Pictures, parameters: Parameters) -> 
     """
     received, client = _admit(request, pictures.cost), throttle.hashed(_client(request))
     try:
-        query = accept.store_all(pictures, parameters, received, client)
+        query = accept.store(pictures, parameters, received, client)
     except Refusal as refusal:
         if refusal.code == "too_costly":
             throttle.count_costly(client)

@@ -189,7 +189,7 @@ def test_a_picture_that_left_the_gallery_leaves_the_matches(client: Client, way:
 
 def test_a_gallery_picture_searched_for_may_be_deleted_during_the_search(client: Client) -> None:
     image = add_image()
-    query = accept.store_like(image, accept.Parameters(), Stopwatch(image.created_at))
+    query = accept.store(accept.Pictures(like=[image]), accept.Parameters(), Stopwatch(image.created_at))
     image.delete()
     assert look_at(client, query)["state"] == "waiting"
 

@@ -13,7 +13,7 @@ from django.contrib.contenttypes.models import ContentType
 from engine.networks.registry import Thresholds
 from gallery.models import Embedding, Image
 from gallery.queries import accept
-from gallery.queries.accept import Parameters
+from gallery.queries.accept import Parameters, Pictures
 from gallery.timings import Stopwatch
 from tasks.thresholds import store
 from tests.engine.galleries import NETWORK, make_vectors
@@ -36,7 +36,9 @@ def fill() -> None:
     finished(*images[:3], generation=7, stages_ms={"embed": 12.5})
     for state in ("done", "failed", "running"):
         in_state(state)
-    accept.store_like(images[0], Parameters(k=3, labels=("odd",), crop=(0.1, 0.2, 0.3, 1 / 3)), Stopwatch(ago(1)))
+    accept.store(
+        Pictures(like=[images[0]]), Parameters(k=3, labels=("odd",), crop=(0.1, 0.2, 0.3, 1 / 3)), Stopwatch(ago(1))
+    )
     ask(6)
     curator = User.objects.create_superuser("curator", password=PASSWORD)
     group = Group.objects.create(name="curators")

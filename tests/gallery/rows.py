@@ -17,7 +17,7 @@ from gallery.curation import importing, pictures
 from gallery.models import Band, Image, Query
 from gallery.operations import processes
 from gallery.queries import accept, lifecycle
-from gallery.queries.accept import Parameters
+from gallery.queries.accept import Parameters, Pictures
 from gallery.queries.lifecycle import Claim
 from gallery.queries.results import Answers, Found, Searched
 from gallery.timings import Stopwatch
@@ -44,7 +44,7 @@ def add_image(seed: int = 1, *, is_hidden: bool = False, **fields: str) -> Image
 
 def ask(seed: int = 1, *, age_s: float = 0, **parameters: Any) -> Query:
     """Return a waiting query that was received `age_s` seconds ago."""
-    return accept.store(uploaded(picture(seed)), Parameters(**parameters), Stopwatch(ago(age_s)))
+    return accept.store(Pictures(files=[uploaded(picture(seed))]), Parameters(**parameters), Stopwatch(ago(age_s)))
 
 
 def answer(*images: Image, band: Band | None = "similar") -> list[Found]:

@@ -10,7 +10,7 @@ from pytest_django import Settings
 from gallery.errors import Refusal
 from gallery.models import Image, Query
 from gallery.queries import accept, lifecycle, results, waiting
-from gallery.queries.accept import Parameters
+from gallery.queries.accept import Parameters, Pictures
 from gallery.timings import Stopwatch
 from tests.gallery.rows import (
     add_image,
@@ -195,6 +195,6 @@ def test_a_picture_deleted_during_more_like_it_is_reported() -> None:
     image = add_image()
     Image.objects.filter(pk=image.pk).delete()
     with pytest.raises(Refusal) as refusal:
-        accept.store_like(image, Parameters(), Stopwatch())
+        accept.store(Pictures(like=[image]), Parameters(), Stopwatch())
     assert refusal.value.code == "not_found"
     assert waiting.count() == 0

@@ -41,7 +41,7 @@ def test_a_match_is_added_to_an_upload(visitor: Client, sign: str) -> None:
 
 def test_a_match_is_added_to_a_gallery_picture(visitor: Client) -> None:
     one, two = add_image(4), add_image(5)
-    first = finished(two, query=accept.store_like(one, Parameters(), Stopwatch()))
+    first = finished(two, query=accept.store(Pictures(like=[one]), Parameters(), Stopwatch()))
     query = refine(visitor, first, unlike=str(two.pk))
     assert (query.like, query.has_picture) == (one, False)
     assert named(query) == ([one], [two])
@@ -50,7 +50,7 @@ def test_a_match_is_added_to_a_gallery_picture(visitor: Client) -> None:
 
 def several(*images: Image) -> Query:
     """Return a finished query of the first of them, less the others."""
-    query = accept.store_all(Pictures(like=images[:1], unlike=images[1:]), Parameters(), Stopwatch())
+    query = accept.store(Pictures(like=images[:1], unlike=images[1:]), Parameters(), Stopwatch())
     return finished(query=query)
 
 
@@ -77,7 +77,7 @@ def test_the_last_positive_picture_cannot_be_removed(visitor: Client) -> None:
 def test_the_crop_stays_with_its_picture(visitor: Client) -> None:
     one, two = add_image(4), add_image(5)
     pictures = Pictures(like=[one, two])
-    first = finished(query=accept.store_all(pictures, Parameters(crop=(0, 0, 0.5, 0.5)), Stopwatch()))
+    first = finished(query=accept.store(pictures, Parameters(crop=(0, 0, 0.5, 0.5)), Stopwatch()))
     assert refine(visitor, first, remove=str(first.further[0].pk)).crop == [0, 0, 0.5, 0.5]
     assert refine(visitor, first, remove=str(first.pk)).crop is None
 
@@ -86,7 +86,7 @@ def test_the_crop_stays_with_its_picture(visitor: Client) -> None:
 def test_the_crop_goes_with_its_picture(visitor: Client, what: str) -> None:
     one, two = add_image(4), add_image(5)
     pictures = Pictures(like=[one, two])
-    first = finished(query=accept.store_all(pictures, Parameters(crop=(0, 0, 0.5, 0.5)), Stopwatch()))
+    first = finished(query=accept.store(pictures, Parameters(crop=(0, 0, 0.5, 0.5)), Stopwatch()))
     rows = Image.objects.filter(pk=one.pk)
     rows.update(is_hidden=True) if what == "hidden" else rows.delete()
     query = refine(visitor, first, like=str(two.pk))
@@ -111,7 +111,7 @@ def test_what_was_hidden_since_is_left_out(visitor: Client) -> None:
 def test_every_upload_is_kept_for_the_new_query(visitor: Client) -> None:
     image = add_image(4)
     first = ask(1)
-    query = accept.store_all(Pictures(kept=[finished(query=first).picture_path] * 2), Parameters(), Stopwatch())
+    query = accept.store(Pictures(kept=[finished(query=first).picture_path] * 2), Parameters(), Stopwatch())
     claim = lifecycle.claim(1)
     assert finish(claim.token, {query: answer(image)}) == 1
     third = refine(visitor, now(query), like=str(image.pk))
@@ -182,7 +182,7 @@ def test_the_page_shows_what_a_query_consists_of(visitor: Client) -> None:
 
 def test_the_uploads_among_the_parts_are_shown(visitor: Client) -> None:
     path = finished(query=ask(1)).picture_path
-    query = accept.store_all(Pictures(kept=[path, path]), Parameters(), Stopwatch())
+    query = accept.store(Pictures(kept=[path, path]), Parameters(), Stopwatch())
     page = visitor.get(query.get_absolute_url()).content.decode()
     url = str(query.further[0].picture_url)
     assert f'src="{url}"' in page
@@ -201,7 +201,7 @@ def test_a_hidden_part_is_not_shown(visitor: Client) -> None:
 
 def test_a_part_is_gone_with_its_query_whoever_deletes_that(visitor: Client) -> None:
     files = [uploaded(picture(seed)) for seed in (1, 2)]
-    query = finished(query=accept.store_all(Pictures(files=files), Parameters(), Stopwatch()))
+    query = finished(query=accept.store(Pictures(files=files), Parameters(), Stopwatch()))
     [part] = query.further
     part.picture_path.parent.mkdir(parents=True, exist_ok=True)
     part.picture_path.write_bytes(picture())

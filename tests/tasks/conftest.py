@@ -10,7 +10,7 @@ from engine.networks.embedder import Embedder
 from gallery.curation import importing
 from gallery.models import Image, Query
 from gallery.queries import accept
-from gallery.queries.accept import Parameters
+from gallery.queries.accept import Parameters, Pictures
 from gallery.timings import Stopwatch
 from tasks.embedding import embed_step
 from tasks.neighbours import Neighbours
@@ -72,7 +72,7 @@ def ask(db: None) -> Ask:
     """Ask about picture `number`, without a web server."""
 
     def ask(number: int, **parameters: object) -> Query:
-        return accept.store(uploaded(picture(number)), Parameters(**parameters), Stopwatch())  # type: ignore[arg-type]
+        return accept.store(Pictures(files=[uploaded(picture(number))]), Parameters(**parameters), Stopwatch())  # type: ignore[arg-type]
 
     return ask
 

@@ -14,7 +14,7 @@ from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
 from gallery.models import Image, Query
 from gallery.queries import accept, lifecycle, results
-from gallery.queries.accept import Parameters
+from gallery.queries.accept import Parameters, Pictures
 from gallery.timings import Stopwatch
 from tasks.answer import answer_waiting
 from tasks.neighbours import Neighbours
@@ -63,7 +63,10 @@ def test_a_cut_picture_is_searched_with_what_is_there_and_says_so(
     worker: Worker, gallery: list[Image], ask: Ask
 ) -> None:
     whole = picture(3)
-    cut, other = accept.store(uploaded(whole[: int(len(whole) * 0.9)]), Parameters(), Stopwatch()), ask(4)
+    cut, other = (
+        accept.store(Pictures(files=[uploaded(whole[: int(len(whole) * 0.9)])]), Parameters(), Stopwatch()),
+        ask(4),
+    )
     assert len(answer_waiting(worker, 32)) == 2
     assert now(cut).state == now(other).state == DONE
     assert (now(cut).is_incomplete, bool(now(other).is_incomplete)) == (True, False)
@@ -72,7 +75,7 @@ def test_a_cut_picture_is_searched_with_what_is_there_and_says_so(
 
 def test_a_picture_of_which_little_is_there_fails_with_a_reason(worker: Worker, gallery: list[Image]) -> None:
     whole = picture(3)
-    cut = accept.store(uploaded(whole[: len(whole) // 2]), Parameters(), Stopwatch())
+    cut = accept.store(Pictures(files=[uploaded(whole[: len(whole) // 2])]), Parameters(), Stopwatch())
     answer_waiting(worker, 32)
     assert (now(cut).state, now(cut).error_code) == (FAILED, "corrupt")
     assert "of the picture is in the file" in now(cut).error
@@ -159,14 +162,14 @@ def test_only_the_wanted_labels(worker: Worker, gallery: list[Image], ask: Ask) 
 
 
 def test_more_like_this_leaves_its_picture_out(worker: Worker, gallery: list[Image]) -> None:
-    query = accept.store_like(gallery[5], Parameters(), Stopwatch())
+    query = accept.store(Pictures(like=[gallery[5]]), Parameters(), Stopwatch())
     answer_waiting(worker, 32)
     assert len(shown(query)) == 10
     assert "5" not in shown(query)
 
 
 def test_more_like_a_removed_picture_fails_with_a_reason(worker: Worker, gallery: list[Image]) -> None:
-    query = accept.store_like(gallery[5], Parameters(), Stopwatch())
+    query = accept.store(Pictures(like=[gallery[5]]), Parameters(), Stopwatch())
     gallery[5].delete()
     answer_waiting(worker, 32)
     query.refresh_from_db()
@@ -181,7 +184,8 @@ def test_a_crop_asks_about_a_part(worker: Worker, gallery: list[Image]) -> None:
     file = io.BytesIO()
     both.save(file, "PNG")
     left, right = (
-        accept.store(uploaded(file.getvalue()), Parameters(crop=(x, 0, 0.5, 1)), Stopwatch()) for x in (0, 0.5)
+        accept.store(Pictures(files=[uploaded(file.getvalue())]), Parameters(crop=(x, 0, 0.5, 1)), Stopwatch())
+        for x in (0, 0.5)
     )
     answer_waiting(worker, 32)
     assert shown(left)[0] == "7"
@@ -192,7 +196,7 @@ def test_the_eight_orientations_give_the_same_ten(worker: Worker, gallery: list[
     queries = []
     for orientation in range(1, 9):
         file = uploaded(oriented(drawn(6), "PNG", orientation))
-        queries.append(accept.store(file, Parameters(), Stopwatch()))
+        queries.append(accept.store(Pictures(files=[file]), Parameters(), Stopwatch()))
     answer_waiting(worker, 32)
     answers = [shown(query) for query in queries]
     assert answers[0][0] == "6"
@@ -245,7 +249,7 @@ def test_an_empty_gallery_answers_with_no_match(worker: Worker, ask: Ask, tmp_pa
 
 def test_the_uploaded_bytes_are_replaced_by_a_picture_of_ours(worker: Worker, gallery: list[Image]) -> None:
     data = encoded(drawn(3).resize((2400, 1800)), "JPEG", comment=b"secret")
-    query = accept.store(uploaded(data), Parameters(), Stopwatch())
+    query = accept.store(Pictures(files=[uploaded(data)]), Parameters(), Stopwatch())
     answer_waiting(worker, 32)
     assert files_kept() == sorted(
         [query.picture_path, *(path for image in gallery for path in (image.picture_path, image.thumbnail_path))]
@@ -286,7 +290,7 @@ def test_damaged_pixels_end_a_query_as_corrupt_and_are_not_kept(
     worker: Worker, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
     data = encoded(drawn(3), "JPEG")
-    query = accept.store(uploaded(data[: len(data) // 2]), Parameters(), Stopwatch())
+    query = accept.store(Pictures(files=[uploaded(data[: len(data) // 2])]), Parameters(), Stopwatch())
     with django_capture_on_commit_callbacks(execute=True):
         answer_waiting(worker, 32)
     query = now(query)

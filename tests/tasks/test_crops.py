@@ -11,7 +11,7 @@ from engine.networks.embedder import Embedder
 from gallery.curation import importing
 from gallery.models import Image, Query
 from gallery.queries import accept, results
-from gallery.queries.accept import Parameters
+from gallery.queries.accept import Parameters, Pictures
 from gallery.timings import Stopwatch
 from tasks.answer import answer_waiting
 from tasks.embedding import embed_step
@@ -58,7 +58,7 @@ def test_a_frame_around_one_of_two_photographs_finds_it_first(
     found = []
     for (one, left), (other, right) in zip(photographs, photographs[7:] + photographs[:7], strict=True):
         data, middle = pasted(left, right)
-        query = accept.store(uploaded(data), Parameters(), Stopwatch())
+        query = accept.store(Pictures(files=[uploaded(data)]), Parameters(), Stopwatch())
         answer_waiting(worker, 8)
         with Pillow.open(now(query).picture_path) as kept:
             assert max(kept.size) == 1000

@@ -12,7 +12,7 @@ from engine.networks.embedder import Embedder
 from gallery.curation import importing
 from gallery.models import Embedding, Image, Query
 from gallery.queries import accept, results
-from gallery.queries.accept import Parameters
+from gallery.queries.accept import Parameters, Pictures
 from gallery.timings import Stopwatch
 from tasks.answer import answer_waiting
 from tasks.build import build_generation
@@ -64,7 +64,7 @@ def test_copies_are_one_match_and_the_others_still_make_ten(
 
 
 def test_each_is_a_match_of_its_own_when_requested(worker: Worker, copies: list[Image]) -> None:
-    query = accept.store(uploaded(picture(5)), Parameters(collapse=False), Stopwatch())
+    query = accept.store(Pictures(files=[uploaded(picture(5))]), Parameters(collapse=False), Stopwatch())
     answer_waiting(worker, 32)
     shown = results.shown(now(query))
     assert all(found.image.title.startswith("5") for found in shown)

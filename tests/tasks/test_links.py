@@ -23,7 +23,7 @@ from tests.tasks.test_slow import SLOW
 
 
 def ask(link: str, **pictures: object) -> Query:
-    return accept.store_all(Pictures(link=link, **pictures), Parameters(), Stopwatch(), "client")  # type: ignore[arg-type]
+    return accept.store(Pictures(link=link, **pictures), Parameters(), Stopwatch(), "client")  # type: ignore[arg-type]
 
 
 class AfterTheBatch(Background):
@@ -85,7 +85,7 @@ def test_others_are_answered_while_a_link_is_fetched(
 ) -> None:
     server.pages["/slow"] = (200, {}, b"")
     Query.objects.filter(pk=query.pk).update(link=now(query).link.replace("/a.jpg", "/slow"))  # type: ignore[union-attr]
-    other = accept.store_like(gallery[5], Parameters(), Stopwatch())
+    other = accept.store(Pictures(like=[gallery[5]]), Parameters(), Stopwatch())
     answer_waiting(worker, 32)
     assert (now(query).state, now(other).state) == ("running", "done")
     worker.links.join()

@@ -93,7 +93,7 @@ def test_back_and_forth(running: Worker, embedder: Embedder, other: Embedder, as
 def test_more_like_this_is_searched_by_the_network_that_serves(running: Worker, other: Embedder, ask: Ask) -> None:
     change_to(other)
     image = Image.objects.get(title="4")
-    query = accept.store_like(image, accept.Parameters(), Stopwatch(image.created_at))
+    query = accept.store(accept.Pictures(like=[image]), accept.Parameters(), Stopwatch(image.created_at))
     answer()
     assert "4" not in titles(query)
     assert query.network == other.network

@@ -29,7 +29,7 @@ def ask(*numbers: int, like: list[Image] | None = None, unlike: list[Image] | No
     """Ask with these drawn pictures as uploads, and gallery pictures."""
     files = [uploaded(picture(number)) for number in numbers]
     pictures = Pictures(files=files, like=like or [], unlike=unlike or [])
-    return accept.store_all(pictures, Parameters(**fields), Stopwatch(), "client")  # type: ignore[arg-type]
+    return accept.store(pictures, Parameters(**fields), Stopwatch(), "client")  # type: ignore[arg-type]
 
 
 def vector(image: Image) -> NDArray[np.float32]:
@@ -158,7 +158,7 @@ def test_a_lost_upload_fails_with_a_reason(worker: Worker, gallery: list[Image])
 
 @pytest.mark.django_db(transaction=True)
 def test_slow_parts_are_decoded_beside_the_batch(worker: Worker, gallery: list[Image]) -> None:
-    slow = accept.store_all(
+    slow = accept.store(
         Pictures(files=[uploaded(data) for data in (picture(1), SLOW, SLOW)]), Parameters(), Stopwatch()
     )
     other = ask(3)
@@ -229,7 +229,7 @@ def test_the_quota_counts_all_pictures_of_a_query(
 
 def test_a_refused_query_leaves_nothing(db: None) -> None:
     with pytest.raises(Exception, match="picture"):
-        accept.store_all(Pictures(files=[uploaded(picture(1)), uploaded(b"none")]), Parameters(), Stopwatch())
+        accept.store(Pictures(files=[uploaded(picture(1)), uploaded(b"none")]), Parameters(), Stopwatch())
     assert (files_kept(), Query.objects.count(), QueryPart.objects.count()) == ([], 0, 0)
 
 

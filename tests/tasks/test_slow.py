@@ -7,7 +7,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 from gallery.errors import Refusal
 from gallery.models import Image, Query
 from gallery.queries import accept, lifecycle, throttle
-from gallery.queries.accept import Parameters
+from gallery.queries.accept import Parameters, Pictures
 from gallery.timings import Stopwatch
 from tasks.answer import answer_waiting
 from tasks.worker import Worker
@@ -24,7 +24,7 @@ with_threads = pytest.mark.django_db(transaction=True)
 
 
 def store(data: bytes, client: str | None = None) -> Query:
-    return accept.store(uploaded(data), Parameters(), Stopwatch(), client)
+    return accept.store(Pictures(files=[uploaded(data)]), Parameters(), Stopwatch(), client)
 
 
 @with_threads
