@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet, prefetch_related_objects
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from gallery import files
 from gallery.models import Query
@@ -23,6 +24,7 @@ from gallery.queries import throttle
 from gallery.queries.results import Answers, Searched
 
 MAX_ATTEMPTS = 3
+GAVE_UP = gettext_noop("The search stopped 3 times while it looked at this picture. Try another picture.")
 # The task is killed at its time limit; a row that is still RUNNING a little later has no owner.
 LEASE_MARGIN_S = 5
 # A batch that cannot write its answers costs its queries an attempt. Less than uploads leave (uploads.RESERVED_BYTES).
@@ -208,8 +210,7 @@ def release_overdue() -> int:
 
 def _release(rows: "QuerySet[Query]") -> int:
     tried = rows.filter(attempts__gte=MAX_ATTEMPTS)
-    reason = f"The search stopped {MAX_ATTEMPTS} times while it looked at this picture. Try another picture."
-    failed = _fail(tried, list(tried.only("pk", "has_parts")), "gave_up", reason)
+    failed = _fail(tried, list(tried.only("pk", "has_parts")), "gave_up", GAVE_UP)
     released = rows.update(state=WAITING, claim=None, lease_until=None, waiting_since=timezone.now())
     return failed + released
 

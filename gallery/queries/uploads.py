@@ -30,7 +30,7 @@ def check(file: "UploadedFile[Any]") -> None:
     try:
         headers.check(file, limits())
     except BadImage as error:
-        raise Refusal(error.code, str(error)) from error
+        raise Refusal(error.code, _(str(error))) from error
 
 
 def store(file: "UploadedFile[Any]", path: Path) -> None:

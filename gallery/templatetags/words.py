@@ -41,6 +41,7 @@ def name(image: Image | Picture) -> str:
 KEPT = [
     gettext_noop("The picture is damaged or incomplete; save it again and send the new file."),
     gettext_noop("The file is empty; choose a picture and send it again."),
+    gettext_noop("The picture takes too much time or memory to read; save it again as a plain JPEG or PNG."),
     gettext_noop("The picture is no longer on the server; upload it again."),
     gettext_noop("That gallery picture has been removed; choose another one."),
 ]

@@ -1,5 +1,6 @@
 """The pages in the languages of their readers: every text can be translated, and every catalogue has all of them."""
 
+import gettext
 import os
 import re
 import shutil
@@ -15,9 +16,11 @@ from django.conf import settings
 from django.template.base import Lexer, TokenType
 from django.test import Client
 from django.utils import translation
+from pytest_django import Settings
 
 from gallery.models import Query
-from tests.gallery.rows import ask
+from gallery.queries import lifecycle
+from tests.gallery.rows import ask, uploaded
 
 GALLERY = Path(__file__).parents[2] / "gallery"
 CATALOGUES = sorted((GALLERY / "locale").glob("*/LC_MESSAGES/django.po"))
@@ -61,6 +64,15 @@ def test_every_message_is_translated_with_what_is_filled_in(catalogue: Path) -> 
         assert placeholders(plural or message) <= placeholders(translated[-1]), message
 
 
+@pytest.mark.parametrize("catalogue", CATALOGUES, ids=lambda path: path.parts[-3])
+def test_the_compiled_catalogue_has_every_message(catalogue: Path) -> None:
+    with catalogue.with_suffix(".mo").open("rb") as file:
+        compiled = gettext.GNUTranslations(file)
+    for message, plural, translated in entries(catalogue):
+        assert "\\" not in message  # `entries` leaves escapes as they are
+        assert (compiled.ngettext(message, plural, 1) if plural else compiled.gettext(message)) == translated[0]
+
+
 def test_there_is_a_catalogue_for_each_language() -> None:
     names = {translation.to_locale(code) for code, _ in settings.LANGUAGES} - {"en"}
     assert {path.parts[-3] for path in CATALOGUES} == names
@@ -94,6 +106,8 @@ class Texts(HTMLParser):
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         """Take the attributes that are shown or read out."""
         self.found += [value for name, value in attributes if value and name in READ_ATTRIBUTES]
+        # Sentences for a script; its other data are words, numbers and addresses.
+        self.found += [value for name, value in attributes if value and name.startswith("data-") and " " in value]
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
@@ -136,6 +150,24 @@ def test_the_visitor_changes_the_language(client: Client) -> None:
 def test_a_refusal_is_in_the_language_of_the_reader(client: Client) -> None:
     refused = client.post("/", headers={"accept-language": "fr"})
     assert "Choisissez d’abord une image." in refused.content.decode()
+
+
+def test_a_refused_file_is_explained_in_the_language_of_the_reader(client: Client) -> None:
+    refused = client.post("/", {"image": uploaded(b"")}, headers={"accept-language": "de"})
+    assert "Die Datei ist leer" in refused.content.decode()
+
+
+def test_the_search_box_is_in_the_language_of_the_reader(client: Client, settings: Settings) -> None:
+    settings.SIMSEARCH_EMBED_ORIGINS = ["https://museum.example.org"]
+    assert '<html lang="de">' in client.get("/embed", headers={"accept-language": "de"}).content.decode()
+
+
+def test_a_search_that_gave_up_is_explained_in_the_language_of_the_reader(client: Client) -> None:
+    query = ask()
+    for _ in range(lifecycle.MAX_ATTEMPTS):
+        lifecycle.put_back(lifecycle.claim(1).token, query)
+    page = client.get(query.get_absolute_url(), headers={"accept-language": "de"}).content.decode()
+    assert f"Die Suche ist bei diesem Bild {lifecycle.MAX_ATTEMPTS}-mal abgebrochen." in page
 
 
 def test_what_a_worker_kept_is_translated_where_it_is_shown(client: Client) -> None:
