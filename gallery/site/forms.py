@@ -19,7 +19,6 @@ class UploadForm(forms.Form):
     image = forms.FileField(
         label="Picture",
         allow_empty_file=True,  # the refusal of an empty file is ours, with its code
-        error_messages={"required": "Choose a picture first."},
         widget=forms.FileInput(attrs={"accept": PICTURE_TYPES}),
     )
 

@@ -4,14 +4,14 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
-from gallery.insight import analyses
-from gallery.models import Analysis, MapPoint
+from gallery.models import MapPoint
 
 DIGITS = 5  # of a place: a hundredth of a pixel on a screen of 1,000
 
@@ -21,8 +21,7 @@ def page(request: HttpRequest) -> HttpResponse:
     """Show the map; its script fetches the places, and the matches of the query that the address names."""
     if not _may_see(request):
         return redirect_to_login(request.get_full_path(), reverse("admin:login"))
-    context = {"analysis": analyses.get(Analysis.Kind.MAP), "count": _points().count()}
-    return render(request, "gallery/map.html", context)
+    return render(request, "gallery/map.html", {"count": _points().count()})
 
 
 @require_safe
@@ -39,7 +38,7 @@ def points(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"labels": list(numbers), "points": placed})
 
 
-def _points() -> Any:
+def _points() -> "QuerySet[MapPoint]":
     return MapPoint.objects.filter(image__is_hidden=False)
 
 
