@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import cache_control
 from django.views.decorators.clickjacking import xframe_options_exempt
 from django.views.decorators.csrf import csrf_exempt
@@ -25,8 +26,11 @@ def embed(request: HttpRequest) -> HttpResponse:
     error, status = "", 200
     if request.method == "POST":
         try:
-            pictures = Pictures(files=request.FILES.getlist("image"))
-            return to_result(request, submit.search(request, pictures, Parameters(k=MOST_SHOWN)))
+            submit.check_space(request)
+            files = request.FILES.getlist("image")
+            if not files:
+                raise Refusal("empty", _("Choose a picture first."))
+            return to_result(request, submit.search(request, Pictures(files=files), Parameters(k=MOST_SHOWN)))
         except Refusal as refusal:
             error, status = refusal.message, refusal.status
     response = render(request, "gallery/embed.html", with_upload_form({"error": error}), status=status)

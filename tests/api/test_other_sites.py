@@ -91,7 +91,8 @@ def test_a_picture_from_the_box_is_searched_without_a_cookie() -> None:
 def test_the_box_says_what_is_wrong(client: Client) -> None:
     response = client.post("/embed", {"image": uploaded(b"no picture")})
     assert (response.status_code, 'role="alert">' in response.content.decode()) == (415, True)
-    assert client.post("/embed").status_code == 422
+    empty = client.post("/embed")
+    assert (empty.status_code, "Choose a picture first." in empty.content.decode()) == (422, True)
 
 
 @pytest.mark.usefixtures("_box")
