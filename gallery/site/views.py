@@ -84,7 +84,8 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
         return _search_part(request, row, crop)
     ahead = waiting.ahead_of(row)
     most = _most_shown(request)
-    offered = filters.of(row, request.GET) if row.is_finished else None
+    is_beside = _is_beside(request, row)
+    offered = filters.of(row, request.GET) if row.is_finished and not is_beside else None
     passing = offered.passing if offered else None
     found = len(passing) if passing is not None else len(row.matches or [])
     matches = results.shown(row, most, passing) if row.is_finished else []
@@ -105,11 +106,14 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
     if row.is_finished:
         context |= {"compared": results.compared(row), "took_ms": results.took_ms(row)}
     if request.htmx:
-        # The page of a gallery picture shows the answer beside that picture, too.
-        address = row.get_absolute_url()
-        is_beside = urlsplit(request.htmx.current_url or address).path != address
         return render(request, "gallery/_query.html", context | {"is_update": True, "is_beside": is_beside})
     return render(request, "gallery/query.html", with_upload_form(context))
+
+
+def _is_beside(request: HtmxRequest, row: Query) -> bool:
+    """Return whether the answer is shown on another page: that of a gallery picture shows its neighbours."""
+    address = row.get_absolute_url()
+    return bool(request.htmx) and urlsplit(request.htmx.current_url or address).path != address
 
 
 def _wait_s(row: Query, ahead: int) -> int | None:

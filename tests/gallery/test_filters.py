@@ -115,3 +115,12 @@ def test_a_filtered_page_takes_one_statement_more(
 ) -> None:
     with django_assert_num_queries(4):
         page(visitor, query, "?label=cat")
+
+
+def test_the_answer_beside_a_gallery_picture_has_no_filters(
+    visitor: Client, query: Query, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    headers = {"HX-Request": "true", "HX-Current-URL": "http://testserver/gallery/a-picture/"}
+    with django_assert_num_queries(3):
+        text = visitor.get(query.get_absolute_url(), headers=headers).content.decode()
+    assert (ranks(text), chips(text)) == ([1, 2, 3, 4, 5, 6], {})
