@@ -5,6 +5,7 @@ upload, whatever the archive says of its size.
 """
 
 import hashlib
+import lzma
 import os
 import shutil
 import zipfile
@@ -37,7 +38,10 @@ ABANDONED = timedelta(days=1)  # an upload that nobody goes on with
 LEFT_OUT = ("__MACOSX", ".")
 END_BYTES, COMMENT_BYTES = 22, 2**16
 END, END64_PLACE, END64 = b"PK\x05\x06", b"PK\x06\x07", b"PK\x06\x06"
-BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
+# What zipfile raises on a damaged or encrypted archive: besides its own exception those of deflate, of LZMA and of bzip2
+# (OSError); EOFError where the file ends too soon; RuntimeError for a password, an unknown method or version; ValueError
+# for a name that is not UTF-8; ValueError and OSError for an impossible place in the file.
+BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, OSError)
 
 
 class Readable(Protocol):
@@ -185,12 +189,13 @@ def _import_one(row: ZipImport, archive: zipfile.ZipFile, place: int, entry: zip
     try:
         with archive.open(entry) as file:
             data = file.read(settings.SIMSEARCH_MAX_UPLOAD_BYTES + 1)
-        content_hash = hashlib.sha256(data).hexdigest()
-        if library.find(content_hash):
-            return _count(row, place, known=F("known") + 1)
-        encoded = importing.reencoded(data)
     except BROKEN:
         return _refuse(row, place, entry, "This file cannot be read from the archive; it is damaged or encrypted.")
+    content_hash = hashlib.sha256(data).hexdigest()
+    if library.find(content_hash):
+        return _count(row, place, known=F("known") + 1)
+    try:
+        encoded = importing.reencoded(data)
     except Refusal as refusal:
         return _refuse(row, place, entry, str(refusal))
     image = Image(label=_label(row, entry), title=title_of(entry.filename)[:LONGEST_TITLE])
