@@ -128,13 +128,12 @@ def step() -> bool:
     if row is None:
         return False
     try:
-        with row.upload_path.open("rb") as file:
+        with wakeup.once(), row.upload_path.open("rb") as file:
             _import(row, file)
     except FileNotFoundError:
         _finish(row, "The archive is gone; upload it again.")
     except BadArchive as error:
         _finish(row, str(error))
-    wakeup.wake_workers(wakeup.CURATE)
     return True
 
 
