@@ -7,7 +7,6 @@ upload, whatever the archive says of its size.
 import hashlib
 import lzma
 import os
-import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from gallery import text
+from gallery import files, text
 from gallery.curation import importing, library
 from gallery.errors import Refusal, no_space
 from gallery.models import LONGEST_TITLE, Image, ZipImport
@@ -82,9 +81,8 @@ def receive(row: ZipImport, offset: int, source: Readable) -> ZipImport:
     if offset != row.received:
         raise Misplaced(row.received)
     try:
-        row.upload_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if shutil.disk_usage(row.upload_path.parent).free < uploads.RESERVED_BYTES:
-            raise no_space()
+        files.make_folder(row.upload_path.parent)
+        uploads.require_room(row.upload_path.parent)
         end = _append(row, offset, source)
     except OSError as error:
         raise no_space() from error
