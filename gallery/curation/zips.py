@@ -32,7 +32,7 @@ MOST_BYTES = 32 * 2**30
 MOST_RATIO = 200  # uncompressed to compressed, of the whole archive; pictures hardly compress
 REFUSED_LISTED = 500
 SHOWN = timedelta(hours=1)
-ABANDONED = timedelta(days=1)  # an upload that nobody goes on with
+KEPT = timedelta(days=1)  # the rest of an interrupted upload, and the row of a finished import
 # What is no picture that somebody wanted to add.
 LEFT_OUT = ("__MACOSX", ".")
 END_BYTES, COMMENT_BYTES = 22, 2**16
@@ -229,6 +229,8 @@ def _finish(row: ZipImport, error: str = "") -> None:
     row.upload_path.unlink(missing_ok=True)
 
 
-def remove_abandoned() -> int:
-    """Delete archives that never arrived as a whole; returns how many rows."""
-    return ZipImport.objects.filter(received__lt=F("size"), created_at__lt=timezone.now() - ABANDONED).delete()[0]
+def remove_old() -> int:
+    """Delete archives that never arrived as a whole, and the rows of finished imports; returns how many rows."""
+    long_ago = timezone.now() - KEPT
+    old = Q(received__lt=F("size"), created_at__lt=long_ago) | Q(finished_at__lt=long_ago)
+    return ZipImport.objects.filter(old).delete()[0]

@@ -222,6 +222,15 @@ def test_a_worker_that_ends_in_the_middle_loses_and_counts_none_twice(
 def test_an_abandoned_upload_goes(curator: Client) -> None:
     data = archive(Tom=picture(1))
     part(curator, begin(curator, data)["url"], 0, data[:100])
-    assert zips.remove_abandoned() == 0
+    assert zips.remove_old() == 0
     ZipImport.objects.update(created_at=ago(2 * 24 * 3600))
-    assert zips.remove_abandoned() == 1
+    assert zips.remove_old() == 1
+
+
+def test_the_row_of_a_finished_import_goes_after_a_day(curator: Client) -> None:
+    send_zip(curator, archive(Tom=picture(1)))
+    ZipImport.objects.update(created_at=ago(2 * 24 * 3600))
+    assert zips.remove_old() == 0
+    ZipImport.objects.update(finished_at=ago(2 * 24 * 3600))
+    assert zips.remove_old() == 1
+    assert Image.objects.count() == 1
