@@ -87,7 +87,7 @@ def test_days_are_named_in_the_language_of_each_viewer(curator: Client, settings
     for language in ("en", "ja"):
         with translation.override(language):
             day = date_format(timezone.now(), "j M")
-        assert day in curator.get(PAGE, headers={"accept-language": language}).content.decode()
+        assert f">{day}</text>" in curator.get(PAGE, headers={"accept-language": language}).content.decode()
 
 
 def test_the_page_of_an_empty_gallery_is_whole(curator: Client) -> None:
