@@ -141,8 +141,11 @@ def sweep() -> int:
 
 @shared_task(name="tasks.expire", time_limit=300, throws=AWAY, send_events=False)
 def expire() -> int:
-    """Delete finished queries and their pictures after SIMSEARCH_QUERY_TTL_S, or beyond SIMSEARCH_QUERY_SPACE."""
-    return zips.remove_abandoned() + waiting.expire_old() + space.enforce()
+    """Delete finished queries and their pictures after SIMSEARCH_QUERY_TTL_S, or beyond SIMSEARCH_QUERY_SPACE.
+
+    Also old uploads of archives and the rows of admin actions that finished long ago.
+    """
+    return zips.remove_old() + bulk_actions.remove_old() + waiting.expire_old() + space.enforce()
 
 
 # --- Starts -------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ ID_BYTES = 16
 TABLES: dict[str, type[Image | Query]] = {model._meta.model_name or "": model for model in (Image, Query)}
 CHANGED_FIELD = {"hide": "is_hidden", "show": "is_hidden", "label": "label"}  # of the actions that can be undone
 UNDOABLE = timedelta(hours=1)
+KEPT = timedelta(days=1)  # the row of a finished action
 
 
 def change(action: str, rows: "QuerySet[Any]", by: str, value: str = "") -> tuple[int, bool]:
@@ -140,6 +141,11 @@ def take_step(action: BulkAction) -> bool:
         if is_ours and done == action.total:
             BulkAction.objects.filter(pk=action.pk).update(finished_at=timezone.now(), rows=b"")
     return bool(is_ours)
+
+
+def remove_old() -> int:
+    """Delete the rows of actions that finished long ago; returns how many."""
+    return BulkAction.objects.filter(finished_at__lt=timezone.now() - KEPT).delete()[0]
 
 
 def unfinished() -> "QuerySet[BulkAction]":

@@ -19,20 +19,14 @@ def remove_image_files(instance: Image, **_: Any) -> None:
 
 @receiver(post_delete, sender=ZipImport)
 def remove_archive(instance: ZipImport, **_: Any) -> None:
-    """Delete the file of an archive after its row is gone."""
+    """Delete the file of a deleted archive."""
     path = instance.upload_path
     transaction.on_commit(lambda: files.remove(path))
 
 
 @receiver(post_delete, sender=Query)
-def remove_query_files(instance: Query, **_: Any) -> None:
-    """Delete the files of a deleted query."""
-    paths = (instance.picture_path, instance.upload_path)
-    transaction.on_commit(lambda: files.remove(*paths))
-
-
 @receiver(post_delete, sender=QueryPart)
-def remove_part_files(instance: QueryPart, **_: Any) -> None:
-    """Delete the files of a part after its row is gone."""
+def remove_query_files(instance: Query | QueryPart, **_: Any) -> None:
+    """Delete the files of a deleted query, or of a part of one."""
     paths = (instance.picture_path, instance.upload_path)
     transaction.on_commit(lambda: files.remove(*paths))

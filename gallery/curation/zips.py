@@ -5,8 +5,8 @@ upload, whatever the archive says of its size.
 """
 
 import hashlib
+import lzma
 import os
-import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from gallery import text
+from gallery import files, text
 from gallery.curation import importing, library
 from gallery.errors import Refusal, no_space
 from gallery.models import LONGEST_TITLE, Image, ZipImport
@@ -32,12 +32,15 @@ MOST_BYTES = 32 * 2**30
 MOST_RATIO = 200  # uncompressed to compressed, of the whole archive; pictures hardly compress
 REFUSED_LISTED = 500
 SHOWN = timedelta(hours=1)
-ABANDONED = timedelta(days=1)  # an upload that nobody goes on with
+KEPT = timedelta(days=1)  # the rest of an interrupted upload, and the row of a finished import
 # What is no picture that somebody wanted to add.
 LEFT_OUT = ("__MACOSX", ".")
 END_BYTES, COMMENT_BYTES = 22, 2**16
 END, END64_PLACE, END64 = b"PK\x05\x06", b"PK\x06\x07", b"PK\x06\x06"
-BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
+# What zipfile raises on a damaged or encrypted archive: besides its own exception those of deflate, of LZMA and of bzip2
+# (OSError); EOFError where the file ends too soon; RuntimeError for a password, an unknown method or version; ValueError
+# for a name that is not UTF-8; ValueError and OSError for an impossible place in the file.
+BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, OSError)
 
 
 class Readable(Protocol):
@@ -78,9 +81,8 @@ def receive(row: ZipImport, offset: int, source: Readable) -> ZipImport:
     if offset != row.received:
         raise Misplaced(row.received)
     try:
-        row.upload_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if shutil.disk_usage(row.upload_path.parent).free < uploads.RESERVED_BYTES:
-            raise no_space()
+        files.make_folder(row.upload_path.parent)
+        uploads.require_room(row.upload_path.parent)
         end = _append(row, offset, source)
     except OSError as error:
         raise no_space() from error
@@ -124,13 +126,12 @@ def step() -> bool:
     if row is None:
         return False
     try:
-        with row.upload_path.open("rb") as file:
+        with wakeup.once(), row.upload_path.open("rb") as file:
             _import(row, file)
     except FileNotFoundError:
         _finish(row, "The archive is gone; upload it again.")
     except BadArchive as error:
         _finish(row, str(error))
-    wakeup.wake_workers(wakeup.CURATE)
     return True
 
 
@@ -185,12 +186,13 @@ def _import_one(row: ZipImport, archive: zipfile.ZipFile, place: int, entry: zip
     try:
         with archive.open(entry) as file:
             data = file.read(settings.SIMSEARCH_MAX_UPLOAD_BYTES + 1)
-        content_hash = hashlib.sha256(data).hexdigest()
-        if library.find(content_hash):
-            return _count(row, place, known=F("known") + 1)
-        encoded = importing.reencoded(data)
     except BROKEN:
         return _refuse(row, place, entry, "This file cannot be read from the archive; it is damaged or encrypted.")
+    content_hash = hashlib.sha256(data).hexdigest()
+    if library.find(content_hash):
+        return _count(row, place, known=F("known") + 1)
+    try:
+        encoded = importing.reencoded(data)
     except Refusal as refusal:
         return _refuse(row, place, entry, str(refusal))
     image = Image(label=_label(row, entry), title=title_of(entry.filename)[:LONGEST_TITLE])
@@ -227,6 +229,8 @@ def _finish(row: ZipImport, error: str = "") -> None:
     row.upload_path.unlink(missing_ok=True)
 
 
-def remove_abandoned() -> int:
-    """Delete archives that never arrived as a whole; returns how many rows."""
-    return ZipImport.objects.filter(received__lt=F("size"), created_at__lt=timezone.now() - ABANDONED).delete()[0]
+def remove_old() -> int:
+    """Delete archives that never arrived as a whole, and the rows of finished imports; returns how many rows."""
+    long_ago = timezone.now() - KEPT
+    old = Q(received__lt=F("size"), created_at__lt=long_ago) | Q(finished_at__lt=long_ago)
+    return ZipImport.objects.filter(old).delete()[0]

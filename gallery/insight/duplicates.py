@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet, Window
+from django.db.models.functions import RowNumber
 
 from gallery.curation import bulk
 from gallery.models import Decision, Duplicate, DuplicateGroup, Image
 
 VISIBLE = Q(members__image__is_hidden=False)
+BEST_FIRST = [(F("image__width_px") * F("image__height_px")).desc(), F("image__created_at").asc(), F("image").asc()]
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,14 @@ def shown(rows: Iterable[DuplicateGroup]) -> list[Group]:
     listed = list(rows)
     members = Duplicate.objects.filter(group__in=listed, image__is_hidden=False).select_related("image")
     images: dict[int, list[Image]] = {row.pk: [] for row in listed}
-    for member in members:
+    for member in members.order_by(*BEST_FIRST):
         images[member.group_id].append(member.image)
-    return [Group(row.pk, row.get_kind_display(), sorted(images[row.pk], key=quality)) for row in listed]
+    return [Group(row.pk, row.get_kind_display(), images[row.pk]) for row in listed]
 
 
-def quality(image: Image) -> tuple[int, float]:
-    """Return what sorts the best picture of a group first: most pixels, then oldest."""
-    return -image.width_px * image.height_px, image.created_at.timestamp()
+def quality(image: Image) -> tuple[int, float, UUID]:
+    """Return what sorts the best picture of a group first: most pixels, then oldest. The same as BEST_FIRST."""
+    return -image.width_px * image.height_px, image.created_at.timestamp(), image.pk
 
 
 def hide_others(group: DuplicateGroup, kept: UUID, by: str) -> int:
@@ -59,8 +61,11 @@ def hide_others(group: DuplicateGroup, kept: UUID, by: str) -> int:
 
 def hide_all_others(kind: str, by: str) -> tuple[int, bool]:
     """Keep the best picture of every group of a kind and hide the others; returns as `bulk.change` does."""
-    others = [image.pk for group in shown(groups(kind)) for image in group.images[1:]]
-    return bulk.change("hide", Image.objects.filter(pk__in=others), by)
+    visible = Duplicate.objects.filter(image__is_hidden=False)
+    of_kind = visible.filter(group__kind=kind) if kind else visible
+    place = Window(RowNumber(), partition_by="group", order_by=BEST_FIRST)
+    others = of_kind.annotate(place=place).filter(place__gt=1)
+    return bulk.change("hide", Image.objects.filter(pk__in=others.values("image")), by)
 
 
 def set_apart(group: DuplicateGroup, by: str) -> None:

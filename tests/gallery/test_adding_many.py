@@ -27,10 +27,10 @@ def send(client: Client, data: bytes, name: str = "Tom.png", **fields: str) -> R
     return client.post(reverse(FILE), {"file": SimpleUploadedFile(name, data)} | fields)
 
 
-def archive(**files: bytes) -> bytes:
+def archive(method: int = zipfile.ZIP_DEFLATED, /, **files: bytes) -> bytes:
     """Return a ZIP with these files; two underscores in a name are a folder's end."""
     data = io.BytesIO()
-    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as file:
+    with zipfile.ZipFile(data, "w", method) as file:
         for name, content in files.items():
             file.writestr(name.replace("__", "/") + ".png", content)
     return data.getvalue()
@@ -188,6 +188,14 @@ def test_a_file_larger_than_an_upload_is_refused_alone(curator: Client, settings
     assert counted(row) == (1, 0, 1)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_file_is_refused_alone_whatever_its_compression(curator: Client, method: int) -> None:
+    data = bytearray(archive(method, damaged=picture(1), Tom=picture(2)))
+    at = 30 + len("damaged.png") + 4  # in the first file, where LZMA has its properties
+    data[at : at + 40] = b"\xff" * 40
+    assert counted(send_zip(curator, bytes(data))) == (1, 0, 1)
+
+
 def test_a_worker_that_ends_in_the_middle_loses_and_counts_none_twice(
     curator: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +222,15 @@ def test_a_worker_that_ends_in_the_middle_loses_and_counts_none_twice(
 def test_an_abandoned_upload_goes(curator: Client) -> None:
     data = archive(Tom=picture(1))
     part(curator, begin(curator, data)["url"], 0, data[:100])
-    assert zips.remove_abandoned() == 0
+    assert zips.remove_old() == 0
     ZipImport.objects.update(created_at=ago(2 * 24 * 3600))
-    assert zips.remove_abandoned() == 1
+    assert zips.remove_old() == 1
+
+
+def test_the_row_of_a_finished_import_goes_after_a_day(curator: Client) -> None:
+    send_zip(curator, archive(Tom=picture(1)))
+    ZipImport.objects.update(created_at=ago(2 * 24 * 3600))
+    assert zips.remove_old() == 0
+    ZipImport.objects.update(finished_at=ago(2 * 24 * 3600))
+    assert zips.remove_old() == 1
+    assert Image.objects.count() == 1

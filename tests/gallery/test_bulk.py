@@ -211,3 +211,17 @@ def test_an_action_of_a_later_version_changes_nothing() -> None:
         bulk.take_step(action)
     assert list(Image.objects.all()) == [image]
     assert BulkAction.objects.get().done == 0
+
+
+def test_the_row_of_a_finished_action_goes_after_a_day() -> None:
+    many_images(MANY)
+    for action in ("hide", "show"):
+        bulk.change(action, Image.objects.all(), "curator")
+    hide = BulkAction.objects.get(action="hide")
+    while bulk.take_step(BulkAction.objects.get(pk=hide.pk)) and not BulkAction.objects.get(pk=hide.pk).finished_at:
+        pass
+    assert bulk.remove_old() == 0
+    BulkAction.objects.update(created_at=ago(2 * 24 * 3600))
+    BulkAction.objects.filter(pk=hide.pk).update(finished_at=ago(2 * 24 * 3600))
+    assert bulk.remove_old() == 1
+    assert BulkAction.objects.get().action == "show"

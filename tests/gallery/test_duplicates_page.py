@@ -4,8 +4,9 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
 
-from gallery.insight import analyses
+from gallery.insight import analyses, duplicates
 from gallery.models import Analysis, Decision, Duplicate, DuplicateGroup, Image
 from tests.gallery.elements import Elements
 from tests.gallery.rows import add_image, ago
@@ -86,6 +87,24 @@ def test_all_groups_of_a_kind_at_once(curator: Client) -> None:
         make_group(*images[start : start + 2], kind=kind)
     curator.post(PAGE, {"action": "hide_kind", "kind": "copy"})
     assert visible() == {images[0], images[2], images[4], images[5]}
+
+
+def test_all_groups_keep_the_picture_that_is_proposed(
+    curator: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    images = [add_image(seed) for seed in range(12)]
+    Image.objects.update(created_at=ago(100))  # equals
+    Image.objects.filter(pk=images[4].pk).update(created_at=ago(200))
+    Image.objects.filter(pk=images[8].pk).update(width_px=1000)
+    Image.objects.filter(pk=images[9].pk).update(width_px=2000, is_hidden=True)
+    for start in range(0, 12, 3):
+        make_group(*images[start : start + 3])
+    proposed = kept(curator)
+    with django_assert_max_num_queries(10):
+        duplicates.hide_all_others("copy", "curator")
+    assert {str(image.pk) for image in visible()} == set(proposed)
+    assert len(proposed) == 4
+    assert {images[4], images[8]} < visible()
 
 
 @pytest.mark.parametrize(

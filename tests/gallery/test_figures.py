@@ -4,7 +4,9 @@ from datetime import timedelta
 
 import pytest
 from django.test import Client
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.dateformat import format as date_format
+from pytest_django import Settings
 
 from gallery.insight import charts, figures
 from gallery.models import Image, Query
@@ -77,6 +79,15 @@ def test_a_line_leaves_out_days_without_a_value() -> None:
     assert line
     assert [tuple(map(float, point.split(","))) for point in line.points.split()] == [(106.7, 0), (533.3, 80)]
     assert charts.line([None], 10) is None
+
+
+def test_days_are_named_in_the_language_of_each_viewer(curator: Client, settings: Settings) -> None:
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "figures"}}
+    set_row(finished(), created_at=timezone.now())
+    for language in ("en", "ja"):
+        with translation.override(language):
+            day = date_format(timezone.now(), "j M")
+        assert f">{day}</text>" in curator.get(PAGE, headers={"accept-language": language}).content.decode()
 
 
 def test_the_page_of_an_empty_gallery_is_whole(curator: Client) -> None:

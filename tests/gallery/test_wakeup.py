@@ -3,6 +3,7 @@
 import io
 import socket
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from django.core.management import call_command
 from django.db import transaction
 from pytest_django import Settings
 
+from gallery.curation import zips
 from gallery.operations import workers
 from gallery.queries import wakeup
 from simsearch.celery import app as celery_app
@@ -58,6 +60,18 @@ def test_an_import_sends_one_message(tmp_path: Path) -> None:
         (tmp_path / f"{number}.png").write_bytes(picture(number))
     call_command("import_images", tmp_path, stdout=io.StringIO())
     assert waiting_in("gallery") == 1
+
+
+def test_a_step_of_an_archive_sends_one_message() -> None:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as file:
+        for number in range(3):
+            file.writestr(f"{number}.png", picture(number))
+    row = zips.begin("pictures.zip", len(data.getvalue()), "", "curator")
+    zips.receive(row, 0, io.BytesIO(data.getvalue()))
+    before = waiting_in("gallery")
+    assert zips.step()
+    assert waiting_in("gallery") == before + 1
 
 
 def test_a_message_is_sent_after_the_commit() -> None:  # or a worker would look for a row that is not there yet

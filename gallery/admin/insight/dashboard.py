@@ -21,17 +21,21 @@ CACHED_S = 15  # per process
 def view(request: HttpRequest) -> HttpResponse:
     """Show the figures."""
     pages.require(request, pages.VIEW)
-    context = cache.get_or_set("gallery.insight.dashboard", _figures, CACHED_S) or {}
-    context = context | {"may_see_queries": request.user.has_perm("gallery.view_query")}
+    context = cache.get_or_set("gallery.insight.dashboard", _figures, CACHED_S) or _figures()
+    days = context["days"]
+    context = context | {
+        "searches": charts.bars([(format_date(day.day, "j M"), day.searches) for day in days]),
+        "may_see_queries": request.user.has_perm("gallery.view_query"),
+    }
     return pages.frame(request, "admin/insight/dashboard.html", _("Dashboard"), context)
 
 
 def _figures() -> dict[str, Any]:
+    """Return the figures. All viewers share them, so they hold no text in the language of one."""
     days, states, labels = figures.days(), figures.by_state(), figures.labels()
     weak, active = figures.weak().count(), generations.active()
     return {
         "days": days,
-        "searches": charts.bars([(format_date(day.day, "j M"), day.searches) for day in days]),
         "latency": _latency(days),
         "states": states,
         "weak": weak,
