@@ -88,7 +88,7 @@ class NotIndexed(Exception):
     """One sentence on why there is no new index; the active one is unchanged."""
 
 
-def index(tell: Callable[[str], object], *, distributed: bool) -> str:
+def index(tell: Tell, *, distributed: bool) -> str:
     """Embed what has no embedding and build a generation of everything; returns a sentence about it.
 
     `distributed`: have it embedded by the workers of the gallery queue. Raises NotIndexed.

@@ -61,7 +61,7 @@ class Delta:
         self._newest = max(self._newest, ids[-1])
 
     def forget(self, last: int) -> None:
-        """Drop the embeddings up to `last`, which the index has by now; but for those that may have company yet."""
+        """Drop the embeddings up to `last`, which the index has by now. The last LATE_IDS stay: see there."""
         late = 0 if connection.vendor == "sqlite" else LATE_IDS
         first = int(np.searchsorted(self.ids, last - late, side="right"))
         self.ids, self._vectors, self._marks = self.ids[first:], self._vectors[first:], self._marks[first:]

@@ -23,7 +23,7 @@ from tasks.stores import MILVUS, Progress, Source
 
 SEED = 1
 READ_ROWS = 2000  # embeddings read at once: 16 MB
-KEPT = 4096  # embeddings that an open generation remembers: 32 MB; those of one search are asked for twice
+KEPT = 4096  # embeddings that an open generation remembers: 32 MB; those of one search are read twice
 
 
 class MilvusStore:

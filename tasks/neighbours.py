@@ -68,7 +68,7 @@ class Neighbours:
         self.generation: int | None = None
         self.problem = ""
         self.is_outdated = False  # the active generation is whole, but of a version with another format
-        self.is_away = False  # the server that holds the index does not answer; nothing is searched meanwhile
+        self.is_away = False  # the server that holds the index does not answer; searches wait until it does
         self.index: SearchIndex | None = None
         self.tried: int | None = None  # the generation that was active when we last looked
         self._delta = Delta(network)

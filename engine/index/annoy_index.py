@@ -167,8 +167,8 @@ class Index:
 
         Pictures of other labels than `labels` are among them: the files know none.
 
-        `depth`: how many results are looked at; those after the k-th cost no larger search_k. `ahead`: Annoy is
-        asked for so many times as many at once, which makes the first `grow` cheap and costs little. Raises
+        `depth`: how many results are looked at; those after the k-th cost no larger search_k. `ahead`: Annoy
+        returns so many times as many at once, which makes the first `grow` cheap and costs little. Raises
         ValueError as `search` does.
         """
         queries, k = self._checked(vectors, k)

@@ -167,7 +167,7 @@ def of_labels(labels: Sequence[str]) -> str:
 def label_number(label: str) -> int:
     """Return the number that stands for a label in a collection: no text of a visitor gets into a filter.
 
-    Two labels may share one; whoever searches by a label looks at the real ones of what is found.
+    Two labels may share one; a search by label therefore compares the real labels of what is found.
     """
     return int.from_bytes(hashlib.blake2b(label.encode(), digest_size=8).digest(), signed=True)
 
