@@ -11,8 +11,7 @@ import numpy as np
 
 from engine.errors import BadIndex, IndexAway, OldIndex
 from engine.images.fingerprints import BYTES, Fingerprints
-from engine.index.annoy_index import GROWTH
-from engine.index.protocol import Candidates, SearchIndex
+from engine.index.protocol import GROWTH, Candidates, SearchIndex
 from engine.index.ranking import Hits
 from engine.networks.registry import EMBEDDING_SIZE
 from gallery.curation import generations
