@@ -21,7 +21,7 @@ from gallery.persistence import persist
 from gallery.queries import wakeup
 from tasks import stores
 from tasks.active_model import is_outdated, load_served, retired_notice
-from tasks.delta import Ids, Vectors, to_fingerprints, to_vectors
+from tasks.delta import Ids, Vectors, read_rows, to_fingerprints, to_vectors
 from tasks.embedding import LOOK_EVERY_S, Stalled, embed_elsewhere, embed_missing, embed_step
 from tasks.stores import Source
 from tasks.worker import current
@@ -199,7 +199,7 @@ def _write(generation: IndexGeneration, ids: Ids, tell: Tell) -> dict[str, Any]:
 def _blocks(ids: Ids) -> Iterator[tuple[Vectors, Fingerprints]]:
     for start in range(0, len(ids), BLOCK):
         part = ids[start : start + BLOCK].tolist()
-        rows = list(Embedding.objects.filter(id__in=part).order_by("id").values_list("vector", "fingerprint"))
+        rows = read_rows(part)
         if len(rows) < len(part):
             raise _Deleted("Pictures were deleted while the index was built; build it again.")
-        yield to_vectors([vector for vector, _ in rows]), to_fingerprints([mark for _, mark in rows])
+        yield to_vectors([vector for _, vector, _ in rows]), to_fingerprints([mark for _, _, mark in rows])

@@ -18,7 +18,7 @@ GROWTH = 3  # times as many candidates at each step of Candidates.grow
 
 def times_as_many(k: int) -> float:
     """Return how many times the tuned number of candidates k results need."""
-    return max(1.0, (k / TUNED_FOR) ** EXPONENT)
+    return max(1.0, float((k / TUNED_FOR) ** EXPONENT))
 
 
 def candidates_for(tuned: int, k: int, depth: int) -> int:
