@@ -22,7 +22,7 @@ from tests.stack import Stack
 NO_ROWS = ["browser", "docker", "engine", "local", "monitoring", "system/test_web_process.py"]
 DRILLS_WITHOUT_ROWS = ["clear_starts", "damaged_index", "full_disk", "given_up", "hostile_weights", "make_run"]
 DRILLS_WITHOUT_ROWS += ["full_disks_while_serving", "many_queries", "monitoring", "odd_photos", "one_full_disk"]
-DRILLS_WITHOUT_ROWS += ["faults_show_in_time"]
+DRILLS_WITHOUT_ROWS += ["faults_show_in_time", "milvus_away"]
 # These start a PostgreSQL of their own in either run.
 OWN_CLUSTER = ["deployment", "drills/test_postgres.py", "drills/test_restored_searches.py"]
 NOT_TWICE = [*NO_ROWS, *(f"drills/test_{name}.py" for name in DRILLS_WITHOUT_ROWS), *OWN_CLUSTER]
