@@ -1,7 +1,7 @@
 """Milvus' server against Annoy's files: `python -m bench.milvus [--photos DIR] [--count 100000]`.
 
 The gallery and the queries are those of bench/index.py; embeddings lie in a database (SQLite), as candidates are ranked
-by what is read from there. Both are asked in turns, one query at a time, in one thread.
+by what is read from there. Both are searched in turns, one query at a time, in one thread.
 """
 
 import argparse

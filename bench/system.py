@@ -88,7 +88,7 @@ class System:
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nobody listens on right now."""
+    """Return a port of the loopback that no process listens on right now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

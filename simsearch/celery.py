@@ -1,17 +1,36 @@
-"""The Celery application; the tasks themselves are in `tasks/` and are named as text everywhere else."""
+"""The Celery application and its connections; the tasks are in `tasks/` and are named as text everywhere else."""
 
 import os
 from logging.config import dictConfig
 from typing import Any
 
+import kombu
 from celery import Celery, Task
+from celery.app.amqp import AMQP
 from celery.signals import setup_logging, task_prerun
 from django.conf import settings
 from django.db import close_old_connections
 
-from simsearch.broker import Amqp
-
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "simsearch.settings")
+
+
+class Connection(kombu.Connection):
+    """A connection that looks for a Redis that went away every second or two.
+
+    kombu by itself lets two more seconds pass after each failure, up to half a minute: after an outage of minutes
+    no query would be answered for as long as that.
+    """
+
+    def ensure_connection(self, *args: Any, **kwargs: Any) -> kombu.Connection:  # type: ignore[override]
+        """Connect as kombu does, but try again within seconds."""
+        return super().ensure_connection(*args, **{"interval_start": 1, "interval_step": 1, "interval_max": 2} | kwargs)
+
+
+class Amqp(AMQP):
+    """Celery's AMQP with such connections."""
+
+    Connection = Connection
+
 
 app = Celery("simsearch", amqp=Amqp)
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -25,6 +44,6 @@ def renew_connections(task: "Task[Any, Any]", **_: object) -> None:
 
 
 @setup_logging.connect
-def log_as_everybody_does(**_: object) -> None:
-    """Celery has formats of its own, and takes them unless somebody is connected here."""
+def configure_logging(**_: object) -> None:
+    """Log as the settings say. Without a receiver of this signal Celery installs formats of its own."""
     dictConfig(settings.LOGGING)

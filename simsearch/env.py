@@ -16,5 +16,5 @@ if ENV_FILE.exists():
 
 
 def broker_url(redis_url: str) -> str:
-    """Return the same Redis in kombu's words: redis-py says `unix://`, kombu `redis+socket://`."""
+    """Return this Redis's URL for kombu: it writes a socket as `redis+socket://`, redis-py as `unix://`."""
     return redis_url.replace("unix://", "redis+socket://", 1)

@@ -29,7 +29,7 @@ from tasks.worker import Worker
 
 logger = logging.getLogger(__name__)
 
-PAUSE_S = 0.5  # before an index that is away is asked again
+PAUSE_S = 0.5  # before the next try to search an index whose server is away
 
 Crop = list[float] | None
 
@@ -122,7 +122,7 @@ Known = dict[UUID | None, Vectors]
 
 
 class NotFetched(Exception):
-    """The query's first picture is a link that nobody has followed yet."""
+    """The query's first picture is a link that has not been fetched yet."""
 
 
 Outcome = list[Prepared] | BadImage | TakesLong | NotFetched
@@ -207,7 +207,7 @@ def _uploaded(worker: Worker, query: Query, row: Query | QueryPart, crop: Crop) 
             raise NotFetched
         return DECODERS.decode(row.picture_path, pictures.request(crop=crop, square=square))
     wanted = pictures.request(jpegs=(pictures.KEPT,), crop=crop, square=square)
-    # A later attempt comes alone, so nobody waits for it.
+    # A later attempt is claimed alone, so it delays no other query.
     is_first = query.attempts == 1
     decoded = DECODERS.decode(row.upload_path, wanted, worker.slow.patience_s if is_first else None)
     if not is_first:

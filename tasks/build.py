@@ -21,7 +21,7 @@ from gallery.persistence import persist
 from gallery.queries import wakeup
 from tasks import stores
 from tasks.active_model import is_outdated, load_served, retired_notice
-from tasks.delta import Ids, Vectors, to_fingerprints, to_vectors
+from tasks.delta import Ids, Vectors, read_rows, to_fingerprints, to_vectors
 from tasks.embedding import LOOK_EVERY_S, Stalled, embed_elsewhere, embed_missing, embed_step
 from tasks.stores import Source
 from tasks.worker import current
@@ -88,7 +88,7 @@ class NotIndexed(Exception):
     """One sentence on why there is no new index; the active one is unchanged."""
 
 
-def index(tell: Callable[[str], object], *, distributed: bool) -> str:
+def index(tell: Tell, *, distributed: bool) -> str:
     """Embed what has no embedding and build a generation of everything; returns a sentence about it.
 
     `distributed`: have it embedded by the workers of the gallery queue. Raises NotIndexed.
@@ -199,7 +199,7 @@ def _write(generation: IndexGeneration, ids: Ids, tell: Tell) -> dict[str, Any]:
 def _blocks(ids: Ids) -> Iterator[tuple[Vectors, Fingerprints]]:
     for start in range(0, len(ids), BLOCK):
         part = ids[start : start + BLOCK].tolist()
-        rows = list(Embedding.objects.filter(id__in=part).order_by("id").values_list("vector", "fingerprint"))
+        rows = read_rows(part)
         if len(rows) < len(part):
             raise _Deleted("Pictures were deleted while the index was built; build it again.")
-        yield to_vectors([vector for vector, _ in rows]), to_fingerprints([mark for _, mark in rows])
+        yield to_vectors([vector for _, vector, _ in rows]), to_fingerprints([mark for _, _, mark in rows])

@@ -50,14 +50,14 @@ def index_can_be_reached(**_: Any) -> list[CheckMessage]:
     if settings.SIMSEARCH_INDEX == "annoy":
         return []
     if not settings.SIMSEARCH_MILVUS_URI.startswith(("http://", "https://")):
-        told = "SIMSEARCH_MILVUS_URI is not the address of a Milvus server, such as http://127.0.0.1:19530."
-        return [Error(told, id="simsearch.E005")]
+        problem = "SIMSEARCH_MILVUS_URI is not the address of a Milvus server, such as http://127.0.0.1:19530."
+        return [Error(problem, id="simsearch.E005")]
     if "__" in settings.SIMSEARCH_MILVUS_PREFIX or not settings.SIMSEARCH_MILVUS_PREFIX.isidentifier():
-        told = "SIMSEARCH_MILVUS_PREFIX: take letters, digits and single underscores."
-        return [Error(told, id="simsearch.E006")]
+        problem = "SIMSEARCH_MILVUS_PREFIX: take letters, digits and single underscores."
+        return [Error(problem, id="simsearch.E006")]
     if find_spec("pymilvus") is None:
-        told = "SIMSEARCH_INDEX=milvus needs pymilvus: pip install pymilvus -c constraints.txt"
-        return [Error(told, id="simsearch.E007")]
+        problem = "SIMSEARCH_INDEX=milvus needs pymilvus: pip install pymilvus -c constraints.txt"
+        return [Error(problem, id="simsearch.E007")]
     return []
 
 

@@ -13,8 +13,9 @@ from gallery.models import Embedding
 
 Vectors = NDArray[np.float32]
 Ids = NDArray[np.int64]
+Row = tuple[int, bytes, bytes]
 
-READ_ROWS = 2000  # embeddings read at once: 32 MB
+READ_ROWS = 2000  # embeddings read at once: 16 MB, as float32 32 MB
 # PostgreSQL gives out ids before commit: a lower one may become visible after a higher one. SQLite has one writer.
 LATE_IDS = 500
 
@@ -28,6 +29,12 @@ def to_vectors(blobs: Sequence[bytes | memoryview]) -> Vectors:
 def to_fingerprints(blobs: Sequence[bytes | memoryview | None]) -> Fingerprints:
     """Return stored fingerprints as uint8 [n, 64]; zeros for none."""
     return stacked([bytes(blob or WITHOUT) for blob in blobs])
+
+
+def read_rows(ids: Sequence[int]) -> list[Row]:
+    """Return id, embedding and fingerprint of those of `ids` that there are, in the order of the ids."""
+    rows = Embedding.objects.filter(id__in=ids).order_by("id").values_list("id", "vector", "fingerprint")
+    return [(id_, bytes(vector), bytes(mark or WITHOUT)) for id_, vector, mark in rows]
 
 
 class Delta:
@@ -51,7 +58,7 @@ class Delta:
             self._add(fresh[start : start + READ_ROWS].tolist())
 
     def _add(self, ids: list[int]) -> None:
-        found = list(Embedding.objects.filter(id__in=ids).order_by("id").values_list("id", "vector", "fingerprint"))
+        found = read_rows(ids)
         self.ids = np.append(self.ids, [id_ for id_, _, _ in found])
         self._vectors = np.concatenate([self._vectors, to_vectors([blob for _, blob, _ in found])])
         self._marks = np.concatenate([self._marks, to_fingerprints([mark for _, _, mark in found])])
@@ -61,7 +68,7 @@ class Delta:
         self._newest = max(self._newest, ids[-1])
 
     def forget(self, last: int) -> None:
-        """Drop the embeddings up to `last`, which the index has by now; but for those that may have company yet."""
+        """Drop the embeddings up to `last`, which the index has by now. The last LATE_IDS stay: see there."""
         late = 0 if connection.vendor == "sqlite" else LATE_IDS
         first = int(np.searchsorted(self.ids, last - late, side="right"))
         self.ids, self._vectors, self._marks = self.ids[first:], self._vectors[first:], self._marks[first:]

@@ -17,9 +17,10 @@ from django.utils.translation import gettext as _
 
 from gallery.errors import Refusal
 from gallery.models import Query
-from gallery.queries import lifecycle, links, uploads, wakeup
+from gallery.queries import lifecycle, links, uploads
 from gallery.queries.links import Address, BadLink, Link
 from simsearch import __version__
+from tasks.slow import wait_again
 
 logger = logging.getLogger(__name__)
 
@@ -196,8 +197,5 @@ def fetch(fetcher: Fetcher, token: UUID, query: Query) -> None:
         lifecycle.fail(token, query, refusal.code, refusal.message)
         logger.info("a picture by link: %s", refusal.code)
         return
-    if lifecycle.put_back(token, query):
-        wakeup.wake_unless_pending(wakeup.ANSWER)
-    else:
-        lifecycle.remove_withdrawn([query])
+    wait_again(token, query)
     logger.info("a picture by link: %d kB", len(data) // 1000)

@@ -38,7 +38,7 @@ def sync() -> int:
 def _relabel(store: MilvusStore) -> None:
     """Write the new labels of pictures into every collection that has them.
 
-    Not while another one is built: what changes meanwhile has to reach that one too.
+    Not during a build: a label that changes during it has to reach the new collection, too.
     """
     labels = dict(Image.objects.filter(is_relabelled=True).values_list("pk", "label")[:STEP])
     if not labels or IndexGeneration.objects.filter(state=generations.BUILDING).exists():

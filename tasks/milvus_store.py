@@ -8,7 +8,7 @@ import numpy as np
 from django.conf import settings
 
 from engine.errors import BadIndex, IndexAway, OldIndex
-from engine.images.fingerprints import BYTES, WITHOUT, Fingerprints
+from engine.images.fingerprints import BYTES, Fingerprints
 from engine.index.build import DIMENSION
 from engine.index.milvus import Milvus
 from engine.index.milvus_index import MilvusIndex
@@ -17,13 +17,12 @@ from engine.index.protocol import Ids
 from engine.index.ranking import Vectors
 from engine.networks.registry import EMBEDDING_SIZE
 from gallery.models import Embedding, IndexGeneration
-from tasks.delta import to_fingerprints, to_vectors
+from tasks.delta import READ_ROWS, Row, read_rows, to_fingerprints, to_vectors
 from tasks.milvus_tuning import FEWEST_CANDIDATES, TARGET, self_test, tune
 from tasks.stores import MILVUS, Progress, Source
 
 SEED = 1
-READ_ROWS = 2000  # embeddings read at once: 16 MB
-KEPT = 4096  # embeddings that an open generation remembers: 32 MB; those of one search are asked for twice
+KEPT = 4096  # embeddings that an open generation remembers: 32 MB; those of one search are read twice
 
 
 class MilvusStore:
@@ -163,16 +162,10 @@ def components_of(generation: IndexGeneration) -> Vectors:
 
 def read(ids: Ids) -> tuple[Ids, Vectors, Fingerprints]:
     """Return those of ascending `ids` that there are, with vectors of unit length and fingerprints."""
-    rows = [row for start in range(0, len(ids), READ_ROWS) for row in _rows(ids[start : start + READ_ROWS].tolist())]
+    rows = [
+        row for start in range(0, len(ids), READ_ROWS) for row in read_rows(ids[start : start + READ_ROWS].tolist())
+    ]
     return _arrays(rows)
-
-
-Row = tuple[int, bytes, bytes]
-
-
-def _rows(ids: list[int]) -> list[Row]:
-    rows = Embedding.objects.filter(id__in=ids).order_by("id").values_list("id", "vector", "fingerprint")
-    return [(id_, bytes(vector), bytes(mark or WITHOUT)) for id_, vector, mark in rows]
 
 
 def _arrays(rows: list[Row]) -> tuple[Ids, Vectors, Fingerprints]:
@@ -194,7 +187,7 @@ class Stored:
         found = {id_: self._kept[id_] for id_ in wanted if id_ in self._kept}
         missing = [id_ for id_ in wanted if id_ not in found]
         for start in range(0, len(missing), READ_ROWS):
-            found |= {row[0]: row for row in _rows(missing[start : start + READ_ROWS])}
+            found |= {row[0]: row for row in read_rows(missing[start : start + READ_ROWS])}
         for id_ in wanted[-KEPT:]:
             if id_ in found:
                 self._kept[id_] = found[id_]

@@ -6,11 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import BadIndex
-from engine.index.annoy_index import TUNED_FOR
 from engine.index.check import NEIGHBOURS, SAME
 from engine.index.milvus_index import MilvusIndex
 from engine.index.pca import unit
-from engine.index.protocol import Ids
+from engine.index.protocol import TUNED_FOR, Ids
 from engine.index.ranking import Vectors
 from engine.index.tuning import BLEND, PARTNERS, SPARE
 from tasks.stores import Source

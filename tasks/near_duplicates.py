@@ -39,7 +39,7 @@ class Rule:
         return self.are_copies(marks, other_marks, some @ others.T)
 
     def are_probable(self, marks: Fingerprints, other_marks: Fingerprints, cosines: ArrayLike) -> NDArray[np.bool_]:
-        """Return the same for somebody who looks at each pair: a high cosine makes up for other fine lines."""
+        """Return the same for a person who looks at each pair: a high cosine makes up for other fine lines."""
         known = np.asarray(cosines, np.float32)
         is_high = known >= self.cosine + PROBABLE * (1 - self.cosine)
         near = self.are_copies(marks, other_marks, known)

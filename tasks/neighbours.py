@@ -11,8 +11,7 @@ import numpy as np
 
 from engine.errors import BadIndex, IndexAway, OldIndex
 from engine.images.fingerprints import BYTES, Fingerprints
-from engine.index.annoy_index import GROWTH
-from engine.index.protocol import Candidates, SearchIndex
+from engine.index.protocol import GROWTH, Candidates, SearchIndex
 from engine.index.ranking import Hits
 from engine.networks.registry import EMBEDDING_SIZE
 from gallery.curation import generations
@@ -68,7 +67,7 @@ class Neighbours:
         self.generation: int | None = None
         self.problem = ""
         self.is_outdated = False  # the active generation is whole, but of a version with another format
-        self.is_away = False  # the server that holds the index does not answer; nothing is searched meanwhile
+        self.is_away = False  # the server that holds the index does not answer; searches wait until it does
         self.index: SearchIndex | None = None
         self.tried: int | None = None  # the generation that was active when we last looked
         self._delta = Delta(network)

@@ -22,9 +22,9 @@ Work = Callable[[UUID, Query], None]
 
 
 class Background:
-    """Queries of one worker process that need more before a batch can answer them: `work` is done in `threads`.
+    """Queries that need something first before a batch can answer them: `work` does it, in `threads` of this process.
 
-    Each keeps its claim meanwhile, waits again afterwards, or has failed.
+    `work` gets the claim's token and the query, and ends with `wait_again`, or with the query failed.
     """
 
     def __init__(self, name: str, work: Work, threads: int = 1) -> None:
@@ -86,6 +86,14 @@ class SlowPictures(Background):
         return PATIENCE_AFTER_SLOW_S if self.is_busy else PATIENCE_S
 
 
+def wait_again(token: UUID, query: Query) -> None:
+    """Let a query wait for a batch: its pictures are ready. One that was withdrawn leaves no files."""
+    if lifecycle.put_back(token, query):
+        wakeup.wake_unless_pending(wakeup.ANSWER)
+    else:
+        lifecycle.remove_withdrawn([query])
+
+
 def _decode(token: UUID, query: Query) -> None:
     """Decode the uploads of this query that no batch has decoded, and let the query wait again."""
     try:
@@ -97,10 +105,7 @@ def _decode(token: UUID, query: Query) -> None:
         lifecycle.fail(token, query, error.code, str(error))
         logger.info("a slow picture: %s", error.code)
         return
-    if lifecycle.put_back(token, query):
-        wakeup.wake_unless_pending(wakeup.ANSWER)
-    else:
-        lifecycle.remove_withdrawn([query])
+    wait_again(token, query)
 
 
 def _decode_one(token: UUID, query: Query, row: Query | QueryPart) -> None:

@@ -1,23 +1,14 @@
 """A throw-away Milvus for tests: the real server, or Milvus Lite's, in a temporary directory on a spare port."""
 
-import os
-import shutil
 import signal
-import subprocess
 import sys
-import tempfile
-import time
 from importlib.util import find_spec
-from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import psutil
 
-from simsearch.launch import process_group
+from tests import servers
 from tests.ports import free_port
 
-START_S, STOP_S = 120, 30
 KINDS = ("milvus", "milvus-lite")
 # `milvus-server` leaves its server behind when it is ended by SIGTERM, and looks for ports that two that start at once
 # would share.
@@ -45,14 +36,31 @@ def unavailable(kind: str = "milvus") -> str | None:
     return None
 
 
-class Server:
+class Server(servers.Server):
     """A running server, empty at first; gone, with its directory, at the end of the `with` block."""
+
+    start_s, stop_s = 120, 30
+    gently, at_once = signal.SIGTERM, signal.SIGKILL
 
     def __init__(self, kind: str = "milvus") -> None:
         self.kind = kind
 
-    def __enter__(self) -> Self:
-        self.directory = Path(tempfile.mkdtemp(prefix="simsearch-milvus-"))
+    @property
+    def uri(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def stop(self, how: signal.Signals | None = None) -> None:
+        """Stop the server and the processes that it started."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        children = psutil.Process(self._process.pid).children(recursive=True)
+        if how == signal.SIGKILL:
+            for child in children:
+                child.kill()
+        super().stop(how)
+        psutil.wait_procs(children, self.stop_s)
+
+    def _set_up(self) -> None:
         self.port = free_port()
         self._configure_etcd(f"http://127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}")
         self._environment = {
@@ -60,55 +68,11 @@ class Server:
             "PORTS": " ".join(str(free_port()) for _ in range(PORTS)),
             "PROXY_PORT": str(self.port),
         }
-        try:
-            self.start()
-        except BaseException:
-            self._remove()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._remove()
-
-    @property
-    def uri(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        self.start()
 
     def start(self) -> None:
         """Start the server, anew if it was stopped, and wait until it answers."""
-        with (self.directory / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command(),
-                env=os.environ | self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=process_group.follow_parent,  # noqa: PLW1509 (nothing else ends it when the tests are killed)
-            )
-        deadline = time.monotonic() + START_S
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{self.kind} did not start:\n{self.log()}")
-            time.sleep(0.2)
-
-    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """Stop the server: SIGTERM in good order, SIGKILL as a crash."""
-        if self._process.poll() is not None:
-            return
-        children = psutil.Process(self._process.pid).children(recursive=True)
-        self._process.send_signal(how)
-        if how == signal.SIGKILL:
-            for child in children:
-                child.kill()
-        self._process.wait(STOP_S)
-        psutil.wait_procs(children, STOP_S)
-
-    def log(self) -> str:
-        """Return the last lines that the server wrote."""
-        return (self.directory / "server.log").read_text(errors="replace")[-3000:]
+        self._launch(*self._command(), env=self._environment)
 
     def _configure_etcd(self, client: str, peer: str) -> None:
         """Give the etcd inside it ports of its own: two servers on one machine would share the usual ones."""
@@ -134,11 +98,3 @@ class Server:
         except IndexAway:
             return False
         return True
-
-    def _remove(self) -> None:
-        try:
-            self.stop()
-        except subprocess.TimeoutExpired:
-            self.stop(signal.SIGKILL)
-        finally:
-            shutil.rmtree(self.directory, ignore_errors=True)

@@ -4,22 +4,17 @@ import os
 import secrets
 import shutil
 import signal
-import subprocess
-import tempfile
-import time
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any
 
 import psycopg
 from psycopg import sql
 
-from simsearch.launch import process_group
 from tests.ports import free_port
+from tests.servers import Server
 
 SERVER_USER = "postgres"  # Debian's; the server refuses to run as root
 ROLE = DATABASE = "simsearch"
-START_S = STOP_S = 60
 STARTS = 5
 # Nothing here outlives the tests, so nothing needs to survive a power cut. Commits wait for their log all the same
 # (synchronous_commit stays on): the server may crash in a test, and must then know what it has confirmed.
@@ -53,33 +48,21 @@ def _account_exists(name: str) -> bool:
     return any(line.startswith(f"{name}:") for line in Path("/etc/passwd").read_text().splitlines())
 
 
-class Cluster:
-    """A running server with one empty database; gone, with its directory, at the end of the `with` block.
+class Cluster(Server):
+    """A running server with one empty database; gone, with its directory, at the end of the `with` block."""
 
-    Raises RuntimeError with the server's own words when it does not start.
-    """
+    kind = "postgres"
+    start_s = stop_s = 60
+    gently, at_once = signal.SIGINT, signal.SIGQUIT  # ends the sessions in good order; a crash, with recovery
 
-    def __enter__(self) -> Self:
+    def _set_up(self) -> None:
         if reason := unavailable():
             raise RuntimeError(reason)
         self.password, self._superuser_password = secrets.token_hex(16), secrets.token_hex(16)
-        # Not below pytest's own temporary folder, which another account may not enter.
-        self.directory = Path(tempfile.mkdtemp(prefix="simsearch-postgres-"))
-        self._process: subprocess.Popen[bytes] | None = None
-        try:
-            self._initialize()
-            self._start_somewhere()
-            self._make_role()
-            self.url = self.create_database(DATABASE)
-        except BaseException:
-            self._remove()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._remove()
+        self._initialize()
+        self._start_somewhere()
+        self._make_role()
+        self.url = self.create_database(DATABASE)
 
     def create_database(self, name: str) -> str:
         """Make another empty database. Returns its DATABASE_URL."""
@@ -90,25 +73,10 @@ class Cluster:
     def start(self) -> None:
         """Start the server that was stopped, on the port that it had, and wait until it takes connections."""
         options = [f"--{name}={value}" for name, value in (SETTINGS | {"port": str(self.port)}).items()]
-        with (self.directory / "server.log").open("ab") as log:
-            self._process = self._popen("postgres", "-D", self._data, "-k", str(self.directory), *options, log=log)
-        deadline = time.monotonic() + START_S
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"PostgreSQL did not start:\n{self.log()}")
-            time.sleep(0.05)
+        program = f"{_binaries()}/postgres"
+        self._launch(program, "-D", self._data, "-k", str(self.directory), *options, **self._account())
 
-    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """Stop the server: SIGINT ends the sessions in good order, SIGQUIT is a crash with recovery at the start."""
-        if self._process is not None:
-            self._process.send_signal(how)
-            self._process.wait(STOP_S)
-
-    def log(self) -> str:
-        """Return the last lines that the server wrote."""
-        return (self.directory / "server.log").read_text(errors="replace")[-3000:]
-
-    # --- Making and removing --------------------------------------------------------------------------------
+    # --- Making it ------------------------------------------------------------------------------------------
 
     def _initialize(self) -> None:
         password_file = self.directory / "password"
@@ -118,9 +86,8 @@ class Cluster:
                 shutil.chown(path, SERVER_USER, SERVER_USER)
         options = ["--username=postgres", f"--pwfile={password_file}", "--auth=scram-sha-256", "--no-sync"]
         options += ["--encoding=UTF8", "--locale=C.UTF-8"]
-        with (self.directory / "server.log").open("ab") as log:
-            if self._popen("initdb", "-D", self._data, *options, log=log).wait(START_S):
-                raise RuntimeError(f"initdb failed:\n{self.log()}")
+        if self._popen(f"{_binaries()}/initdb", "-D", self._data, *options, **self._account()).wait(self.start_s):
+            raise RuntimeError(f"initdb failed:\n{self.log()}")
         password_file.unlink()
 
     def _start_somewhere(self) -> None:
@@ -128,7 +95,7 @@ class Cluster:
             self.port = free_port()
             try:
                 return self.start()
-            except RuntimeError:  # somebody else took the port meanwhile
+            except RuntimeError:  # another process took the port
                 if attempt == STARTS - 1:
                     raise
         return None
@@ -138,14 +105,6 @@ class Cluster:
         with self._superuser() as connection:
             statement = sql.SQL("CREATE ROLE {} LOGIN CREATEDB PASSWORD {}")
             connection.execute(statement.format(sql.Identifier(ROLE), sql.Literal(self.password)))
-
-    def _remove(self) -> None:
-        try:
-            self.stop()
-        except subprocess.TimeoutExpired:
-            self.stop(signal.SIGQUIT)
-        finally:
-            shutil.rmtree(self.directory)
 
     # --- Talking to it --------------------------------------------------------------------------------------
 
@@ -171,17 +130,8 @@ class Cluster:
     def _data(self) -> str:
         return str(self.directory / "data")
 
-    def _popen(self, program: str, *arguments: str, log: BinaryIO) -> subprocess.Popen[bytes]:
-        account = SERVER_USER if os.geteuid() == 0 else None
-        return subprocess.Popen(
-            [f"{_binaries()}/{program}", *arguments],
-            cwd=self.directory,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for the tests; they stop it themselves
-            preexec_fn=process_group.follow_parent,  # noqa: PLW1509 (nothing else ends it when the tests are killed)
-            user=account,
-            group=account,
-            extra_groups=[] if account else None,
-        )
+    def _account(self) -> dict[str, Any]:
+        """Return how Popen changes to the server's account, and to a folder that it may enter."""
+        if os.geteuid() != 0:
+            return {"cwd": self.directory}
+        return {"cwd": self.directory, "user": SERVER_USER, "group": SERVER_USER, "extra_groups": []}

@@ -13,12 +13,9 @@ from engine.images.fingerprints import BYTES, Fingerprints
 from engine.index import manifest as manifests
 from engine.index.manifest import METRIC, Manifest, Parameters, refuse
 from engine.index.pca import reduced_one
+from engine.index.protocol import GROWTH, candidates_for, times_as_many
 from engine.index.ranking import Hits, Rows, Vectors, best, cosines, rank, scan
 from engine.networks.registry import EMBEDDING_SIZE
-
-TUNED_FOR = 10  # results that a manifest's parameters are measured for
-EXPONENT = 2 / 3  # 100 results need 4.6 times the candidates of 10 (measured: 3 to 5 times for the same recall)
-GROWTH = 3  # times as many candidates at each step of Candidates.grow
 
 
 def open_annoy(path: Path, dimension: int) -> AnnoyIndex:
@@ -48,12 +45,11 @@ class Candidates:
         depth: int,
         ahead: int,
     ) -> None:
-        more = max(1.0, (k / TUNED_FOR) ** EXPONENT)
         self._vectors, self._ids, self._annoy = vectors, ids, annoy
         self._query, self._short = query, short
         self._trees = parameters.trees
-        self._search_k = round(parameters.search_k * more)
-        self._usual = max(round(parameters.candidates * more), 2 * max(k, depth))
+        self._search_k = round(parameters.search_k * times_as_many(k))
+        self._usual = candidates_for(parameters.candidates, k, depth)
         self._nearest = candidate_rows(annoy, short, self._usual * ahead, self._search_k)
         self._rows = np.sort(self._nearest[: self._usual])  # in the order of memory, and of the ids
         self._similarities = cosines(vectors, query, self._rows)
@@ -167,8 +163,8 @@ class Index:
 
         Pictures of other labels than `labels` are among them: the files know none.
 
-        `depth`: how many results are looked at; those after the k-th cost no larger search_k. `ahead`: Annoy is
-        asked for so many times as many at once, which makes the first `grow` cheap and costs little. Raises
+        `depth`: how many results are looked at; those after the k-th cost no larger search_k. `ahead`: Annoy
+        returns so many times as many at once, which makes the first `grow` cheap and costs little. Raises
         ValueError as `search` does.
         """
         queries, k = self._checked(vectors, k)

@@ -47,10 +47,9 @@ def build(
 
     `ids`: [n], in any order, each once. `vectors`: unit length, in the order of the ids, float16 or float32:
     one array [n, 4096], or blocks of vectors [m, 4096] and fingerprints [m, 64], copied to disk one at a time.
-    `network`: the identity of
-    the network that made them. `target_recall`: the share of the exact top ten that a search finds. `progress`
-    is called with the name of a step, how much of it is done, and of how much. One seed and one thread give the
-    same files.
+    `network`: the identity of the network that made them. `target_recall`: the share of the exact top ten that a
+    search finds. `progress` is called with the name of a step, how much of it is done, and of how much. One seed and
+    one thread give the same files.
 
     Until the last moment everything lies in a directory `.<name>.building-…` beside, which is removed on any
     error; `clean_leftovers` removes what a killed build left. Raises BadIndex (the disk is full, the directory

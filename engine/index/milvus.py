@@ -18,6 +18,7 @@ from engine.index.protocol import Ids
 from engine.index.ranking import Hits, Vectors
 
 CALL_S = 10.0  # a server that says nothing for so long is away
+PING_S = 5.0  # with the pause between two heartbeats less than a heartbeat's life: a silent server is no dead worker
 LOAD_S = 3000.0  # the graph of some million rows
 GRAPH = {"M": 16, "efConstruction": 200}  # as hnswlib's README proposes
 FEWEST_FOR_GRAPH = 10_000  # rows: fewer are compared one by one until the server makes a graph of its own accord
@@ -143,7 +144,7 @@ class Milvus:
     def ping(self, name: str) -> None:
         """Raise IndexAway unless the collection can be searched."""
         with self._answering():
-            self._client.query(name, filter="id == 0", output_fields=["id"], timeout=CALL_S)
+            self._client.query(name, filter="id == 0", output_fields=["id"], timeout=PING_S)
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -167,7 +168,7 @@ def of_labels(labels: Sequence[str]) -> str:
 def label_number(label: str) -> int:
     """Return the number that stands for a label in a collection: no text of a visitor gets into a filter.
 
-    Two labels may share one; whoever searches by a label looks at the real ones of what is found.
+    Two labels may share one; a search by label therefore compares the real labels of what is found.
     """
     return int.from_bytes(hashlib.blake2b(label.encode(), digest_size=8).digest(), signed=True)
 

@@ -10,14 +10,13 @@ from functools import cached_property
 import numpy as np
 
 from engine.images.fingerprints import Fingerprints
-from engine.index.annoy_index import EXPONENT, GROWTH, TUNED_FOR
 from engine.index.milvus import MOST, ROWS, Milvus, among, of_labels
 from engine.index.pca import reduced
-from engine.index.protocol import Ids
+from engine.index.protocol import GROWTH, Ids, candidates_for
 from engine.index.ranking import Hits, Rows, Vectors, best
 
 WIDER = 16  # times the candidates that a search is compared with: the index alone is then never what it misses
-AT_HAND = 2000  # pictures that are compared exactly without asking Milvus: 16 MB of float16
+AT_HAND = 2000  # pictures that are compared exactly without a search of Milvus: 16 MB of float16
 
 # The stored ones of these ids, ascending: their ids, vectors of unit length and fingerprints.
 Read = Callable[[Ids], tuple[Ids, Vectors, Fingerprints]]
@@ -26,10 +25,10 @@ Read = Callable[[Ids], tuple[Ids, Vectors, Fingerprints]]
 class MilvusCandidates:
     """What one query is compared with exactly: first the tuned number of candidates, more of them with `grow`."""
 
-    def __init__(self, index: "MilvusIndex", query: Vectors, where: str, nearest: Ids, asked: int) -> None:
+    def __init__(self, index: "MilvusIndex", query: Vectors, where: str, nearest: Ids, wanted: int) -> None:
         self._index, self._query, self._where = index, query, where
-        self._usual = asked
-        self._compare(nearest, asked)
+        self._usual = wanted
+        self._compare(nearest, wanted)
 
     @property
     def reliable(self) -> int:
@@ -43,12 +42,12 @@ class MilvusCandidates:
     def grow(self) -> None:
         """Compare GROWTH times as many candidates."""
         if not self._is_all:
-            asked = GROWTH * max(self._found, self._usual)
-            [nearest] = self._index.nearest(self._query[None], asked, self._where)
-            self._compare(nearest.ids, asked)
+            wanted = GROWTH * max(self._found, self._usual)
+            [nearest] = self._index.nearest(self._query[None], wanted, self._where)
+            self._compare(nearest.ids, wanted)
 
-    def _compare(self, nearest: Ids, asked: int) -> None:
-        self._found, self._is_all = len(nearest), len(nearest) < asked
+    def _compare(self, nearest: Ids, wanted: int) -> None:
+        self._found, self._is_all = len(nearest), len(nearest) < wanted
         self._ids, vectors, _ = self._index.read(np.sort(nearest))
         self._similarities = np.vecdot(vectors, self._query)
 
@@ -89,13 +88,13 @@ class MilvusIndex:
         self, vectors: Vectors, k: int, *, depth: int = 0, ahead: int = 1, labels: Sequence[Sequence[str]] = ()
     ) -> list[MilvusCandidates]:
         """Return the candidates for each of vectors [q, 4096]; `ahead` costs more than it saves here."""
-        asked = self._asked(k, depth)
+        wanted = candidates_for(self._usual, k, depth)
         filters = [of_labels(some) for some in labels] or [""] * len(vectors)
         found: dict[int, MilvusCandidates] = {}
         for where in dict.fromkeys(filters):
             rows = [row for row, one in enumerate(filters) if one == where]
-            for row, hits in zip(rows, self.nearest(vectors[rows], asked, where), strict=True):
-                found[row] = MilvusCandidates(self, vectors[row], where, hits.ids, asked)
+            for row, hits in zip(rows, self.nearest(vectors[rows], wanted, where), strict=True):
+                found[row] = MilvusCandidates(self, vectors[row], where, hits.ids, wanted)
         return [found[row] for row in range(len(vectors))]
 
     def search(self, vectors: Vectors, k: int) -> list[Hits]:
@@ -104,9 +103,9 @@ class MilvusIndex:
 
     def exact(self, vectors: Vectors, k: int) -> list[Hits]:
         """Compare WIDER times as many candidates: all but exact, at a price that does not grow with the gallery."""
-        asked = WIDER * self._asked(k, 0)
-        found = zip(vectors, self.nearest(vectors, asked), strict=True)
-        return [MilvusCandidates(self, query, "", hits.ids, asked).best(k) for query, hits in found]
+        wanted = WIDER * candidates_for(self._usual, k, 0)
+        found = zip(vectors, self.nearest(vectors, wanted), strict=True)
+        return [MilvusCandidates(self, query, "", hits.ids, wanted).best(k) for query, hits in found]
 
     def search_among(self, vector: Vectors, ids: Ids, k: int) -> Hits:
         """Return the k nearest of those `ids` that it has: all of them up to AT_HAND, else of the nearest AT_HAND."""
@@ -137,7 +136,3 @@ class MilvusIndex:
     def ping(self) -> None:
         """Raise IndexAway while the collection cannot be searched."""
         self._milvus.ping(self.name)
-
-    def _asked(self, k: int, depth: int) -> int:
-        more = max(1.0, (k / TUNED_FOR) ** EXPONENT)
-        return int(max(round(self._usual * more), 2 * max(k, depth)))

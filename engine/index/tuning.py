@@ -9,9 +9,10 @@ import numpy as np
 from annoy import AnnoyIndex
 from numpy.typing import NDArray
 
-from engine.index.annoy_index import TUNED_FOR, candidate_rows
+from engine.index.annoy_index import candidate_rows
 from engine.index.manifest import Parameters
 from engine.index.pca import reduced, unit
+from engine.index.protocol import TUNED_FOR
 from engine.index.ranking import Rows, Vectors, scan
 
 TREES = 20

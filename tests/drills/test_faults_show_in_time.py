@@ -109,7 +109,7 @@ def workers_held(stack: Stack, redis: Redis) -> AbstractContextManager[None]:
 
 
 def a_live_worker_with_a_stalled_queue(stack: Stack, redis: Redis) -> AbstractContextManager[None]:
-    """Return its children go on telling that they live, and get no task any more."""
+    """Stop the worker's parent: its children go on with their heartbeats, and get no task any more."""
     return held(sorted(set(stack.pids(SEARCH)) - set(children(stack))))
 
 

@@ -49,7 +49,7 @@ def small_pictures() -> list[bytes]:
 
 
 def let_the_gallery_worker_begin(stack: Stack) -> None:
-    """Leave out the workers that load the model while others search: what it takes is no growth."""
+    """Have the gallery worker embed a picture, so that the model it loads for that does not count as growth."""
     picture = stack.directory / "added" / "late.jpg"
     picture.parent.mkdir()
     demo.picture(demo.KINDS[0], 999).save(picture)
@@ -73,7 +73,7 @@ class Visitors(Uploads):
 
 
 def assert_flat(warm: Footprint, last: Footprint) -> None:
-    """Leave out what came with the second half of the queries is noise: a page here, a batch of another size there."""
+    """Check that the second half of the queries added no more than noise: a page here, a larger batch there."""
     assert last.memory_mb.keys() == warm.memory_mb.keys()
     assert min(warm.memory_mb.values()) > 0
     grown_mb = {kind: last.memory_mb[kind] - mb for kind, mb in warm.memory_mb.items()}

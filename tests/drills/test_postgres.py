@@ -27,7 +27,7 @@ PATIENCE_S = 120
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """Provide one that may be restarted: nobody else is on it."""
+    """Provide one that may be restarted: no other test uses it."""
     if reason := unavailable():
         pytest.skip(reason)
     with Cluster() as cluster:
