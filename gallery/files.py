@@ -1,16 +1,212 @@
-"""Pictures on the disk: whole or not at all, and what nginx sends readable for it: its account is in our group."""
+"""Pictures and uploads, wherever they are kept: the one module that knows the paths of a disk.
 
+Rows name their files (`Stored`); the storages of Django's settings keep them: the data directory, or S3
+(gallery/object_storage.py).
+"""
+
+import errno
 import os
+import shutil
 import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, Protocol, cast
 
 from django.conf import settings
+from django.core.files.storage import FileSystemStorage, storages
+from django.core.files.uploadedfile import UploadedFile
 
 UNFINISHED = ".new-"  # what the name of a file begins with until it is whole
+RESERVED_BYTES = 8 * 2**20  # room on the disk that uploads leave to the database, Redis and the logs
+
+# Aliases of settings.STORAGES. `received`: where Django puts the body of a request, on this host in any case.
+Area = Literal["default", "uploads", "received"]
 
 
-def write(path: Path, data: bytes) -> None:
+class StorageAway(OSError):
+    """The storage does not answer; it will be back."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file that a storage has; `modified_at` in seconds since the epoch."""
+
+    name: str
+    size_bytes: int
+    modified_at: float
+
+
+class Keeper(Protocol):
+    """What both storages do. Each raises FileNotFoundError, StorageAway, or OSError (no space)."""
+
+    def exists(self, name: str) -> bool: ...
+
+    def size(self, name: str) -> int: ...
+
+    def write(self, name: str, data: bytes) -> None:
+        """Keep a file in one step: a crash leaves the whole file or none."""
+
+    def take(self, name: str, file: "UploadedFile[Any]") -> None:
+        """Keep an uploaded file."""
+
+    def source(self, name: str) -> Path | bytes:
+        """The file for a decoder."""
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Delete files; one that is gone already is fine."""
+
+    def entries(self, folder: str) -> Iterator[Entry]:
+        """All files below a folder."""
+
+    def link(self, name: str) -> str | None:
+        """An address that shows the file for a short time; None where Django has to send it."""
+
+    def free_bytes(self) -> int | None:
+        """How much more it can keep; None where that is not known."""
+
+    def described(self) -> str:
+        """Where it keeps files, for the operator."""
+
+
+@dataclass(frozen=True, order=True)
+class Stored:
+    """A file of a row, which may not be there (yet, or any more)."""
+
+    area: Area
+    name: str
+
+    @property
+    def _keeper(self) -> Keeper:
+        return keeper(self.area)
+
+    @property
+    def path(self) -> Path:
+        """Where it is on this host's disk. Raises NotImplementedError where it is on none."""
+        return Path(storages[self.area].path(self.name))
+
+    def exists(self) -> bool:
+        return self._keeper.exists(self.name)
+
+    def size(self) -> int:
+        """Its bytes; 0 where it is gone."""
+        try:
+            return self._keeper.size(self.name)
+        except FileNotFoundError:
+            return 0
+
+    def source(self) -> Path | bytes:
+        """What a decoder reads it from. Raises OSError: here, or where it is read."""
+        return self._keeper.source(self.name)
+
+    def read_bytes(self) -> bytes:
+        """Raises OSError."""
+        source = self.source()
+        return source if isinstance(source, bytes) else source.read_bytes()
+
+    def link(self) -> str | None:
+        return self._keeper.link(self.name)
+
+
+def keeper(area: Area = "default") -> Keeper:
+    return cast(Keeper, storages[area])
+
+
+def is_remote() -> bool:
+    """Whether reading a picture waits for the network."""
+    return str(settings.SIMSEARCH_STORAGE) != "disk"
+
+
+def write(file: Stored, data: bytes) -> None:
+    """Keep a file in one step. Raises OSError (no space)."""
+    keeper(file.area).write(file.name, data)
+
+
+def take(file: Stored, uploaded: "UploadedFile[Any]") -> None:
+    """Keep an uploaded file, for our own processes alone. Raises OSError (no space)."""
+    keeper(file.area).take(file.name, uploaded)
+
+
+def remove(*files: Stored) -> None:
+    """Delete the files; one that is gone already is fine."""
+    for area in dict.fromkeys(file.area for file in files):
+        keeper(area).remove(file.name for file in files if file.area == area)
+
+
+def entries(area: Area, folder: str) -> Iterator[tuple[Stored, Entry]]:
+    """All files below a folder of an area."""
+    return ((Stored(area, entry.name), entry) for entry in keeper(area).entries(folder))
+
+
+# --- The disk -------------------------------------------------------------------------------------------------
+
+
+class DiskStorage(FileSystemStorage):
+    """Files below a folder that a setting names. Names are made of ids, so they lead nowhere else."""
+
+    def __init__(self, root: str = "MEDIA_ROOT") -> None:
+        super().__init__()
+        self._setting = root
+
+    @property
+    def root(self) -> Path:
+        return cast(Path, getattr(settings, self._setting))
+
+    def path(self, name: str) -> str:
+        return f"{self.root}/{name}"
+
+    def write(self, name: str, data: bytes) -> None:
+        write_whole(Path(self.path(name)), data)
+
+    def take(self, name: str, file: "UploadedFile[Any]") -> None:
+        """No row names the file yet, so a write that is killed leaves an orphan that `prune` finds."""
+        path = Path(self.path(name))
+        try:
+            _take(path, file)
+        except FileNotFoundError:  # the first upload into this folder
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _take(path, file)
+
+    def source(self, name: str) -> Path | bytes:
+        return Path(self.path(name))
+
+    def remove(self, names: Iterable[str]) -> None:
+        for name in names:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                os.unlink(self.path(name))  # noqa: PTH108 (a string already)
+
+    def entries(self, folder: str) -> Iterator[Entry]:
+        root = str(self.root)
+        for place, _, names in os.walk(f"{root}/{folder}" if folder else root):
+            for path in (f"{place}/{name}" for name in names):
+                with suppress(FileNotFoundError):  # deleted at this moment
+                    stat = os.stat(path)  # noqa: PTH116 (half the time)
+                    yield Entry(path.removeprefix(f"{root}/"), stat.st_size, stat.st_mtime)
+
+    def link(self, name: str) -> str | None:
+        return None
+
+    def free_bytes(self) -> int | None:
+        make_folder(self.root)
+        return shutil.disk_usage(self.root).free
+
+    def described(self) -> str:
+        return str(self.root)
+
+
+def _take(path: Path, file: "UploadedFile[Any]") -> None:
+    if shutil.disk_usage(path.parent).free < RESERVED_BYTES:
+        raise OSError(errno.ENOSPC, "the rest of the disk is reserved")
+    if temporary := getattr(file, "temporary_file_path", None):  # large, and on the disk already
+        Path(temporary()).rename(path)
+        return
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
+        for chunk in file.chunks():
+            target.write(chunk)
+
+
+def write_whole(path: Path, data: bytes) -> None:
     """Put `data` at `path` in one step: a crash leaves the whole file or none. Raises OSError (a full disk)."""
     make_folder(path.parent)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED)
@@ -37,12 +233,5 @@ def make_folder(folder: Path) -> None:
 
 
 def _is_sent(path: Path) -> bool:
-    """Whether nginx sends what is there (SIMSEARCH_ACCEL_PREFIX)."""
+    """Whether nginx, whose account is in our group, sends what is there (SIMSEARCH_ACCEL_PREFIX)."""
     return path.is_relative_to(settings.MEDIA_ROOT)
-
-
-def remove(*paths: Path) -> None:
-    """Delete the files; one that is gone already is fine."""
-    for path in paths:
-        with suppress(FileNotFoundError, NotADirectoryError):
-            path.unlink()

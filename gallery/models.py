@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from gallery import labels
 from gallery.addresses import OfPicture, address
+from gallery.files import Stored
 from gallery.searchable import FoldedField, with_folded
 from gallery.timings import in_ms
 
@@ -93,17 +94,17 @@ class Image(OfPicture, models.Model):
         return max(self.width_px, self.height_px) > LONG * min(self.width_px, self.height_px)
 
     @property
-    def picture_path(self) -> Path:
-        return settings.MEDIA_ROOT / "gallery" / self.pk.hex[:2] / f"{self.pk}.jpg"
+    def picture_file(self) -> Stored:
+        return Stored("default", f"gallery/{self.pk.hex[:2]}/{self.pk}.jpg")
 
     @property
-    def thumbnail_path(self) -> Path:
-        return settings.MEDIA_ROOT / "thumbnails" / self.pk.hex[:2] / f"{self.pk}.jpg"
+    def thumbnail_file(self) -> Stored:
+        return Stored("default", f"thumbnails/{self.pk.hex[:2]}/{self.pk}.jpg")
 
     @property
-    def upload_path(self) -> Path:
+    def upload_file(self) -> Stored:
         """The uploaded bytes of a pending picture."""
-        return settings.UPLOADS_ROOT / "gallery" / self.pk.hex[:2] / str(self.pk)
+        return Stored("uploads", f"gallery/{self.pk.hex[:2]}/{self.pk}")
 
 
 class Embedding(models.Model):
@@ -286,18 +287,18 @@ class Query(models.Model):
     def picture_url(self) -> str | None:
         """Where the browser finds the picture that is searched with; None while it is not decoded, or gone."""
         if self.has_picture:
-            return address("query_picture", self.pk) if self.picture_path.exists() else None
+            return address("query_picture", self.pk) if self.picture_file.exists() else None
         return self.like.picture_url if self.like else None
 
     @property
-    def picture_path(self) -> Path:
+    def picture_file(self) -> Stored:
         """The picture as a worker encoded it."""
-        return settings.MEDIA_ROOT / "queries" / self.pk.hex[:2] / f"{self.pk}.jpg"
+        return Stored("default", f"queries/{self.pk.hex[:2]}/{self.pk}.jpg")
 
     @property
-    def upload_path(self) -> Path:
+    def upload_file(self) -> Stored:
         """The uploaded bytes, until the picture is encoded."""
-        return settings.UPLOADS_ROOT / "queries" / self.pk.hex[:2] / str(self.pk)
+        return Stored("uploads", f"queries/{self.pk.hex[:2]}/{self.pk}")
 
     @property
     def timings_ms(self) -> dict[str, float]:

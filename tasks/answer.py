@@ -135,6 +135,8 @@ def _decode(worker: Worker, query: Query) -> torch.Tensor:
     """Return what the network sees of the query's picture. Raises BadImage and TakesLong."""
     try:
         decoded = _decoded(worker, query)
+    except files.StorageAway:  # the batch is tried again
+        raise
     except OSError as error:
         raise BadImage("gone", "The picture is no longer on the server; upload it again.") from error
     return worker.embedder.prepare_decoded(decoded.pixels)
@@ -142,29 +144,31 @@ def _decode(worker: Worker, query: Query) -> torch.Tensor:
 
 def _decoded(worker: Worker, query: Query) -> Decoded:
     """Have its picture decoded. Raises OSError where the file is gone, BadImage, and TakesLong."""
-    if query.has_picture and query.upload_path.exists():
+    if query.has_picture and query.upload_file.exists():
         return _uploaded(worker, query)
     embedder = worker.embedder
     if query.has_picture:
-        return DECODERS.decode(query.picture_path, pictures.request(crop=query.crop, square=embedder.square))
+        return DECODERS.decode(query.picture_file.source(), pictures.request(crop=query.crop, square=embedder.square))
     if query.like is None:
         raise BadImage("gone", "That gallery picture has been removed; choose another one.")
     wanted = {"crop": query.crop} if query.crop else {"within_px": None, "at_least_px": embedder.at_least_px}
-    return DECODERS.decode(query.like.picture_path, pictures.request(square=embedder.square, **wanted))
+    return DECODERS.decode(query.like.picture_file.source(), pictures.request(square=embedder.square, **wanted))
 
 
 def _uploaded(worker: Worker, query: Query) -> Decoded:
     """Decode the uploaded bytes once and keep the picture in their place; a later attempt reads that."""
     wanted = pictures.request(jpegs=(pictures.KEPT,), crop=query.crop, square=worker.embedder.square)
     # A later attempt comes alone, so nobody waits for it.
-    decoded = DECODERS.decode(query.upload_path, wanted, worker.slow.patience_s if query.attempts == 1 else None)
+    decoded = DECODERS.decode(
+        query.upload_file.source(), wanted, worker.slow.patience_s if query.attempts == 1 else None
+    )
     query.is_incomplete = decoded.is_incomplete
     try:
-        files.write(query.picture_path, *decoded.jpegs)
+        files.write(query.picture_file, *decoded.jpegs)
     except OSError as error:  # a full disk: the result is worth more than its picture, and the upload stays
         logger.warning("the picture of a query was not kept: %s", error)
     else:
-        files.remove(query.upload_path)
+        files.remove(query.upload_file)
     return decoded
 
 

@@ -194,7 +194,7 @@ def _sample(rows: Rows, size: int) -> Rows:
 
 def _read(image: Image | None) -> Pillow.Image | None:
     try:
-        return decoding.decode(image.picture_path.read_bytes()) if image else None
+        return decoding.decode(image.picture_file.read_bytes()) if image else None
     except (OSError, BadImage):
         return None
 

@@ -68,7 +68,9 @@ class SlowPictures:
 
 def _decode(token: UUID, query: Query) -> None:
     try:
-        decoded = DECODERS.decode(query.upload_path, pictures.request(jpegs=(pictures.KEPT,)), in_background=True)
+        decoded = DECODERS.decode(
+            query.upload_file.source(), pictures.request(jpegs=(pictures.KEPT,)), in_background=True
+        )
     except BadImage as error:
         lifecycle.fail(token, query, error.code, str(error))
         logger.info("a slow picture: %s", error.code)
@@ -77,8 +79,8 @@ def _decode(token: UUID, query: Query) -> None:
     if decoded.is_incomplete:
         lifecycle.mark_incomplete(token, [query])
     try:
-        files.write(query.picture_path, *decoded.jpegs)
-        files.remove(query.upload_path)
+        files.write(query.picture_file, *decoded.jpegs)
+        files.remove(query.upload_file)
     except OSError as error:  # a full disk: the next attempt comes alone, and has time for it
         logger.warning("the picture of a query was not kept: %s", error)
     if lifecycle.put_back(token, query):

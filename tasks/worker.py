@@ -20,6 +20,7 @@ from engine.errors import EngineError
 from engine.index import manifest
 from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
+from gallery import files
 from gallery.curation import generations, recall
 from gallery.operations import processes, workers
 from tasks import active_model, configured
@@ -31,6 +32,7 @@ from tasks.thresholds import thresholds
 logger = logging.getLogger(__name__)
 
 THRESHOLDS_S = 10.0
+REMOTE_LANES = 4  # pictures that are read and written at once where the storage is another host's
 
 
 @dataclass
@@ -55,7 +57,10 @@ class Worker:
 
     def __post_init__(self) -> None:
         # Each thread has a decoder process. On the CPU there is a worker process per core.
-        self.decode = map if self.embedder.device == "cpu" else ThreadPoolExecutor(self.embedder.decoders).map
+        # One that waits for the network reads some pictures at once.
+        lanes = 1 if self.embedder.device == "cpu" else self.embedder.decoders
+        lanes = max(lanes, REMOTE_LANES) if files.is_remote() else lanes
+        self.decode = map if lanes == 1 else ThreadPoolExecutor(lanes).map
 
     def follow(self) -> None:
         """Change to the network that serves if it is another one; for a moment between two batches.

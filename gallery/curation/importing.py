@@ -122,7 +122,7 @@ def decode_pending(limit: int) -> int:
     pending = list(Image.objects.pending().order_by("created_at")[:limit])
     for image in pending:
         try:
-            encoded = _reencoded(image.upload_path)
+            encoded = _reencoded(image.upload_file.source())
         except FileNotFoundError:
             _mark(image, problem="Its file is missing.")
         except Refusal as refusal:
@@ -131,8 +131,8 @@ def decode_pending(limit: int) -> int:
             library.write(image, encoded)
             is_there = _mark(image, is_pending=False, width_px=encoded.width_px, height_px=encoded.height_px)
             if not is_there:  # deleted meanwhile
-                files.remove(image.picture_path, image.thumbnail_path)
-        files.remove(image.upload_path)
+                files.remove(image.picture_file, image.thumbnail_file)
+        files.remove(image.upload_file)
     return len(pending)
 
 

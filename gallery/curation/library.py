@@ -1,7 +1,6 @@
 """Changes of the gallery: pictures in, by upload or by command, and out."""
 
 import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.core.files.uploadedfile import UploadedFile
@@ -10,6 +9,7 @@ from django.db.models import QuerySet
 
 from gallery import files
 from gallery.errors import Refusal
+from gallery.files import Stored
 from gallery.models import Image
 from gallery.queries import uploads, wakeup
 
@@ -48,8 +48,8 @@ def upload(image: Image, file: "UploadedFile[Any]") -> None:
     """
     image.content_hash, image.is_pending = check_new(file), True
     image.width_px = image.height_px = 0
-    uploads.store(file, image.upload_path)
-    _insert(image, image.upload_path)
+    uploads.store(file, image.upload_file)
+    _insert(image, image.upload_file)
     wakeup.wake_workers(wakeup.CURATE)
 
 
@@ -60,27 +60,27 @@ def keep(image: Image, content_hash: str, encoded: "Encoded") -> None:
         write(image, encoded)
     except OSError as error:
         raise Refusal("no_space", "The disk is full: the picture could not be kept.") from error
-    _insert(image, image.picture_path, image.thumbnail_path)
+    _insert(image, image.picture_file, image.thumbnail_file)
 
 
 def write(image: Image, encoded: "Encoded") -> None:
     """The files of a picture, both or none. Raises OSError."""
     image.width_px, image.height_px = encoded.width_px, encoded.height_px
     try:
-        files.write(image.picture_path, encoded.picture)
-        files.write(image.thumbnail_path, encoded.thumbnail)
+        files.write(image.picture_file, encoded.picture)
+        files.write(image.thumbnail_file, encoded.thumbnail)
     except BaseException:
-        files.remove(image.picture_path, image.thumbnail_path)
+        files.remove(image.picture_file, image.thumbnail_file)
         raise
 
 
-def _insert(image: Image, *paths: Path) -> None:
+def _insert(image: Image, *stored: Stored) -> None:
     """Save a row whose files are there; without it they go. Raises AlreadyThere."""
     try:
         with transaction.atomic():  # so that a duplicate leaves an outer transaction usable
             image.save(force_insert=True)
     except BaseException as error:
-        files.remove(*paths)
+        files.remove(*stored)
         if isinstance(error, IntegrityError) and (existing := find(image.content_hash)):
             raise AlreadyThere(existing) from error
         raise

@@ -12,11 +12,11 @@ from gallery.models import Image, Query
 
 @receiver(post_delete, sender=Image)
 def remove_image_files(instance: Image, **_: Any) -> None:
-    paths = (instance.picture_path, instance.thumbnail_path, instance.upload_path)
-    transaction.on_commit(lambda: files.remove(*paths))
+    stored = (instance.picture_file, instance.thumbnail_file, instance.upload_file)
+    transaction.on_commit(lambda: files.remove(*stored))
 
 
 @receiver(post_delete, sender=Query)
 def remove_query_files(instance: Query, **_: Any) -> None:
-    paths = (instance.picture_path, instance.upload_path)
-    transaction.on_commit(lambda: files.remove(*paths))
+    stored = (instance.picture_file, instance.upload_file)
+    transaction.on_commit(lambda: files.remove(*stored))

@@ -1,38 +1,38 @@
 """Orphans: picture files without a row and rows without their picture file, which only an accident leaves behind."""
 
+import re
 import time
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TypeVar
 
-from django.conf import settings
 from django.db.models import QuerySet
 
 from gallery import files
 from gallery.curation import library
+from gallery.files import Area, Entry, Stored
 from gallery.models import Image, Query
 from gallery.queries import lifecycle
 
 # A file is written before its row is committed, and a row's files go after it: what is younger may be on its way.
 SETTLED_S = 3600
 BATCH = 500
+OF_ROW = re.compile("[^/]+/../[^/]+")  # folder, two digits, file
+UNNAMED = re.compile(r"[^/]*\.upload[^/]*")
 Item = TypeVar("Item")
 Owner = type[Image] | type[Query]
 
 
-def owners() -> dict[Path, Owner]:
-    """The folders of picture files, and whose they are."""
-    media, uploads = settings.MEDIA_ROOT, settings.UPLOADS_ROOT
-    return {
-        media / "gallery": Image,
-        media / "thumbnails": Image,
-        media / "queries": Query,
-        uploads / "gallery": Image,
-        uploads / "queries": Query,
-    }
+# The folders of picture files, and whose they are.
+OWNERS: dict[tuple[Area, str], Owner] = {
+    ("default", "gallery"): Image,
+    ("default", "thumbnails"): Image,
+    ("default", "queries"): Query,
+    ("uploads", "gallery"): Image,
+    ("uploads", "queries"): Query,
+}
 
 
 class TooMany(Exception):
@@ -41,27 +41,27 @@ class TooMany(Exception):
 
 @dataclass(frozen=True)
 class Orphans:
-    files: list[Path]
+    files: list[Stored]
     images: list[uuid.UUID]
     queries: list[uuid.UUID]
 
     @property
     def bytes(self) -> int:
-        return sum(path.stat().st_size for path in self.files if path.exists())
+        return sum(file.size() for file in self.files)
 
 
 def find() -> Orphans:
     """Changes nothing. Raises TooMany."""
     orphans = Orphans(
         files=sorted(_files_without_rows()),
-        images=[image.pk for image in _decoded().iterator(BATCH) if not image.picture_path.exists()],
+        images=[image.pk for image in _decoded().iterator(BATCH) if not image.picture_file.exists()],
         queries=[query.pk for query in _answered().iterator(BATCH) if not _has_file(query)],
     )
     gallery = Image.objects.count()
     if len(orphans.images) > max(10, gallery // 2):
         raise TooMany(
-            f"{len(orphans.images)} of {gallery} gallery pictures have no file in {settings.MEDIA_ROOT}: nothing was "
-            "removed; mount the right data directory, or restore a backup."
+            f"{len(orphans.images)} of {gallery} gallery pictures have no file in {files.keeper().described()}: "
+            "nothing was removed; mount the right data directory or name the right bucket, or restore a backup."
         )
     return orphans
 
@@ -85,20 +85,18 @@ def _answered() -> "QuerySet[Query]":
 
 
 def _has_file(query: Query) -> bool:
-    return query.picture_path.exists() or query.upload_path.exists()
+    return query.picture_file.exists() or query.upload_file.exists()
 
 
-def _files_without_rows() -> Iterator[Path]:
+def _files_without_rows() -> Iterator[Stored]:
     # Of an upload that was killed, before it had its name.
-    yield from (path for path in settings.UPLOADS_ROOT.glob("*.upload*") if _is_settled(path))
-    for folder, model in owners().items():
-        # Only what has a name of ours is ours to delete.
-        settled = (path for path in folder.glob("??/*") if _is_settled(path))
-        for paths in _batches(settled):
-            named = {path: _owner(path) for path in paths}
+    yield from _settled(files.entries("received", ""), UNNAMED)
+    for (area, folder), model in OWNERS.items():
+        for batch in _batches(_settled(files.entries(area, folder), OF_ROW)):
+            named = {file: _owner(file) for file in batch}
             wanted = [row for row in named.values() if row]
             there = set(model.objects.filter(pk__in=wanted).values_list("pk", flat=True))
-            yield from (path for path, row in named.items() if row not in there and (row or _is_leftover(path)))
+            yield from (file for file, row in named.items() if row not in there and (row or _is_leftover(file)))
 
 
 def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
@@ -107,20 +105,21 @@ def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
         yield batch
 
 
-def _is_settled(path: Path) -> bool:
-    try:
-        return path.is_file() and path.stat().st_mtime < time.time() - SETTLED_S
-    except FileNotFoundError:  # deleted at this moment
-        return False
+def _settled(entries: Iterable[tuple[Stored, Entry]], named: re.Pattern[str]) -> Iterator[Stored]:
+    """Those of such names that are old enough."""
+    before = time.time() - SETTLED_S
+    return (file for file, entry in entries if entry.modified_at < before and named.fullmatch(file.name))
 
 
-def _owner(path: Path) -> uuid.UUID | None:
+def _owner(file: Stored) -> uuid.UUID | None:
+    """Only what has a name of ours is ours to delete."""
+    name = file.name.rpartition("/")[2].removesuffix(".jpg")
     try:
-        return uuid.UUID(path.stem) if path.suffix in {".jpg", ""} else None
+        return uuid.UUID(name)
     except ValueError:
         return None
 
 
-def _is_leftover(path: Path) -> bool:
+def _is_leftover(file: Stored) -> bool:
     """Of a write that was killed."""
-    return path.name.startswith(files.UNFINISHED)
+    return file.name.rpartition("/")[2].startswith(files.UNFINISHED)

@@ -1,7 +1,6 @@
 """What a backup is of: every table but those that mean nothing elsewhere, and the pictures that the rows name."""
 
 import uuid
-from pathlib import Path
 
 from django.apps import apps
 from django.contrib.sessions.models import Session
@@ -9,6 +8,7 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Model
 
+from gallery.files import Stored
 from gallery.models import BulkAction, Image, IndexGeneration, Query
 
 Table = type[Model]
@@ -17,13 +17,13 @@ Table = type[Model]
 # admin action under way would go on where the backup is restored.
 NOT_KEPT: set[Table] = {Session, IndexGeneration, BulkAction}
 QUERIES: set[Table] = {Query}
-# Kind of picture file -> whose it is, and which property says where it is on the disk.
+# Kind of picture file -> whose it is, and which property names the file.
 PICTURES: dict[str, tuple[Table, str]] = {
-    "gallery": (Image, "picture_path"),
-    "thumbnails": (Image, "thumbnail_path"),
-    "pending": (Image, "upload_path"),
-    "queries": (Query, "picture_path"),
-    "uploads": (Query, "upload_path"),
+    "gallery": (Image, "picture_file"),
+    "thumbnails": (Image, "thumbnail_file"),
+    "pending": (Image, "upload_file"),
+    "queries": (Query, "picture_file"),
+    "uploads": (Query, "upload_file"),
 }
 
 
@@ -42,27 +42,27 @@ def name(table: Table) -> str:
     return table._meta.label_lower
 
 
-def pictures_of(row: Model) -> dict[str, list[Path]]:
+def pictures_of(row: Model) -> dict[str, list[Stored]]:
     """The kinds of picture files that a row needs, and where each may be found, the best place first.
 
     What waits for a worker may be decoded while the backup is made: then the decoded picture takes the upload's place.
     """
     if isinstance(row, Image):
         if row.is_pending:
-            return {} if row.problem else {"pending": [row.upload_path, row.picture_path]}
-        return {"gallery": [row.picture_path], "thumbnails": [row.thumbnail_path]}
+            return {} if row.problem else {"pending": [row.upload_file, row.picture_file]}
+        return {"gallery": [row.picture_file], "thumbnails": [row.thumbnail_file]}
     if not isinstance(row, Query) or not row.has_picture or row.state == Query.State.FAILED:
         return {}
-    if row.state == Query.State.DONE and not row.upload_path.exists():
-        return {"queries": [row.picture_path]}
-    return {"uploads": [row.upload_path, row.picture_path]}
+    if row.state == Query.State.DONE and not row.upload_file.exists():
+        return {"queries": [row.picture_file]}
+    return {"uploads": [row.upload_file, row.picture_file]}
 
 
-def picture_path(kind: str, row_id: uuid.UUID) -> Path:
-    """Where the picture of this kind of the row with this id is. Raises KeyError for an unknown kind."""
+def picture_file(kind: str, row_id: uuid.UUID) -> Stored:
+    """The file of this kind of the row with this id. Raises KeyError for an unknown kind."""
     table, attribute = PICTURES[kind]
-    path: Path = getattr(table(pk=row_id), attribute)
-    return path
+    file: Stored = getattr(table(pk=row_id), attribute)
+    return file
 
 
 def migrations() -> list[str]:

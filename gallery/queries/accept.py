@@ -31,11 +31,11 @@ def store(file: "UploadedFile[Any]", parameters: Parameters, received: Stopwatch
     uploads.check(file)
     received.end("check")
     query = _new(parameters, received, has_picture=True, client=client)
-    uploads.store(file, query.upload_path)
+    uploads.store(file, query.upload_file)
     try:
         _save(query, received)
     except BaseException:
-        files.remove(query.upload_path)
+        files.remove(query.upload_file)
         raise
     return query
 

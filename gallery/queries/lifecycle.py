@@ -25,7 +25,7 @@ from gallery.queries.results import Answers, Searched
 MAX_ATTEMPTS = 3
 # The task is killed at its time limit; a row that is still RUNNING a little later belongs to nobody.
 LEASE_MARGIN_S = 5
-# A batch that cannot write its answers costs its queries an attempt. Less than uploads leave (uploads.RESERVED_BYTES).
+# A batch that cannot write its answers costs its queries an attempt. Less than uploads leave (files.RESERVED_BYTES).
 ROOM_FOR_ANSWERS_BYTES = 4 * 2**20
 WAITING, RUNNING, DONE, FAILED = Query.State.WAITING, Query.State.RUNNING, Query.State.DONE, Query.State.FAILED
 
@@ -177,7 +177,7 @@ def remove_withdrawn(claimed: Sequence[Query]) -> None:
     there = set(Query.objects.filter(pk__in=[query.pk for query in claimed]).values_list("pk", flat=True))
     for query in claimed:
         if query.pk not in there:
-            files.remove(query.picture_path, query.upload_path)
+            files.remove(query.picture_file, query.upload_file)
 
 
 def give_back(token: uuid.UUID) -> int:
@@ -226,7 +226,7 @@ def _fail(rows: "QuerySet[Query]", queries: Sequence[Query], code: str, reason: 
         client=None,
     )
     if failed:
-        paths = [query.upload_path for query in queries]
-        transaction.on_commit(lambda: files.remove(*paths))
+        stored = [query.upload_file for query in queries]
+        transaction.on_commit(lambda: files.remove(*stored))
     counters.ANSWERS.labels("failed", code).inc(failed)
     return failed

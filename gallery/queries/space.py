@@ -1,10 +1,8 @@
 """The quota of disk space for the pictures of queries."""
 
-import os
-from pathlib import Path
-
 from django.conf import settings
 
+from gallery import files
 from gallery.models import Query
 
 DONE, FAILED = Query.State.DONE, Query.State.FAILED
@@ -19,7 +17,7 @@ def enforce() -> int:
     if excess <= 0:
         return 0
     for query in Query.objects.filter(state__in=[DONE, FAILED], has_picture=True).order_by("created_at").iterator(500):
-        excess -= _bytes(query.picture_path) + _bytes(query.upload_path)
+        excess -= query.picture_file.size() + query.upload_file.size()
         query.delete()
         count += 1
         if excess <= 0:
@@ -29,12 +27,5 @@ def enforce() -> int:
 
 def used() -> int:
     """The bytes of all files of queries; a second for 100,000 of them."""
-    roots = (settings.MEDIA_ROOT / "queries", settings.UPLOADS_ROOT / "queries")
-    return sum(_bytes(Path(folder, name)) for root in roots for folder, _, names in os.walk(root) for name in names)
-
-
-def _bytes(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:  # deleted at this moment
-        return 0
+    areas: tuple[files.Area, ...] = ("default", "uploads")
+    return sum(entry.size_bytes for area in areas for _, entry in files.entries(area, "queries"))

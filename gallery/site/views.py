@@ -1,6 +1,5 @@
 """The pages of the site: parse, call one function, render."""
 
-from pathlib import Path
 from uuid import UUID
 
 from django.conf import settings
@@ -10,12 +9,14 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonRe
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.cache import patch_cache_control
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.middleware import HtmxDetails
 
 from gallery.curation.nearest import nearest_label
 from gallery.errors import Refusal
+from gallery.files import Stored
 from gallery.models import Image, Query
 from gallery.queries import lifecycle, results, waiting
 from gallery.queries.accept import Parameters
@@ -122,19 +123,19 @@ def image(request: HttpRequest, image_id: UUID) -> HttpResponse:
 @require_safe
 @cache_control(private=True, max_age=YEAR_S, immutable=True)  # of the visitor's browser alone: it may be hidden later
 def image_picture(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
-    return _jpeg(_image(request, image_id).picture_path)
+    return _jpeg(_image(request, image_id).picture_file)
 
 
 @require_safe
 @cache_control(private=True, max_age=YEAR_S, immutable=True)
 def image_thumbnail(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
-    return _jpeg(_image(request, image_id).thumbnail_path)
+    return _jpeg(_image(request, image_id).thumbnail_file)
 
 
 @require_safe
 @cache_control(private=True, max_age=3600)  # it is deleted with its query
 def query_picture(request: HttpRequest, query_id: UUID) -> HttpResponseBase:
-    return _jpeg(get_object_or_404(Query, pk=query_id, has_picture=True).picture_path)
+    return _jpeg(get_object_or_404(Query, pk=query_id, has_picture=True).picture_file)
 
 
 def _to_result(request: HttpRequest, query: Query) -> HttpResponse:
@@ -169,23 +170,33 @@ def _image(request: HttpRequest, image_id: UUID) -> Image:
     return get_object_or_404(images, pk=image_id)
 
 
-def _jpeg(path: Path) -> HttpResponseBase:
+def _jpeg(file: Stored) -> HttpResponseBase:
+    """Send a picture that this visitor may see."""
+    if link := file.link():
+        return _left_to_storage(link)
     try:
-        response = _left_to_nginx(path) if settings.SIMSEARCH_ACCEL_PREFIX else _sent(path)
+        response = _left_to_nginx(file) if settings.SIMSEARCH_ACCEL_PREFIX else _sent(file)
     except FileNotFoundError as error:
         raise Http404 from error
     response["Content-Security-Policy"] = "default-src 'none'; sandbox"  # whatever a browser may take it for
     return response
 
 
-def _left_to_nginx(path: Path) -> HttpResponseBase:
-    path.stat()  # a page of ours when it is gone, not nginx's
-    address = settings.SIMSEARCH_ACCEL_PREFIX + path.relative_to(settings.MEDIA_ROOT).as_posix()
+def _left_to_storage(link: str) -> HttpResponseBase:
+    """Send the browser to a link that ends soon; it may keep the redirect for half of that time."""
+    response = HttpResponse(status=302, headers={"Location": link})
+    patch_cache_control(response, max_age=settings.SIMSEARCH_S3_LINK_S // 2)
+    return response
+
+
+def _left_to_nginx(file: Stored) -> HttpResponseBase:
+    file.path.stat()  # a page of ours when it is gone, not nginx's
+    address = settings.SIMSEARCH_ACCEL_PREFIX + file.name
     return HttpResponse(content_type="image/jpeg", headers={"X-Accel-Redirect": address})
 
 
-def _sent(path: Path) -> HttpResponseBase:
-    return FileResponse(path.open("rb"), content_type="image/jpeg")
+def _sent(file: Stored) -> HttpResponseBase:
+    return FileResponse(file.path.open("rb"), content_type="image/jpeg")
 
 
 def _to(address: str) -> HttpResponse:

@@ -71,8 +71,8 @@ def finished(*images: Image, band: Band | None = "similar", asked: Query | None 
 def decode(query: Query) -> None:
     """What a worker does with the upload."""
     wanted = pictures.request(jpegs=(pictures.KEPT,))
-    files.write(query.picture_path, *DECODERS.decode(query.upload_path, wanted).jpegs)
-    files.remove(query.upload_path)
+    files.write(query.picture_file, *DECODERS.decode(query.upload_file.path, wanted).jpegs)
+    files.remove(query.upload_file)
 
 
 def matches(query: Query) -> list[tuple[int, float, uuid.UUID]]:

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseError
 
+from gallery import files
 from gallery.operations import backup
 
 
@@ -43,7 +44,8 @@ class Command(BaseCommand):
         rows = outcome.rows
         out.write(
             f"Backed up {rows['gallery.image']} pictures, {rows['gallery.embedding']} embeddings, "
-            f"{rows['gallery.query']} queries and {rows['auth.user']} accounts."
+            f"{rows['gallery.query']} queries and {rows['auth.user']} accounts, with {outcome.pictures} files of "
+            f"{files.keeper().described()}."
         )
 
 
