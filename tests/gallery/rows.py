@@ -71,7 +71,7 @@ def finished(*images: Image, band: Band | None = "similar", asked: Query | None 
 def decode(query: Query) -> None:
     """What a worker does with the upload."""
     wanted = pictures.request(jpegs=(pictures.KEPT,))
-    files.write(query.picture_file, *DECODERS.decode(query.upload_file.path, wanted).jpegs)
+    files.write(query.picture_file, *DECODERS.decode(query.upload_file.source(), wanted).jpegs)
     files.remove(query.upload_file)
 
 
