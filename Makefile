@@ -4,9 +4,10 @@ PORT = 8000
 HOST = 127.0.0.1
 ARGS =
 DATABASE = sqlite
+INDEX = annoy
 JOBS = 2
 BIN = "$(or $(SIMSEARCH_VENV),.venv)/bin"
-PYTEST = SIMSEARCH_TEST_DATABASE="$(DATABASE)" $(BIN)/python -m pytest -n $(JOBS)
+PYTEST = SIMSEARCH_TEST_DATABASE="$(DATABASE)" SIMSEARCH_TEST_INDEX="$(INDEX)" $(BIN)/python -m pytest -n $(JOBS)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test drills check audit bench bench-index bench-quality bench-building bench-search environment clean
@@ -18,17 +19,17 @@ run: ## serve on this machine [PHOTOS=folder] [PORT=8000] [HOST=127.0.0.1]
 	@PYTHON="$(PYTHON)" sh simsearch/launch/environment.sh run
 	@exec $(BIN)/python -m simsearch.launch.run --photos "$(PHOTOS)" --port "$(PORT)" --host "$(HOST)"
 
-test: environment ## run the tests [ARGS="tests/api -k crop"] [DATABASE=postgres] [JOBS=2, 0: in one process]
+test: environment ## run the tests [ARGS="tests/api -k crop"] [DATABASE=postgres] [INDEX=milvus] [JOBS=2, 0: in one process]
 	@$(PYTEST) $(ARGS)
 
 drills: environment ## run the tests that kill processes, fill disks or set up a server [as make test]
 	@$(PYTEST) -m drill $(ARGS)
 
 check: environment ## check format, lint, types, imports, migrations and production settings
-	@$(BIN)/python -m simsearch.launch.check
+	@$(BIN)/python -m tools.check
 
 audit: environment ## look for known vulnerabilities in the pinned packages
-	@$(BIN)/python -m simsearch.launch.audit
+	@$(BIN)/python -m tools.audit
 
 bench: bench-index bench-quality bench-building bench-search ## run all benchmarks [ARGS=--quick]
 

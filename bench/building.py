@@ -8,14 +8,13 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from statistics import median
 
-from bench import options, photos, pipeline, report
+from bench import photos, pipeline, report
 from bench.report import Row, say
 from bench.system import FOREIGN, ROOT
 
@@ -26,7 +25,7 @@ GOAL = 0.95
 
 def main() -> None:
     """Measure, print the table, write bench/out/building.json."""
-    chosen = options.of_all(__doc__).parse_args()
+    chosen = report.options(__doc__)
     with tempfile.TemporaryDirectory(prefix="simsearch-bench-") as directory:
         effort = QUICK if chosen.quick else FULL
         report.publish("building", list(measure(Path(directory), chosen.photos, *effort)))
@@ -42,19 +41,16 @@ def measure(directory: Path, folder: Path, count: int, rounds: int, seconds: flo
     kept.mkdir()
     for path in (site.data_dir / "pictures" / "gallery").rglob("*.jpg"):
         (kept / path.name).symlink_to(path)
-    embedded, bare, whole_s = [], [], []
+    embedded, bare = [], []
     with ExitStack() as block:
         pipelines = [pipeline.start(block, kept, "-", seconds) for _ in range(os.cpu_count() or 1)]
         for number in range(rounds):
             say(f"round {number + 1} of {rounds}")
             bare.append(pipeline.run(pipelines)["per_s"])
             site.forget()
-            began = time.perf_counter()
             site.manage("build_index")
-            whole_s.append(time.perf_counter() - began)
             embedded.append(site.embedded_per_s())
     yield report.at_least_ratio("build_index: embedding, to the pipeline", median(embedded), median(bare), GOAL)
-    yield Row("build_index: the whole command, with its start and the index", median(whole_s), "s")
 
 
 class Site:

@@ -18,12 +18,11 @@ import hnswlib
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import gallery, options, report
+from bench import gallery, report
 from bench.gallery import Data
-from bench.report import Row
+from bench.report import Row, say
 from engine.index.annoy_index import Index
 from engine.index.build import build
-from engine.index.manifest import Manifest
 from engine.index.ranking import Vectors, scan
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -60,7 +59,7 @@ def main() -> None:
     if any(os.environ.get(name) != value for name, value in ONE_THREAD.items()):
         # The libraries read these when they are loaded, which has happened by now.
         os.execve(sys.executable, [sys.executable, "-m", "bench.index", *sys.argv[1:]], os.environ | ONE_THREAD)
-    chosen = options.of_all(__doc__).parse_args()
+    chosen = report.options(__doc__)
     photographs = gallery.photographs(chosen.photos)
     rows: list[Row] = []
     for count, goals in (QUICK if chosen.quick else SIZES).items():
@@ -77,9 +76,9 @@ def measure(data: Data, goals: Goals) -> Iterator[Row]:
         started = time.perf_counter()
         manifest = build(directory, np.arange(len(data.gallery)), data.gallery, "bench", target_recall=goals.recall)
         build_s = time.perf_counter() - started
-        yield from searches(label, Index.open(directory), data, goals, describe(manifest))
+        how = f"search_k {manifest.parameters.search_k:,}, {manifest.parameters.candidates} candidates"
+        yield from searches(label, Index.open(directory), data, goals, how)
         yield report.at_most(f"{label}build from embeddings", build_s, "s", goals.build_s)
-        yield Row(f"{label}memory a worker adds", memory_mb(directory), "MB")
     if goals.burst is not None:
         yield from bursts(label, data, goals.burst)
 
@@ -100,7 +99,6 @@ def searches(label: str, index: Index, data: Data, goals: Goals, how: str) -> It
         compared["hnswlib"] = lambda n: search_graph(graph, data.queries[n], width)
     times = p50_ms(compared, per_turn=min(100, 1_000_000 // len(data.gallery)), queries=len(data.queries))
     yield report.at_least(f"{label}recall@10 ({how})", ours, "", goals.recall)
-    yield Row(f"{label}recall@10 as measured by the build", index.manifest.recall, "")
     yield report.against(
         f"{label}one search, against the exact scan", times["index"], times["exact"], "ms", goals.exact
     )
@@ -130,11 +128,8 @@ def bursts(label: str, data: Data, goal: float) -> Iterator[Row]:
         np.save(Path(folder) / "queries.npy", np.concatenate([data.queries[chosen], others]))
         command = [sys.executable, "-m", "bench.search_stage", folder, str(BURSTS)]
         measured = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    name = f"{label}best match with {BURST} near-duplicates, to the usual search"
-    yield report.against(f"{name}: index", measured["index"]["burst"], measured["index"]["usual"], "ms")
-    yield report.against(
-        f"{name}: search stage", measured["stage"]["burst"], measured["stage"]["usual"], "ms", goal or None
-    )
+    name = f"{label}best match with {BURST} near-duplicates, to the usual search: search stage"
+    yield report.against(name, measured["burst"], measured["usual"], "ms", goal or None)
 
 
 def p50_ms(alternatives: dict[str, Search], per_turn: int, queries: int, turns: int = TURNS) -> dict[str, float]:
@@ -183,22 +178,6 @@ def widen(graph: hnswlib.Index, queries: Vectors, true: list[NDArray[np.int64]],
         if recall((search_graph(graph, query, width) for query in queries), true) >= target:
             return width
     return WIDTHS[-1]
-
-
-def memory_mb(directory: Path) -> float:
-    """Measure in a fresh process."""
-    command = [sys.executable, "-m", "bench.worker_memory", str(directory)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def describe(manifest: Manifest) -> str:
-    """Return how a generation is searched, in short."""
-    return f"search_k {manifest.parameters.search_k:,}, {manifest.parameters.candidates} candidates"
-
-
-def say(text: str) -> None:
-    """Print progress to standard error."""
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from PIL import Image
 
-PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "photos"
 SEED = 1
 LARGE_PX = (4000, 3000)
 
@@ -21,7 +20,7 @@ class Pictures:
     large: Path
 
 
-def split(directory: Path, gallery: int, queries: int, large: int, photos: Path = PHOTOS) -> Pictures:
+def split(directory: Path, gallery: int, queries: int, large: int, photos: Path) -> Pictures:
     """Choose photographs, always the same, and put them into folders below `directory`."""
     paths = sorted(photos.rglob("*.jpg"))
     if len(paths) < gallery + queries:

@@ -36,7 +36,7 @@ class Pipeline:
 
 
 def main(pictures: str, directory: str, seconds: str) -> None:
-    """Run for that long once told to (a line on the standard input)."""
+    """Run for that long after a line on the standard input."""
     files = [path.read_bytes() for path in sorted(Path(pictures).iterdir())]
     pipeline, index = Pipeline(), None if directory == "-" else Index.open(Path(directory))
     print("ready", flush=True)

@@ -14,7 +14,7 @@ import django
 import torch
 from torch import Tensor
 
-from bench import options, report
+from bench import report
 from bench.building import Site
 from bench.report import Row, say
 from bench.system import ROOT
@@ -28,20 +28,20 @@ SPEED_GOAL, LINES_GOAL = 0.95, 1900
 
 def main() -> None:
     """Measure, print the table, write bench/out/quality.json."""
-    asked = options.of_all(__doc__).parse_args()
-    if not any(asked.photos.rglob("*.jpg")):
-        print(f"bench.quality: skipped, there are no photographs in {asked.photos}.")
+    chosen = report.options(__doc__)
+    if not any(chosen.photos.rglob("*.jpg")):
+        print(f"bench.quality: skipped, there are no photographs in {chosen.photos}.")
         return
     with tempfile.TemporaryDirectory(prefix="simsearch-bench-") as directory:
-        site = indexed(Path(directory), asked.photos)
+        site = indexed(Path(directory), chosen.photos)
         os.environ.update(site.environment | {"DJANGO_SETTINGS_MODULE": "simsearch.settings"})
         django.setup()
         from bench import matches  # reads the settings
 
         say("measuring matches and near-duplicates")
-        rows = list(matches.figures(asked.quick))
+        rows = list(matches.figures(chosen.quick))
     say("measuring the speed of embedding")
-    rows += [*speed(QUICK_TURNS if asked.quick else TURNS), lines()]
+    rows += [*speed(QUICK_TURNS if chosen.quick else TURNS), lines()]
     report.publish("quality", rows)
 
 

@@ -4,11 +4,21 @@ import json
 import os
 import platform
 import sys
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 OUT = Path(__file__).parent / "out"
+PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "photos"
+
+
+def options(description: str | None) -> Namespace:
+    """Return what was chosen on the command line: `photos`, `quick`."""
+    parser = ArgumentParser(description=description)
+    parser.add_argument("--photos", type=Path, default=PHOTOS)
+    parser.add_argument("--quick", action="store_true", help="fewer pictures and rounds; a minute or two")
+    return parser.parse_args()
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,7 @@ def at_most(name: str, value: float, unit: str, goal: float) -> Row:
     return Row(name, value, unit, goal=f"<= {goal:g}", met=value <= goal)
 
 
-def against(name: str, value: float, rival: float, unit: str, goal: float | None = None) -> Row:
+def against(name: str, value: float, rival: float, unit: str, goal: float | None) -> Row:
     """Return a row whose ratio to the rival must not be above `goal`, where there is one."""
     ratio = value / rival
     if goal is None:
@@ -42,12 +52,9 @@ def against(name: str, value: float, rival: float, unit: str, goal: float | None
     return Row(name, value, unit, rival, ratio, f"<= {goal:.3g} x rival", ratio <= goal)
 
 
-def at_least_ratio(name: str, value: float, rival: float, goal: float | None) -> Row:
-    """Return a row of a rate, whose ratio to the rival's must not be below `goal`, where there is one."""
-    ratio = value / rival
-    if goal is None:
-        return Row(name, value, "/s", rival, ratio)
-    return Row(name, value, "/s", rival, ratio, f">= {goal:g} x rival", ratio >= goal)
+def at_least_ratio(name: str, value: float, rival: float, goal: float) -> Row:
+    """Return a row of a rate, whose ratio to the rival's must not be below `goal`."""
+    return Row(name, value, "/s", rival, value / rival, f">= {goal:g} x rival", value / rival >= goal)
 
 
 def machine() -> str:

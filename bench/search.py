@@ -6,10 +6,8 @@ network, photographs and gallery. At each load the product is compared with the 
 """
 
 import os
-import subprocess
-import sys
 import tempfile
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -17,7 +15,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 
-from bench import options, photos, pipeline, processes, report
+from bench import photos, pipeline, report, system
 from bench.classic.server import Classic
 from bench.load import Round, Visitor, drive
 from bench.report import Row, say
@@ -26,8 +24,6 @@ from bench.system import System
 LARGE = "64 in flight, 12 megapixels"
 LOADS = {"1 in flight": 1, "8 in flight": 8, "64 in flight": 64, LARGE: 64}
 CPU_GOAL_MS, WEB_GOAL_MB, IDLE_GOAL_MB = 6.0, 80.0, 1200.0
-PROFILED_S = 8
-FUNCTIONS = 25  # shown of a profile
 
 
 @dataclass(frozen=True)
@@ -65,16 +61,14 @@ class Measured:
 
 
 def main() -> None:
-    """Measure, print the table and the profile, write bench/out/search.json."""
-    parser = options.of_all(__doc__)
-    parser.add_argument("--profile", action="store_true", help="also profile the product by function (py-spy)")
-    chosen = parser.parse_args()
+    """Measure, print the table, write bench/out/search.json."""
+    chosen = report.options(__doc__)
     effort = QUICK if chosen.quick else FULL
     with tempfile.TemporaryDirectory(prefix="simsearch-bench-") as directory:
-        report.publish("search", list(measure(Path(directory), chosen.photos, effort, profiled=chosen.profile)))
+        report.publish("search", list(measure(Path(directory), chosen.photos, effort)))
 
 
-def measure(directory: Path, folder: Path, effort: Effort, *, profiled: bool) -> Iterator[Row]:
+def measure(directory: Path, folder: Path, effort: Effort) -> Iterator[Row]:
     """Start everything, measure in turns, yield the figures."""
     say("scaling photographs up to 12 megapixels")
     pictures = photos.split(directory / "photos", effort.gallery, effort.queries, effort.large, folder)
@@ -84,7 +78,7 @@ def measure(directory: Path, folder: Path, effort: Effort, *, profiled: bool) ->
     with ExitStack() as block:
         say("starting the product, importing the gallery")
         product = block.enter_context(System(directory / "product", pictures.gallery))
-        idle_mb = processes.pss_mb(product.pid)
+        idle_mb = system.pss_mb(product.pid)
         say("starting the classic design")
         classics = [
             block.enter_context(Classic(directory / f"classic-{loops}", pictures.gallery, loops))
@@ -104,15 +98,13 @@ def measure(directory: Path, folder: Path, effort: Effort, *, profiled: bool) ->
         many = list(islice(cycle(queries), effort.waiting))
         at_once = [(classic, _ask_classic(classic, many, effort.waiting)) for classic in classics]
         ours = drive(product.port, Visitor.search, many, effort.waiting)
-        if profiled:
-            _profile(product, queries)
         yield from _loads(measured, [classic.name for classic in classics])
         yield from _at_once(effort.waiting, ours, min(one.seconds for _, one in at_once))
         yield from _cost(measured)
         yield report.at_most("memory of all processes, idle (sum of PSS)", sum(idle_mb.values()), "MB", IDLE_GOAL_MB)
         for kind, mb in sorted(idle_mb.items()):
             yield Row(f"memory, idle: {kind}", mb, "MB")
-        web_mb = processes.peak_mb(product.pid)["web"]
+        web_mb = system.peak_mb(product.pid)["web"]
         yield report.at_most("peak memory of a web process", web_mb, "MB", WEB_GOAL_MB)
 
 
@@ -130,37 +122,12 @@ def _ask_classic(classic: Classic, files: list[bytes], in_flight: int) -> Round:
 
 def _ask_product(measured: Measured, product: System, load: str, files: list[bytes], in_flight: int) -> Round:
     drive(product.port, Visitor.search, files[:in_flight], in_flight)
-    before = processes.cpu_s(product.pid)
+    before = system.cpu_s(product.pid)
     result = drive(product.port, Visitor.search, files, in_flight)
     if load == "64 in flight":
-        for kind, spent_s in processes.cpu_s(product.pid).items():
+        for kind, spent_s in system.cpu_s(product.pid).items():
             measured.cpu_ms[kind].append((spent_s - before.get(kind, 0.0)) / len(files) * 1e3)
     return result
-
-
-def _profile(product: System, queries: list[bytes]) -> None:
-    """Print where the product's processes spend their time at 64 in flight."""
-    output = product.directory / "profile.txt"
-    command = [
-        str(Path(sys.executable).with_name("py-spy")),
-        "record",
-        "--pid",
-        str(product.pid),
-        "--subprocesses",
-        "--duration",
-        str(PROFILED_S),
-    ]
-    command += ["--rate", "200", "--format", "raw", "--output", str(output)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as profiler:
-        while profiler.poll() is None:
-            drive(product.port, Visitor.search, queries[:128], 64)
-    own: Counter[str] = Counter()
-    for line in output.read_text().splitlines():
-        stack, _, samples = line.rpartition(" ")
-        own[stack.rpartition(";")[2]] += int(samples)
-    print(f"\nwhere Python spends its time at 64 in flight ({PROFILED_S} s, own time)")
-    for function, count in own.most_common(FUNCTIONS):
-        print(f"{count / own.total():7.1%}  {function}")
 
 
 # --- The table ----------------------------------------------------------------------------------------------

@@ -14,7 +14,6 @@ import django
 import numpy as np
 
 NEAR_DUPLICATES_FROM = 0.95
-TURNS = 5
 ROWS = 2000  # written at once
 
 
@@ -25,15 +24,12 @@ def main(data_dir: Path, bursts: int) -> None:
     os.environ.update({"ALLOWED_HOSTS": "localhost", "LOG_LEVEL": "WARNING"})
     django.setup()
     from bench.index import K, p50_ms
-    from engine.index.annoy_index import GROWTH
     from tasks.near_duplicates import Rule
     from tasks.neighbours import Neighbours, SearchRequest
 
     _fill(data_dir)
     neighbours = Neighbours("bench")
     neighbours.refresh()
-    index = neighbours.index
-    assert index is not None
     queries = np.load(data_dir / "queries.npy")
     crowded, usual = queries[:bursts], queries[bursts:]
     request = SearchRequest(K, near_duplicates=Rule(NEAR_DUPLICATES_FROM, by_cosine_alone=True))
@@ -43,22 +39,11 @@ def main(data_dir: Path, bursts: int) -> None:
         neighbours.refresh()
         neighbours.search(query[None], [request])
 
-    def grow(number: int) -> None:
-        [candidates] = index.candidates(crowded[number % bursts][None], K, ahead=GROWTH)
-        candidates.grow()
-
     alternatives: dict[str, Callable[[int], object]] = {
-        "usual search": lambda n: index.candidates(usual[n][None], K, ahead=GROWTH),
-        "burst search": grow,
-        "usual stage": lambda n: stage(usual[n]),
-        "burst stage": lambda n: stage(crowded[n % bursts]),
+        "usual": lambda n: stage(usual[n]),
+        "burst": lambda n: stage(crowded[n % bursts]),
     }
-    ms = p50_ms(alternatives, per_turn=40, queries=len(usual), turns=TURNS)
-    measured = {
-        "index": {"usual": ms["usual search"], "burst": ms["burst search"]},
-        "stage": {"usual": ms["usual stage"], "burst": ms["burst stage"]},
-    }
-    print(json.dumps(measured))
+    print(json.dumps(p50_ms(alternatives, per_turn=40, queries=len(usual))))
 
 
 def _fill(data_dir: Path) -> None:

@@ -1,4 +1,4 @@
-"""The product to measure: started as `make run` starts it, in a directory of its own, and stopped at the end."""
+"""The product to measure: started as `make run` starts it, in a directory of its own, and what its processes cost."""
 
 import os
 import signal
@@ -6,10 +6,13 @@ import socket
 import subprocess
 import sys
 import time
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from bench import processes
+import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S, STOP_S = 600, 60
@@ -23,6 +26,15 @@ FOREIGN = {
     "SIMSEARCH_METRICS_TOKEN_FILE",
 }
 UNLIMITED = str(10**9)  # everything comes from one address
+# Parts of a command line -> the name of that kind of process; the first that fits.
+KINDS = {
+    "gunicorn": "web",
+    "--queues search": "search worker",
+    "--queues gallery": "gallery worker",
+    " flower ": "Flower",
+    "redis": "Redis",
+}
+OTHER = "starter and supervisor"
 AT_REST, REST_S = 0.1, 2.0  # of a core, for so long; heartbeats, beat and the sweeps take 0.03
 
 
@@ -68,7 +80,7 @@ class System:
     def wait_at_rest(self) -> None:
         """Wait until nothing but heartbeats is left: the gallery worker loads its network after the site is ready."""
         deadline, spent_s = time.monotonic() + START_S, float("-inf")
-        while (now_s := sum(processes.cpu_s(self.pid).values())) - spent_s > AT_REST * REST_S:
+        while (now_s := sum(cpu_s(self.pid).values())) - spent_s > AT_REST * REST_S:
             if time.monotonic() > deadline:
                 raise SystemExit("The system does not come to rest.")
             spent_s = now_s
@@ -81,3 +93,38 @@ def free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
+
+
+# --- What its processes cost ----------------------------------------------------------------------------------
+
+
+def cpu_s(pid: int) -> dict[str, float]:
+    """Return CPU seconds so far, user and system, by kind, of the process and everything below it."""
+    return _by_kind(pid, lambda process: sum(process.cpu_times()[:2]))
+
+
+def peak_mb(pid: int) -> dict[str, float]:
+    """Return the highest resident memory (VmHWM, with shared pages) of the largest process of each kind."""
+
+    def high_water_mb(process: psutil.Process) -> float:
+        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+    return _by_kind(pid, high_water_mb, max)
+
+
+def pss_mb(pid: int) -> dict[str, float]:
+    """Return the memory of all processes of each kind (PSS: a page that n processes share counts 1/n in each)."""
+    return _by_kind(pid, lambda process: process.memory_full_info().pss / 2**20)
+
+
+def _by_kind(
+    pid: int, figure: Callable[[psutil.Process], float], together: Callable[[list[float]], float] = sum
+) -> dict[str, float]:
+    found: dict[str, list[float]] = defaultdict(list)
+    parent = psutil.Process(pid)
+    for process in [parent, *parent.children(recursive=True)]:
+        with suppress(psutil.Error, OSError, StopIteration):  # it has ended meanwhile
+            command = " ".join(process.cmdline())
+            found[next((name for part, name in KINDS.items() if part in command), OTHER)].append(figure(process))
+    return {name: together(figures) for name, figures in found.items()}

@@ -30,8 +30,12 @@ class BadDevice(EngineError):
 
 
 class BadIndex(EngineError):
-    """An index generation that is missing, damaged, or made by another network; it was not opened."""
+    """An index generation that is missing, damaged, or made by another model; it was not opened."""
 
 
 class OldIndex(BadIndex):
     """An index generation that is whole, and written by a version with another format."""
+
+
+class IndexAway(EngineError):
+    """The server that holds the index does not answer; it will be back."""

@@ -10,7 +10,7 @@ _NOBODY = uuid.UUID(int=0)
 
 
 def address(view: str, pk: uuid.UUID) -> str:
-    """The same as `reverse(view, args=[pk])`."""
+    """Return the same as `reverse(view, args=[pk])`."""
     return _of_nobody(view).replace(str(_NOBODY), str(pk))
 
 
@@ -21,19 +21,33 @@ def _of_nobody(view: str) -> str:
 
 class Identified(Protocol):
     @property
-    def id(self) -> uuid.UUID: ...
+    def id(self) -> uuid.UUID:
+        """Return the id in the address."""
 
 
 class OfPicture:
     """The addresses of a gallery picture, whether it is a row or what is shown of one."""
 
     def get_absolute_url(self: Identified) -> str:
+        """Return the address of the picture's page."""
         return address("image", self.id)
 
     @property
     def picture_url(self: Identified) -> str:
+        """Return the address of the picture file."""
         return address("image_picture", self.id)
 
     @property
+    def preview_url(self: Identified) -> str:
+        """Return the address of the preview."""
+        return address("image_preview", self.id)
+
+    @property
+    def original_url(self: Identified) -> str:
+        """Return the address of the original file."""
+        return address("image_original", self.id)
+
+    @property
     def thumbnail_url(self: Identified) -> str:
+        """Return the address of the thumbnail."""
         return address("image_thumbnail", self.id)

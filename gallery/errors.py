@@ -1,4 +1,6 @@
-"""Refusals: what a person or a program asked for and does not get, with the code and status of the API."""
+"""Requests that are refused, with the code and status of the API."""
+
+from django.utils.translation import gettext as _
 
 OUTCOME = "simsearch.outcome"  # a key of request.META: "accepted", or the code of the refusal that was answered
 
@@ -31,6 +33,7 @@ class Refusal(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
+        """Return the HTTP headers of the refusal."""
         if self.code == "unauthorized":
             return {"WWW-Authenticate": 'Bearer realm="gallery"'}
         return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
@@ -38,4 +41,4 @@ class Refusal(Exception):
 
 def no_space() -> Refusal:
     """Return the refusal of an upload for which the disk has no room."""
-    return Refusal("no_space", "The server has no room for another picture right now.")
+    return Refusal("no_space", _("The server has no room for another picture right now."))

@@ -21,8 +21,8 @@ from django.core.files.uploadedfile import UploadedFile
 UNFINISHED = ".new-"  # what the name of a file begins with until it is whole
 RESERVED_BYTES = 8 * 2**20  # room on the disk that uploads leave to the database, Redis and the logs
 
-# Aliases of settings.STORAGES. `received`: where Django puts the body of a request, on this host in any case.
-Area = Literal["default", "uploads", "received"]
+# Aliases of settings.STORAGES. `received`: bodies of requests and archives, on this host in any case.
+Area = Literal["default", "originals", "uploads", "received"]
 
 
 class StorageAway(OSError):
@@ -41,33 +41,38 @@ class Entry:
 class Keeper(Protocol):
     """What both storages do. Each raises FileNotFoundError, StorageAway, or OSError (no space)."""
 
-    def exists(self, name: str) -> bool: ...
+    def exists(self, name: str) -> bool:
+        """Tell whether the file is there."""
 
-    def size(self, name: str) -> int: ...
+    def size(self, name: str) -> int:
+        """Return its bytes. Raises FileNotFoundError."""
 
-    def write(self, name: str, data: bytes) -> None:
-        """Keep a file in one step: a crash leaves the whole file or none."""
+    def write(self, name: str, data: bytes | Path) -> None:
+        """Keep a file, or a copy of one, in one step: a crash leaves the whole file or none."""
 
     def take(self, name: str, file: "UploadedFile[Any]") -> None:
         """Keep an uploaded file."""
 
     def source(self, name: str) -> Path | bytes:
-        """The file for a decoder."""
+        """Return the file for a decoder."""
 
     def remove(self, names: Iterable[str]) -> None:
         """Delete files; one that is gone already is fine."""
 
     def entries(self, folder: str) -> Iterator[Entry]:
-        """All files below a folder."""
+        """Return all files below a folder, which ends with a slash or is empty."""
 
-    def link(self, name: str) -> str | None:
-        """An address that shows the file for a short time; None where Django has to send it."""
+    def link(self, name: str, *, is_download: bool = False) -> str | None:
+        """Return an address that shows the file for a short time; None where Django has to send it."""
+
+    def require_room(self) -> None:
+        """Raise OSError where what is left is reserved."""
 
     def free_bytes(self) -> int | None:
-        """How much more it can keep; None where that is not known."""
+        """Return how much more it can keep; None where that is not known."""
 
     def described(self) -> str:
-        """Where it keeps files, for the operator."""
+        """Say where it keeps files, for the operator."""
 
 
 @dataclass(frozen=True, order=True)
@@ -83,43 +88,46 @@ class Stored:
 
     @property
     def path(self) -> Path:
-        """Where it is on this host's disk. Raises NotImplementedError where it is on none."""
+        """Return where it is on this host's disk. Raises NotImplementedError where it is on none."""
         return Path(storages[self.area].path(self.name))
 
     def exists(self) -> bool:
+        """Tell whether the file is there."""
         return self._keeper.exists(self.name)
 
     def size(self) -> int:
-        """Its bytes; 0 where it is gone."""
+        """Return its bytes; 0 where it is gone."""
         try:
             return self._keeper.size(self.name)
         except FileNotFoundError:
             return 0
 
     def source(self) -> Path | bytes:
-        """What a decoder reads it from. Raises OSError: here, or where it is read."""
+        """Return what a decoder reads it from. Raises OSError: here, or where it is read."""
         return self._keeper.source(self.name)
 
     def read_bytes(self) -> bytes:
-        """Raises OSError."""
+        """Return its bytes. Raises OSError."""
         source = self.source()
         return source if isinstance(source, bytes) else source.read_bytes()
 
-    def link(self) -> str | None:
-        return self._keeper.link(self.name)
+    def link(self, *, is_download: bool = False) -> str | None:
+        """Return an address that shows the file for a short time; None where Django has to send it."""
+        return self._keeper.link(self.name, is_download=is_download)
 
 
 def keeper(area: Area = "default") -> Keeper:
+    """Return the storage of an area."""
     return cast(Keeper, storages[area])
 
 
 def is_remote() -> bool:
-    """Whether reading a picture waits for the network."""
+    """Tell whether reading a picture waits for the network."""
     return str(settings.SIMSEARCH_STORAGE) != "disk"
 
 
-def write(file: Stored, data: bytes) -> None:
-    """Keep a file in one step. Raises OSError (no space)."""
+def write(file: Stored, data: bytes | Path) -> None:
+    """Keep a file, or a copy of one, in one step. Raises OSError (no space)."""
     keeper(file.area).write(file.name, data)
 
 
@@ -135,7 +143,7 @@ def remove(*files: Stored) -> None:
 
 
 def entries(area: Area, folder: str) -> Iterator[tuple[Stored, Entry]]:
-    """All files below a folder of an area."""
+    """Return all files below a folder of an area."""
     return ((Stored(area, entry.name), entry) for entry in keeper(area).entries(folder))
 
 
@@ -151,16 +159,19 @@ class DiskStorage(FileSystemStorage):
 
     @property
     def root(self) -> Path:
+        """Return the folder."""
         return cast(Path, getattr(settings, self._setting))
 
     def path(self, name: str) -> str:
+        """Return where it is on this host's disk."""
         return f"{self.root}/{name}"
 
-    def write(self, name: str, data: bytes) -> None:
+    def write(self, name: str, data: bytes | Path) -> None:
+        """Keep a file, or a copy of one, in one step."""
         write_whole(Path(self.path(name)), data)
 
     def take(self, name: str, file: "UploadedFile[Any]") -> None:
-        """No row names the file yet, so a write that is killed leaves an orphan that `prune` finds."""
+        """Keep an uploaded file. No row names it yet, so a write that is killed leaves an orphan that `prune` finds."""
         path = Path(self.path(name))
         try:
             _take(path, file)
@@ -169,35 +180,51 @@ class DiskStorage(FileSystemStorage):
             _take(path, file)
 
     def source(self, name: str) -> Path | bytes:
+        """Return the file for a decoder."""
         return Path(self.path(name))
 
     def remove(self, names: Iterable[str]) -> None:
+        """Delete files; one that is gone already is fine."""
         for name in names:
             with suppress(FileNotFoundError, NotADirectoryError):
                 os.unlink(self.path(name))  # noqa: PTH108 (a string already)
 
     def entries(self, folder: str) -> Iterator[Entry]:
+        """Return all files below a folder, which ends with a slash or is empty."""
         root = str(self.root)
-        for place, _, names in os.walk(f"{root}/{folder}" if folder else root):
+        for place, _, names in os.walk(f"{root}/{folder}".rstrip("/")):
             for path in (f"{place}/{name}" for name in names):
                 with suppress(FileNotFoundError):  # deleted at this moment
                     stat = os.stat(path)  # noqa: PTH116 (half the time)
                     yield Entry(path.removeprefix(f"{root}/"), stat.st_size, stat.st_mtime)
 
-    def link(self, name: str) -> str | None:
+    def link(self, name: str, *, is_download: bool = False) -> str | None:
+        """Return an address that shows the file for a short time; None where Django has to send it."""
         return None
 
+    def require_room(self) -> None:
+        """Raise OSError where what is left is reserved."""
+        make_folder(self.root)
+        require_room(self.root)
+
     def free_bytes(self) -> int | None:
+        """Return how much more it can keep; None where that is not known."""
         make_folder(self.root)
         return shutil.disk_usage(self.root).free
 
     def described(self) -> str:
+        """Say where it keeps files, for the operator."""
         return str(self.root)
 
 
-def _take(path: Path, file: "UploadedFile[Any]") -> None:
-    if shutil.disk_usage(path.parent).free < RESERVED_BYTES:
+def require_room(folder: Path) -> None:
+    """Raise OSError where what is left of the disk is reserved."""
+    if shutil.disk_usage(folder).free < RESERVED_BYTES:
         raise OSError(errno.ENOSPC, "the rest of the disk is reserved")
+
+
+def _take(path: Path, file: "UploadedFile[Any]") -> None:
+    require_room(path.parent)
     if temporary := getattr(file, "temporary_file_path", None):  # large, and on the disk already
         Path(temporary()).rename(path)
         return
@@ -206,13 +233,20 @@ def _take(path: Path, file: "UploadedFile[Any]") -> None:
             target.write(chunk)
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Put `data` at `path` in one step: a crash leaves the whole file or none. Raises OSError (a full disk)."""
+def write_whole(path: Path, data: bytes | Path) -> None:
+    """Put `data`, or a copy of that file, at `path` in one step: a crash leaves the whole file or none.
+
+    Raises OSError (a full disk).
+    """
     make_folder(path.parent)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            if isinstance(data, Path):
+                with data.open("rb") as source:
+                    shutil.copyfileobj(source, file, 2**20)
+            else:
+                file.write(data)
         if _is_sent(path):
             Path(temporary).chmod(0o640)
         Path(temporary).replace(path)
@@ -233,5 +267,5 @@ def make_folder(folder: Path) -> None:
 
 
 def _is_sent(path: Path) -> bool:
-    """Whether nginx, whose account is in our group, sends what is there (SIMSEARCH_ACCEL_PREFIX)."""
+    """Tell whether nginx, whose account is in our group, sends what is there (SIMSEARCH_ACCEL_PREFIX)."""
     return path.is_relative_to(settings.MEDIA_ROOT)

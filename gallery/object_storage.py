@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,11 +22,12 @@ GONE = {"404", "NoSuchKey"}
 # What servers say when there is no room: MinIO, Ceph, Garage.
 FULL = {"507", "InsufficientStorage", "QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"}
 REMOVED_AT_ONCE = 1000  # what one request may name
-# A request thread or a batch waits for it: three attempts of at most these times, then it is away.
+# A request thread or a batch waits for it: two attempts of at most these times, then it is away.
+SILENT_S = 2.0  # for so long after that nobody waits for it
 CONFIG = Config(
     connect_timeout=2,
     read_timeout=5,
-    retries={"mode": "standard", "total_max_attempts": 3},
+    retries={"mode": "standard", "total_max_attempts": 2},
     s3={"addressing_style": "path"},
     signature_version="s3v4",
     # Not the checksums that only Amazon's own servers know.
@@ -58,6 +60,7 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
         return {"Bucket": self.bucket_name, "Key": f"{self.location}/{name}"}
 
     def exists(self, name: str) -> bool:
+        """Tell whether the file is there."""
         try:
             self.size(name)
         except FileNotFoundError:
@@ -65,27 +68,31 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
         return True
 
     def size(self, name: str) -> int:
+        """Return its bytes. Raises FileNotFoundError."""
         with _translated():
             return int(self._client.head_object(**self._object(name))["ContentLength"])
 
-    def write(self, name: str, data: bytes) -> None:
-        self._put(name, data)
+    def write(self, name: str, data: bytes | Path) -> None:
+        """Keep a file, or a copy of one, in one step."""
+        self._put(name, data.read_bytes() if isinstance(data, Path) else data)
 
     def take(self, name: str, file: "UploadedFile[Any]") -> None:
+        """Keep an uploaded file."""
         file.seek(0)
         self._put(name, file.read())
 
     def _put(self, name: str, data: bytes) -> None:
-        """An object is there whole or not at all."""
+        """Keep an object, whole or not at all."""
         with _translated():
             self._client.put_object(**self._object(name), Body=data, ContentType="image/jpeg")
 
     def source(self, name: str) -> Path | bytes:
+        """Return the file for a decoder."""
         with _translated():
             return bytes(self._client.get_object(**self._object(name))["Body"].read())
 
     def remove(self, names: Iterable[str]) -> None:
-        """What cannot be deleted now is an orphan that `prune` finds: the row is gone already."""
+        """Delete objects. One that cannot be deleted is an orphan that `prune` finds: its row is gone already."""
         wanted = [{"Key": self._object(name)["Key"]} for name in names]
         for start in range(0, len(wanted), REMOVED_AT_ONCE):
             keys = wanted[start : start + REMOVED_AT_ONCE]
@@ -96,6 +103,7 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
                 logger.warning("%d files were not deleted from the storage: %s", len(keys), error)
 
     def entries(self, folder: str) -> Iterator[Entry]:
+        """Return all files below a folder, which ends with a slash or is empty."""
         start = len(self.location) + 1
         pages = self._client.get_paginator("list_objects_v2")
         with _translated():
@@ -103,8 +111,8 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
                 for found in page.get("Contents", ()):
                     yield Entry(found["Key"][start:], found["Size"], found["LastModified"].timestamp())
 
-    def link(self, name: str) -> str | None:
-        """A signed link; made without asking the server."""
+    def link(self, name: str, *, is_download: bool = False) -> str | None:
+        """Return a signed link, made without asking the server."""
         if self._signing is None:
             # The server may have another address for browsers than for this host.
             self._signing = self._create_session().client(
@@ -113,21 +121,34 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
                 endpoint_url=settings.SIMSEARCH_S3_PUBLIC_ENDPOINT,
                 config=CONFIG,
             )
-        wanted = self._object(name) | {"ResponseContentType": "image/jpeg"}
+        shown = {"ResponseContentType": "image/jpeg"}
+        download = {"ResponseContentType": "application/octet-stream", "ResponseContentDisposition": "attachment"}
+        wanted = self._object(name) | (download if is_download else shown)
         return str(
             self._signing.generate_presigned_url("get_object", Params=wanted, ExpiresIn=settings.SIMSEARCH_S3_LINK_S)
         )
 
+    def require_room(self) -> None:
+        """Do nothing: a server says so itself when it is full."""
+
     def free_bytes(self) -> int | None:
+        """Return how much more it can keep; None where that is not known."""
         return None
 
     def described(self) -> str:
+        """Say where it keeps files, for the operator."""
         return f"the bucket {self.bucket_name} at {settings.SIMSEARCH_S3_ENDPOINT}"
+
+
+_silent_until = 0.0
 
 
 @contextmanager
 def _translated() -> Iterator[None]:
     """Raise what a disk would raise, or StorageAway."""
+    global _silent_until
+    if time.monotonic() < _silent_until:
+        raise StorageAway(errno.EIO, "the storage does not answer")
     try:
         yield
     except ClientError as error:
@@ -138,4 +159,5 @@ def _translated() -> Iterator[None]:
             raise OSError(errno.ENOSPC, "the storage is full") from error
         raise StorageAway(errno.EIO, f"the storage refused a request ({code or error})") from error
     except BotoCoreError as error:
+        _silent_until = time.monotonic() + SILENT_S
         raise StorageAway(errno.EIO, f"the storage does not answer ({type(error).__name__})") from error

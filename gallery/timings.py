@@ -1,4 +1,4 @@
-"""Spans of time as people and programs are told them."""
+"""Durations: measured by stage, and formatted for people."""
 
 import time
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class Stopwatch:
     _last: float = field(default_factory=time.perf_counter)
 
     def end(self, stage: str) -> None:
-        """The stage began when the one before it ended."""
+        """Record the time of the stage that has just ended."""
         now = time.perf_counter()
         self.ms[stage] = round((now - self._last) * 1000, 1)
         self._last = now

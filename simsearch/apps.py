@@ -4,4 +4,4 @@ from django.contrib.admin.apps import AdminConfig
 
 
 class DeskConfig(AdminConfig):
-    default_site = "gallery.site.admin_site.Desk"
+    default_site = "gallery.site.admin_site.CurationSite"

@@ -7,14 +7,14 @@ from celery.app.amqp import AMQP
 
 
 class Connection(kombu.Connection):
-    """Looks for a Redis that went away every second or two.
+    """A connection that looks for a Redis that went away every second or two.
 
     kombu by itself lets two more seconds pass after each failure, up to half a minute: after an outage of minutes
-    nobody would be answered for as long as that.
+    no query would be answered for as long as that.
     """
 
     def ensure_connection(self, *args: Any, **kwargs: Any) -> kombu.Connection:  # type: ignore[override]
-        """As kombu's, which says what may be passed."""
+        """Connect as kombu does, but try again within seconds."""
         return super().ensure_connection(*args, **{"interval_start": 1, "interval_step": 1, "interval_max": 2} | kwargs)
 
 

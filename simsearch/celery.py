@@ -19,7 +19,7 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 
 @task_prerun.connect
 def renew_connections(task: "Task[Any, Any]", **_: object) -> None:
-    """As before a request: a connection that is old, or died with its server, is replaced."""
+    """Replace a connection that is old or died with its server, as before a request."""
     if not task.request.is_eager:  # called in the middle of something else, perhaps of a transaction
         close_old_connections()
 

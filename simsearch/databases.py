@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-POOL_WAIT_S = 3  # longer than most restarts of the server; a thread that waits answers nobody
+POOL_WAIT_S = 3  # longer than most restarts of the server; a thread that waits answers no request
 SQLITE = {
     # A writer waits for its turn at BEGIN instead of failing half-way; readers never wait (WAL).
     "transaction_mode": "IMMEDIATE",
@@ -44,5 +44,5 @@ def configured(database: dict[str, Any], pool: int = 0) -> dict[str, Any]:
             # otherwise a long absence of the server would be followed by one as long of ours.
             "reconnect_timeout": POOL_WAIT_S,
         }
-    # A connection that died meanwhile (the server was restarted) is noticed before it is used.
+    # A connection that has died since (the server was restarted) is noticed before it is used.
     return database | {"CONN_MAX_AGE": 0 if pool else 60, "CONN_HEALTH_CHECKS": True, "OPTIONS": options}

@@ -16,5 +16,5 @@ if ENV_FILE.exists():
 
 
 def broker_url(redis_url: str) -> str:
-    """The same Redis in kombu's words: redis-py says `unix://`, kombu `redis+socket://`."""
+    """Return the same Redis in kombu's words: redis-py says `unix://`, kombu `redis+socket://`."""
     return redis_url.replace("unix://", "redis+socket://", 1)

@@ -19,6 +19,7 @@ class NoPaths(logging.Filter):
     """Takes the path out of what Django says about a request: it may be the secret link of somebody's query."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Remove paths and the request from a record."""
         if hasattr(record, "request") and isinstance(record.args, tuple):
             record.args = tuple("(path)" if str(arg).startswith("/") else arg for arg in record.args)
         record.__dict__.pop("request", None)

@@ -50,6 +50,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "gallery.site.middleware.UploadLimitMiddleware",  # before CSRF, whose check reads the whole body
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -75,6 +76,15 @@ TEMPLATES = [
 ]
 
 LANGUAGE_CODE = "en"
+# The browser chooses one of these, and the visitor another one in the footer.
+LANGUAGES = [
+    ("en", "English"),
+    ("de", "Deutsch"),
+    ("fr", "Français"),
+    ("es", "Español"),
+    ("ja", "日本語"),
+    ("zh-hans", "简体中文"),
+]
 TIME_ZONE = "UTC"
 USE_TZ = True
 
@@ -82,6 +92,7 @@ USE_TZ = True
 
 MEDIA_ROOT = DATA_DIR / "pictures"
 UPLOADS_ROOT = DATA_DIR / "uploads"  # bytes as they were sent, until a worker has decoded them; never served
+ORIGINALS_ROOT = DATA_DIR / "originals"  # of gallery pictures, if they are kept; for the staff alone
 INDEX_ROOT = DATA_DIR / "index"
 WEIGHTS_ROOT = DATA_DIR / "weights"
 RUN_ROOT = DATA_DIR / "run"
@@ -99,6 +110,7 @@ STORAGES: dict[str, dict[str, Any]] = {
     # Pictures, uploads until they are decoded (never served), and bodies of requests (gallery/files.py).
     "default": {"BACKEND": "gallery.files.DiskStorage"},
     "uploads": {"BACKEND": "gallery.files.DiskStorage", "OPTIONS": {"root": "UPLOADS_ROOT"}},
+    "originals": {"BACKEND": "gallery.files.DiskStorage", "OPTIONS": {"root": "ORIGINALS_ROOT"}},
     "received": {"BACKEND": "gallery.files.DiskStorage", "OPTIONS": {"root": "UPLOADS_ROOT"}},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
@@ -119,6 +131,7 @@ if SIMSEARCH_STORAGE == "s3":
     _bucket = "gallery.object_storage.ObjectStorage"
     STORAGES["default"] = {"BACKEND": _bucket, "OPTIONS": {"folder": "pictures"}}
     STORAGES["uploads"] = {"BACKEND": _bucket, "OPTIONS": {"folder": "uploads"}}
+    STORAGES["originals"] = {"BACKEND": _bucket, "OPTIONS": {"folder": "originals"}}
 if DEBUG:
     STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
 
@@ -128,17 +141,25 @@ SIMSEARCH_VERSION = __version__
 # These two only until there is an index, which then names its network (manage.py switch_model); "" is the default.
 SIMSEARCH_MODEL = env.str("SIMSEARCH_MODEL", default="")
 SIMSEARCH_WEIGHTS = env.str("SIMSEARCH_WEIGHTS", default="")
+SIMSEARCH_INDEX = env.str("SIMSEARCH_INDEX", default="annoy")  # or "milvus", at this address
+SIMSEARCH_MILVUS_URI = env.str("SIMSEARCH_MILVUS_URI", default="")
+SIMSEARCH_MILVUS_TOKEN = env.str("SIMSEARCH_MILVUS_TOKEN", default="").strip()
+SIMSEARCH_MILVUS_PREFIX = env.str("SIMSEARCH_MILVUS_PREFIX", default="simsearch")
 SIMSEARCH_DEVICE = env.str("SIMSEARCH_DEVICE", default="auto")
 SIMSEARCH_THREADS = env.int("SIMSEARCH_THREADS", default=1)
 SIMSEARCH_BATCH = env.int("SIMSEARCH_BATCH", default=0)  # 0: what suits the device
-SIMSEARCH_DUPLICATE_SIMILARITY = env.float("SIMSEARCH_DUPLICATE_SIMILARITY", default=None)  # None: the network's
+SIMSEARCH_DUPLICATE_SIMILARITY = env.float("SIMSEARCH_DUPLICATE_SIMILARITY", default=None)  # None: the model's
 SIMSEARCH_ANSWER_LIMIT_S = env.int("SIMSEARCH_ANSWER_LIMIT_S", default=30)
 SIMSEARCH_MAX_UPLOAD_BYTES = env.int("SIMSEARCH_MAX_UPLOAD_BYTES", default=16 * 2**20)
 SIMSEARCH_MAX_IMPORT_BYTES = env.int("SIMSEARCH_MAX_IMPORT_BYTES", default=512 * 2**20)
 SIMSEARCH_MAX_PIXELS = env.int("SIMSEARCH_MAX_PIXELS", default=50_000_000)
+SIMSEARCH_KEPT_PX = env.int("SIMSEARCH_KEPT_PX", default=4096)
+SIMSEARCH_KEEP_ORIGINALS = env.bool("SIMSEARCH_KEEP_ORIGINALS", default=False)
+SIMSEARCH_FETCH_LINKS = env.bool("SIMSEARCH_FETCH_LINKS", default=True)  # why: docs/security.md
 SIMSEARCH_MAX_WAITING = env.int("SIMSEARCH_MAX_WAITING", default=10_000)
 SIMSEARCH_UPLOADS_PER_MINUTE = env.int("SIMSEARCH_UPLOADS_PER_MINUTE", default=600)
 SIMSEARCH_QUERY_SPACE = env.int("SIMSEARCH_QUERY_SPACE", default=5 * 10**9)
+SIMSEARCH_PUBLIC_MAP = env.bool("SIMSEARCH_PUBLIC_MAP", default=False)  # else the map is for the staff
 SIMSEARCH_QUERY_TTL_S = env.int("SIMSEARCH_QUERY_TTL_S", default=7 * 24 * 3600)
 
 SIMSEARCH_MAX_BODY_BYTES = SIMSEARCH_MAX_UPLOAD_BYTES + 2**20  # with room for the rest of the form
@@ -188,10 +209,12 @@ CELERY_DB_REUSE_MAX = 2**62
 # A child counts as up only when its network is warm; VGG-19 on a slow disk takes its time.
 CELERY_WORKER_PROC_ALIVE_TIMEOUT = 300.0
 CELERY_BEAT_SCHEDULE = {
-    # Messages that nobody takes within their own period are void: they must not pile up while no worker runs.
+    # Messages that no worker takes within their period expire: they must not pile up while no worker runs.
     "sweep": {"task": "tasks.sweep", "schedule": 3.0, "options": {"expires": 3}},
     "expire": {"task": "tasks.expire", "schedule": 60.0, "options": {"expires": 60}},
 }
+if SIMSEARCH_INDEX == "milvus":
+    CELERY_BEAT_SCHEDULE["sync_index"] = {"task": "tasks.sync_index", "schedule": 1.0, "options": {"expires": 1}}
 
 # --- Safety -------------------------------------------------------------------------------------------------
 
@@ -202,7 +225,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-# On unless asked otherwise; `make run` serves plain HTTP on the loopback and says so.
+# On by default; `make run` serves plain HTTP on the loopback and says so.
 HTTPS = env.bool("SIMSEARCH_HTTPS", default=not DEBUG)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
@@ -218,8 +241,8 @@ _picture_origins = []
 if SIMSEARCH_STORAGE == "s3":
     _public = urlsplit(SIMSEARCH_S3_PUBLIC_ENDPOINT)
     _picture_origins = [f"{_public.scheme}://{_public.netloc}"]
-# Everything is ours, but for pictures on S3. `blob:` is the picture that somebody chose, shown while it is sent; `data:`
-# the icons in the style sheets of the API's documentation.
+# Everything is ours, but for pictures on S3. `blob:` is the picture that somebody chose, shown while it is sent;
+# `data:` the icons in the style sheets of the API's documentation.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
@@ -232,6 +255,15 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": [NONE],
     }
 }
+
+# Origins whose pages may use the API from a browser; none by default. Without cookies: what they may do, everybody may.
+CORS_ALLOWED_ORIGINS = env.list("SIMSEARCH_CORS_ORIGINS", default=[])
+CORS_URLS_REGEX = r"^/api/"
+if CORS_ALLOWED_ORIGINS:
+    INSTALLED_APPS.append("corsheaders")
+    MIDDLEWARE.insert(MIDDLEWARE.index("csp.middleware.CSPMiddleware"), "corsheaders.middleware.CorsMiddleware")
+# Origins whose pages may show the search box in a frame (gallery/site/embed.py); without one there is no box.
+SIMSEARCH_EMBED_ORIGINS = env.list("SIMSEARCH_EMBED_ORIGINS", default=[])
 
 # --- Watching over it ---------------------------------------------------------------------------------------
 

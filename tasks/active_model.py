@@ -3,27 +3,33 @@
 The active index generation names it. The environment (SIMSEARCH_MODEL, SIMSEARCH_WEIGHTS) only says by what the first
 index is made; from then on `manage.py switch_model` alone changes it. Its weights are copied into the data directory,
 under the network's identity: neither a deleted file nor a release that bundles other weights changes what serves.
+
+Importable without torch: the system checks need it.
 """
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 
 from engine.errors import BadWeights
 from engine.networks import registry
-from engine.networks.embedder import Embedder
 from gallery import files
-from gallery.curation import generations
-from tasks import configured
+from gallery.curation import generations, networks
+from gallery.models import IndexGeneration
+from tasks import stores
+
+if TYPE_CHECKING:
+    from engine.networks.embedder import Embedder
 
 logger = logging.getLogger(__name__)
 
 
-def load_served() -> Embedder:
+def load_served() -> "Embedder":
     """Load the active network, or the configured one. Raises UnknownModel, BadDevice, BadWeights."""
     served = generations.served()
-    embedder = load(served) if served else load_named(configured.name(), configured.weights())
+    embedder = load(served) if served else load_named(configured_name(), configured_weights())
     try:
         keep_weights(embedder)
     except OSError as error:
@@ -31,7 +37,7 @@ def load_served() -> Embedder:
     return embedder
 
 
-def load(network: str) -> Embedder:
+def load(network: str) -> "Embedder":
     """Load the network of this identity. Raises as load_named, and BadWeights when its weights are not here."""
     name = registry.identified(network).name
     embedder = load_named(name, _find_weights(network, name))
@@ -43,8 +49,10 @@ def load(network: str) -> Embedder:
     return embedder
 
 
-def load_named(name: str, weights: Path | None = None) -> Embedder:
+def load_named(name: str, weights: Path | None = None) -> "Embedder":
     """Load a network with the weights of that file, or its own. Raises UnknownModel, BadDevice, BadWeights."""
+    from engine.networks.embedder import Embedder
+
     return Embedder.load(
         name,
         device=settings.SIMSEARCH_DEVICE,
@@ -60,7 +68,7 @@ def kept_weights(network: str) -> Path:
     return path
 
 
-def keep_weights(embedder: Embedder) -> None:
+def keep_weights(embedder: "Embedder") -> None:
     """Copy the weights into the data directory, where every worker finds them. Raises OSError (a full disk)."""
     kept = kept_weights(embedder.network)
     if embedder.weights != kept:
@@ -69,7 +77,59 @@ def keep_weights(embedder: Embedder) -> None:
 
 def _find_weights(network: str, name: str) -> Path | None:
     """Return the first file that holds them; None when only the network's own file can."""
-    for path in (kept_weights(network), configured.weights()):
+    for path in (kept_weights(network), configured_weights()):
         if path and path.is_file() and registry.identity(name, registry.checksum(path)) == network:
             return path
     return None
+
+
+def is_outdated(network: str) -> bool:
+    """Return whether this network serves from a generation that cannot be opened any more as it is."""
+    active = generations.active()
+    return active is not None and active.network == network and stores.chosen().is_outdated(active)
+
+
+# --- What the environment asks for, and what earlier versions had ---------------------------------------------
+
+
+def configured_name() -> str:
+    """Return the name of the configured network."""
+    return settings.SIMSEARCH_MODEL or registry.DEFAULT
+
+
+def configured_weights() -> Path | None:
+    """Return the configured weights file; None: the network's own."""
+    return Path(settings.SIMSEARCH_WEIGHTS) if settings.SIMSEARCH_WEIGHTS else None
+
+
+def disagreement(served: str) -> str:
+    """Return a sentence when another network is configured than the active one, else nothing."""
+    if not (settings.SIMSEARCH_MODEL or settings.SIMSEARCH_WEIGHTS) or _is_configured(served):
+        return ""
+    file = f" with {configured_weights()}" if configured_weights() else ""
+    option = f" --weights {configured_weights()}" if configured_weights() else ""
+    return (
+        f"SIMSEARCH_MODEL asks for {configured_name()}{file}, but the gallery is served by {served}, which stays; "
+        f"to change to the other one run manage.py switch_model {configured_name()}{option}."
+    )
+
+
+def _is_configured(served: str) -> bool:
+    file = configured_weights()
+    if served.partition("-")[0] != configured_name() or file is None:
+        return served.partition("-")[0] == configured_name()
+    try:
+        return registry.identity(configured_name(), registry.checksum(file)) == served
+    except BadWeights:
+        return False
+
+
+def retired_notice() -> str:
+    """Say in a sentence which removed network embedded this gallery; nothing while there is an index, or none did."""
+    if generations.served():
+        return ""
+    made = IndexGeneration.objects.values_list("network", flat=True)  # the newest first
+    for network in [*made, *sorted(networks.known())]:
+        if not registry.is_known(network):
+            return f"This gallery was indexed by {network}, which this version no longer has."
+    return ""

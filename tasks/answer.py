@@ -1,32 +1,46 @@
 """claim -> decode -> embed -> search -> finish, for all waiting queries that fit into one batch."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import numpy as np
 import torch
+from django.conf import settings
 
 from engine.decoders.pool import DECODERS, Decoded, TakesLong
-from engine.errors import BadImage
+from engine.errors import BadImage, IndexAway
+from engine.index import feedback
+from engine.networks.registry import EMBEDDING_SIZE
 from gallery import files
 from gallery.curation import pictures
-from gallery.models import Embedding, Query
-from gallery.queries import lifecycle, waiting, wakeup
+from gallery.models import Embedding, Query, QueryPart
+from gallery.operations import counters
+from gallery.queries import lifecycle, throttle, waiting, wakeup
 from gallery.queries.lifecycle import Claim
 from gallery.queries.results import Answers, Found, Searched
 from gallery.timings import Stopwatch
-from tasks.batch import Batch
 from tasks.delta import Vectors, to_vectors
 from tasks.neighbours import SearchRequest
 from tasks.worker import Worker
 
 logger = logging.getLogger(__name__)
 
+PAUSE_S = 0.5  # before an index that is away is asked again
+
+Crop = list[float] | None
+
 
 def answer_waiting(worker: Worker, batch: int) -> list[UUID]:
-    """Answer up to `batch` waiting queries in one forward pass; returns those that it took on."""
+    """Answer up to `batch` waiting queries in one forward pass; returns those that it took on.
+
+    Raises IndexAway or files.StorageAway while the server of the index or of the pictures does not answer: the queries
+    wait, and the sweep comes again.
+    """
+    worker.neighbours.require()
     stages = Stopwatch()
     claim = lifecycle.claim(batch)
     if not claim.queries:
@@ -34,29 +48,32 @@ def answer_waiting(worker: Worker, batch: int) -> list[UUID]:
     if len(claim.queries) == batch:  # there may be more: for another process, while this one is busy
         wakeup.wake_unless_pending(wakeup.ANSWER)
     stages.end("claim")
-    report = Batch(worker, len(claim.queries), stages)
+    report, is_away = Batch(worker, len(claim.queries), stages), False
     try:
         _answer(worker, claim, report)
     except Exception as error:
-        lifecycle.give_back(claim.token)
+        is_away = isinstance(error, IndexAway | files.StorageAway)
+        if is_away:
+            lifecycle.postpone(claim.token)
+        else:
+            lifecycle.give_back(claim.token)
         lifecycle.remove_withdrawn(claim.queries)
         report.broke(error)
         raise
     finally:
         # The rest must not depend on wake-up messages of its own: Redis may have lost them.
-        if waiting.count():
+        if not is_away and waiting.count():
             wakeup.wake_unless_pending(wakeup.ANSWER)
     return [query.pk for query in claim.queries]
 
 
-def _answer(worker: Worker, claim: Claim, report: Batch) -> None:
+def _answer(worker: Worker, claim: Claim, report: "Batch") -> None:
     prepared = _prepare(worker, claim, report)
     report.stages.end("decode")
     vectors = _embed(worker, prepared)
     report.stages.end("embed")
-    asked = list(prepared)
-    worker.neighbours.refresh()
-    found = worker.neighbours.search(vectors, [_request(worker, query) for query in asked])
+    queries = list(prepared)
+    found = _search(worker, vectors, [_request(worker, query) for query in queries])
     report.stages.end("search")
     searched = Searched(
         images=worker.neighbours.images,
@@ -64,25 +81,38 @@ def _answer(worker: Worker, claim: Claim, report: Batch) -> None:
         generation=worker.neighbours.generation,
         stages_ms=dict(report.stages.ms),
     )
-    done = lifecycle.finish(claim.token, _with_bands(worker, asked, found), searched)
+    done = lifecycle.finish(claim.token, _with_bands(worker, queries, found), searched)
     report.stages.end("finish")
-    if done < len(asked):
-        lifecycle.remove_withdrawn(asked)
-    report.answered(done, asked)
+    if done < len(queries):
+        lifecycle.remove_withdrawn(queries)
+    report.answered(done, queries)
 
 
-def _with_bands(worker: Worker, asked: Sequence[Query], found: Sequence[Sequence[Found]]) -> Answers:
+def _search(worker: Worker, vectors: Vectors, requests: Sequence[SearchRequest]) -> list[list[Found]]:
+    """Search; again while the server of the index is away, for a third of the run's time. Raises IndexAway."""
+    deadline = time.monotonic() + settings.SIMSEARCH_ANSWER_LIMIT_S / 3
+    while True:
+        worker.neighbours.refresh()
+        try:
+            return worker.neighbours.search(vectors, requests)
+        except IndexAway:
+            if time.monotonic() + PAUSE_S > deadline:
+                raise
+        time.sleep(PAUSE_S)
+
+
+def _with_bands(worker: Worker, queries: Sequence[Query], found: Sequence[Sequence[Found]]) -> Answers:
     """Return the matches of each query, with what their cosines mean."""
     band = worker.thresholds.band
     return {
         query: [replace(match, band=band(match.similarity)) for match in matches]
-        for query, matches in zip(asked, found, strict=True)
+        for query, matches in zip(queries, found, strict=True)
     }
 
 
 def _request(worker: Worker, query: Query) -> SearchRequest:
-    # Whoever wants more like a gallery picture is looking at it.
-    without = None if query.has_picture else query.like_id
+    # A gallery picture that a search names is known to its visitor, or unwanted.
+    without = query.gallery_ids
     rule = worker.near_duplicates if query.collapse else None
     return SearchRequest(query.k, tuple(query.labels), without, rule)
 
@@ -90,13 +120,26 @@ def _request(worker: Worker, query: Query) -> SearchRequest:
 # --- From a query to what the network takes -----------------------------------------------------------------
 
 Prepared = torch.Tensor | Vectors  # a picture for the network, or an embedding that is there already
+Known = dict[UUID | None, Vectors]
 
 
-def _prepare(worker: Worker, claim: Claim, report: Batch) -> dict[Query, Prepared]:
-    """Decode every picture of the batch; left out are bad ones, which fail alone, and slow ones, which come later."""
-    prepared: dict[Query, Prepared] = {}
+class NotFetched(Exception):
+    """The query's first picture is a link that nobody has followed yet."""
+
+
+Outcome = list[Prepared] | BadImage | TakesLong | NotFetched
+
+
+def _prepare(worker: Worker, claim: Claim, report: "Batch") -> dict[Query, list[Prepared]]:
+    """Decode the pictures of the batch.
+
+    Left out are queries with a bad one, which fail alone, and those that come later: with a slow one, or one to fetch.
+    """
+    prepared: dict[Query, list[Prepared]] = {}
     for query, result in zip(claim.queries, _decode_all(worker, claim.queries), strict=True):
-        if isinstance(result, TakesLong):
+        if isinstance(result, NotFetched):
+            worker.links.add(claim.token, query)
+        elif isinstance(result, TakesLong):
             worker.slow.add(claim.token, query)
         elif isinstance(result, BadImage):
             report.failed[result.code] += lifecycle.fail(claim.token, query, result.code, str(result))
@@ -107,34 +150,35 @@ def _prepare(worker: Worker, claim: Claim, report: Batch) -> dict[Query, Prepare
     return prepared
 
 
-def _known(network: str, asked: Sequence[Query]) -> dict[UUID | None, Vectors]:
-    """Return the embeddings of the gallery pictures that "more like this" asks about, by their ids."""
-    like = {query.like_id for query in asked if query.like_id and not query.crop}
-    if not like:
+def _known(network: str, queries: Sequence[Query]) -> Known:
+    """Return the embeddings of the gallery pictures that the queries name, by their ids."""
+    named = {id_ for query in queries for id_ in query.gallery_ids}
+    if not named:
         return {}
-    rows = list(Embedding.objects.filter(network=network, image__id__in=like).values_list("image__id", "vector"))
+    rows = list(Embedding.objects.filter(network=network, image__id__in=named).values_list("image__id", "vector"))
     vectors = to_vectors([blob for _, blob in rows])
     return {image: vectors[n] for n, (image, _) in enumerate(rows)}
 
 
-def _decode_all(worker: Worker, asked: Sequence[Query]) -> Iterator[Prepared | BadImage | TakesLong]:
-    known = _known(worker.embedder.network, asked)
+def _decode_all(worker: Worker, queries: Sequence[Query]) -> Iterator[Outcome]:
+    known = _known(worker.embedder.network, queries)
 
-    def decode(query: Query) -> Prepared | BadImage | TakesLong:
-        if query.like_id in known and not query.crop:
-            return known[query.like_id]
+    def decode(query: Query) -> Outcome:
         try:
-            return _decode(worker, query)
-        except (BadImage, TakesLong) as error:
+            return [_one(worker, query, row, known) for row in query.pictures]
+        except (BadImage, TakesLong, NotFetched) as error:
             return error
 
-    return worker.decode(decode, asked)
+    return worker.decode(decode, queries)
 
 
-def _decode(worker: Worker, query: Query) -> torch.Tensor:
-    """Return what the network sees of the query's picture. Raises BadImage and TakesLong."""
+def _one(worker: Worker, query: Query, row: Query | QueryPart, known: Known) -> Prepared:
+    """Return one of the query's pictures; of the first one the crop. Raises BadImage and TakesLong."""
+    crop = query.crop if row is query else None
+    if not row.has_picture and not crop and (vector := known.get(row.gallery_id)) is not None:
+        return vector
     try:
-        decoded = _decoded(worker, query)
+        decoded = _uploaded(worker, query, row, crop) if row.has_picture else _named(worker, row, crop)
     except files.StorageAway:  # the batch is tried again
         raise
     except OSError as error:
@@ -142,38 +186,112 @@ def _decode(worker: Worker, query: Query) -> torch.Tensor:
     return worker.embedder.prepare_decoded(decoded.pixels)
 
 
-def _decoded(worker: Worker, query: Query) -> Decoded:
-    """Have its picture decoded. Raises OSError where the file is gone, BadImage, and TakesLong."""
-    if query.has_picture and query.upload_file.exists():
-        return _uploaded(worker, query)
-    embedder = worker.embedder
-    if query.has_picture:
-        return DECODERS.decode(query.picture_file.source(), pictures.request(crop=query.crop, square=embedder.square))
-    if query.like is None:
+def _named(worker: Worker, row: Query | QueryPart, crop: Crop) -> Decoded:
+    """Decode a gallery picture: one that is not embedded yet, or a part of one. Raises BadImage and OSError."""
+    image = row.gallery_picture
+    if image is None:
         raise BadImage("gone", "That gallery picture has been removed; choose another one.")
-    wanted = {"crop": query.crop} if query.crop else {"within_px": None, "at_least_px": embedder.at_least_px}
-    return DECODERS.decode(query.like.picture_file.source(), pictures.request(square=embedder.square, **wanted))
+    embedder = worker.embedder
+    if crop:
+        within_px = pictures.within_for_crop(image, crop, embedder.at_least_px)
+        wanted = pictures.request(within_px=within_px, crop=crop, square=embedder.square)
+        return DECODERS.decode(image.picture_file.source(), wanted)
+    wanted = pictures.request(within_px=None, at_least_px=embedder.at_least_px, square=embedder.square)
+    return DECODERS.decode(image.shown_file.source(), wanted)
 
 
-def _uploaded(worker: Worker, query: Query) -> Decoded:
-    """Decode the uploaded bytes once and keep the picture in their place; a later attempt reads that."""
-    wanted = pictures.request(jpegs=(pictures.KEPT,), crop=query.crop, square=worker.embedder.square)
+def _uploaded(worker: Worker, query: Query, row: Query | QueryPart, crop: Crop) -> Decoded:
+    """Decode the uploaded bytes once and keep the picture in their place; a later attempt reads that.
+
+    Raises OSError where the file is gone, BadImage, TakesLong, and NotFetched.
+    """
+    square = worker.embedder.square
+    if not row.upload_file.exists():
+        if row is query and query.link and not row.picture_file.exists():
+            raise NotFetched
+        return DECODERS.decode(row.picture_file.source(), pictures.request(crop=crop, square=square))
+    wanted = pictures.request(jpegs=(pictures.KEPT,), crop=crop, square=square)
     # A later attempt comes alone, so nobody waits for it.
-    decoded = DECODERS.decode(
-        query.upload_file.source(), wanted, worker.slow.patience_s if query.attempts == 1 else None
-    )
-    query.is_incomplete = decoded.is_incomplete
+    is_first = query.attempts == 1
+    decoded = DECODERS.decode(row.upload_file.source(), wanted, worker.slow.patience_s if is_first else None)
+    if not is_first:
+        throttle.charge(query.client, decoded.cpu_s)
+    query.is_incomplete = query.is_incomplete or decoded.is_incomplete
     try:
-        files.write(query.picture_file, *decoded.jpegs)
+        files.write(row.picture_file, *decoded.jpegs)
     except OSError as error:  # a full disk: the result is worth more than its picture, and the upload stays
         logger.warning("the picture of a query was not kept: %s", error)
     else:
-        files.remove(query.upload_file)
+        files.remove(row.upload_file)
     return decoded
 
 
-def _embed(worker: Worker, prepared: dict[Query, Prepared]) -> Vectors:
-    pictures = [item for item in prepared.values() if isinstance(item, torch.Tensor)]
-    fresh = iter(worker.embedder.embed_prepared(pictures))
-    vectors = [next(fresh) if isinstance(item, torch.Tensor) else item for item in prepared.values()]
-    return np.stack(vectors) if vectors else worker.embedder.embed_prepared([])
+def _embed(worker: Worker, prepared: dict[Query, list[Prepared]]) -> Vectors:
+    """Return one vector [4096] for each query, [n, 4096] together, after one forward pass for all their pictures."""
+    fresh = iter(
+        worker.embedder.embed_prepared(
+            [item for items in prepared.values() for item in items if isinstance(item, torch.Tensor)]
+        )
+    )
+    vectors = [
+        _combined(query, [next(fresh) if isinstance(item, torch.Tensor) else item for item in items])
+        for query, items in prepared.items()
+    ]
+    return np.stack(vectors) if vectors else np.empty((0, EMBEDDING_SIZE), np.float32)
+
+
+def _combined(query: Query, vectors: Sequence[Vectors]) -> Vectors:
+    """Return what is searched for: of a single picture its embedding."""
+    if not query.has_parts:
+        return vectors[0]
+    is_negative = np.array([False, *(part.is_negative for part in query.further)])
+    each = np.stack(vectors)
+    return feedback.combined(each[~is_negative], each[is_negative])
+
+
+# --- Counts for /metrics, and one line in the log ---------------------------------------------------------------
+
+
+@dataclass
+class Batch:
+    """How many queries a batch claimed, how long each of its stages took, what became of them."""
+
+    worker: Worker
+    size: int
+    stages: Stopwatch
+    failed: Counter[str] = field(default_factory=Counter)  # by code
+
+    def answered(self, done: int, queries: Iterable[Query]) -> None:
+        """Record the end of a batch with `done` answers, and the total times of those of `queries` that it owned."""
+        counters.BATCH_SIZE.observe(self.size)
+        for stage, ms in self.stages.ms.items():
+            counters.STAGE_SECONDS.labels(stage).observe(ms / 1000)
+        timings_ms = [query.timings_ms for query in queries if "total" in query.timings_ms]
+        for stage in counters.STAGES_OF_QUERY:
+            seconds = counters.STAGE_SECONDS.labels(stage)
+            for timings in timings_ms:
+                seconds.observe(timings[stage] / 1000)
+        self._log(done=done)
+
+    def broke(self, error: Exception) -> None:
+        """Record a batch that ended in an exception; Celery logs its traceback."""
+        counters.BATCH_SIZE.observe(self.size)
+        counters.BROKEN_BATCHES.inc()
+        self._log(done=0, exception=type(error).__name__)
+
+    def _log(self, done: int, exception: str = "") -> None:
+        device, generation = self.worker.embedder.device, self.worker.neighbours.generation
+        ended = exception or f"{done} done" + "".join(f", {count} {code}" for code, count in self.failed.items())
+        stages = " ".join(f"{stage} {ms} ms" for stage, ms in self.stages.ms.items())
+        fields = {"size": self.size, "done": done, "failed": dict(self.failed), "ms": self.stages.ms}
+        fields |= {"event": "batch", "device": device, "generation": generation}
+        logger.log(
+            logging.ERROR if exception else logging.INFO,
+            "batch of %d: %s; %s; %s, generation %s",
+            self.size,
+            ended,
+            stages,
+            device,
+            generation,
+            extra=fields | ({"exception": exception} if exception else {}),
+        )

@@ -1,29 +1,143 @@
-"""Embeddings -> a new generation -> active."""
+"""From new pictures to an active index: decode, embed, build, activate.
+
+`curate_step` and `rebuild_if_it_pays` are what the tasks do, one after the other; `index` is manage.py build_index.
+"""
 
 import logging
-import shutil
-import subprocess
-import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
-from django.conf import settings
 
-from engine.errors import BadIndex, OldIndex
+from engine.errors import BadIndex, EngineError, IndexAway
 from engine.images.fingerprints import Fingerprints
-from engine.index import manifest as manifests
-from engine.index.build import build, clean_leftovers
-from engine.index.manifest import Manifest
-from gallery.curation import generations
-from gallery.models import Embedding, IndexGeneration
+from gallery.curation import generations, importing
+from gallery.curation.generations import IndexStatus
+from gallery.insight import analyses
+from gallery.models import Embedding, Image, IndexGeneration
 from gallery.persistence import persist
+from gallery.queries import wakeup
+from tasks import stores
+from tasks.active_model import is_outdated, load_served, retired_notice
 from tasks.delta import Ids, Vectors, to_fingerprints, to_vectors
+from tasks.embedding import LOOK_EVERY_S, Stalled, embed_elsewhere, embed_missing, embed_step
+from tasks.stores import Source
+from tasks.worker import current
 
 logger = logging.getLogger(__name__)
 
+STEP = 32  # pictures a task takes before it lets the next task in line go first
 BLOCK = 1000  # embeddings read at once: 16 MB as float32
-CHECK_S = 600
+TRIES = 3  # of a build that begins anew because pictures were deleted
 Tell = Callable[[str], object]
+
+
+# --- The tasks of the gallery queue -------------------------------------------------------------------------------
+
+
+def curate_step() -> int:
+    """Decode and embed one step of new pictures and come again while there are more; returns how many were embedded."""
+    decoded = _decode_step()
+    embedder = current().embedder
+    done = embed_step(embedder, STEP)
+    if done:
+        logger.info("embedded %d gallery pictures", done)
+    if done or decoded:
+        wakeup.wake_workers(wakeup.CURATE)
+    elif generations.status(embedder.network) is IndexStatus.STALE:
+        wakeup.wake_workers(wakeup.REBUILD)
+    return done
+
+
+def _decode_step() -> int:
+    try:
+        return importing.decode_pending(STEP)
+    except OSError as error:  # the sweep comes again
+        logger.warning("uploaded gallery pictures stay pending: %s", error)
+        return 0
+
+
+def rebuild_if_it_pays() -> str:
+    """Build a new generation if enough is newer than the active one; returns a sentence about it."""
+    network = current().embedder.network
+    pays = generations.status(network) is IndexStatus.STALE or is_outdated(network)
+    return build_and_tell(network) if pays else "There is too little new to rebuild."
+
+
+def build_generation_of_all() -> str:
+    """Build and activate a new generation by the network that serves; returns a sentence about it."""
+    return build_and_tell(current().embedder.network)
+
+
+def build_and_tell(network: str) -> str:
+    """Build and activate a new generation; returns a sentence about it."""
+    try:
+        generation = build_generation(network)
+    except (generations.Busy, generations.BuildFailed) as error:
+        return str(error)
+    analyses.request_again()
+    return f"{generation} with {generation.images} pictures is active"
+
+
+# --- manage.py build_index ----------------------------------------------------------------------------------------
+
+
+class NotIndexed(Exception):
+    """One sentence on why there is no new index; the active one is unchanged."""
+
+
+def index(tell: Callable[[str], object], *, distributed: bool) -> str:
+    """Embed what has no embedding and build a generation of everything; returns a sentence about it.
+
+    `distributed`: have it embedded by the workers of the gallery queue. Raises NotIndexed.
+    """
+    try:
+        embedder = load_served()
+        if notice := retired_notice():
+            missing = Image.objects.not_embedded(embedder.network).count()
+            tell(f"{notice} Embedding its {missing} pictures with {embedder.name} and building a new index.")
+        if distributed:
+            embed_elsewhere(embedder.network)
+            generation = _build_in_turn(embedder.network, tell)
+        else:
+            embed_missing(embedder)
+            generation = build_generation(embedder.network, tell)
+    except (EngineError, generations.Busy, generations.BuildFailed, Stalled) as error:
+        raise NotIndexed(str(error)) from error
+    state = "Active" if generation.is_active else "Kept, because another model is active now"
+    return f"{state}: {generations.described(generation)}."
+
+
+def _build_in_turn(network: str, tell: Tell) -> IndexGeneration:
+    """Build when no other build is under way: a worker that has embedded the last picture may have begun one."""
+    is_waiting = False
+    while True:
+        try:
+            return build_generation(network, tell)
+        except generations.Busy:
+            if not is_waiting:
+                tell("Another build of the index is under way; this one begins when it has ended.")
+            is_waiting = True
+            time.sleep(LOOK_EVERY_S)
+
+
+def plan() -> str:
+    """Say in a sentence what `index` would do. Raises NotIndexed."""
+    try:
+        embedder = load_served()
+    except EngineError as error:
+        raise NotIndexed(str(error)) from error
+    missing, active = Image.objects.not_embedded(embedder.network).count(), generations.active()
+    planned = (
+        f"{missing} of {Image.objects.count()} pictures would be embedded by {embedder.network} on "
+        f"{embedder.device}, then a new generation built (active: {generations.described(active)})."
+    )
+    return f"{retired_notice()} {planned}".strip()
+
+
+# --- A generation -------------------------------------------------------------------------------------------------
 
 
 def build_generation(network: str, tell: Tell = logger.info) -> IndexGeneration:
@@ -33,18 +147,11 @@ def build_generation(network: str, tell: Tell = logger.info) -> IndexGeneration:
     """
     generation = generations.start(network)
     try:
-        settings.INDEX_ROOT.mkdir(parents=True, exist_ok=True)
-        _clean()
-        ids = _ids(network)
-        manifest = _write(generation, ids, tell)
-        _check(generation)
-        generations.activate(
-            generation,
-            images=manifest.count,
-            last_embedding=int(ids[-1]),
-            manifest={"recall": manifest.recall, "recall_target": manifest.recall_target},
-        )
-    except BadIndex as error:
+        # What no row asks for goes: retired generations, and what a killed build left. Only this process is a builder.
+        stores.chosen().clean(generations.prune())
+        ids, manifest = _write_all(generation, tell)
+        generations.activate(generation, images=len(ids), last_embedding=int(ids[-1]), manifest=manifest)
+    except (BadIndex, IndexAway) as error:
         generations.fail(generation, str(error))
         raise generations.BuildFailed(str(error)) from error
     except BaseException as error:
@@ -54,20 +161,8 @@ def build_generation(network: str, tell: Tell = logger.info) -> IndexGeneration:
     return generation
 
 
-def is_outdated(network: str) -> bool:
-    """Return whether this network serves from a generation that a version with another format wrote."""
-    active = generations.active()
-    if active is None or active.network != network:
-        return False
-    try:
-        manifests.read(active.directory)
-    except BadIndex as error:
-        return isinstance(error, OldIndex)
-    return False
-
-
 def _ids(network: str) -> Ids:
-    """Return the ids, ascending. Those of deleted pictures are among them: a file that comes back is found at once."""
+    """Return the ids, ascending."""
     rows = Embedding.objects.filter(network=network).order_by("id").values_list("id", flat=True)
     ids = np.fromiter(rows.iterator(), np.int64)
     if not len(ids):
@@ -75,16 +170,30 @@ def _ids(network: str) -> Ids:
     return ids
 
 
-def _write(generation: IndexGeneration, ids: Ids, tell: Tell) -> Manifest:
-    told: list[str] = []
+class _Deleted(BadIndex):
+    """Pictures were deleted while they were written."""
+
+
+def _write_all(generation: IndexGeneration, tell: Tell) -> tuple[Ids, dict[str, Any]]:
+    """Write the index of all embeddings; returns their ids."""
+    for _ in range(TRIES - 1):
+        ids = _ids(generation.network)
+        with suppress(_Deleted):
+            return ids, _write(generation, ids, tell)
+    ids = _ids(generation.network)
+    return ids, _write(generation, ids, tell)
+
+
+def _write(generation: IndexGeneration, ids: Ids, tell: Tell) -> dict[str, Any]:
+    messages: list[str] = []
 
     def progress(step: str, done: int, total: int) -> None:
         persist(lambda: generations.keep_alive(generation))
-        if step not in told:
-            told.append(step)
-            tell(f"{generation}: {step} ({total})" if total > 1 else f"{generation}: {step}")
+        if step not in messages:
+            messages.append(step)
+            tell(f"Index {generation}: {step}" + (f" ({total})" if total > 1 else ""))
 
-    return build(generation.directory, ids, _blocks(ids), generation.network, progress=progress)
+    return stores.chosen().write(generation, Source(ids, lambda: _blocks(ids)), progress)
 
 
 def _blocks(ids: Ids) -> Iterator[tuple[Vectors, Fingerprints]]:
@@ -92,28 +201,5 @@ def _blocks(ids: Ids) -> Iterator[tuple[Vectors, Fingerprints]]:
         part = ids[start : start + BLOCK].tolist()
         rows = list(Embedding.objects.filter(id__in=part).order_by("id").values_list("vector", "fingerprint"))
         if len(rows) < len(part):
-            raise BadIndex("Embeddings were deleted while the index was built; build it again.")
+            raise _Deleted("Pictures were deleted while the index was built; build it again.")
         yield to_vectors([vector for vector, _ in rows]), to_fingerprints([mark for _, mark in rows])
-
-
-def _check(generation: IndexGeneration) -> None:
-    """Open and search it in a process of its own: a file that crashes Annoy must not take this process along."""
-    command = [sys.executable, "-m", "engine.index.check", str(generation.directory), generation.network]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=CHECK_S, check=False)  # noqa: S603
-    if done.returncode:
-        shutil.rmtree(generation.directory, ignore_errors=True)
-        reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise BadIndex(f"The new index does not pass its test ({reason[0]}).")
-
-
-def _clean() -> None:
-    """Delete what no row asks for: retired generations, and whatever a killed build left.
-
-    Only while this process has the place of the one builder. A worker that has a retired generation open keeps its
-    mapped files.
-    """
-    clean_leftovers(settings.INDEX_ROOT)
-    wanted = {str(number) for number in generations.prune()}
-    for directory in settings.INDEX_ROOT.iterdir():
-        if directory.name not in wanted:
-            shutil.rmtree(directory, ignore_errors=True)

@@ -7,13 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from engine.decoders.pool import DECODERS
 from engine.errors import BadImage
-from engine.images import decoding
 from engine.images.fingerprints import agree, fingerprint, stacked
-from engine.index.annoy_index import Index
+from engine.index.protocol import SearchIndex
 from engine.networks.embedder import Embedder
 from engine.networks.embedder import picture as as_picture
 from engine.networks.registry import Thresholds
+from gallery.curation import pictures
 from gallery.models import Embedding, Image
 from tasks.alterations import ALTERATIONS
 from tasks.delta import to_fingerprints
@@ -76,7 +77,7 @@ class Gallery:
     Raises TooFewPictures.
     """
 
-    def __init__(self, index: Index, network: str) -> None:
+    def __init__(self, index: SearchIndex, network: str) -> None:
         rows = Embedding.objects.filter(network=network, image__is_hidden=False)
         visible = dict(rows.values_list("id", "image__label"))
         places = [row for row, id_ in enumerate(index.ids.tolist()) if id_ in visible]
@@ -100,7 +101,7 @@ class Gallery:
         return self.rows[places], np.array([self.labels[place] for place in places], object)
 
     def picture(self, row: int) -> Image | None:
-        """Return the picture in that row; None when it was deleted meanwhile."""
+        """Return the picture in that row; None when it has been deleted."""
         return Image.objects.filter(embeddings__id=int(self.index.ids[row])).first()
 
     def nearest(self, row: int) -> list[tuple[int, float, bool]]:
@@ -193,10 +194,13 @@ def _sample(rows: Rows, size: int) -> Rows:
 
 
 def _read(image: Image | None) -> Pillow.Image | None:
+    if image is None:
+        return None
     try:
-        return decoding.decode(image.picture_file.read_bytes()) if image else None
+        decoded = DECODERS.decode(image.shown_file.source(), pictures.request(within_px=None, whole=True))
     except (OSError, BadImage):
         return None
+    return Pillow.frombytes("RGB", (decoded.width_px, decoded.height_px), decoded.pixels)
 
 
 def _label_cosines(gallery: Gallery) -> tuple[Cosines, Cosines]:

@@ -1,22 +1,24 @@
 """System checks: a setting that no worker could start with is one clear line before anything starts."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 (Django's name)
 from django.db import DatabaseError
 
 from engine.errors import UnknownModel
 from engine.networks import registry
-from gallery.curation import generations
-from tasks import configured
+from gallery.curation import generations, pictures
+from tasks import active_model
 
 
 @register()
 def model_is_known(**_: Any) -> list[CheckMessage]:
     """Refuse a network that this version does not have."""
     try:
-        registry.get(configured.name())
+        registry.get(active_model.configured_name())
     except UnknownModel as error:
         return [Error(f"SIMSEARCH_MODEL: {error}", id="simsearch.E001")]
     return []
@@ -25,9 +27,37 @@ def model_is_known(**_: Any) -> list[CheckMessage]:
 @register()
 def weights_file_exists(**_: Any) -> list[CheckMessage]:
     """Refuse a weights file that is missing."""
-    weights = configured.weights()
+    weights = active_model.configured_weights()
     if weights and not weights.is_file():
         return [Error(f"SIMSEARCH_WEIGHTS: there is no file {weights}.", id="simsearch.E002")]
+    return []
+
+
+@register()
+def kept_size_is_possible(**_: Any) -> list[CheckMessage]:
+    """Refuse a size that is smaller than what networks see, or that takes too much memory to decode."""
+    if pictures.KEPT_PX <= settings.SIMSEARCH_KEPT_PX <= pictures.MOST_KEPT_PX:
+        return []
+    between = f"between {pictures.KEPT_PX} and {pictures.MOST_KEPT_PX}"
+    return [Error(f"SIMSEARCH_KEPT_PX: {settings.SIMSEARCH_KEPT_PX} is not {between}.", id="simsearch.E003")]
+
+
+@register()
+def index_can_be_reached(**_: Any) -> list[CheckMessage]:
+    """Refuse an engine that there is not, and Milvus without an address or its client."""
+    if settings.SIMSEARCH_INDEX not in {"annoy", "milvus"}:
+        return [Error(f"SIMSEARCH_INDEX={settings.SIMSEARCH_INDEX}: choose annoy or milvus.", id="simsearch.E004")]
+    if settings.SIMSEARCH_INDEX == "annoy":
+        return []
+    if not settings.SIMSEARCH_MILVUS_URI.startswith(("http://", "https://")):
+        told = "SIMSEARCH_MILVUS_URI is not the address of a Milvus server, such as http://127.0.0.1:19530."
+        return [Error(told, id="simsearch.E005")]
+    if "__" in settings.SIMSEARCH_MILVUS_PREFIX or not settings.SIMSEARCH_MILVUS_PREFIX.isidentifier():
+        told = "SIMSEARCH_MILVUS_PREFIX: take letters, digits and single underscores."
+        return [Error(told, id="simsearch.E006")]
+    if find_spec("pymilvus") is None:
+        told = "SIMSEARCH_INDEX=milvus needs pymilvus: pip install pymilvus -c constraints.txt"
+        return [Error(told, id="simsearch.E007")]
     return []
 
 
@@ -38,5 +68,5 @@ def model_is_served(databases: Sequence[str] | None = None, **_: Any) -> list[Ch
         served = generations.served() if databases else None
     except DatabaseError:
         return []
-    told = configured.disagreement(served) if served else ""
-    return [Warning(told, id="simsearch.W001")] if told else []
+    message = active_model.disagreement(served) if served else ""
+    return [Warning(message, id="simsearch.W001")] if message else []

@@ -60,6 +60,12 @@ class Delta:
             self.ids, self._vectors, self._marks = self.ids[order], self._vectors[order], self._marks[order]
         self._newest = max(self._newest, ids[-1])
 
+    def forget(self, last: int) -> None:
+        """Drop the embeddings up to `last`, which the index has by now; but for those that may have company yet."""
+        late = 0 if connection.vendor == "sqlite" else LATE_IDS
+        first = int(np.searchsorted(self.ids, last - late, side="right"))
+        self.ids, self._vectors, self._marks = self.ids[first:], self._vectors[first:], self._marks[first:]
+
     def nearest(self, vectors: Vectors, k: int) -> list[Hits]:
         """Return the k nearest for each of vectors [n, 4096], by comparing all."""
         return scan(self._vectors, self.ids, vectors, k)

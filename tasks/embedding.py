@@ -3,6 +3,7 @@
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
@@ -11,15 +12,17 @@ from uuid import UUID
 
 import numpy as np
 import torch
+from celery import current_app
 
 from engine.decoders.pool import DECODERS
 from engine.errors import BadImage
 from engine.images.fingerprints import fingerprint
 from engine.networks.embedder import Embedder, picture
 from gallery import files
-from gallery.curation import pictures
+from gallery.curation import networks, pictures
 from gallery.curation.progress import Progress
 from gallery.models import Embedding, Image
+from gallery.queries import wakeup
 from tasks.delta import Vectors
 
 logger = logging.getLogger(__name__)
@@ -56,7 +59,7 @@ def embed_missing(embedder: Embedder) -> None:
 
 
 def embed_all(embedder: Embedder, batch: int, advance: Callable[[int], object], lanes: int) -> None:
-    """Embed every picture, in steps of `batch`; those that are added meanwhile too.
+    """Embed every picture, in steps of `batch`; those that are added during it too.
 
     Each lane decodes and embeds a batch of its own, so that one of them always calculates: on the CPU that is quicker
     than one batch at a time in as many torch threads, and a GPU is fed by all of them in turns.
@@ -104,7 +107,7 @@ def _look(embedder: Embedder, step: Sequence[Image], forward: AbstractContextMan
 def _decode(embedder: Embedder, image: Image) -> torch.Tensor:
     wanted = pictures.request(within_px=None, at_least_px=embedder.at_least_px, square=embedder.square)
     try:
-        decoded = DECODERS.decode(image.picture_file.source(), wanted)
+        decoded = DECODERS.decode(image.shown_file.source(), wanted)
     except files.StorageAway:  # no fault of the picture
         raise
     except OSError:
@@ -127,4 +130,52 @@ def _keep(network: str, looked: Looked) -> int:
         ),
         ignore_conflicts=True,
     )
+    networks.forget_deleted(image.content_hash for image in looked.images)  # some may be deleted by now
     return len(looked.images) + len(looked.unreadable)
+
+
+# --- By all workers of the gallery queue, on whichever hosts they are -------------------------------------------
+
+ANSWER_S = 3
+LOOK_EVERY_S = 1
+STILL_S = 120  # a step takes seconds; a worker that just starts loads its network first
+
+
+class Stalled(Exception):
+    """No worker embeds."""
+
+
+def workers() -> int:
+    """Return how many Celery workers answer that they take from the gallery queue."""
+    queues = current_app.control.inspect(timeout=ANSWER_S).active_queues() or {}
+    return sum(any(queue["name"] == current_app.conf.task_default_queue for queue in of) for of in queues.values())
+
+
+def embed_elsewhere(network: str) -> None:
+    """Have every picture embedded that has no embedding by `network`, with a progress bar; returns when none is left.
+
+    Each worker goes on by itself while there is something to do, and steps are drawn so that workers side by side
+    seldom take the same picture. Raises Stalled when there is no worker, or none has done anything for two minutes.
+    """
+    missing = Image.objects.not_embedded(network).count()
+    if not missing:
+        return
+    count = workers()
+    if not count:
+        raise Stalled("No worker takes from the gallery queue; start one, or embed here: without --distributed.")
+    for _ in range(count):
+        wakeup.wake_workers(wakeup.CURATE)
+    with Progress(missing, EMBEDDING, "picture") as progress:
+        _watch(network, missing, progress.advance)
+
+
+def _watch(network: str, left: int, advance: Callable[[int], object]) -> None:
+    moved_at = time.monotonic()
+    while left:
+        time.sleep(LOOK_EVERY_S)
+        before, left = left, Image.objects.not_embedded(network).count()
+        advance(before - left)
+        if left < before:
+            moved_at = time.monotonic()
+        elif time.monotonic() - moved_at > STILL_S:
+            raise Stalled(f"{left} pictures are left, and no worker has embedded one for {STILL_S} s; see its log.")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.index.annoy_index import Index
+from engine.index.protocol import SearchIndex
 from gallery.models import Embedding
 from tasks.delta import Vectors
 
@@ -94,7 +94,7 @@ class Labelled:
     Raises NoLabels.
     """
 
-    def __init__(self, index: Index, network: str) -> None:
+    def __init__(self, index: SearchIndex, network: str) -> None:
         rows = Embedding.objects.filter(network=network, image__is_hidden=False).exclude(image__label="")
         known = dict(rows.values_list("id", "image__label"))
         self.rows: Rows = np.array([row for row, id_ in enumerate(index.ids.tolist()) if id_ in known], np.intp)
@@ -108,12 +108,12 @@ class Labelled:
         self.queries = _sample(repeated, QUERIES)
 
 
-def steps(index: Index, labelled: Labelled) -> int:
+def steps(index: SearchIndex, labelled: Labelled) -> int:
     """Return how far `advance` counts."""
     return len(labelled.queries) + min(len(index.ids), TIMED)
 
 
-def evaluate(index: Index, labelled: Labelled, k: int, advance: Advance) -> tuple[Evaluation, list[Ranking]]:
+def evaluate(index: SearchIndex, labelled: Labelled, k: int, advance: Advance) -> tuple[Evaluation, list[Ranking]]:
     """Measure precision by leave-one-out, and the index by a fixed sample; returns every query's ranking as well.
 
     Precision@k: the share of a query's k nearest other pictures that have its label. Average precision: the mean of
@@ -156,7 +156,7 @@ def _is_right(labelled: Labelled, query: Ranking, rank: int) -> bool:
 # --- Precision ----------------------------------------------------------------------------------------------
 
 
-def _rankings(index: Index, labelled: Labelled, k: int, advance: Advance) -> Iterator[Ranking]:
+def _rankings(index: SearchIndex, labelled: Labelled, k: int, advance: Advance) -> Iterator[Ranking]:
     at_once = max(1, min(256, BLOCK_NUMBERS // len(labelled.rows)))
     for start in range(0, len(labelled.queries), at_once):
         places = labelled.queries[start : start + at_once]
@@ -166,7 +166,7 @@ def _rankings(index: Index, labelled: Labelled, k: int, advance: Advance) -> Ite
         advance(len(places))
 
 
-def _cosines(index: Index, queries: Vectors, rows: Rows) -> Vectors:
+def _cosines(index: SearchIndex, queries: Vectors, rows: Rows) -> Vectors:
     """Return float32 [q, n]: queries [q, 4096] with the index's vectors in n rows."""
     cosines = np.empty((len(queries), len(rows)), np.float32)
     for start in range(0, len(rows), ROWS):
@@ -206,7 +206,7 @@ def _most(wrong: Counter[str]) -> list[Confusion]:
 # --- The index ----------------------------------------------------------------------------------------------
 
 
-def _measure_index(index: Index, k: int, advance: Advance) -> IndexSearch:
+def _measure_index(index: SearchIndex, k: int, advance: Advance) -> IndexSearch:
     """Search one by one for k pictures besides the query's own."""
     found, took_ms = [], []
     for row in _sample(np.arange(len(index.ids)), TIMED):

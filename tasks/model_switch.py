@@ -1,8 +1,7 @@
-"""From the network that serves to another one: everything is made ready beside it, then one row changes."""
+"""Change the active model: everything is prepared beside it, then one row changes."""
 
 import fcntl
 import logging
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,13 +10,13 @@ import redis
 from django.conf import settings
 
 from engine.errors import BadIndex
-from engine.index.annoy_index import Index
 from engine.networks.embedder import Embedder
 from gallery.curation import generations, networks
 from gallery.curation.generations import IndexStatus
 from gallery.models import IndexGeneration
 from gallery.operations import workers
 from gallery.queries import wakeup
+from tasks import stores
 from tasks.active_model import kept_weights
 from tasks.build import build_generation
 from tasks.embedding import embed_step
@@ -53,8 +52,8 @@ def switch(embedder: Embedder, tell: Tell) -> IndexGeneration:
     """
     generation = _ready(embedder.network) or _build(embedder.network, tell)
     while not generations.serve(generation):
-        embed_step(embedder, embedder.batch)  # what was added meanwhile
-    wakeup.wake_workers(wakeup.ANSWER)  # nobody has to wait for the first query to load it
+        embed_step(embedder, embedder.batch)  # what was added during the build
+    wakeup.wake_workers(wakeup.ANSWER)  # workers load it before the next query comes
     wakeup.wake_workers(wakeup.CURATE)
     return generation
 
@@ -65,7 +64,7 @@ def _ready(network: str) -> IndexGeneration | None:
     if generation is None or generations.status_of(generation, generation.network) is IndexStatus.STALE:
         return None
     try:
-        Index.open(generation.directory, network)
+        stores.chosen().open(generation, network)
     except BadIndex as error:
         logger.warning("%s is not used again: %s", generation, error)
         return None
@@ -73,21 +72,21 @@ def _ready(network: str) -> IndexGeneration | None:
 
 
 def _build(network: str, tell: Tell) -> IndexGeneration:
-    told = False
+    has_reported = False
     while True:
         try:
             return build_generation(network, tell)
         except generations.Busy as busy:
-            if not told:
+            if not has_reported:
                 tell(str(busy))
-            told = True
+            has_reported = True
             time.sleep(ASK_AGAIN_S)
 
 
 def prune(keep: set[str]) -> tuple[set[str], set[str]]:
     """Delete what is kept of all networks but the one that serves and those of `keep`.
 
-    Returns which were deleted, and which were spared because a worker still runs them (or none could be asked).
+    Returns which were deleted, and which were spared because a worker still runs them (or Redis did not answer).
     Raises SwitchError while nothing serves: what is there then is the beginning of the first index.
     """
     served = generations.served()
@@ -101,6 +100,6 @@ def prune(keep: set[str]) -> tuple[set[str], set[str]]:
         running = unwanted
     for network in unwanted - running:
         for generation in networks.forget(network):
-            shutil.rmtree(generation.directory, ignore_errors=True)
+            stores.chosen().remove(generation)
         kept_weights(network).unlink(missing_ok=True)
     return unwanted - running, unwanted & running

@@ -1,21 +1,25 @@
 """Similar pictures for embeddings: the active generation and the delta, without what is hidden or deleted."""
 
 import logging
+import math
+import time
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from engine.errors import BadIndex, OldIndex
+from engine.errors import BadIndex, IndexAway, OldIndex
 from engine.images.fingerprints import BYTES, Fingerprints
-from engine.index.annoy_index import GROWTH, Candidates, Index
+from engine.index.annoy_index import GROWTH
+from engine.index.protocol import Candidates, SearchIndex
 from engine.index.ranking import Hits
 from engine.networks.registry import EMBEDDING_SIZE
 from gallery.curation import generations
 from gallery.models import Embedding, IndexGeneration
 from gallery.queries.results import LISTED, Found
-from tasks import retired
+from tasks import stores
+from tasks.active_model import retired_notice
 from tasks.delta import Delta, Ids, Vectors
 from tasks.near_duplicates import Groups, Rule
 
@@ -36,23 +40,23 @@ Visible = dict[int, tuple[uuid.UUID, str]]  # embedding -> its picture and label
 class SearchRequest:
     """What one query asks for.
 
-    `k`: how many matches; `labels`: of which labels (none: all); `without`: a gallery picture to leave out;
+    `k`: how many matches; `labels`: of which labels (none: all); `without`: gallery pictures to leave out;
     `near_duplicates`: when two pictures count as one match (None: never).
     """
 
     k: int
     labels: tuple[str, ...] = ()
-    without: uuid.UUID | None = None
+    without: frozenset[uuid.UUID] = frozenset()
     near_duplicates: Rule | None = None
 
     @property
     def depth(self) -> int:
-        """How many hits to look at first."""
+        """Return how many hits to look at first."""
         return self.k + (SPARE_FOR_LABELS if self.labels else SPARE)
 
     @property
     def few(self) -> int:
-        """How many of them are enough where few are hidden, near-duplicates or of other labels."""
+        """Return how many of them are enough where few are hidden, near-duplicates or of other labels."""
         return self.depth if self.labels else self.k + FEW
 
 
@@ -64,16 +68,22 @@ class Neighbours:
         self.generation: int | None = None
         self.problem = ""
         self.is_outdated = False  # the active generation is whole, but of a version with another format
-        self.index: Index | None = None
+        self.is_away = False  # the server that holds the index does not answer; nothing is searched meanwhile
+        self.index: SearchIndex | None = None
         self.tried: int | None = None  # the generation that was active when we last looked
         self._delta = Delta(network)
         self._without_index = ""  # what is said while there is none
         self._sample: Vectors | None = None
+        self._sampled_at = -math.inf
+        self._indexed = 0  # embeddings of the generation
+        self._last = 0  # the highest of them
+        self._is_synchronised = False  # what is in the delta may be in the index by now
 
     @property
     def images(self) -> int:
-        """How many embeddings a search covers."""
-        return len(self._delta.ids) + (len(self.index.ids) if self.index else 0)
+        """Return how many embeddings a search covers."""
+        added = self._delta.ids[self._delta.ids > self._last] if self._is_synchronised else self._delta.ids
+        return len(added) + self._indexed
 
     def refresh(self) -> None:
         """Notice a new generation and new embeddings: two cheap queries, before every batch.
@@ -84,48 +94,114 @@ class Neighbours:
         number = active.number if active else None
         if active is None:
             self._without_index = self._without_index or _without_index(self.network)
-            self.problem = self._without_index
+            self.problem, self.is_away = self._without_index, False
         elif number != self.tried and active.network == self.network:
             self._switch_to(active)
+        elif number == self.generation and active.last_embedding != self._last:
+            self._follow(active)
+        if self.is_away:
+            return
         self.tried = number
         self._delta.refresh()
+
+    def require(self) -> None:
+        """Raise IndexAway while the server that holds the index does not answer."""
+        if self.is_away:
+            self.refresh()
+        if self.is_away:
+            raise IndexAway(self.problem)
+
+    def away(self) -> str:
+        """Say that the server of the index does not answer, if so. Safe in another thread; it changes nothing."""
+        index = self.index
+        try:
+            if index is not None:
+                index.ping()
+        except IndexAway as error:
+            return str(error)
+        return self.problem if self.is_away else ""
+
+    def _lose(self, error: IndexAway) -> None:
+        if not self.is_away:
+            logger.error("searches wait: %s", error)
+        self.index, self.generation, self.tried = None, None, None
+        self.problem, self.is_away = str(error), True
+
+    def _follow(self, active: IndexGeneration) -> None:
+        """Leave to the index what was added to it."""
+        self._indexed, self._last = active.images, active.last_embedding
+        self._delta.forget(active.last_embedding)
 
     def _switch_to(self, active: IndexGeneration) -> None:
         """Open the generation. One that cannot be opened leaves the old one in place, or exact search."""
         try:
-            index = Index.open(active.directory, self.network)
+            index = stores.chosen().open(active, self.network)
+        except IndexAway as error:
+            self._lose(error)
+            return
         except BadIndex as error:
             self.problem, self.is_outdated = str(error), isinstance(error, OldIndex)
             logger.error("generation %s is not used: %s", active.number, error)  # noqa: TRY400 (one clear line)
+            self.is_away = False
             return
-        self.index, self.generation, self.problem, self.is_outdated = index, active.number, "", False
-        self._delta = Delta(self.network, active.last_embedding, index.ids)
-        logger.info("opened generation %s with %s pictures", active.number, len(index.ids))
+        self.index, self.generation, self.problem = index, active.number, ""
+        self.is_outdated = self.is_away = False
+        self._indexed, self._last = active.images, active.last_embedding
+        self._is_synchronised = active.is_synchronised
+        # A collection takes in what comes late; of files the ids say what they have.
+        self._delta = Delta(self.network, self._last, None if active.is_synchronised else index.ids)
+        logger.info("opened generation %s with %s pictures", active.number, active.images)
 
     def search(self, vectors: Vectors, requests: Sequence[SearchRequest]) -> list[list[Found]]:
-        """Return min(k, visible pictures) matches, best first, for each of vectors [n, 4096] of unit length."""
+        """Return min(k, visible pictures) matches, best first, for each of vectors [n, 4096] of unit length.
+
+        Raises IndexAway.
+        """
         if not len(vectors):
             return []
+        if self.is_away:
+            raise IndexAway(self.problem)
+        try:
+            return self._search(vectors, requests)
+        except IndexAway as error:
+            self._lose(error)
+            raise
+
+    def _search(self, vectors: Vectors, requests: Sequence[SearchRequest]) -> list[list[Found]]:
         self._sample = vectors[-1:]
         depth = max(request.depth for request in requests)
         hits = self._delta.nearest(vectors, depth)
         candidates: Sequence[Candidates | None] = [None] * len(vectors)
         if self.index is not None:
             k = max(request.k for request in requests)
-            candidates = found = self.index.candidates(vectors, k, depth=depth, ahead=GROWTH)
-            hits = [_merge(one.best(depth), other, depth) for one, other in zip(found, hits, strict=True)]
+            labels = [request.labels for request in requests]
+            candidates = found = self.index.candidates(vectors, k, depth=depth, ahead=GROWTH, labels=labels)
+            hits = [self._merge(one.best(depth), other, depth) for one, other in zip(found, hits, strict=True)]
+        hits = [self._with_relabelled(*query) for query in zip(vectors, requests, hits, strict=True)]
         few = [one.ids[: request.few].tolist() for one, request in zip(hits, requests, strict=True)]
         visible = self._visible({id_ for ids in few for id_ in ids})
         return [self._matches(*query, visible) for query in zip(vectors, requests, candidates, hits, strict=True)]
+
+    def _with_relabelled(self, vector: Vectors, request: SearchRequest, hits: Hits) -> Hits:
+        """Add pictures that have one of the labels by now, and still an older one in the collection."""
+        if not (request.labels and self._is_synchronised):
+            return hits
+        rows = Embedding.objects.filter(
+            network=self.network, image__is_relabelled=True, image__label__in=request.labels
+        )
+        ids = np.setdiff1d(np.fromiter(rows.values_list("id", flat=True), np.int64), hits.ids)
+        return _merge(hits, self._among(vector, ids), len(hits.ids) + len(ids)) if len(ids) else hits
 
     def check_recall(self, k: int = 10) -> tuple[int, int] | None:
         """Compare the last search once more, exactly: how many of the true k the index finds, and k.
 
         None when there was no search since the last check, or the index compares everything.
         """
-        sample, self._sample = self._sample, None
-        if sample is None or self.index is None or self.index.manifest.is_exact:
+        if self._sample is None or self.index is None or self.index.is_exact:
             return None
+        if time.monotonic() < self._sampled_at + self.index.recall_every_s:
+            return None
+        sample, self._sample, self._sampled_at = self._sample, None, time.monotonic()
         [found], [true] = self.index.search(sample, k), self.index.exact(sample, k)
         return len(np.intersect1d(found.ids, true.ids)), len(true.ids)
 
@@ -155,13 +231,22 @@ class Neighbours:
 
     def _hits(self, vector: Vectors, candidates: Candidates) -> Hits:
         depth = candidates.reliable
-        return _merge(candidates.best(depth), self._delta.nearest(vector[None], depth)[0], depth)
+        return self._merge(candidates.best(depth), self._delta.nearest(vector[None], depth)[0], depth)
 
     def _among(self, vector: Vectors, ids: Ids) -> Hits:
         if not len(ids):
             return Hits(ids, np.empty(0, np.float32))
         delta = self._delta.nearest_among(vector, ids, len(ids))
-        return delta if self.index is None else _merge(self.index.search_among(vector, ids, len(ids)), delta, len(ids))
+        if self.index is None:
+            return delta
+        return self._merge(self.index.search_among(vector, ids, len(ids)), delta, len(ids))
+
+    def _merge(self, indexed: Hits, delta: Hits, k: int) -> Hits:
+        """Return the best k of both. What was added to the index a moment ago may be in either."""
+        if self._is_synchronised and len(self._delta.ids):
+            only = ~np.isin(indexed.ids, self._delta.ids)
+            indexed = Hits(indexed.ids[only], indexed.similarities[only])
+        return _merge(indexed, delta, k)
 
     def _grouped(self, hits: Hits, request: SearchRequest, count: int) -> list[list[tuple[int, float]]]:
         """Return up to `count` groups of near-duplicates, best first."""
@@ -174,7 +259,7 @@ class Neighbours:
         matches: list[Found] = []
         for group in groups:
             shown = [(visible[id_][0], cosine) for id_, cosine in group[:LOOKED_UP] if id_ in visible]
-            shown = [pair for pair in shown if pair[0] != request.without]
+            shown = [pair for pair in shown if pair[0] not in request.without]
             if shown and len(matches) < request.k:
                 matches.append(Found(*shown[0], duplicates=shown[1 : LISTED + 1]))
         return matches
@@ -192,20 +277,19 @@ class Neighbours:
     def _stored(self, ids: Ids) -> tuple[Vectors, Fingerprints]:
         """Return vectors [m, 4096] and fingerprints [m, 64] of embeddings."""
         if not len(self._delta.ids) and self.index is not None:
-            return self.index.stored_at(np.searchsorted(self.index.ids, ids))
+            return self.index.stored(ids)
         vectors: Vectors = np.empty((len(ids), EMBEDDING_SIZE), np.float32)
         marks: Fingerprints = np.empty((len(ids), BYTES), np.uint8)
         added = np.isin(ids, self._delta.ids)
         vectors[added], marks[added] = self._delta.stored(ids[added])
         if self.index is not None:
-            rows = np.searchsorted(self.index.ids, ids[~added])
-            vectors[~added], marks[~added] = self.index.stored_at(rows)
+            vectors[~added], marks[~added] = self.index.stored(ids[~added])
         return vectors, marks
 
 
 def _without_index(network: str) -> str:
     """Say why every search compares every picture."""
-    notice = retired.notice()
+    notice = retired_notice()
     if not notice:
         return "There is no index yet; every search compares every picture."
     name = network.partition("-")[0]
@@ -221,7 +305,7 @@ def _only(hits: Hits, visible: Visible, request: SearchRequest) -> Hits:
         if id_ not in visible:
             return False
         image, label = visible[id_]
-        return image != request.without and (not request.labels or label in request.labels)
+        return image not in request.without and (not request.labels or label in request.labels)
 
     kept = np.array([is_wanted(id_) for id_ in hits.ids.tolist()], np.bool_)
     return Hits(hits.ids[kept], hits.similarities[kept])

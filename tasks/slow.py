@@ -1,8 +1,9 @@
-"""Pictures that take long to decode: no batch waits for them."""
+"""What takes long: pictures that are slow to decode, and pictures to fetch. No batch waits for them."""
 
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
 from uuid import UUID
 
 from django.db import connections
@@ -12,79 +13,105 @@ from engine.errors import BadImage
 from engine.images.limits import PATIENCE_AFTER_SLOW_S, PATIENCE_S
 from gallery import files
 from gallery.curation import pictures
-from gallery.models import Query
+from gallery.models import Query, QueryPart
 from gallery.queries import lifecycle, throttle, wakeup
 
 logger = logging.getLogger(__name__)
 
+Work = Callable[[UUID, Query], None]
 
-class SlowPictures:
-    """The slow pictures of one worker process, decoded one after the other in a thread, at a low priority.
 
-    One at a time, because each may take all the memory that a picture may have. A decoded one waits once more for a
-    batch, which then finds a small picture.
+class Background:
+    """Queries of one worker process that need more before a batch can answer them: `work` is done in `threads`.
+
+    Each keeps its claim meanwhile, waits again afterwards, or has failed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, work: Work, threads: int = 1) -> None:
+        self._name, self._work, self._most = name, work, threads
         self._lock = threading.Lock()
         self._waiting: deque[tuple[UUID, Query]] = deque()
-        self._thread: threading.Thread | None = None
+        self._threads: set[threading.Thread] = set()
 
     @property
-    def patience_s(self) -> float:
-        """How long a batch waits for a picture: less when slow ones came before."""
-        return PATIENCE_S if self._thread is None else PATIENCE_AFTER_SLOW_S
+    def is_busy(self) -> bool:
+        """Return whether there is anything to do."""
+        return bool(self._threads)
 
     def add(self, token: UUID, query: Query) -> None:
         """Take on a query of this claim."""
         with self._lock:
             self._waiting.append((token, query))
-            if self._thread is None:
+            if len(self._threads) < self._most:
                 # A stop does not wait for it: the next start finds what it leaves.
-                self._thread = threading.Thread(target=self._run, name="slow pictures", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._threads.add(thread)
+                thread.start()
 
     def join(self) -> None:
         """Wait until all are through."""
-        if thread := self._thread:
+        for thread in list(self._threads):
             thread.join()
 
     def _run(self) -> None:
         while True:
             with self._lock:
                 if not self._waiting:
-                    self._thread = None
+                    self._threads.remove(threading.current_thread())
                     return
                 token, query = self._waiting.popleft()
                 others = [other for _, other in self._waiting]
             try:
                 lifecycle.renew([query, *others])
-                _decode(token, query)
+                self._work(token, query)
             except Exception:
-                logger.exception("a slow picture was not decoded; its query is tried again when its lease is over")
+                logger.exception("%s: one was not done; its query is tried again when its lease is over", self._name)
             finally:
                 connections.close_all()
 
 
+class SlowPictures(Background):
+    """Slow pictures, decoded one after the other at a low priority.
+
+    One at a time, because each may take all the memory that a picture may have. A decoded one waits once more for a
+    batch, which then finds a small picture.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("slow pictures", _decode)
+
+    @property
+    def patience_s(self) -> float:
+        """Return how long a batch waits for a picture: less when slow ones came before."""
+        return PATIENCE_AFTER_SLOW_S if self.is_busy else PATIENCE_S
+
+
 def _decode(token: UUID, query: Query) -> None:
+    """Decode the uploads of this query that no batch has decoded, and let the query wait again."""
     try:
-        decoded = DECODERS.decode(
-            query.upload_file.source(), pictures.request(jpegs=(pictures.KEPT,)), in_background=True
-        )
+        for row in query.pictures:
+            if row.has_picture and row.upload_file.exists():
+                lifecycle.renew([query])
+                _decode_one(token, query, row)
     except BadImage as error:
         lifecycle.fail(token, query, error.code, str(error))
         logger.info("a slow picture: %s", error.code)
         return
-    throttle.charge(query.client, decoded.cpu_s)
-    if decoded.is_incomplete:
-        lifecycle.mark_incomplete(token, [query])
-    try:
-        files.write(query.picture_file, *decoded.jpegs)
-        files.remove(query.upload_file)
-    except OSError as error:  # a full disk: the next attempt comes alone, and has time for it
-        logger.warning("the picture of a query was not kept: %s", error)
     if lifecycle.put_back(token, query):
         wakeup.wake_unless_pending(wakeup.ANSWER)
     else:
         lifecycle.remove_withdrawn([query])
+
+
+def _decode_one(token: UUID, query: Query, row: Query | QueryPart) -> None:
+    """Decode one upload in the background and keep its picture. Raises BadImage."""
+    decoded = DECODERS.decode(row.upload_file.source(), pictures.request(jpegs=(pictures.KEPT,)), in_background=True)
+    throttle.charge(query.client, decoded.cpu_s)
+    if decoded.is_incomplete:
+        lifecycle.mark_incomplete(token, [query])
+    try:
+        files.write(row.picture_file, *decoded.jpegs)
+        files.remove(row.upload_file)
+    except OSError as error:  # a full disk: the next attempt comes alone, and has time for it
+        logger.warning("the picture of a query was not kept: %s", error)
     logger.info("a slow picture: %.1f s", decoded.cpu_s)

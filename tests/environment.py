@@ -1,6 +1,7 @@
 """Loaded before Django's settings (setup.cfg: `-p tests.environment`): every run has a data directory of its own.
 
 SIMSEARCH_TEST_DATABASE chooses what the tests run on: `sqlite` (the default) or `postgres`, a cluster of their own.
+SIMSEARCH_TEST_INDEX chooses the index: `annoy` (the default), `milvus` or `milvus-lite`, a server of their own.
 """
 
 import atexit
@@ -11,7 +12,7 @@ import tempfile
 
 import pytest
 
-from tests import postgres
+from tests import milvus, postgres
 
 DATA_DIR = tempfile.mkdtemp(prefix="simsearch-tests-")
 atexit.register(shutil.rmtree, DATA_DIR, ignore_errors=True)
@@ -26,12 +27,12 @@ os.environ |= {
     "OMP_NUM_THREADS": "1",
 }
 # Never the database that somebody's shell happens to name.
-for name in ("DATABASE_URL", "DATABASE_URL_FILE"):
+for name in ("DATABASE_URL", "DATABASE_URL_FILE", "SIMSEARCH_INDEX", "SIMSEARCH_MILVUS_URI"):
     os.environ.pop(name, None)
 
 
 def _start_cluster() -> postgres.Cluster | None:
-    """The cluster of this test run; None on SQLite."""
+    """Return the cluster of this test run; None on SQLite."""
     kind = os.environ.get("SIMSEARCH_TEST_DATABASE") or "sqlite"
     if kind == "sqlite":
         return None
@@ -49,8 +50,37 @@ def _start_cluster() -> postgres.Cluster | None:
 CLUSTER = _start_cluster()
 
 
+MILVUS_URI = "SIMSEARCH_TEST_MILVUS_URI"  # of the server that pytest's first process started for all
+
+
+def _use_milvus() -> bool:
+    """Have Milvus as the index where that was asked for; whether it was."""
+    kind = os.environ.get("SIMSEARCH_TEST_INDEX") or "annoy"
+    if kind == "annoy":
+        return False
+    if kind not in milvus.KINDS:
+        raise pytest.UsageError(f"SIMSEARCH_TEST_INDEX={kind}: choose annoy, milvus or milvus-lite")
+    if reason := milvus.unavailable(kind):
+        raise pytest.UsageError(f"the tests cannot run with Milvus as the index: {reason}")
+    if MILVUS_URI not in os.environ:
+        server = milvus.Server(kind)
+        server.__enter__()
+        atexit.register(server.__exit__, None, None, None)
+        os.environ[MILVUS_URI] = server.uri
+    os.environ |= {"SIMSEARCH_INDEX": "milvus", "SIMSEARCH_MILVUS_URI": os.environ[MILVUS_URI], **own_index()}
+    return True
+
+
+def own_index() -> dict[str, str]:
+    """Return the variables that give a process collections of its own on the server that it uses."""
+    return {"SIMSEARCH_MILVUS_PREFIX": f"own_{secrets.token_hex(6)}"}
+
+
+IS_MILVUS = _use_milvus()
+
+
 def own_database() -> dict[str, str]:
-    """The variables that give a process of its own a database of its own: a new one, empty, of the same kind.
+    """Return the variables that give a process of its own a database of its own: a new one, empty, of the same kind.
 
     On SQLite there are none: the database is in the data directory.
     """

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def run(script: str, data_dir: Path, **environment: str) -> str:
-    """What the script prints."""
+    """Return what the script prints."""
     finished = python("-c", script, data_dir=data_dir, **environment)
     assert finished.returncode == 0, finished.stderr
     return finished.stdout

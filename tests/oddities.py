@@ -42,7 +42,7 @@ PICTURES = {
 
 
 def heeding_rights() -> list[str]:
-    """What a command line begins with so that root is refused as anybody else is."""
+    """Return what a command line begins with so that root is refused as anybody else is."""
     if os.geteuid() != 0:
         return []
     if not shutil.which("setpriv"):
@@ -53,7 +53,7 @@ def heeding_rights() -> list[str]:
 
 @contextmanager
 def odd_folder(folder: Path) -> Iterator[Path]:
-    """The folder; its closed folders are open again afterwards, so that it can be removed."""
+    """Provide the folder; its closed folders are open again afterwards, so that it can be removed."""
     numbers = iter(range(1000))
 
     def put(*names: str | bytes) -> None:

@@ -4,7 +4,7 @@ import socket
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody listens on right now."""
+    """Return a port of the loopback that no process listens on right now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

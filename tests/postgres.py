@@ -41,7 +41,7 @@ def unavailable() -> str | None:
 
 
 def _binaries() -> Path | None:
-    """The folder of `initdb` and `postgres`: the one on PATH, else Debian's newest."""
+    """Return the folder of `initdb` and `postgres`: the one on PATH, else Debian's newest."""
     on_path = shutil.which("initdb")
     if on_path and shutil.which("postgres"):
         return Path(on_path).resolve().parent
@@ -105,7 +105,7 @@ class Cluster:
             self._process.wait(STOP_S)
 
     def log(self) -> str:
-        """The last lines that the server wrote."""
+        """Return the last lines that the server wrote."""
         return (self.directory / "server.log").read_text(errors="replace")[-3000:]
 
     # --- Making and removing --------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ class Cluster:
         return None
 
     def _make_role(self) -> None:
-        """An ordinary role, as a server has one; it may create databases because Django's test runner does."""
+        """Create an ordinary role, as a server has one; it may create databases because Django's test runner does."""
         with self._superuser() as connection:
             statement = sql.SQL("CREATE ROLE {} LOGIN CREATEDB PASSWORD {}")
             connection.execute(statement.format(sql.Identifier(ROLE), sql.Literal(self.password)))

@@ -1,5 +1,6 @@
 """A throw-away S3 server (moto) for tests: a process of its own, with one empty bucket, on a spare port."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -53,6 +54,14 @@ class S3Server:
         self.client.close()
         self.stop()
 
+    def pause(self) -> None:
+        """Let nobody have an answer, without losing what is stored."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Answer again."""
+        self._process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait(10)
@@ -68,8 +77,9 @@ class S3Server:
         }
 
     def keys(self) -> set[str]:
-        """The names of all objects."""
-        return {found["Key"] for found in self.client.list_objects_v2(Bucket=BUCKET).get("Contents", ())}
+        """Return the names of all objects."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+        return {found["Key"] for page in pages for found in page.get("Contents", ())}
 
     def empty(self) -> None:
         for key in self.keys():

@@ -35,7 +35,7 @@ class Site:
             shutil.copytree(like.data_dir, data_dir)
         else:
             data_dir.mkdir(parents=True)
-            self.told("migrate", "-v0")
+            self.output("migrate", "-v0")
 
     def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
         """Start a manage.py command in a process of its own."""
@@ -49,29 +49,29 @@ class Site:
             out, err = process.communicate(stdin)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
-    def told(self, *arguments: str) -> str:
-        """What a command that succeeds says."""
+    def output(self, *arguments: str) -> str:
+        """Return what a command that succeeds says."""
         finished = self.manage(*arguments)
         assert finished.returncode == 0, finished.stderr.decode()
         return finished.stdout.decode()
 
     def run(self, script: str) -> Any:
-        """What the last line that the script prints says as JSON."""
-        told = fresh.run(HEAD + script, self.data_dir, **self.environment)
-        return json.loads(told.splitlines()[-1]) if told else None
+        """Return what the last line that the script prints says as JSON."""
+        output = fresh.run(HEAD + script, self.data_dir, **self.environment)
+        return json.loads(output.splitlines()[-1]) if output else None
 
     def rows(self) -> list[dict[str, Any]]:
-        """Every row that a backup is of, as Django's own command sees it."""
+        """Return every row that a backup is of, as Django's own command sees it."""
         left_out = ["--exclude", "sessions", "--exclude", "gallery.indexgeneration"]
-        rows = json.loads(self.told("dumpdata", "--all", *left_out))
+        rows = json.loads(self.output("dumpdata", "--all", *left_out))
         return sorted(rows, key=lambda row: (row["model"], str(row["pk"])))
 
     def count_files(self) -> int:
-        """How many picture files there are while somebody writes them."""
+        """Return how many picture files there are while somebody writes them."""
         return sum(1 for _ in (self.data_dir / "pictures").rglob("*.jpg"))
 
     def files(self) -> dict[str, bytes]:
-        """Every picture file, by its path."""
+        """Return every picture file, by its path."""
         folders = (self.data_dir / "pictures", self.data_dir / "uploads")
         paths = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
         return {str(path.relative_to(self.data_dir)): path.read_bytes() for path in paths}

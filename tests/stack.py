@@ -20,7 +20,7 @@ import httpx
 import psycopg
 
 from tests import demo
-from tests.environment import DATA_DIR, own_database
+from tests.environment import DATA_DIR, IS_MILVUS, own_database, own_index
 from tests.ports import free_port as free_port  # most that want one start a stack
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,7 +29,7 @@ START_S, STOP_S = 180, 60
 
 @functools.cache
 def template() -> Path:
-    """A folder with photos/ and data/, a data directory that has them with an index; made once per test process."""
+    """Return a folder with photos/ and data/, a data directory with their index; made once per test process."""
     directory = Path(tempfile.mkdtemp(prefix="template-", dir=DATA_DIR))
     demo.write_gallery(directory / "photos")
     data_dir = directory / "data"
@@ -47,7 +47,7 @@ def template() -> Path:
 class Stack:
     """A system of its own: data directory, database, Redis, workers, gunicorn.
 
-    On SQLite and without `photos` of its own its gallery is there when it starts, which takes half the time.
+    On SQLite, with Annoy and without `photos` of its own its gallery is there when it starts: half the time.
     """
 
     def __init__(
@@ -72,11 +72,12 @@ class Stack:
             "SIMSEARCH_DATA_DIR": str(self.data_dir),
             "FLOWER_UNAUTHENTICATED_API": "true",
             **self.database,
+            **own_index(),
             **environment,
         }
 
     def _fill(self) -> None:
-        if self.database:
+        if self.database or IS_MILVUS:
             demo.write_gallery(self.photos)
             return
         shutil.copytree(template() / "photos", self.photos)
@@ -103,7 +104,7 @@ class Stack:
         )
 
     def command(self) -> list[str]:
-        """What starts it and stays its parent."""
+        """Return what starts it and stays its parent."""
         command = [sys.executable, "-m", "simsearch.launch.run", "--photos", str(self.photos)]
         return [*command, "--host", "127.0.0.1", "--port", str(self.port)]
 
@@ -133,7 +134,7 @@ class Stack:
             self.process.wait(STOP_S)
 
     def output(self) -> str:
-        """What the starter and the programs have said so far."""
+        """Return what the starter and the programs have said so far."""
         logs = [self.directory / "run.log", *sorted((self.data_dir / "logs").glob("*.log"))]
         return "\n".join(f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}" for log in logs)
 
@@ -150,12 +151,12 @@ class Stack:
     @property
     def flower_url(self) -> str:
         """Where the starter says that Flower is."""
-        while not (told := re.search(r"Flower +(http://\S+)/", (self.directory / "run.log").read_text())):
+        while not (result := re.search(r"Flower +(http://\S+)/", (self.directory / "run.log").read_text())):
             time.sleep(0.1)
-        return told[1]
+        return result[1]
 
     def rows(self, question: LiteralString, *values: str) -> list[tuple[Any, ...]]:
-        """What its database answers to a question with `%s` for each value, past all our code."""
+        """Return what its database answers to a question with `%s` for each value, past all our code."""
         if url := self.database.get("DATABASE_URL"):
             with psycopg.connect(url) as connection:
                 return connection.execute(question, values).fetchall()
@@ -163,7 +164,7 @@ class Stack:
             return database.execute(question.replace("%s", "?"), values).fetchall()
 
     def matches(self) -> list[int]:
-        """How many matches each finished query has, past all our code."""
+        """Return how many matches each finished query has, past all our code."""
         stored = [matches for (matches,) in self.rows("SELECT matches FROM gallery_query WHERE state = 'done'")]
         return [len(json.loads(matches) if isinstance(matches, str) else matches) for matches in stored]
 
@@ -185,7 +186,7 @@ class Stack:
     # --- Processes ------------------------------------------------------------------------------------------
 
     def pids(self, *words: str) -> list[int]:
-        """The processes of this system whose command line has all of the words."""
+        """Return the processes of this system whose command line has all of the words."""
         return sorted(pid for pid in _all_pids() if self._is_mine(pid) and _has(pid, words))
 
     def _is_mine(self, pid: int) -> bool:

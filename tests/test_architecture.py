@@ -10,7 +10,7 @@ import pytest
 
 from tests import fresh
 
-HEAVY = ["torch", "torchvision", "annoy", "numpy", "safetensors"]
+HEAVY = ["torch", "torchvision", "annoy", "numpy", "safetensors", "scipy", "sklearn", "openTSNE", "pymilvus", "grpc"]
 TEST_FRAMEWORK = "django.test"  # 4 MB of a process; a library loaded it once
 
 ANSWER_TWO_REQUESTS = (

@@ -29,7 +29,7 @@ print(made["id"])
 
 
 def serve(data_dir: Path, **environment: str) -> tuple[str, str]:
-    """The id of the query, and what was logged."""
+    """Return the id of the query, and what was logged."""
     finished = fresh.python("-W", "ignore", "-c", REQUESTS, data_dir=data_dir, **environment)
     assert finished.returncode == 0, finished.stderr
     return finished.stdout.split()[-1], finished.stderr
@@ -42,8 +42,8 @@ def requests_in(log: str) -> list[dict[str, Any]]:
 
 def test_each_request_is_one_line_of_json(tmp_path: Path) -> None:
     _, log = serve(tmp_path, LOG_FORMAT="json")
-    told = requests_in(log)
-    assert [(line["method"], line["view"], line["status"]) for line in told] == [
+    records = requests_in(log)
+    assert [(line["method"], line["view"], line["status"]) for line in records] == [
         ("POST", "api-1:ask", 202),
         ("GET", "query", 200),
         ("GET", "query", 404),
@@ -52,8 +52,8 @@ def test_each_request_is_one_line_of_json(tmp_path: Path) -> None:
         ("POST", "home", 403),
         ("GET", "query", 500),
     ]
-    assert told[0]["outcome"] == "accepted"
-    assert all(line["ms"] > 0 and line["level"] == "INFO" and line["time"] for line in told)
+    assert records[0]["outcome"] == "accepted"
+    assert all(line["ms"] > 0 and line["level"] == "INFO" and line["time"] for line in records)
 
 
 @pytest.mark.parametrize("form", ["line", "json"])
@@ -61,7 +61,7 @@ def test_no_line_holds_a_secret(tmp_path: Path, form: str) -> None:
     query, log = serve(tmp_path, LOG_FORMAT=form)
     assert "api-1:ask" in log
     assert "Internal Server Error: (path)" in log
-    assert "Missing staticfiles manifest entry" in log  # what went wrong is told
+    assert "Missing staticfiles manifest entry" in log  # the log says what went wrong
     for secret in (query, "my-holiday", "secret=1", "the-session", "the-agent", "/q/", "/nowhere"):
         assert secret not in log
 

@@ -1,7 +1,6 @@
 """Starts the classic design, `loops` loops of one thread each, and holds it still while others are measured."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -56,21 +55,21 @@ class Classic:
 
     def suspend(self) -> None:
         """Stop all its processes."""
-        self._signal(signal.SIGSTOP)
+        for process in self._processes():
+            process.suspend()
 
     def resume(self) -> None:
         """Let them go on."""
-        self._signal(signal.SIGCONT)
+        for process in self._processes():
+            process.resume()
 
     def _start(self, command: list[str], environment: dict[str, str]) -> None:
         quiet = subprocess.DEVNULL
         self._running.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=quiet, stderr=quiet))
 
-    def _signal(self, number: int) -> None:
-        for process in self._running:
-            for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
-                with suppress(psutil.NoSuchProcess):
-                    one.send_signal(number)
+    def _processes(self) -> list[psutil.Process]:
+        parents = [psutil.Process(process.pid) for process in self._running]
+        return [one for parent in parents for one in (*parent.children(recursive=True), parent)]
 
     def _wait_for_loops(self, store: redis.Redis, count: int) -> None:
         self._wait(lambda: store.get("ready") == str(count).encode())

@@ -2,7 +2,7 @@
 
 `python -m engine.decoders.confined FD` waits at a socket for requests to start a decoder, each with the decoder's end
 of a socket of its own, and forks one: Pillow is loaded once, and its memory is shared. A decoder ends with its client,
-or with this process, which ends when nobody is left who could ask it.
+or with this process, which ends when its last client does.
 """
 
 import ctypes
@@ -23,7 +23,7 @@ from PIL import AvifImagePlugin, Image
 
 from engine.decoders.pool import HEADER_BYTES, Bounds, Jpeg, Request, as_message
 from engine.errors import BadImage
-from engine.images import decoding
+from engine.images import dates, decoding
 from engine.images.headers import Crop, Limits
 from engine.images.limits import OPEN_FILES
 
@@ -35,7 +35,7 @@ def main(control: socket.socket) -> None:
     """Fork a decoder for each request."""
     for name in (signal.SIGINT, signal.SIGTERM):  # a worker that is stopped finishes its batch, which needs us
         signal.signal(name, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for decoders: the kernel buries them
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the decoders
     _warm_up()
     while True:
         message, descriptors, *_ = socket.recv_fds(control, HEADER_BYTES, 1)
@@ -115,12 +115,19 @@ def _make(request: Request, descriptor: int) -> bytes:
         os.close(descriptor)
     limits = Limits(max_bytes=request.max_bytes, max_pixels=request.max_pixels)
     whole = decoding.decode(data, limits, at_least_px=request.at_least_px, within_px=request.within_px)
+    taken_at = dates.taken_at(data) if request.with_date else None
     del data
     files = [_jpeg(whole, jpeg) for jpeg in request.jpegs]
     part = decoding.crop(whole, Crop(*request.crop)) if request.crop else whole
-    pixels = decoding.square(part, *request.square).tobytes() if request.square else b""
-    fields = {"size": whole.size, "is_incomplete": decoding.is_incomplete(whole)}
-    return as_message(fields | {"cpu_s": time.process_time() - began_s}, *files, pixels)
+    seen = decoding.square(part, *request.square) if request.square else part
+    pixels = seen.tobytes() if request.square or request.whole else b""
+    fields = {
+        "size": whole.size,
+        "is_incomplete": decoding.is_incomplete(whole),
+        "taken_at": taken_at.isoformat() if taken_at else None,
+        "cpu_s": time.process_time() - began_s,
+    }
+    return as_message(fields, *files, pixels)
 
 
 def _jpeg(picture: Image.Image, wanted: Jpeg) -> bytes:

@@ -1,7 +1,7 @@
 """Untrusted pictures decoded in processes of their own (`engine.decoders.confined`), at no risk for this one.
 
 A picture that exceeds a limit, or that its decoder does not survive, is refused as `too_costly`. This module needs no
-Pillow, and is thread-safe: each thread that decodes has a decoder meanwhile.
+Pillow, and is thread-safe: each thread that decodes has a decoder of its own.
 """
 
 import json
@@ -15,8 +15,10 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -73,6 +75,7 @@ class Request:
 
     `at_least_px`, `within_px`: as for `decoding.decode`. `jpegs`: new files of the whole picture.
     `square`: what a network sees of the picture, or of its part `crop` (x, y, w, h): see `decoding.square`.
+    `whole`: the pixels of all of it instead. `with_date`: say when it was taken.
     """
 
     max_bytes: int
@@ -80,8 +83,10 @@ class Request:
     at_least_px: int | None = None
     within_px: int | None = None
     jpegs: tuple[Jpeg, ...] = ()
-    crop: tuple[float, float, float, float] | None = None
+    crop: Sequence[float] | None = None
     square: tuple[int, int] | None = None
+    whole: bool = False
+    with_date: bool = False
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Self:
@@ -91,9 +96,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What was made of it: the size of the upright picture, the JPEG files, the square's rows of RGB (or none).
+    """What was made of it: the size of the upright picture, the JPEG files, the rows of RGB that were wanted.
 
-    `is_incomplete`: the file ended too soon. `cpu_s`: the processor's time that it took.
+    `is_incomplete`: the file ended too soon. `cpu_s`: the processor's time that it took. `taken_at`: when the picture
+    was taken, with the camera's time zone if the file names it.
     """
 
     width_px: int
@@ -102,6 +108,7 @@ class Decoded:
     pixels: bytes
     is_incomplete: bool
     cpu_s: float
+    taken_at: datetime | None = None
 
 
 # --- Messages: the length of a JSON object, the object, and what it announces ----------------------------------
@@ -152,7 +159,7 @@ class _Decoder:
                 raise TakesLong
 
     def _waited_s(self) -> float:
-        """How long the process has waited for a core: that the machine is busy makes no picture costly."""
+        """Return how long the process has waited for a core: that the machine is busy makes no picture costly."""
         try:
             return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[1]) / 1e9
         except (OSError, IndexError, ValueError):  # no Linux, or it ended
@@ -168,7 +175,9 @@ class _Decoder:
             raise ValueError(lengths)
         *jpegs, pixels = map(self._read, lengths)
         width_px, height_px = map(int, fields["size"])
-        return Decoded(width_px, height_px, tuple(jpegs), pixels, bool(fields["is_incomplete"]), float(fields["cpu_s"]))
+        is_incomplete, cpu_s = bool(fields["is_incomplete"]), float(fields["cpu_s"])
+        taken_at = datetime.fromisoformat(fields["taken_at"]) if fields["taken_at"] else None
+        return Decoded(width_px, height_px, tuple(jpegs), pixels, is_incomplete, cpu_s, taken_at)
 
     def _read(self, count: int, within_s: float = PICTURE_S) -> bytes:
         """Receive so many bytes. Raises OSError."""
@@ -183,11 +192,11 @@ class _Decoder:
         return bytes(data)
 
     def is_alive(self) -> bool:
-        """Whether it waits for a picture; it sends nothing unasked."""
+        """Tell whether it waits for a picture; it sends nothing unasked."""
         return not self._has_sent(0)
 
     def _has_sent(self, within_s: float) -> bool:
-        """Whether something is there to read, if only the end."""
+        """Tell whether something is there to read, if only the end."""
         poll = select.poll()  # `select` knows no descriptor above 1023
         poll.register(self._socket, select.POLLIN)
         return bool(poll.poll(within_s * 1000))
@@ -332,7 +341,7 @@ class Decoders:
             self._server = None
 
     def forget(self) -> None:
-        """In a forked process: the decoders at hand are its parent's."""
+        """Forget the decoders in a forked process: they are its parent's."""
         self._lock, self._idle = threading.Lock(), queue.SimpleQueue()
 
 

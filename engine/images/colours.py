@@ -10,7 +10,8 @@ from itertools import product
 
 from PIL import Image, ImageCms
 
-from engine.images.boxes import code_points_of_avif, png_chunk
+from engine.images import isobmff
+from engine.images.limits import MAX_HEADER_PARTS
 from engine.images.rasters import Info
 
 Convert = Callable[[Image.Image], Image.Image]
@@ -90,7 +91,7 @@ def to_rgb(band: Image.Image) -> Image.Image:
 
 def _colours(kind: str, data: bytes, info: Info) -> bytes | _Colours | None:
     """Return an ICC profile or a colour space, in the order of each format's specification; None for sRGB."""
-    if kind == "PNG" and (chunk := png_chunk(data, b"cICP")):
+    if kind == "PNG" and (chunk := _png_chunk(data, b"cICP")):
         return _of_png(CodePoints(*chunk[:2]))
     if profile := info.get("icc_profile"):
         return bytes(profile)
@@ -98,20 +99,33 @@ def _colours(kind: str, data: bytes, info: Info) -> bytes | _Colours | None:
         return _of_gamma(info["gamma"], info.get("chromaticity", _BT709))
     if kind == "HEIF" and (nclx := info.get("nclx_profile")):
         return _of_heif(CodePoints(int(nclx["color_primaries"]), int(nclx["transfer_characteristics"])))
-    if kind == "AVIF" and (points := code_points_of_avif(data)):
+    if kind == "AVIF" and (points := isobmff.code_points(io.BytesIO(data))):
         return _of_heif(CodePoints(*points))
     return None
 
 
+def _png_chunk(data: bytes, wanted: bytes) -> bytes:
+    """Return the content of the first chunk of that name before the pixels, or nothing."""
+    at = 8
+    for _ in range(MAX_HEADER_PARTS):
+        length, name = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
+        if name == wanted:
+            return data[at + 8 : at + 8 + length]
+        if name in (b"IDAT", b""):
+            break
+        at += 12 + length
+    return b""
+
+
 def _of_png(points: CodePoints) -> _Colours | None:
-    """As Chromium shows it: what is meant for video screens has their curve, an unknown transfer changes nothing."""
+    """Return the colours as Chromium shows them: video has its screens' curve, an unknown transfer changes nothing."""
     if points.transfer in _VIDEO:
         return _Colours(_PRIMARIES.get(points.primaries, _BT709), _bt1886)
     return _of_code_points(points)
 
 
 def _of_heif(points: CodePoints) -> _Colours | None:
-    """As Chromium shows AVIF: cameras write video's transfers and mean sRGB's."""
+    """Return the colours as Chromium shows AVIF: cameras write video's transfers and mean sRGB's."""
     if points.transfer in _VIDEO or points.transfer == _UNSPECIFIED:
         points = CodePoints(points.primaries, _SRGB)
     return _of_code_points(points)
@@ -211,7 +225,7 @@ def _takes(profile: bytes) -> str:
 
 @lru_cache(maxsize=16)
 def _is_srgb(profile: bytes) -> bool:
-    """Whether it changes no colour, whatever it calls itself."""
+    """Tell whether it changes no colour, whatever it calls itself."""
     steps = range(0, 256, 51)
     colours = Image.new("RGB", (len(steps), len(steps) ** 2))
     colours.putdata(list(product(steps, repeat=3)))

@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import cast
 
@@ -28,6 +28,8 @@ from engine.images.repair import Repaired
 
 LONG = 10  # a picture that is more than so many times as long as wide is shrunk less, see `decode`
 _BAND_PIXELS = 2**20
+# A picture that is shrunk and little smaller after that exists beside what its codec holds: it may have fewer pixels.
+_LITTLE_SMALLER, _SHARE_OF_PIXELS = 2, 0.75
 _DEEP_WHITE = 65535  # of a picture of 16 bits a channel
 _INCOMPLETE = "simsearch_incomplete"  # a key of the info of a picture
 DEFAULT_LIMITS = Limits()
@@ -58,7 +60,7 @@ def decode(
 
 
 def is_incomplete(picture: Image.Image) -> bool:
-    """Whether the file of a decoded picture ended too soon or held wrong checksums."""
+    """Tell whether the file of a decoded picture ended too soon or held wrong checksums."""
     return _INCOMPLETE in picture.info
 
 
@@ -126,12 +128,19 @@ def _read(
     within_px: int | None,
     repaired: Repaired | None = None,
 ) -> Image.Image:
+    upright = _upright_rgb(kind, data, lambda: _checked_reader(kind, data, limits, at_least_px, within_px), repaired)
+    return upright if within_px is None else shrunk(upright, _longest(upright.size, within_px))
+
+
+def _checked_reader(
+    kind: str, data: bytes, limits: Limits, at_least_px: int | None, within_px: int | None
+) -> tuple[Reader, int]:
+    """Do what `_reader` does, for a picture that is within the limits."""
     reader, scale = _reader(kind, data, at_least_px, within_px)
     most = min(limits.max_pixels, reader.most_pixels(scale))
     for size in (reader.size, coded_size(io.BytesIO(data))):
         check_pixels(size, most, limits)
-    upright = _upright_rgb(kind, data, reader, scale, repaired)
-    return upright if within_px is None else shrunk(upright, _longest(upright.size, within_px))
+    return reader, scale
 
 
 def _reader(kind: str, data: bytes, at_least_px: int | None, within_px: int | None) -> tuple[Reader, int]:
@@ -140,7 +149,8 @@ def _reader(kind: str, data: bytes, at_least_px: int | None, within_px: int | No
         other = tiff.TiffReader(data)
         return other, _scale(other.size, at_least_px, within_px)
     picture = Image.open(io.BytesIO(data), formats=tuple(ALLOWED))
-    pillow, scale = _PillowReader(picture, data), _scale(picture.size, at_least_px, within_px)
+    pillow = _PillowReader(picture, data, is_shrunk=within_px is not None and max(picture.size) > within_px)
+    scale = _scale(picture.size, at_least_px, within_px)
     pixels = picture.width * picture.height
     if large.is_for_large(picture, data) and pixels > pillow.most_pixels(scale):
         return large.LargeReader(picture, data, pillow.turn), scale
@@ -150,8 +160,8 @@ def _reader(kind: str, data: bytes, at_least_px: int | None, within_px: int | No
 class _PillowReader:
     """A `Reader` for almost all files."""
 
-    def __init__(self, picture: Image.Image, data: bytes) -> None:
-        self._picture, self._data = picture, data
+    def __init__(self, picture: Image.Image, data: bytes, *, is_shrunk: bool) -> None:
+        self._picture, self._data, self._is_shrunk = picture, data, is_shrunk
         self.size = picture.size
 
     @property
@@ -163,7 +173,8 @@ class _PillowReader:
             return None
 
     def most_pixels(self, factor: int) -> int:
-        return memory.most_pixels(self._picture, self._data, factor)
+        most = memory.most_pixels(self._picture, self._data, factor)
+        return int(most * _SHARE_OF_PIXELS) if self._is_shrunk and factor <= _LITTLE_SMALLER else most
 
     def load(self, factor: int) -> Image.Image:
         if factor > 1:
@@ -187,7 +198,10 @@ def _reduced(size: tuple[int, int], factor: int) -> tuple[int, int]:
     return max(1, size[0] // factor), max(1, size[1] // factor)
 
 
-def _upright_rgb(kind: str, data: bytes, reader: Reader, scale: int, repaired: Repaired | None) -> Image.Image:
+def _upright_rgb(
+    kind: str, data: bytes, open_reader: Callable[[], tuple[Reader, int]], repaired: Repaired | None
+) -> Image.Image:
+    reader, scale = open_reader()  # here, so that no caller keeps its memory alive
     source, wanted = reader.load(scale), _reduced(reader.size, scale)
     factor = max(1, min(side // want for side, want in zip(source.size, wanted, strict=True)))
     turn = reader.turn

@@ -32,10 +32,10 @@ def stacked(fingerprints: list[bytes]) -> Fingerprints:
     return np.frombuffer(joined, np.uint8).reshape(-1, BYTES)
 
 
-def agree(some: Fingerprints, others: Fingerprints) -> NDArray[np.bool_]:
+def agree(some: Fingerprints, others: Fingerprints, most_bits: int = MAX_DIFFERENT_BITS) -> NDArray[np.bool_]:
     """Return [n, m]: which of uint8 [n, 64] and [m, 64] belong to copies of one picture, mirrored ones included.
 
-    Zeros agree with nothing: they say nothing of a picture.
+    `most_bits`: in how many of 256 bits copies may differ. Zeros agree with nothing: they say nothing of a picture.
     """
     a, b = some.view(np.uint64)[:, None], others.view(np.uint64)[None]
     upright, mirrored = slice(0, HASH_BYTES // 8), slice(HASH_BYTES // 8, None)
@@ -43,10 +43,17 @@ def agree(some: Fingerprints, others: Fingerprints) -> NDArray[np.bool_]:
     one_mirrored = np.minimum(
         _different_bits(a[..., upright], b[..., mirrored]), _different_bits(a[..., mirrored], b[..., upright])
     )
-    agreeing: NDArray[np.bool_] = np.minimum(as_they_are, one_mirrored) <= MAX_DIFFERENT_BITS
+    agreeing: NDArray[np.bool_] = np.minimum(as_they_are, one_mirrored) <= most_bits
     agreeing[~some.any(axis=1)] = False
     agreeing[:, ~others.any(axis=1)] = False
     return agreeing
+
+
+def is_mirrored(one: Fingerprints, other: Fingerprints) -> bool:
+    """Tell whether the picture of uint8 [64] is more like the mirror image of the other than like the other itself."""
+    a, b = one.view(np.uint64)[: HASH_BYTES // 8], other.view(np.uint64)
+    as_it_is, mirrored = _different_bits(a, b[: HASH_BYTES // 8]), _different_bits(a, b[HASH_BYTES // 8 :])
+    return bool(mirrored < as_it_is)
 
 
 def _different_bits(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[np.int64]:

@@ -4,21 +4,21 @@ The web process judges uploads by this alone. A file that is refused here is no 
 its pixels are whole is known when a worker decodes it.
 """
 
-import io
 import os
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from engine.errors import BadImage
+from engine.images import isobmff
+from engine.images.isobmff import Readable, read_at
 from engine.images.limits import (
     BYTES_PER_PIXEL,
     MAX_DECODING_BYTES,
     MAX_GIF_PREFIX_BYTES,
     MAX_HEADER_PARTS,
-    MAX_HEIF_ITEMS,
     MAX_TIFF_NUMBERS,
 )
 
@@ -83,19 +83,6 @@ class Crop:
                 raise ValueError("The crop is empty or reaches outside; give fractions from 0 to 1.")
 
 
-class Readable(Protocol):
-    """An open file, Django's or Python's."""
-
-    def read(self, num_bytes: int, /) -> bytes:
-        """Return up to that many bytes."""
-
-    def seek(self, offset: int, whence: int, /) -> object:
-        """Move to a place in the file."""
-
-    def tell(self) -> int:
-        """Return the place in the file."""
-
-
 @dataclass(frozen=True)
 class Header:
     """The format by Pillow's name; the size as it is stored, not turned upright, (0, 0) where it was not found."""
@@ -132,7 +119,7 @@ def check_bytes(count: int, limits: Limits) -> None:
 
 def check_costs(file: Readable | BinaryIO) -> None:
     """Raise BadImage `unsupported_format`, and `too_costly` where the header shows it."""
-    name = kind_of(_at(file, 0, 64))
+    name = kind_of(read_at(file, 0, 64))
     with suppress(struct.error, IndexError, KeyError):  # a damaged header: decoding fails soon
         if name in _IS_COSTLY and _IS_COSTLY[name](file):
             raise too_costly()
@@ -261,105 +248,7 @@ def _tiff_fields(file: Readable | BinaryIO, start: bytes) -> Iterator[tuple[int,
 
 
 def _isobmff(file: Readable | BinaryIO, start: bytes) -> Size:
-    """Return the largest of the sizes that items have (`ispe`), and of those that are put together of others."""
-    boxes = _meta(file)
-    sizes = [(0, 0), *_composed(file, boxes)]
-    for kind, at, _ in _boxes(file, *_inside(_boxes(file, *boxes[b"iprp"]))[b"ipco"]):
-        if kind == b"ispe":
-            sizes.append(struct.unpack(">II", _at(file, at + 4, 8)))
-    return max(sizes, key=lambda size: size[0] * size[1])
-
-
-Span = tuple[int, int]  # where the content of a box begins and ends
-
-
-def _meta(file: Readable | BinaryIO) -> dict[bytes, Span]:
-    """Return what is in the box that describes the items."""
-    file.seek(0, os.SEEK_END)
-    begin, end = _inside(_boxes(file, 0, file.tell()))[b"meta"]
-    return _inside(_boxes(file, begin + 4, end))
-
-
-def _inside(boxes: Iterator[tuple[bytes, int, int]]) -> dict[bytes, Span]:
-    """Return the first box of each name."""
-    found: dict[bytes, Span] = {}
-    for name, begin, end in boxes:
-        found.setdefault(name, (begin, end))
-    return found
-
-
-def _composed(file: Readable | BinaryIO, boxes: dict[bytes, Span]) -> Iterator[Size]:
-    """Yield the sizes of the grids (ISO/IEC 23008-12, 6.6.2.3.2): decoders make the whole before they cut it."""
-    grids = {item for item, kind in _items(file, boxes) if kind == b"grid"}
-    if grids:
-        for item, at in _places(file, boxes):
-            if item in grids:
-                _, flags, _, _, *size = struct.unpack(">4BHH", _at(file, at, 8))
-                yield struct.unpack(">II", _at(file, at + 4, 8)) if flags & 1 else (size[0], size[1])
-
-
-def _items(file: Readable | BinaryIO, boxes: dict[bytes, Span]) -> Iterator[tuple[int, bytes]]:
-    """Yield the id and the kind of each item."""
-    begin, end = boxes.get(b"iinf", (0, 0))
-    counted = 4 + (4 if _at(file, begin, 1) > b"\0" else 2) if end else 0
-    for name, at, _ in _boxes(file, begin + counted, end, MAX_HEIF_ITEMS + 1):
-        entry = _at(file, at, 14)
-        if name == b"infe" and entry[0] in (2, 3):
-            width = 2 if entry[0] == 2 else 4
-            yield int.from_bytes(entry[4 : 4 + width]), entry[6 + width : 10 + width]
-
-
-def _places(file: Readable | BinaryIO, boxes: dict[bytes, Span]) -> Iterator[tuple[int, int]]:
-    """Yield the id of each item, and where in the file its first bytes are."""
-    begin, end = boxes[b"iloc"]
-    data = io.BytesIO(_at(file, begin, min(end - begin, 64 * MAX_HEIF_ITEMS)))
-
-    def number(width: int) -> int:
-        return int.from_bytes(data.read(width))
-
-    version, _, offset_length, base_index = data.read(1)[0], data.read(3), number(1), number(1)
-    wide = 4 if version == 2 else 2
-    for _ in range(min(number(wide), MAX_HEIF_ITEMS)):
-        item, method = number(wide), number(2) & 15 if version else 0
-        number(2)  # which file
-        base = number(base_index >> 4)
-        extents = [
-            (number(base_index & 15 if version else 0), number(offset_length >> 4), number(offset_length & 15))
-            for _ in range(min(number(2), MAX_HEIF_ITEMS))
-        ]
-        if extents:
-            yield item, base + extents[0][1] + (boxes.get(b"idat", (0, 0))[0] if method == 1 else 0)
-
-
-def _references(file: Readable | BinaryIO, boxes: dict[bytes, Span]) -> Iterator[tuple[int, list[int]]]:
-    """Yield the items that are made of others, and those others."""
-    begin, end = boxes.get(b"iref", (0, 0))
-    wide = 4 if end and _at(file, begin, 1) > b"\0" else 2
-    for name, at, to in _boxes(file, begin + 4, end, MAX_HEIF_ITEMS + 1):
-        if name == b"dimg":
-            ids = _at(file, at, min(to - at, wide * (MAX_HEIF_ITEMS + 2)))
-            others = [int.from_bytes(ids[n : n + wide]) for n in range(wide + 2, len(ids), wide)]
-            yield int.from_bytes(ids[:wide]), others
-
-
-def _at(file: Readable | BinaryIO, begin: int, count: int) -> bytes:
-    file.seek(begin, os.SEEK_SET)
-    return file.read(count)
-
-
-def _boxes(
-    file: Readable | BinaryIO, begin: int, end: int, most: int = MAX_HEADER_PARTS
-) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the boxes side by side: the name, and where the content begins and ends."""
-    for _ in range(most):
-        if begin + 8 > end:
-            return
-        file.seek(begin, os.SEEK_SET)
-        length, name, large = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
-        content = begin + (16 if length == 1 else 8)
-        length = large if length == 1 else length or end - begin
-        yield name, content, min(begin + length, end)
-        begin += max(length, 8)
+    return isobmff.size(file)
 
 
 _SIZES: dict[str, Callable[[Readable | BinaryIO, bytes], Size]] = {
@@ -378,8 +267,8 @@ _SIZES: dict[str, Callable[[Readable | BinaryIO, bytes], Size]] = {
 
 
 def _gif_is_costly(file: Readable | BinaryIO) -> bool:
-    """Whether more bytes than MAX_GIF_PREFIX_BYTES come before the first picture."""
-    start = _at(file, 0, MAX_GIF_PREFIX_BYTES)
+    """Tell whether more bytes than MAX_GIF_PREFIX_BYTES come before the first picture."""
+    start = read_at(file, 0, MAX_GIF_PREFIX_BYTES)
     at = 13 + (3 << (start[10] & 7) + 1 if start[10] & 0x80 else 0)
     while at < len(start) and start[at] not in b",;":
         is_extension = start[at] == ord("!")
@@ -391,26 +280,15 @@ def _gif_is_costly(file: Readable | BinaryIO) -> bool:
 
 
 def _tiff_is_costly(file: Readable | BinaryIO) -> bool:
-    """Whether its fields have more numbers than MAX_TIFF_NUMBERS; text and bytes (types 1, 2, 7) stay as they are."""
-    fields = list(_tiff_fields(file, _at(file, 0, 64)))
+    """Tell whether its fields have more numbers than MAX_TIFF_NUMBERS; text and bytes (types 1, 2, 7) do not count."""
+    fields = list(_tiff_fields(file, read_at(file, 0, 64)))
     numbers = sum(count for _, kind, count, _ in fields if kind not in (1, 2, 7))
     return len(fields) == MAX_HEADER_PARTS or numbers > MAX_TIFF_NUMBERS
-
-
-def _isobmff_is_costly(file: Readable | BinaryIO) -> bool:
-    """Whether it has more items than MAX_HEIF_ITEMS, or a picture put together of pictures that are put together."""
-    boxes = _meta(file)
-    kinds = dict(_items(file, boxes))
-    composed = {item for item, kind in kinds.items() if kind in (b"grid", b"iovl", b"iden")}
-    made_of = [others for item, others in _references(file, boxes) if item in composed]
-    if len(kinds) > MAX_HEIF_ITEMS or sum(map(len, made_of)) > MAX_HEIF_ITEMS:
-        return True
-    return any(composed.intersection(others) for others in made_of)
 
 
 _IS_COSTLY: dict[str, Callable[[Readable | BinaryIO], bool]] = {
     "GIF": _gif_is_costly,
     "TIFF": _tiff_is_costly,
-    "AVIF": _isobmff_is_costly,
-    "HEIF": _isobmff_is_costly,
+    "AVIF": isobmff.is_costly,
+    "HEIF": isobmff.is_costly,
 }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from engine.images.boxes import av1_of_avif
+from engine.images import isobmff
 from engine.images.rasters import Raster
 
 if TYPE_CHECKING:  # numpy takes 120 MB of addresses and 0.1 s
@@ -23,7 +23,7 @@ _ANIMATED = 0x02
 
 
 def is_for_large(picture: Image.Image, data: bytes) -> bool:
-    """Whether `LargeReader` needs less memory for such a picture than Pillow."""
+    """Tell whether `LargeReader` needs less memory for such a picture than Pillow."""
     if picture.format == "HEIF":
         return picture.info.get("bit_depth") == 8 and picture.info.get("chroma") == 420 and picture.mode == "RGB"
     if picture.format == "WEBP":
@@ -40,7 +40,7 @@ class LargeReader:
         self._channels = len(picture.getbands())
 
     def most_pixels(self, factor: int) -> int:
-        """How many pixels such a picture may have, made `factor` times smaller."""
+        """Return how many pixels such a picture may have, made `factor` times smaller."""
         bytes_a_pixel = {"HEIF": _HEIC, "WEBP": _WEBP}.get(self._format or "") or self._avif_bytes()
         return int(_MAX_BYTES / (bytes_a_pixel + _MADE_BYTES / factor**2))
 
@@ -51,7 +51,7 @@ class LargeReader:
 
     def _avif_bytes(self) -> float:
         """Return the planes, twice because there may be film grain, and the pixels; measured half a byte above that."""
-        av1 = av1_of_avif(self._data)
+        av1 = isobmff.av1(io.BytesIO(self._data))
         planes = 1 + av1.chroma + (self._channels == 4)
         return (2 * planes + self._channels) * (2 if av1.bits > 8 else 1) + 0.5
 
@@ -74,7 +74,7 @@ class LargeReader:
         else:
             numbers = imagecodecs.avif_decode(self._data, index=0, numthreads=1)
             if numbers.dtype == np.uint16:
-                numbers >>= av1_of_avif(self._data).bits - 8
+                numbers >>= isobmff.av1(io.BytesIO(self._data)).bits - 8
         height, width, channels = (*numbers.shape, 1)[:3]
         if (width, height) != self.size:
             raise ValueError(numbers.shape)

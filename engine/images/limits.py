@@ -20,7 +20,7 @@ PATIENCE_S, PATIENCE_AFTER_SLOW_S = 0.2, 0.05
 OPEN_FILES = 16
 # A decoder is replaced after so many: what a library leaks, or one picture left behind, does not stay.
 PICTURES_OF_A_DECODER = 500
-# What a decoder may send back: pixels and new files of a picture of 1,000 px a side.
+# What a decoder may send back: pixels, and new files of a picture of at most 5,000 px a side.
 REPLY_BYTES = 64 * 2**20
 
 # --- What a picture may be ------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ _JPEG_SCAN, _JPEG_END = b"\xda", b"\xd9"
 _WEBP, _AVIF = 17.0, 18.0
 _HEIF = {(8, "RGB"): 8.9, (8, "RGBA"): 12.4, (16, "RGB"): 15.6, (16, "RGBA"): 20.4}  # by bits (16: more than 8), mode
 _PIXEL_BYTES = 4.0
+_LITTLE_SMALLER = 2  # a picture made smaller by a factor up to this one counts beside what its codec holds
 
 
 def is_plain(data: bytes) -> bool:
@@ -40,8 +41,10 @@ def most_pixels(picture: Image.Image, data: bytes, factor: int) -> int:
     """
     if isinstance(picture, JpegImagePlugin.JpegImageFile):
         return int(MAX_DECODING_BYTES / _jpeg_bytes_per_pixel(picture, data, factor))
-    loaded, made = _bytes_per_pixel(picture), _PIXEL_BYTES + _PIXEL_BYTES / factor**2
-    return int(MAX_DECODING_BYTES / max(loaded, made))
+    loaded, made = _bytes_per_pixel(picture), _PIXEL_BYTES / factor**2
+    # A codec's copies and the picture that is made exist side by side; a small one does not count.
+    needed = loaded + made if factor <= _LITTLE_SMALLER else max(loaded, _PIXEL_BYTES + made)
+    return int(MAX_DECODING_BYTES / needed)
 
 
 def _bytes_per_pixel(picture: Image.Image) -> float:

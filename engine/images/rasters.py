@@ -46,14 +46,14 @@ class Reader(Protocol):
 
     @property
     def size(self) -> tuple[int, int]:
-        """As its pixels are stored."""
+        """Return the size as its pixels are stored."""
 
     @property
     def turn(self) -> Image.Transpose | None:
-        """What makes the loaded pixels upright."""
+        """Return what makes the loaded pixels upright."""
 
     def most_pixels(self, factor: int) -> int:
-        """How many pixels such a picture may have, made `factor` times smaller. Raises what a senseless header does."""
+        """Return how many pixels such a picture may have, made `factor` times smaller. A senseless header raises."""
 
     def load(self, factor: int) -> Source:
         """Decode the pixels, already smaller where the codec can. Raises whatever the bytes make it raise."""

@@ -55,7 +55,7 @@ def check_share(share: float) -> None:
 
 
 def _jpeg(data: bytes) -> Repaired | None:
-    """With an end marker after the last scan; a segment that is cut goes."""
+    """Return the file with an end marker after the last scan; a segment that is cut goes."""
     end, is_there = len(data.rstrip(b"\0")), False
     for kind, at in jpeg_segments(data):
         if at + max(2, int.from_bytes(data[at : at + 2])) > end:
@@ -82,7 +82,7 @@ def share_of_jpeg(picture: Image.Image) -> float:
 
 
 def _png(data: bytes) -> Repaired | None:
-    """Without the chunks whose checksums are wrong; rows that are missing repeat the last one."""
+    """Return the file without the chunks whose checksums are wrong; rows that are missing repeat the last one."""
     kept, parts, is_odd = [_PNG_START], [], False
     for name, chunk, content, is_right in _chunks(data):
         is_optional = bool(name[:1].islower())
@@ -114,7 +114,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes, bool]]:
 
 
 def _rows(header: bytes) -> list[tuple[int, int]]:
-    """How many rows of how many bytes follow each other."""
+    """Return how many rows of how many bytes follow each other."""
     width, height = int.from_bytes(header[:4]), int.from_bytes(header[4:8])
     bits = header[8] * _CHANNELS[header[9]]
     passes = _ADAM7 if header[12] else ((1, 1, 0, 0),)
@@ -142,7 +142,7 @@ def _filled(parts: list[bytes], passes: list[tuple[int, int]]) -> tuple[bytes, f
 
 
 def _unpacked(parts: list[bytes], most: int) -> Iterator[bytes]:
-    """As much as is there, and not more than `most`."""
+    """Read as much as is there, and not more than `most`."""
     unpacker = zlib.decompressobj()
     for part in parts:
         for at in range(0, len(part), _STEP):

@@ -32,7 +32,7 @@ _MADE_BYTES = 8.0  # of Pillow's picture and of the one that is turned upright
 
 
 def is_for_pillow(data: bytes) -> bool:
-    """Whether Pillow reads such a TIFF right: up to 8 bits a channel, and the plain kinds of 16."""
+    """Tell whether Pillow reads such a TIFF right: up to 8 bits a channel, and the plain kinds of 16."""
     if data.startswith(b"MM\0+"):  # Pillow knows BigTIFF in the other byte order alone
         return False
     head = data[:16] if data.startswith(b"II+\0") else data[:8]
@@ -70,7 +70,7 @@ class TiffReader:
         self._mode = _MODES[photometric]
 
     def most_pixels(self, factor: int) -> int:
-        """How many pixels such a picture may have, made `factor` times smaller."""
+        """Return how many pixels such a picture may have, made `factor` times smaller."""
         page = self._page
         bytes_a_pixel = page.samplesperpixel * cast("np.dtype[Any]", page.dtype).itemsize
         strip = page.tilewidth * page.tilelength if page.is_tiled else page.imagewidth * page.rowsperstrip

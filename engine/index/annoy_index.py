@@ -1,6 +1,6 @@
 """One immutable index generation: checked before it is opened, then searched."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -60,12 +60,12 @@ class Candidates:
 
     @property
     def compared(self) -> int:
-        """How many pictures were compared exactly."""
+        """Return how many pictures were compared exactly."""
         return len(self._rows)
 
     @property
     def reliable(self) -> int:
-        """How many of the best are worth a look: the last candidates are there to be compared with."""
+        """Return how many of the best are worth a look: the last candidates are there to be compared with."""
         return self.compared if self.compared == len(self._ids) else max(0, self.compared - self._usual // 2)
 
     def best(self, k: int) -> Hits:
@@ -77,7 +77,7 @@ class Candidates:
     def grow(self) -> None:
         """Compare GROWTH times as many candidates.
 
-        Where Annoy named too few it is asked again, for GROWTH times as many entries and one for each candidate in
+        Where Annoy returns too few it is queried again, for GROWTH times as many entries and one for each candidate in
         each tree: near-duplicates lie side by side in every tree and would use up the entries of a smaller search_k.
         """
         count = GROWTH * max(self.compared, self._usual)
@@ -93,8 +93,10 @@ class Candidates:
 class Index:
     """An open generation: `manifest`, and `ids` (int64 [n], ascending).
 
-    Its files stay mapped: the directory may be deleted or renamed meanwhile. For one thread at a time.
+    Its files stay mapped: the directory may be deleted or renamed while it is open. For one thread at a time.
     """
+
+    recall_every_s = 0.0
 
     def __init__(
         self,
@@ -140,6 +142,11 @@ class Index:
             refuse(directory, f"index.ann does not hold {manifest.count} vectors")
         return cls(manifest, *arrays, annoy)
 
+    @property
+    def components(self) -> Vectors:
+        """The principal components [d, 4096] of the pictures it was built of, the largest first."""
+        return self._components
+
     def search(self, vectors: Vectors, k: int) -> list[Hits]:
         """Return the most similar pictures for each of vectors [q, 4096], float32 of unit length.
 
@@ -148,8 +155,17 @@ class Index:
         """
         return [found.best(k) for found in self.candidates(vectors, k)]
 
-    def candidates(self, vectors: Vectors, k: int, *, depth: int = 0, ahead: int = 1) -> "list[Candidates]":
+    @property
+    def is_exact(self) -> bool:
+        """Whether a search compares everything."""
+        return self.manifest.is_exact
+
+    def candidates(
+        self, vectors: Vectors, k: int, *, depth: int = 0, ahead: int = 1, labels: Sequence[Sequence[str]] = ()
+    ) -> "list[Candidates]":
         """Return the candidates for each of vectors [q, 4096], enough for k results each.
+
+        Pictures of other labels than `labels` are among them: the files know none.
 
         `depth`: how many results are looked at; those after the k-th cost no larger search_k. `ahead`: Annoy is
         asked for so many times as many at once, which makes the first `grow` cheap and costs little. Raises
@@ -180,9 +196,13 @@ class Index:
         copied: Vectors = self._vectors[rows]
         return copied
 
-    def stored_at(self, rows: NDArray[np.intp]) -> tuple[Vectors, Fingerprints]:
-        """Return copies of the vectors [m, 4096] and the fingerprints [m, 64] in these rows."""
+    def stored(self, ids: NDArray[np.int64]) -> tuple[Vectors, Fingerprints]:
+        """Return copies of the vectors [m, 4096] and the fingerprints [m, 64] of `ids`, all of which it has."""
+        rows = np.searchsorted(self.ids, ids)
         return self._vectors[rows], self._fingerprints[rows]
+
+    def ping(self) -> None:
+        """Do nothing: files that are mapped do not go away."""
 
     def _rows(self, ids: NDArray[np.int64]) -> Rows:
         wanted = np.unique(ids)
@@ -208,7 +228,7 @@ def _check_fit(directory: Path, manifest: Manifest, network: str | None) -> None
         refuse(directory, f"its vectors have {manifest.dimension} numbers instead of {EMBEDDING_SIZE}")
     if network is not None and manifest.network != network:
         raise BadIndex(
-            f"The index was made by another network ({manifest.network}); this worker runs {network}; "
+            f"The index was made by another model ({manifest.network}); this worker runs {network}; "
             "run manage.py build_index."
         )
 

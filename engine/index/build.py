@@ -61,14 +61,14 @@ def build(
     with _beside(directory) as unfinished:
         _store(unfinished / "ids.npy", ordered)
         stored = _write_blocks(unfinished, ordered, order, vectors, report)
-        report("trees", 0, 1)
+        report("building the trees", 0, 1)
         components = principal_components(stored, DIMENSION, seed)
         _store(unfinished / "pca.npy", components)
         annoy = _build_annoy(reduced(stored, components), seed)
         annoy.save(str(unfinished / "index.ann"))
-        report("measuring recall", 0, 1)
+        report("checking that it finds the nearest pictures", 0, 1)
         tuning = tune(annoy, components, stored, target_recall, seed)
-        report("checksums", 0, 1)
+        report("writing checksums", 0, 1)
         manifest = Manifest(
             network=network,
             dimension=EMBEDDING_SIZE,
@@ -81,7 +81,7 @@ def build(
             files={name: manifests.describe_file(unfinished / name) for name in sorted(FILES)},
         )
         (unfinished / manifests.NAME).write_bytes(manifests.encode(manifest))
-    report("done", 1, 1)
+    report("complete", 1, 1)
     return manifest
 
 
@@ -141,7 +141,7 @@ def _write_blocks(
         stored[rows] = _checked(block, ids[rows])
         marks[rows] = fingerprints
         done += len(block)
-        report("vectors", done, len(ids))
+        report("copying the embeddings", done, len(ids))
     if done < len(ids):
         raise BadIndex(f"Only {done} vectors came for {len(ids)} pictures.")
     return np.asarray(stored)

@@ -59,13 +59,8 @@ class Manifest:
     format: int = FORMAT
 
     @property
-    def meets_target(self) -> bool:
-        """Whether the measured recall reaches the target."""
-        return self.recall >= self.recall_target
-
-    @property
     def is_exact(self) -> bool:
-        """Whether every picture is a candidate, so that no search can miss one."""
+        """Tell whether every picture is a candidate, so that no search can miss one."""
         return self.parameters.candidates >= self.count
 
 

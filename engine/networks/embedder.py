@@ -98,7 +98,7 @@ class Embedder:
 
     @property
     def square(self) -> tuple[int, int]:
-        """What a decoder makes for the network (`decoders.pool.Request`)."""
+        """Return what a decoder makes for the network (`decoders.pool.Request`)."""
         return self._preprocessing.input_px, self._preprocessing.resize_px
 
     def prepare_decoded(self, pixels: bytes) -> Tensor:
@@ -150,7 +150,7 @@ class Embedder:
 def prepare(picture: Image.Image, preprocessing: Preprocessing) -> Tensor:
     """Cut the centre square out of an upright picture and resize it: uint8 [3, input_px, input_px].
 
-    Pillow does both in one step; it lets other threads run meanwhile.
+    Pillow does both in one step; other threads run during that step.
     """
     side = preprocessing.input_px
     source = picture if picture.mode == "RGB" else picture.convert("RGB")
@@ -193,10 +193,12 @@ def gpu_batch(memory_bytes: int) -> int:
 
 
 def _keep_memory() -> None:
-    """Let this process keep the memory of a forward pass for the next one, where the C library can be told so."""
-    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
-        mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
-        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+    """Give free memory back once, then keep that of each forward pass for the next one. It needs glibc."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)
+        libc.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+        libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def has_bf16(device: torch.device) -> bool:

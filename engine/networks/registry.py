@@ -77,14 +77,14 @@ class Model:
 
     @property
     def input_px(self) -> int:
-        """The side of the square that the network sees."""
+        """Return the side of the square that the network sees."""
         return self.preprocessing.input_px
 
 
 def get(name: str) -> Model:
     """Return the network of that name; raises UnknownModel, whose text lists the names."""
     if name not in MODELS:
-        raise UnknownModel(f"This version has no network called {name!r}; choose one of {', '.join(MODELS)}.")
+        raise UnknownModel(f"This version has no model called {name!r}; choose one of {', '.join(MODELS)}.")
     return MODELS[name]
 
 
@@ -120,7 +120,7 @@ def checksum(weights: Path) -> str:
     if not weights.is_file():
         raise BadWeights(f"There is no weights file at {weights}; check the path (SIMSEARCH_WEIGHTS, --weights).")
     if weights.stat().st_size > MAX_FILE_BYTES:
-        raise BadWeights(f"{weights} is larger than 1 GiB, which no network here needs.")
+        raise BadWeights(f"{weights} is larger than 1 GiB, which no model here needs.")
     try:
         with weights.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

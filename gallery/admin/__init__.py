@@ -1,5 +1,5 @@
 """The admin site. Django looks for the registrations here."""
 
-from gallery.admin import images
+from gallery.admin import accounts, generations, images, queries
 
-__all__ = ["images"]
+__all__ = ["accounts", "generations", "images", "queries"]

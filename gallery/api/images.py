@@ -1,4 +1,4 @@
-"""The gallery in the JSON API: everybody may look at it, whoever has a key may curate it."""
+"""The gallery in the JSON API: reading is open, writing needs a key."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -6,10 +6,10 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core.paginator import Paginator
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 from django.utils.crypto import constant_time_compare
-from ninja import File, Form, Query, Router, Schema, Status
+from ninja import File, Form, Query, Router, Status
 from ninja.files import UploadedFile
 from ninja.security import HttpBearer
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -17,11 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from gallery import models
 from gallery.api import requests
 from gallery.curation import library
-from gallery.curation.nearest import nearest_label
 from gallery.errors import Refusal
-from gallery.models import LONGEST_LABEL, LONGEST_TITLE
+from gallery.models import LONGEST_TITLE
 from gallery.queries.results import Picture
 from gallery.site import submit
+from gallery.text import LONGEST_LABEL
 
 PAGE_SIZE = 100
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps none; SQLite would, so both are spared it
@@ -33,16 +33,16 @@ Id = Annotated[UUID, Field(json_schema_extra={"maxLength": 36})]
 LAST_PAGE = 1_000_000
 
 
-class Error(Schema):
+class Error(BaseModel):
     code: str
     message: str
 
 
-class Problem(Schema):
+class Problem(BaseModel):
     error: Error
 
 
-class ImageOut(Schema):
+class ImageOut(BaseModel):
     id: UUID
     url: str
     thumbnail_url: str
@@ -50,7 +50,7 @@ class ImageOut(Schema):
     title: str
 
 
-class ImagePage(Schema):
+class ImagePage(BaseModel):
     page: int
     pages: int
     count: int
@@ -71,9 +71,10 @@ class ImageChange(BaseModel):
 
 
 class Key(HttpBearer):
-    """One of SIMSEARCH_API_KEYS; where none is set nobody has one."""
+    """A bearer token: one of SIMSEARCH_API_KEYS. Where none is set, every token is refused."""
 
     def authenticate(self, request: HttpRequest, token: str) -> bool:
+        """Tell whether the token is one of SIMSEARCH_API_KEYS; where none is set, no token is."""
         return any(constant_time_compare(token, key) for key in settings.SIMSEARCH_API_KEYS)
 
 
@@ -81,22 +82,27 @@ router = Router()
 KEY = Key()
 
 
-@router.get("", response={200: ImagePage, 422: Problem})
+@router.get("", operation_id="gallery_api_images_images", response={200: ImagePage, 422: Problem})
 def images(
     request: HttpRequest,
     label: Annotated[str, Query(pattern=NO_NUL, max_length=LONGEST_LABEL)] = "",
     page: Annotated[int, Query(ge=1, le=LAST_PAGE)] = 1,
-) -> dict[str, Any]:
-    """The visible pictures of the gallery, the newest first."""
+) -> ImagePage:
+    """Return the visible pictures of the gallery, the newest first."""
     if label:
         check_labels([label])
     rows = models.Image.objects.visible()
     pages = Paginator(rows.filter(label=rows.spelled(label)) if label else rows, PAGE_SIZE)
     here = list(pages.page(page).object_list) if page <= pages.num_pages else []
-    return {"page": page, "pages": pages.num_pages, "count": pages.count, "images": [described(row) for row in here]}
+    return ImagePage(page=page, pages=pages.num_pages, count=pages.count, images=[described(row) for row in here])
 
 
-@router.post("", auth=KEY, response={frozenset({200, 201}): ImageOut, frozenset({401, 413, 415, 422, 507}): Problem})
+@router.post(
+    "",
+    operation_id="gallery_api_images_add",
+    auth=KEY,
+    response={frozenset({200, 201}): ImageOut, frozenset({401, 413, 415, 422, 507}): Problem},
+)
 def add(
     request: HttpRequest,
     image: Annotated[UploadedFile, File()],
@@ -117,14 +123,19 @@ def add(
     return Status(201, described(added))
 
 
-@router.get("/{uuid:image_id}", response={200: ImageOut, 404: Problem})
-def image(request: HttpRequest, image_id: Id) -> dict[str, Any]:
-    """One visible picture of the gallery."""
+@router.get("/{uuid:image_id}", operation_id="gallery_api_images_image", response={200: ImageOut, 404: Problem})
+def image(request: HttpRequest, image_id: Id) -> ImageOut:
+    """Return one visible picture of the gallery."""
     return described(visible(image_id))
 
 
-@router.patch("/{uuid:image_id}", auth=KEY, response={200: ImageOut, frozenset({401, 404, 422}): Problem})
-def change(request: HttpRequest, image_id: Id, wanted: ImageChange) -> dict[str, Any]:
+@router.patch(
+    "/{uuid:image_id}",
+    operation_id="gallery_api_images_change",
+    auth=KEY,
+    response={200: ImageOut, frozenset({401, 404, 422}): Problem},
+)
+def change(request: HttpRequest, image_id: Id, wanted: ImageChange) -> ImageOut:
     """Give a picture another label or title; hide it, or show it again."""
     rows = models.Image.objects.filter(pk=image_id)
     fields = wanted.model_dump(exclude_none=True)
@@ -134,7 +145,12 @@ def change(request: HttpRequest, image_id: Id, wanted: ImageChange) -> dict[str,
     return described(get_object_or_404(rows))
 
 
-@router.delete("/{uuid:image_id}", auth=KEY, response={204: None, frozenset({401, 404}): Problem})
+@router.delete(
+    "/{uuid:image_id}",
+    operation_id="gallery_api_images_remove",
+    auth=KEY,
+    response={204: None, frozenset({401, 404}): Problem},
+)
 def remove(request: HttpRequest, image_id: Id) -> Status[None]:
     """Delete a picture of the gallery, with its files; answers that name it lose a match."""
     rows = models.Image.objects.filter(pk=image_id)
@@ -144,7 +160,7 @@ def remove(request: HttpRequest, image_id: Id) -> Status[None]:
 
 
 def check_labels(wanted: Sequence[str]) -> None:
-    """Raises Refusal `invalid` for a label that no visible picture has: to find nothing is no answer to a slip."""
+    """Check the label. Raises Refusal `invalid` where no visible picture has it: it is a slip of the client."""
     if not wanted:
         return
     visible = models.Image.objects.visible()
@@ -152,22 +168,32 @@ def check_labels(wanted: Sequence[str]) -> None:
     known = set(visible.filter(label__in=spelled).order_by().values_list("label", flat=True).distinct())
     for label in spelled:
         if label not in known:
-            nearest = nearest_label(label)
+            nearest = visible.nearest_label(label)
             hint = f"; the nearest label is {nearest!r}" if nearest else ""
             raise Refusal("invalid", f"No picture has the label {label!r}{hint}.")
 
 
 def visible(image_id: UUID | None) -> models.Image:
-    """The visible picture with this id. Raises Http404."""
+    """Return the visible picture with this id. Raises Http404."""
     return get_object_or_404(models.Image.objects.visible(), pk=image_id)
 
 
-def described(image: models.Image | Picture) -> dict[str, Any]:
-    """A picture as the API shows it: see ImageOut."""
-    return {
-        "id": image.id,
-        "url": image.picture_url,
-        "thumbnail_url": image.thumbnail_url,
-        "label": image.label,
-        "title": image.title,
-    }
+def all_visible(image_ids: Sequence[UUID]) -> list[models.Image]:
+    """Return the visible pictures with these ids, in this order. Raises Http404 where one of them is missing."""
+    if not image_ids:
+        return []
+    found = models.Image.objects.visible().in_bulk(image_ids)
+    if missing := set(image_ids) - found.keys():
+        raise Http404(f"no such pictures: {missing}")
+    return [found[image_id] for image_id in image_ids]
+
+
+def described(image: models.Image | Picture) -> ImageOut:
+    """Return a picture as the API shows it."""
+    return ImageOut(
+        id=image.id,
+        url=image.picture_url,
+        thumbnail_url=image.thumbnail_url,
+        label=image.label,
+        title=image.title,
+    )

@@ -5,22 +5,23 @@ from uuid import UUID
 
 from django.core.exceptions import SuspiciousOperation
 from django.db import InterfaceError, OperationalError, connection
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
-from ninja import File, Form, NinjaAPI, Schema, Status
+from ninja import File, Form, NinjaAPI, Status
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.files import UploadedFile
-from pydantic import Field
+from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 
-from engine.images.headers import Crop
 from gallery import models
 from gallery.api import images, requests
-from gallery.api.images import KEY, Error, Id, ImageOut, Label, Problem, check_labels, described, visible
+from gallery.api.images import KEY, Error, Id, ImageOut, Label, Problem, all_visible, check_labels, described
 from gallery.errors import Refusal, no_space
-from gallery.queries import lifecycle, results, waiting
-from gallery.queries.accept import Parameters
+from gallery.models import LONGEST_LINK
+from gallery.queries import crops, lifecycle, results, waiting
+from gallery.queries.accept import MOST_NAMED, MOST_UPLOADS, Parameters, Pictures
 from gallery.queries.results import LISTED
 from gallery.site import submit
 from gallery.site.middleware import drain
@@ -31,7 +32,7 @@ TIMINGS = (
     "batch: claim, decode, embed, search, finish; total is the sum of these seven, and of earlier runs that broke"
 )
 BAND = (
-    "what the similarity means for the network of this query: almost the same picture, very similar, similar, not much "
+    "what the similarity means for the model of this query: almost the same picture, very similar, similar, not much "
     "alike; null in results of versions that did not say it"
 )
 DUPLICATES = (
@@ -39,23 +40,28 @@ DUPLICATES = (
     f"where {LISTED} are listed there may be more"
 )
 
+REMOVED = "how many matches are left out, because they have been removed from the gallery since the search"
 INCOMPLETE = "the file ended too soon or held wrong checksums; the search was made with what is there"
 
-CROP = "x,y,w,h as fractions of the upright picture"
+CROP = "x,y,w,h as fractions of the first picture, upright; the first `image`, or the first `like` where there is none"
+LINK = "http or https address of the first picture, which a worker fetches; in the result `unreachable` if it cannot"
+LIKE, UNLIKE = "gallery pictures that the matches shall be like", "gallery pictures that they shall be unlike"
 MOST_LABELS, LONGEST_CROP = 20, 100
 Left = SkipJsonSchema[None]  # left out: a form knows no null
 
 # What the types below do not say about a search.
 BOOLEANS = [word for pair in ("true false", "True False", "1 0", "on off", "yes no") for word in pair.split()]
 FORM = {
-    "oneOf": [{"required": ["image"]}, {"required": ["like"]}],
+    "anyOf": [{"required": [name], "properties": {name: {"minItems": 1}}} for name in ("image", "like")]
+    + [{"required": ["url"]}],
     "properties": {
         "crop": {"format": "crop"},
+        "url": {"format": "link"},
         "collapse": {"type": "string", "enum": BOOLEANS, "default": "true"},  # a form has texts alone
     },
 }
 LINKS = {
-    name: {"operationId": f"gallery_api_queries_{name}", "parameters": {"query_id": "$response.body#/id"}}
+    name: {"operationId": f"gallery_api_{name}", "parameters": {"query_id": "$response.body#/id"}}
     for name in ("query", "withdraw")
 }
 
@@ -68,19 +74,19 @@ api = NinjaAPI(
 api.add_router("/images", images.router)
 
 
-class Accepted(Schema):
+class Accepted(BaseModel):
     id: UUID
     state: str
     url: str
     poll_after_ms: int
 
 
-class DuplicateOut(Schema):
+class DuplicateOut(BaseModel):
     similarity: float
     image: ImageOut
 
 
-class MatchOut(Schema):
+class MatchOut(BaseModel):
     rank: int
     similarity: Annotated[float, Field(description="the cosine, up to 1")]
     band: Annotated[models.Band | None, Field(description=BAND)]
@@ -88,13 +94,13 @@ class MatchOut(Schema):
     duplicates: Annotated[list[DuplicateOut], Field(description=DUPLICATES)]
 
 
-class IndexOut(Schema):
+class IndexOut(BaseModel):
     generation: int | None
     model: str
     images: int | None
 
 
-class QueryOut(Schema):
+class QueryOut(BaseModel):
     id: UUID
     state: str
     error: Error | None
@@ -104,6 +110,7 @@ class QueryOut(Schema):
     timings_ms: Annotated[dict[str, float], Field(description=TIMINGS)]
     index: IndexOut
     matches: list[MatchOut]
+    removed: Annotated[int, Field(description=REMOVED)]
 
 
 # --- Calls --------------------------------------------------------------------------------------------------
@@ -111,6 +118,7 @@ class QueryOut(Schema):
 
 @api.post(
     "/queries",
+    operation_id="gallery_api_ask",
     response={202: Accepted, frozenset({413, 415, 422, 404, 429, 503, 507}): Problem},
     openapi_extra={
         "requestBody": {"content": {"multipart/form-data": {"schema": FORM}}},
@@ -119,104 +127,97 @@ class QueryOut(Schema):
 )
 def ask(
     request: HttpRequest,
-    image: Annotated[UploadedFile | Left, File()] = None,
-    like: Annotated[Id | Left, Form()] = None,
+    image: Annotated[list[UploadedFile], File(max_length=MOST_UPLOADS)] = [],  # noqa: B006 (ninja wants lists)
+    like: Annotated[list[Id], Form(max_length=MOST_NAMED, description=LIKE)] = [],  # noqa: B006
+    unlike: Annotated[list[Id], Form(max_length=MOST_NAMED, description=UNLIKE)] = [],  # noqa: B006
+    url: Annotated[str | Left, Form(max_length=LONGEST_LINK, description=LINK)] = None,
     k: Annotated[int, Form(ge=1, le=100)] = 10,
     crop: Annotated[str | Left, Form(max_length=LONGEST_CROP, description=CROP)] = None,
-    label: Annotated[list[Label], Form(max_length=MOST_LABELS)] = [],  # noqa: B006 (ninja wants a list)
+    label: Annotated[list[Label], Form(max_length=MOST_LABELS)] = [],  # noqa: B006
     collapse: Annotated[bool, Form(description="0: near-duplicates are matches of their own")] = True,
 ) -> Status[Any]:
-    """Ask for the k gallery pictures most like an uploaded one, or like a gallery picture.
+    """Ask for the k gallery pictures most like uploaded ones or gallery pictures, and unlike others.
+
+    Several are searched together: the mean of the positive embeddings minus half the mean of the negative ones.
 
     The body may also be the picture itself, with its type (`image/jpeg` …); the other fields are then parameters of
     the address.
     """
     submit.check_space(request)
-    parameters = Parameters(k=k, labels=tuple(label), crop=_crop(crop), collapse=collapse)
-    requests.check_one(request)
+    parameters = Parameters(k=k, labels=tuple(label), crop=crops.parsed(crop or ""), collapse=collapse)
     check_labels(label)
-    if image is None and like is None:
+    if not (image or like or unlike or url):
         raise requests.no_picture(request)
-    if image is not None and like is not None:
-        raise Refusal("invalid", "A picture as `image` and an id as `like` arrived; send one of the two.")
-    if image is not None:
-        query = submit.upload(request, image, parameters)
-    else:
-        query = submit.more_like(request, visible(like), parameters)
+    pictures = Pictures(link=url or "", files=image, like=all_visible(like), unlike=all_visible(unlike))
+    query = submit.search(request, pictures, parameters)
     return Status(202, _accepted(query))
 
 
-@api.get("/queries/{uuid:query_id}", response={200: QueryOut, 404: Problem})
-def query(request: HttpRequest, query_id: Id) -> JsonResponse:
+@api.get("/queries/{uuid:query_id}", operation_id="gallery_api_query", response={200: QueryOut, 404: Problem})
+def query(request: HttpRequest, query_id: Id) -> HttpResponse:
     """Where a query stands, and its matches once it is done."""
     row = _row(query_id)
     ahead = waiting.ahead_of(row)
-    told = {
-        "id": row.pk,
-        "state": row.state,
-        "error": {"code": row.error_code, "message": row.error} if row.error_code else None,
-        "incomplete": bool(row.is_incomplete),
-        "waiting_ahead": ahead,
-        "poll_after_ms": None if row.is_finished else waiting.cached().poll_after_ms(row, ahead),
-        "timings_ms": row.timings_ms,
-        "index": {"generation": row.generation, "model": row.network, "images": row.images},
-        "matches": _matches(row) if row.is_finished else [],
-    }
-    # As it is: pages ask often, and to check it against its schema takes an eighth of the time.
-    return JsonResponse(told, headers=NO_STORE)
+    matches = _matches(row) if row.is_finished else []
+    shown = QueryOut(
+        id=row.pk,
+        state=row.state,
+        error=Error(code=row.error_code, message=row.error) if row.error_code else None,
+        incomplete=bool(row.is_incomplete),
+        waiting_ahead=ahead,
+        poll_after_ms=None if row.is_finished else waiting.cached().poll_after_ms(row, ahead),
+        timings_ms=row.timings_ms,
+        index=IndexOut(generation=row.generation, model=row.network, images=row.images),
+        matches=matches,
+        removed=len(row.matches or []) - len(matches) if row.is_finished else 0,
+    )
+    # Pages ask often, and ninja would check it against its schema once more: a tenth of the time.
+    return HttpResponse(shown.model_dump_json(), content_type="application/json", headers=NO_STORE)
 
 
-@api.delete("/queries/{uuid:query_id}", auth=KEY, response={204: None, frozenset({401, 404}): Problem})
+@api.delete(
+    "/queries/{uuid:query_id}",
+    operation_id="gallery_api_withdraw",
+    auth=KEY,
+    response={204: None, frozenset({401, 404}): Problem},
+)
 def withdraw(request: HttpRequest, query_id: Id) -> Status[None]:
     """Delete a query at once, with its picture and its matches. Its link may be shared, so it takes a key."""
     if not lifecycle.withdraw(query_id):
-        raise Refusal("not_found", "There is no such query; it may be deleted already.")
+        raise Refusal("not_found", _("There is no such query; it may be deleted already."))
     return Status(204, None)
 
 
 # --- Between rows and JSON ----------------------------------------------------------------------------------
 
 
-def _crop(text: str | None) -> tuple[float, float, float, float] | None:
-    if not text:
-        return None
-    try:
-        x, y, w, h = (float(part) for part in text.split(","))
-        Crop(x, y, w, h)
-    except ValueError as error:
-        raise Refusal(
-            "invalid", "crop takes four fractions of the picture: x,y,w,h, such as 0.1,0.2,0.5,0.5."
-        ) from error
-    return x, y, w, h
-
-
 def _row(query_id: UUID) -> models.Query:
-    """The query with this id, in SQL because it is polled: half of the time of `get`. Raises Http404."""
+    """Return the query with this id, in SQL because it is polled: half of the time of `get`. Raises Http404."""
     key = models.Query._meta.pk.get_db_prep_value(query_id, connection)
     for row in models.Query.objects.raw("SELECT * FROM gallery_query WHERE id = %s", [key]):
         return row
     raise Http404
 
 
-def _accepted(query: models.Query) -> dict[str, Any]:
+def _accepted(query: models.Query) -> Accepted:
     queue = waiting.cached()
-    return {
-        "id": query.pk,
-        "state": query.state,
-        "url": f"/api/queries/{query.pk}",
-        "poll_after_ms": queue.poll_after_ms(query, queue.waiting),
-    }
+    return Accepted(
+        id=query.pk,
+        state=query.state,
+        url=f"/api/queries/{query.pk}",
+        poll_after_ms=queue.poll_after_ms(query, queue.waiting),
+    )
 
 
-def _matches(query: models.Query) -> list[dict[str, Any]]:
+def _matches(query: models.Query) -> list[MatchOut]:
     return [
-        {
-            "rank": shown.rank,
-            "similarity": round(shown.similarity, 4),
-            "band": shown.band,
-            "image": described(shown.image),
-            "duplicates": [{"similarity": cosine, "image": described(image)} for image, cosine in shown.duplicates],
-        }
+        MatchOut(
+            rank=shown.rank,
+            similarity=round(shown.similarity, 4),
+            band=shown.band,
+            image=described(shown.image),
+            duplicates=[DuplicateOut(similarity=cosine, image=described(image)) for image, cosine in shown.duplicates],
+        )
         for shown in results.shown(query)
     ]
 
@@ -231,7 +232,7 @@ def _refused(request: HttpRequest, refusal: Refusal) -> HttpResponse:
 
 @api.exception_handler(Http404)
 def _not_found(request: HttpRequest, error: Http404) -> HttpResponse:
-    return error_json(request, Refusal("not_found", "There is nothing at this address."))
+    return error_json(request, Refusal("not_found", _("There is nothing at this address.")))
 
 
 @api.exception_handler(AuthenticationError)
@@ -246,8 +247,8 @@ def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
         return error_json(request, no_space())
     if any(entry["type"] == "missing" and entry["loc"][-1] == "image" for entry in error.errors):
         return error_json(request, requests.no_picture(request))
-    told = "; ".join(f"{entry['loc'][-1]}: {entry['msg']}" for entry in error.errors)
-    return error_json(request, Refusal("invalid", told))
+    message = "; ".join(f"{entry['loc'][-1]}: {entry['msg']}" for entry in error.errors)
+    return error_json(request, Refusal("invalid", message))
 
 
 @api.exception_handler(MultiPartParserError)

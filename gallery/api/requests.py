@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver
 from django.utils.datastructures import MultiValueDict
+from django.utils.translation import gettext as _
 
 from gallery.errors import Refusal
 from gallery.queries import uploads
@@ -32,7 +33,7 @@ Urls = tuple[list[URLResolver | URLPattern], str, str]
 
 
 def prepared(urls: Urls) -> Urls:
-    """The addresses of the API, each view inside `_answering`."""
+    """Return the addresses of the API, each view inside `_answering`."""
     for pattern in urls[0]:
         if isinstance(pattern, URLPattern):
             pattern.callback = _answering(pattern.callback)
@@ -102,18 +103,18 @@ def _is_file(request: HttpRequest) -> bool:
 
 
 def check_one(request: HttpRequest) -> None:
-    """Raises Refusal `invalid` when several pictures arrived."""
+    """Refuse several pictures at once. Raises Refusal `invalid` when several pictures arrived."""
     if len(request.FILES.getlist("image")) > 1:
-        raise Refusal("invalid", "Several pictures arrived as `image`; send each in a request of its own.")
+        raise Refusal("invalid", _("Several pictures arrived as `image`; send each in a request of its own."))
 
 
 def no_picture(request: HttpRequest) -> Refusal:
-    """What to say to a request without a picture."""
+    """Return what to say to a request without a picture."""
     return Refusal("empty", f"{_arrived(request)} {example(request)}")
 
 
 def unreadable(request: HttpRequest) -> Refusal:
-    """What to say to a request that Django cannot read."""
+    """Return what to say to a request that Django cannot read."""
     if request.content_type == FORM:
         if "boundary=" not in request.META.get("CONTENT_TYPE", ""):
             arrived = "A multipart form arrived without its boundary; let your HTTP client write the Content-Type."
@@ -128,6 +129,7 @@ def unreadable(request: HttpRequest) -> Refusal:
 
 
 def example(request: HttpRequest) -> str:
+    """Return a sentence on how to send a picture to this address."""
     address = request.build_absolute_uri(request.path)
     return (
         f"Send the file as `image`: curl -F image=@picture.jpg {address} "

@@ -1,12 +1,16 @@
-"""Admin actions on many rows: a worker changes them step by step, and the row of the action says how far it is."""
+"""Admin actions on many rows: a worker changes them step by step, and the row of the action says how far it is.
 
+The last action of an account that hid, showed or labelled pictures can be undone.
+"""
+
+import json
 import uuid
-from collections.abc import Callable
+import zlib
 from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from gallery.models import BulkAction, Image, Query
@@ -18,32 +22,101 @@ SHOWN = timedelta(minutes=5)  # a finished action stays in its list for so long
 ID_BYTES = 16
 
 TABLES: dict[str, type[Image | Query]] = {model._meta.model_name or "": model for model in (Image, Query)}
-CHANGES: dict[str, Callable[["QuerySet[Any]"], object]] = {
-    "delete": lambda rows: rows.delete(),
-    "hide": lambda rows: rows.update(is_hidden=True),
-    "show": lambda rows: rows.update(is_hidden=False),
-}
+CHANGED_FIELD = {"hide": "is_hidden", "show": "is_hidden", "label": "label"}  # of the actions that can be undone
+UNDOABLE = timedelta(hours=1)
 
 
-def change(action: str, rows: "QuerySet[Any]", by: str) -> tuple[int, bool]:
-    """Apply an action to these rows, or leave it to a worker when they are many.
+def change(action: str, rows: "QuerySet[Any]", by: str, value: str = "") -> tuple[int, bool]:
+    """Apply an action to these rows, or leave it to a worker when they are many. `value`: the label to set.
 
     Returns how many rows there are, and whether they are changed already.
     """
-    ids: list[uuid.UUID] = list(rows.order_by().values_list("pk", flat=True))
+    made = BulkAction(table=rows.model._meta.model_name, action=action, requested_by=by)
+    made.value = Image.objects.spelled(value)
+    if field := CHANGED_FIELD.get(action):
+        values = list(rows.order_by().values_list("pk", field))
+        made.before = _packed(field, _target(made), values)
+        return _start(made, [pk for pk, _ in values])
+    return _start(made, list(rows.order_by().values_list("pk", flat=True)))
+
+
+def undoable(by: str) -> BulkAction | None:
+    """Return the last action of this account on pictures, if it can be undone: it hid, showed or labelled them."""
+    mine = BulkAction.objects.filter(table="image", requested_by=by, created_at__gt=timezone.now() - UNDOABLE)
+    last = mine.exclude(action="delete").defer("rows").order_by("-pk").first()
+    return last if last and last.before and last.finished_at and last.action != "undo" else None
+
+
+def undo(by: str) -> tuple[int, bool]:
+    """Undo the last action of this account; returns as `change` does. Pictures that were changed since stay."""
+    last = undoable(by)
+    if last is None or not BulkAction.objects.filter(pk=last.pk, before__isnull=False).update(before=None):
+        return 0, True
+    made = BulkAction(table=last.table, action="undo", requested_by=by, before=last.before)
+    ids = [uuid.UUID(hex=pk) for _, pks in _unpacked(made)["old"] for pk in pks]
+    return _start(made, ids)
+
+
+def _start(action: BulkAction, ids: list[uuid.UUID]) -> tuple[int, bool]:
+    action.total = len(ids)
     if len(ids) <= AT_ONCE:
-        CHANGES[action](_rows(rows.model, ids))
+        with transaction.atomic():
+            _apply(action, ids)
+            if action.action in CHANGED_FIELD:
+                _forget_older(action)
+                action.rows, action.done, action.finished_at = b"", len(ids), timezone.now()
+                action.save()
         return len(ids), True
+    _forget_older(action)
     # The rows that the curator saw, by their ids: a filter would also find those added since.
-    BulkAction.objects.create(
-        table=rows.model._meta.model_name,
-        action=action,
-        rows=b"".join(row.bytes for row in ids),
-        total=len(ids),
-        requested_by=by,
-    )
+    action.rows = b"".join(row.bytes for row in ids)
+    action.save()
     wakeup.wake_workers(wakeup.BULK)
     return len(ids), False
+
+
+def _forget_older(action: BulkAction) -> None:
+    """Only the last action can be undone."""
+    BulkAction.objects.filter(requested_by=action.requested_by, finished_at__isnull=False).update(before=None)
+
+
+def _target(action: BulkAction) -> bool | str:
+    return action.value or "" if action.action == "label" else action.action == "hide"
+
+
+def _apply(action: BulkAction, ids: list[uuid.UUID]) -> None:
+    rows = TABLES[action.table]._default_manager.filter(pk__in=ids)
+    if action.action == "undo":
+        _restore(action, ids)
+    elif field := CHANGED_FIELD.get(action.action):
+        rows.update(**{field: _target(action)})
+    elif action.action != "delete":  # of a later version, whose web process writes rows already
+        raise ValueError(f"unknown action: {action.action}")
+    else:
+        rows.delete()
+        if action.table == "image" and action.done + len(ids) == action.total:
+            wakeup.wake_workers(wakeup.CURATE)  # a rebuild may pay
+
+
+def _restore(action: BulkAction, ids: list[uuid.UUID]) -> None:
+    before, wanted = _unpacked(action), {pk.hex for pk in ids}
+    for old, pks in before["old"]:
+        changed = Image.objects.filter(pk__in=wanted.intersection(pks), **{before["field"]: before["to"]})
+        changed.update(**{before["field"]: old})
+
+
+def _packed(field: str, to: bool | str, values: list[tuple[uuid.UUID, Any]]) -> bytes:
+    """Return the old values of the rows that change, as `BulkAction.before` keeps them."""
+    old: dict[Any, list[str]] = {}
+    for pk, value in values:
+        if value != to:
+            old.setdefault(value, []).append(pk.hex)
+    return zlib.compress(json.dumps({"field": field, "to": to, "old": list(old.items())}).encode())
+
+
+def _unpacked(action: BulkAction) -> dict[str, Any]:
+    before: dict[str, Any] = json.loads(zlib.decompress(bytes(action.before or b"")))
+    return before
 
 
 def step() -> bool:
@@ -63,22 +136,19 @@ def take_step(action: BulkAction) -> bool:
     with transaction.atomic():
         is_ours = BulkAction.objects.filter(pk=action.pk, done=action.done).update(done=done)
         if is_ours:
-            CHANGES[action.action](_rows(TABLES[action.table], ids))
+            _apply(action, ids)
         if is_ours and done == action.total:
             BulkAction.objects.filter(pk=action.pk).update(finished_at=timezone.now(), rows=b"")
     return bool(is_ours)
 
 
 def unfinished() -> "QuerySet[BulkAction]":
-    """The actions that have rows left to change."""
+    """Return the actions that have rows left to change."""
     return BulkAction.objects.filter(finished_at__isnull=True)
 
 
 def shown(table: str) -> "QuerySet[BulkAction]":
-    """The actions on that table which run or have just finished, without their ids; the newest first."""
+    """Return the actions on that table which run or have just finished, without their ids; the newest first."""
     recent = Q(finished_at__isnull=True) | Q(finished_at__gt=timezone.now() - SHOWN)
-    return BulkAction.objects.filter(recent, table=table).defer("rows").order_by("-created_at")
-
-
-def _rows(table: type[Model], ids: list[uuid.UUID]) -> "QuerySet[Any]":
-    return table._default_manager.filter(pk__in=ids)
+    listed = BulkAction.objects.filter(recent, table=table, total__gt=AT_ONCE)
+    return listed.defer("rows", "before").order_by("-created_at")

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Max, QuerySet
+from django.db.models import F, Max, QuerySet
 from django.utils import timezone
 
 from gallery.models import Embedding, Image, IndexGeneration
@@ -30,8 +30,8 @@ class IndexStatus(Enum):
 
     CURRENT = "it has every embedding"
     BEHIND = "it lacks some embeddings"
-    STALE = "it lacks so many that a rebuild pays, or there is none"
-    OTHER_NETWORK = "another network is active"
+    STALE = "so many were added or deleted that a rebuild pays, or there is none"
+    OTHER_NETWORK = "another model is active"
 
 
 class Busy(Exception):
@@ -42,27 +42,32 @@ class BuildFailed(Exception):
     """A build that came to nothing; the active generation is unchanged."""
 
 
+class NotReady(Exception):
+    """A generation that cannot be searched; the text is a sentence."""
+
+
 class NothingToGoBackTo(Exception):
     """There is no earlier generation."""
 
 
 def active() -> IndexGeneration | None:
+    """Return the active generation, or None while there is no index."""
     return IndexGeneration.objects.filter(is_active=True).first()
 
 
 def served() -> str | None:
-    """The identity of the network that serves; None while there is no index."""
+    """Return the identity of the network that serves; None while there is no index."""
     generation = active()
     return generation.network if generation else None
 
 
 def described(generation: IndexGeneration | None) -> str:
-    """A generation in words, for people at a terminal."""
+    """Return a generation in words, for people at a terminal."""
     return f"{generation} with {generation.images} pictures by {generation.network}" if generation else "none"
 
 
 def newer_than(generation: IndexGeneration | None, network: str) -> int:
-    """How many embeddings of this network the generation does not contain."""
+    """Return how many embeddings of this network the generation does not contain."""
     rows = Embedding.objects.filter(network=network)
     if generation and generation.network == network:
         rows = rows.filter(id__gt=generation.last_embedding)
@@ -80,11 +85,18 @@ def status(network: str) -> IndexStatus:
 def status_of(generation: IndexGeneration | None, network: str) -> IndexStatus:
     """Return the same for any generation of the network, or for none."""
     newer = newer_than(generation, network)
-    if not newer:
-        return IndexStatus.CURRENT
-    images = generation.images if generation else 0
-    is_stale = generation is None or newer >= max(REBUILD_AT_LEAST, REBUILD_SHARE * images)
-    return IndexStatus.STALE if is_stale else IndexStatus.BEHIND
+    if generation is None:
+        return IndexStatus.STALE if newer else IndexStatus.CURRENT
+    enough = max(REBUILD_AT_LEAST, REBUILD_SHARE * generation.images)
+    if (newer >= enough and not generation.is_synchronised) or deleted_from(generation) >= enough:
+        return IndexStatus.STALE
+    return IndexStatus.BEHIND if newer else IndexStatus.CURRENT
+
+
+def deleted_from(generation: IndexGeneration) -> int:
+    """Return how many embeddings of the generation belong to pictures that were deleted since it was built."""
+    rows = Embedding.objects.filter(network=generation.network, id__lte=generation.last_embedding)
+    return max(0, generation.images - rows.count())
 
 
 def has_new_pictures() -> bool:
@@ -129,6 +141,12 @@ def activate(generation: IndexGeneration, *, images: int, last_embedding: int, m
     generation.refresh_from_db()
 
 
+def synchronised(generation: IndexGeneration, *, last_embedding: int, added: int) -> bool:
+    """Note that a generation has every embedding up to this one; False where another process was first."""
+    before = IndexGeneration.objects.filter(pk=generation.pk, last_embedding=generation.last_embedding)
+    return bool(before.update(last_embedding=last_embedding, images=F("images") + added))
+
+
 def serve(generation: IndexGeneration) -> bool:
     """Make a ready generation the active one, and with it its network the one that serves.
 
@@ -143,8 +161,18 @@ def serve(generation: IndexGeneration) -> bool:
 
 
 def newest(network: str) -> IndexGeneration | None:
-    """The newest ready generation of this network."""
+    """Return the newest ready generation of this network."""
     return IndexGeneration.objects.filter(state=READY, network=network).first()
+
+
+def choose(generation: IndexGeneration) -> None:
+    """Make a ready generation the active one, be it older or newer. Raises NotReady."""
+    if generation.state != READY:
+        raise NotReady("Only a generation that is ready can be searched.")
+    if generation.network == served():
+        _switch_to(generation)
+    elif not serve(generation):
+        raise NotReady("Its model has not embedded every picture; manage.py switch_model does that first.")
 
 
 def roll_back() -> IndexGeneration:
@@ -153,13 +181,13 @@ def roll_back() -> IndexGeneration:
     earlier = IndexGeneration.objects.filter(state=READY, number__lt=now.number, network=now.network) if now else None
     previous = earlier.first() if earlier is not None else None
     if previous is None:
-        raise NothingToGoBackTo("There is no earlier generation of this network to go back to.")
+        raise NothingToGoBackTo("There is no earlier generation of this model to go back to.")
     _switch_to(previous)
     return previous
 
 
 def _hold_the_active_one() -> None:
-    """Until the transaction ends nobody else switches; what is read after this is what the last one left."""
+    """Keep other switches out until the transaction ends; what is read after this is what the last one left."""
     list(IndexGeneration.objects.select_for_update().filter(is_active=True))
 
 
@@ -169,10 +197,11 @@ def _switch_to(generation: IndexGeneration) -> None:
         list(IndexGeneration.objects.order_by("number").select_for_update())
         IndexGeneration.objects.filter(is_active=True).update(is_active=False)
         IndexGeneration.objects.filter(pk=generation.pk).update(is_active=True, activated_at=timezone.now())
-        generation.refresh_from_db()  # one that was deleted meanwhile leaves the active one as it was
+        generation.refresh_from_db()  # if it was deleted, the active one stays
 
 
 def fail(generation: IndexGeneration, reason: str) -> None:
+    """Mark a build as failed, with its reason."""
     _building().filter(pk=generation.pk).update(state=FAILED, error=reason[:500], lease_until=None)
 
 

@@ -15,14 +15,15 @@ from django.conf import settings
 
 from engine.errors import BadImage
 from engine.images import headers
-from gallery import files, labels
+from gallery import files
 from gallery.curation import library
 from gallery.curation.folders.left_out import OTHER_KIND, LeftOut
 from gallery.curation.folders.scanning import Source, unreadable
 from gallery.curation.pictures import Encoded, reencode
 from gallery.errors import Refusal
 from gallery.models import LONGEST_TITLE, Image
-from gallery.queries import uploads
+from gallery.queries import uploads, wakeup
+from gallery.text import label_key
 
 WINDOW = 64  # files under way at once: bounds the memory
 LARGE_BYTES = 32 * 2**20  # files above are read one at a time, for the same reason
@@ -65,7 +66,7 @@ def import_files(sources: Sequence[Source], outcome: Outcome, *, is_dry: bool = 
     `is_dry`: decode them, and change nothing.
     """
     known = set(Image.objects.values_list("content_hash", flat=True))
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with wakeup.once(), ThreadPoolExecutor(os.cpu_count()) as threads:
         for start in range(0, len(sources), WINDOW):
             window = sources[start : start + WINDOW]
             for source, result in zip(window, threads.map(lambda one: _read(one.path, known), window), strict=True):
@@ -79,7 +80,7 @@ def import_files(sources: Sequence[Source], outcome: Outcome, *, is_dry: bool = 
 
 
 def moved(pictures: Mapping[Source, str]) -> dict[str, str]:
-    """The new labels, by content hash, of pictures that no folder of their label holds any more.
+    """Return the new labels, by content hash, of pictures that no folder of their label holds any more.
 
     A file that lies in no labelled folder says nothing about the label of its picture.
     """
@@ -90,7 +91,7 @@ def moved(pictures: Mapping[Source, str]) -> dict[str, str]:
     return {
         content_hash: labels_of[content_hash][0]
         for content_hash, label in Image.objects.values_list("content_hash", "label")
-        if content_hash in labels_of and labels.key(label) not in map(labels.key, labels_of[content_hash])
+        if content_hash in labels_of and label_key(label) not in map(label_key, labels_of[content_hash])
     }
 
 
@@ -101,7 +102,7 @@ def relabel(new_labels: Mapping[str, str]) -> None:
 
 
 def add(file: BinaryIO, *, label: str = "", title: str = "") -> Image:
-    """Put one picture into the gallery; wake `wakeup.CURATE` after the last one.
+    """Put one picture into the gallery.
 
     Raises Refusal (an unusable picture, no room) and AlreadyThere.
     """
@@ -110,7 +111,7 @@ def add(file: BinaryIO, *, label: str = "", title: str = "") -> Image:
     if existing := library.find(content_hash):
         raise library.AlreadyThere(existing)
     image = Image(label=label, title=title[:LONGEST_TITLE])
-    library.keep(image, content_hash, _reencoded(data))
+    library.keep(image, content_hash, reencoded(data), data)
     return image
 
 
@@ -122,16 +123,18 @@ def decode_pending(limit: int) -> int:
     pending = list(Image.objects.pending().order_by("created_at")[:limit])
     for image in pending:
         try:
-            encoded = _reencoded(image.upload_file.source())
+            source = image.upload_file.source()
+            encoded = reencoded(source)
         except FileNotFoundError:
             _mark(image, problem="Its file is missing.")
         except Refusal as refusal:
             _mark(image, problem=str(refusal)[:200])
         else:
-            library.write(image, encoded)
-            is_there = _mark(image, is_pending=False, width_px=encoded.width_px, height_px=encoded.height_px)
-            if not is_there:  # deleted meanwhile
-                files.remove(image.picture_file, image.thumbnail_file)
+            library.write(image, encoded, source)
+            names = [*library.KNOWN_BY_FILE, "has_original"]
+            is_there = _mark(image, is_pending=False, **{name: getattr(image, name) for name in names})
+            if not is_there:  # deleted since
+                files.remove(*image.files)
         files.remove(image.upload_file)
     return len(pending)
 
@@ -140,8 +143,8 @@ def _mark(image: Image, **fields: object) -> bool:
     return bool(Image.objects.filter(pk=image.pk).update(**fields))
 
 
-def _reencoded(source: bytes | Path) -> Encoded:
-    """Raises Refusal, and OSError where the file cannot be read."""
+def reencoded(source: bytes | Path) -> Encoded:
+    """Return the re-encoded picture. Raises Refusal, and OSError where the file cannot be read."""
     try:
         return reencode(source)
     except BadImage as error:
@@ -175,7 +178,7 @@ def _judged(path: Path, start: bytes) -> Unusable | None:
 
 
 def _decoded(path: Path, file: BufferedReader, known: set[str]) -> Read:
-    """Raises BadImage."""
+    """Hash a file, and decode it unless its picture is known. Raises BadImage."""
     limits = replace(uploads.limits(), max_bytes=settings.SIMSEARCH_MAX_IMPORT_BYTES)
     headers.check_bytes(os.fstat(file.fileno()).st_size, limits)
     content_hash = hashlib.file_digest(file, "sha256").hexdigest()
@@ -183,7 +186,7 @@ def _decoded(path: Path, file: BufferedReader, known: set[str]) -> Read:
 
 
 def _reason(error: BadImage) -> str:
-    """The refusal of a file on this machine's disk, for its operator."""
+    """Return the refusal of a file on this machine's disk, for its operator."""
     if error.code == "too_large":
         return f"Larger than {settings.SIMSEARCH_MAX_IMPORT_BYTES / 2**20:g} MB (SIMSEARCH_MAX_IMPORT_BYTES)"
     if error.code == "too_many_pixels":
@@ -202,11 +205,11 @@ def _count(source: Source, result: Read, outcome: Outcome, *, is_new: bool, is_d
 
 
 def _keep(source: Source, content_hash: str, encoded: Encoded) -> bool:
-    """Whether it was new: another process may have been quicker. Raises Refusal on a full disk."""
+    """Tell whether it was new: another process may have been quicker. Raises Refusal on a full disk."""
     image = Image(label=source.label, title=source.title[:LONGEST_TITLE], is_hidden=source.is_hidden)
     image.created_at = source.created_at or image.created_at
     try:
-        library.keep(image, content_hash, encoded)
+        library.keep(image, content_hash, encoded, source.path)
     except library.AlreadyThere:
         return False
     return True

@@ -1,8 +1,10 @@
 """Changes of the gallery: pictures in, by upload or by command, and out."""
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from gallery.curation.pictures import Encoded  # starts decoders, which the web process does without
 
 
+KNOWN_BY_FILE = ("width_px", "height_px", "taken_at", "has_preview")
+WRITTEN = 4  # of `Image.files`; the last one is what they are made of
+
+
 class AlreadyThere(Exception):
     """The gallery has this very file."""
 
@@ -26,11 +32,12 @@ class AlreadyThere(Exception):
 
 
 def find(content_hash: str) -> Image | None:
+    """Return the picture with this content, or None."""
     return Image.objects.filter(content_hash=content_hash).first()
 
 
 def check_new(file: "UploadedFile[Any]") -> str:
-    """The content hash of a picture that the gallery does not have yet. Raises Refusal and AlreadyThere."""
+    """Return the content hash of a picture that the gallery does not have yet. Raises Refusal and AlreadyThere."""
     uploads.check(file)
     digest = hashlib.sha256()
     for chunk in file.chunks():
@@ -42,7 +49,7 @@ def check_new(file: "UploadedFile[Any]") -> str:
 
 
 def upload(image: Image, file: "UploadedFile[Any]") -> None:
-    """Save a new row with the uploaded bytes; a gallery worker decodes them, and until then nobody sees the picture.
+    """Save a new row with the uploaded bytes; a gallery worker decodes them, and until then the picture is hidden.
 
     Raises Refusal (an unusable picture, no room) and AlreadyThere.
     """
@@ -50,32 +57,37 @@ def upload(image: Image, file: "UploadedFile[Any]") -> None:
     image.width_px = image.height_px = 0
     uploads.store(file, image.upload_file)
     _insert(image, image.upload_file)
-    wakeup.wake_workers(wakeup.CURATE)
 
 
-def keep(image: Image, content_hash: str, encoded: "Encoded") -> None:
+def keep(image: Image, content_hash: str, encoded: "Encoded", original: bytes | Path) -> None:
     """Save a new row with its files. Raises Refusal (no room) and AlreadyThere (somebody was quicker)."""
     image.content_hash = content_hash
     try:
-        write(image, encoded)
+        write(image, encoded, original)
     except OSError as error:
         raise Refusal("no_space", "The disk is full: the picture could not be kept.") from error
-    _insert(image, image.picture_file, image.thumbnail_file)
+    _insert(image, *image.files)
 
 
-def write(image: Image, encoded: "Encoded") -> None:
-    """The files of a picture, both or none. Raises OSError."""
-    image.width_px, image.height_px = encoded.width_px, encoded.height_px
+def write(image: Image, encoded: "Encoded", original: bytes | Path) -> None:
+    """Write the files of a picture, all or none, and set what is known by them. Raises OSError."""
+    for name in KNOWN_BY_FILE:
+        setattr(image, name, getattr(encoded, name))
+    image.has_original = settings.SIMSEARCH_KEEP_ORIGINALS
     try:
         files.write(image.picture_file, encoded.picture)
         files.write(image.thumbnail_file, encoded.thumbnail)
+        if encoded.preview:
+            files.write(image.preview_file, encoded.preview)
+        if image.has_original:
+            files.write(image.original_file, original)
     except BaseException:
-        files.remove(image.picture_file, image.thumbnail_file)
+        files.remove(*image.files[:WRITTEN])
         raise
 
 
 def _insert(image: Image, *stored: Stored) -> None:
-    """Save a row whose files are there; without it they go. Raises AlreadyThere."""
+    """Save a row whose files are there, and have it embedded; without it the files go. Raises AlreadyThere."""
     try:
         with transaction.atomic():  # so that a duplicate leaves an outer transaction usable
             image.save(force_insert=True)
@@ -84,8 +96,10 @@ def _insert(image: Image, *stored: Stored) -> None:
         if isinstance(error, IntegrityError) and (existing := find(image.content_hash)):
             raise AlreadyThere(existing) from error
         raise
+    wakeup.wake_workers(wakeup.CURATE)
 
 
 def remove(images: QuerySet[Image]) -> None:
-    """Delete gallery pictures with their files; results no longer show them."""
+    """Delete gallery pictures with their files and embeddings; results say that they were removed."""
     images.delete()
+    wakeup.wake_workers(wakeup.CURATE)  # the index may now have so many deleted ones that a rebuild pays

@@ -1,6 +1,8 @@
-"""What is kept of each network: the one that serves, the one before it, and one that is being made ready."""
+"""The data of each model: the active one, the one before it, and one that is being prepared."""
 
-from django.db.models import Count
+from collections.abc import Iterable
+
+from django.db.models import Count, Exists, OuterRef, QuerySet
 
 from gallery.curation.generations import BUILDING
 from gallery.models import Embedding, Image, IndexGeneration
@@ -9,7 +11,7 @@ STEP = 1000  # embeddings deleted at once: searches write in between
 
 
 def embedded() -> dict[str, int]:
-    """For each network how many gallery pictures it has embedded."""
+    """Return for each model how many gallery pictures it has embedded."""
     rows = Image.objects.order_by().values_list("embeddings__network").annotate(count=Count("id"))
     return {network: count for network, count in rows if network}
 
@@ -17,18 +19,32 @@ def embedded() -> dict[str, int]:
 def forget(network: str) -> list[IndexGeneration]:
     """Delete a network's embeddings and finished generations; returns these, whose directories are to go next.
 
-    Never the active one. Whoever calls knows that no worker answers by this network any more.
+    Never the active one. The caller makes sure that no worker uses this model.
     """
     finished = IndexGeneration.objects.filter(network=network, is_active=False).exclude(state=BUILDING)
     gone = list(finished)
     finished.delete()
-    rows = Embedding.objects.filter(network=network)
-    while ids := list(rows.values_list("id", flat=True)[:STEP]):
-        Embedding.objects.filter(id__in=ids).delete()
+    _delete(Embedding.objects.filter(network=network))
     return gone
 
 
+def without_picture() -> "QuerySet[Embedding]":
+    """Return the embeddings of pictures that are deleted."""
+    return Embedding.objects.filter(~Exists(Image.objects.filter(content_hash=OuterRef("image_id"))))
+
+
+def forget_deleted(content_hashes: Iterable[str] | None = None) -> None:
+    """Delete the embeddings of deleted pictures; of those with one of these hashes, if they are given."""
+    rows = without_picture()
+    _delete(rows if content_hashes is None else rows.filter(image_id__in=list(content_hashes)))
+
+
+def _delete(rows: "QuerySet[Embedding]") -> None:
+    while ids := list(rows.values_list("id", flat=True)[:STEP]):
+        Embedding.objects.filter(id__in=ids).delete()
+
+
 def known() -> set[str]:
-    """Every network of which there is an embedding or a generation."""
+    """Return every network of which there is an embedding or a generation."""
     made = Embedding.objects.order_by().values_list("network", flat=True).distinct()
     return set(made) | set(IndexGeneration.objects.order_by().values_list("network", flat=True).distinct())

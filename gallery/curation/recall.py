@@ -15,7 +15,7 @@ def count(generation: int, found: int, true: int) -> None:
 
 
 def measured(generation: int) -> float | None:
-    """The share of true neighbours that real searches of this generation found; None while none was checked.
+    """Return the share of true neighbours that real searches of this generation found; None while none was checked.
 
     Raises redis.RedisError.
     """

@@ -1,4 +1,4 @@
-"""A row that goes takes its files along, whoever deletes it (admin, command, expiry)."""
+"""Delete the files of a deleted row, however it was deleted (admin, command, expiry)."""
 
 from typing import Any
 
@@ -7,16 +7,32 @@ from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
 from gallery import files
-from gallery.models import Image, Query
+from gallery.models import Image, Query, QueryPart, ZipImport
 
 
 @receiver(post_delete, sender=Image)
 def remove_image_files(instance: Image, **_: Any) -> None:
-    stored = (instance.picture_file, instance.thumbnail_file, instance.upload_file)
+    """Delete the files of a deleted gallery picture."""
+    stored = instance.files
     transaction.on_commit(lambda: files.remove(*stored))
+
+
+@receiver(post_delete, sender=ZipImport)
+def remove_archive(instance: ZipImport, **_: Any) -> None:
+    """Delete the file of an archive after its row is gone."""
+    archive = instance.upload_file
+    transaction.on_commit(lambda: files.remove(archive))
 
 
 @receiver(post_delete, sender=Query)
 def remove_query_files(instance: Query, **_: Any) -> None:
+    """Delete the files of a deleted query."""
+    stored = (instance.picture_file, instance.upload_file)
+    transaction.on_commit(lambda: files.remove(*stored))
+
+
+@receiver(post_delete, sender=QueryPart)
+def remove_part_files(instance: QueryPart, **_: Any) -> None:
+    """Delete the files of a part after its row is gone."""
     stored = (instance.picture_file, instance.upload_file)
     transaction.on_commit(lambda: files.remove(*stored))

@@ -3,7 +3,7 @@ from typing import Any
 from django.db import migrations
 from django.db.models import Min
 
-from gallery.labels import key, tidied
+from gallery.text import label_key, tidied
 
 
 def merge(apps: Any, schema_editor: Any) -> None:
@@ -12,12 +12,12 @@ def merge(apps: Any, schema_editor: Any) -> None:
     seen = Image.objects.exclude(label='').values('label').annotate(first=Min('created_at')).order_by('first', 'label')
     spellings: dict[str, str] = {}
     for label in list(seen.values_list('label', flat=True)):
-        spelling = spellings.setdefault(key(label), tidied(label))
+        spelling = spellings.setdefault(label_key(label), tidied(label))
         if spelling != label:
             Image.objects.filter(label=label).update(label=spelling)
     Query = apps.get_model('gallery', 'Query')
     for query in Query.objects.filter(state__in=['waiting', 'running']).exclude(labels=[]).only('pk', 'labels'):
-        query.labels = [spellings.get(key(label), label) for label in query.labels]
+        query.labels = [spellings.get(label_key(label), label) for label in query.labels]
         query.save(update_fields=['labels'])
 
 

@@ -2,7 +2,7 @@ from typing import Any
 
 from django.db import migrations
 
-from gallery.searchable import folded
+from gallery.text import folded
 
 STEP = 1000
 

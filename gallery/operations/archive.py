@@ -5,7 +5,7 @@ rows/<table>/<number>.jsonl.gz    some rows of a table, a JSON object in each li
 pictures/<kind>/<id>.jpg          as they are on the disk
 end.json                          last: the SHA-256 of all names and contents before it
 
-The checksum shows damage, not forgery: whoever changes a backup on purpose can write another one.
+The checksum shows damage, not forgery: who changes a backup on purpose can write a new checksum.
 """
 
 import hashlib
@@ -53,6 +53,7 @@ class Manifest:
 
     @property
     def items(self) -> int:
+        """Return the number of rows and pictures."""
         return sum(self.rows.values()) + self.pictures
 
 
@@ -84,12 +85,14 @@ class Writer:
         self._add(MANIFEST, _json(asdict(manifest)))
 
     def add_rows(self, rows: Rows) -> None:
+        """Append a table."""
         number = self._numbers[rows.table] = self._numbers.get(rows.table, 0) + 1
         # Level 1: it takes away what base64 adds to a vector, more would only take time.
         packed = zlib.compress(b"\n".join(rows.lines), level=1, wbits=GZIP)
         self._add(f"rows/{rows.table}/{number:06}.jsonl.gz", packed)
 
     def add_picture(self, picture: Picture) -> None:
+        """Append a picture file."""
         self._add(f"pictures/{picture.kind}/{picture.id}.jpg", picture.data)
 
     def finish(self) -> None:
@@ -144,7 +147,7 @@ class Reader:
         return read
 
     def _next(self) -> tuple[str, bytes]:
-        """The name and the content of the next member, whatever it is. Raises what GARBLED lists."""
+        """Return the name and the content of the next member, whatever it is. Raises what GARBLED lists."""
         info = tarfile.TarInfo.frombuf(self._file.read(tarfile.BLOCKSIZE), "utf-8", "strict")
         if info.type != tarfile.REGTYPE or not 0 <= info.size <= MOST_BYTES:
             raise ValueError(info.name)

@@ -20,7 +20,7 @@ from django.utils import timezone
 from gallery.curation import generations
 from gallery.curation.progress import Progress
 from gallery.files import Stored
-from gallery.models import Image, Query
+from gallery.models import Image, Query, QueryPart
 from gallery.operations import tables
 from gallery.operations.archive import Manifest, Picture, Rows, Writer
 from gallery.operations.tables import Table
@@ -58,7 +58,7 @@ def write(stream: BinaryIO, *, with_queries: bool = True) -> Outcome:
 
 @contextmanager
 def into(path: Path) -> Iterator[BinaryIO]:
-    """A file that is at `path` only when it is complete, and that only its owner can read. Raises OSError."""
+    """Provide a file that is at `path` only when it is complete, and that only its owner can read. Raises OSError."""
     if path.exists() and not path.is_file():  # a pipe or a device: it must stay one
         with path.open("wb") as stream:
             yield stream
@@ -79,8 +79,10 @@ def into(path: Path) -> Iterator[BinaryIO]:
 def _manifest(chosen: Sequence[Table]) -> Manifest:
     rows = {tables.name(table): table._base_manager.count() for table in chosen}
     pictures = 2 * Image.objects.exclude(is_pending=True).count() + Image.objects.pending().count()
+    pictures += Image.objects.filter(has_preview=True).count() + Image.objects.filter(has_original=True).count()
     if Query in chosen:
         pictures += Query.objects.filter(has_picture=True).exclude(state=Query.State.FAILED).count()
+        pictures += QueryPart.objects.filter(has_picture=True).exclude(query__state=Query.State.FAILED).count()
     active = generations.active()
     return Manifest(
         simsearch=settings.SIMSEARCH_VERSION,
@@ -94,7 +96,7 @@ def _manifest(chosen: Sequence[Table]) -> Manifest:
 
 @contextmanager
 def _snapshot() -> Iterator[None]:
-    """One state of the database for every query inside, which keeps nobody from writing.
+    """Provide one state of the database for every query inside, which blocks no writer.
 
     Said to the database itself: Django's `atomic` would begin as the settings say, on SQLite with the writer's lock.
     """
@@ -107,7 +109,7 @@ def _snapshot() -> Iterator[None]:
 
 
 class _Present:
-    """What the database says now, asked on a connection of its own beside the snapshot: Django has one per thread."""
+    """Read the database as it is now on a second connection beside the snapshot: Django has one per thread."""
 
     def __enter__(self) -> Self:
         self._thread = ThreadPoolExecutor(1)
@@ -138,7 +140,7 @@ class _Copy:
             self._progress.advance(len(rows))
 
     def _refers_to_what_is_kept(self, row: Model) -> bool:
-        """As deleting a row would have left this one: without the reference where it may be, else not at all."""
+        """Tell whether the row can stay without rows that have gone; empties its references to them."""
         for relation in row._meta.concrete_fields:
             target = relation.related_model
             if target and getattr(row, relation.attname) in self._gone.get(target, ()):
@@ -168,7 +170,7 @@ class _Copy:
 
 
 def _in_steps(table: Table) -> Iterator[list[Model]]:
-    """All rows in the order of their keys; without a cursor, which would not be in the snapshot."""
+    """Return all rows in the order of their keys; without a cursor, which would not be in the snapshot."""
     rows = table._base_manager.order_by("pk")
     step = list(rows[:ROWS_AT_ONCE])
     while step:
@@ -184,7 +186,7 @@ def _picture(kind: str, row: Model, stored: Sequence[Stored]) -> Picture | None:
 
 
 def _lines(rows: Sequence[Model]) -> list[bytes]:
-    """Each row as JSON, by the names of its fields; many-to-many relations are tables of their own."""
+    """Return each row as JSON, by the names of its fields; many-to-many relations are tables of their own."""
     names = [field.name for field in rows[0]._meta.concrete_fields]
     # str: of a moment to the microsecond, where Django's own JSON encoder drops what is below a millisecond.
     return [json.dumps(row, default=str).encode() for row in serializers.serialize("python", rows, fields=names)]

@@ -26,7 +26,7 @@ _held: tuple[int, int, int] | None = None  # the process, the number of its file
 
 
 def _number() -> int:
-    """The number of this process's files; after a fork the child takes another one."""
+    """Return the number of this process's files; after a fork the child takes another one."""
     global _held
     if _held is None or _held[0] != os.getpid():
         if _held:
@@ -36,7 +36,7 @@ def _number() -> int:
 
 
 def _take() -> tuple[int, int]:
-    """The lowest number that no process holds, and its lock, which ends with this process."""
+    """Return the lowest number that no process holds, and its lock, which ends with this process."""
     for number in itertools.count():
         lock = os.open(_directory / f"{number}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -51,8 +51,8 @@ def _take() -> tuple[int, int]:
 class _AllocatedDict(MmapedDict):
     """A file of counts whose room on the disk is taken when it is opened.
 
-    prometheus_client maps a sparse file, and on a full disk the kernel kills whoever writes to a page without a block
-    (SIGBUS). A process that finds no room counts in memory; `/metrics` leaves it out until it is started again.
+    prometheus_client maps a sparse file, and on a full disk the kernel kills a process that writes to a page without
+    a block (SIGBUS). A process that finds no room counts in memory; `/metrics` leaves it out until it is started again.
     """
 
     def __init__(self, filename: str, read_mode: bool = False) -> None:
@@ -139,6 +139,6 @@ ANSWERS.labels("done", "")
 
 
 def totals() -> Iterator[Metric]:
-    """The sums over all processes of this machine. Flower, which loads this module too, counts things of its own."""
+    """Return the sums over all processes of this machine. Flower loads this module too and counts things of its own."""
     families = MultiProcessCollector(None, path=str(_directory)).collect()  # type: ignore[no-untyped-call]
     yield from (family for family in families if family.name.startswith("simsearch_"))

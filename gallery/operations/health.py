@@ -31,7 +31,7 @@ class Check:
 
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """This process answers."""
+    """Answer that this process is alive."""
     return JsonResponse({"status": "ok"})
 
 
@@ -81,17 +81,18 @@ def _worker() -> Check:
         "model": sorted({entry.model for entry in alive}),
     }
     if not alive:
-        return Check(False, facts | {"problem": "No search worker was heard of lately."})
+        return Check(False, facts | {"problem": "No search worker has sent a heartbeat lately."})
     if not workers.is_moving(alive):
         return Check(False, facts | {"problem": "The search workers take nothing off their queue."})
     return Check(True, facts)
 
 
 def _index() -> Check:
-    active = generations.active()
-    problems = sorted(set(workers.index_problems(workers.alive(), active.number if active else None)))
+    active, alive = generations.active(), workers.alive()
+    away = {entry.index_problem for entry in alive if entry.is_index_away}
+    problems = sorted(away | set(workers.index_problems(alive, active.number if active else None)))
     return Check(
-        True,  # without an index a search looks at every picture: slower, not wrong
+        not away,  # without an index a search looks at every picture: slower, not wrong
         {
             "generation": active.number if active else None,
             "images": active.images if active else 0,

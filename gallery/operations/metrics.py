@@ -16,11 +16,13 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gallery.curation import generations, recall
+from gallery.insight import figures
 from gallery.models import Embedding, Image, IndexGeneration, Query
 from gallery.operations import counters, workers
 from gallery.queries import waiting
 
-# Whoever sits between us and the client adds one of these.
+LABELS = 50  # the most frequent ones: a label more is a time series more
+# A proxy between us and the client adds one of these.
 PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 
 
@@ -28,10 +30,12 @@ class SystemCollector(Collector):
     """What the rows say now, and what all processes have counted."""
 
     def collect(self) -> Iterator[Metric]:
+        """Yield what the rows say, and what all processes have counted."""
         active = generations.active()
         yield self._queries()
         yield _gauge("simsearch_oldest_waiting_seconds", "Age of the oldest waiting query", waiting.oldest_s())
         yield self._images()
+        yield from self._insight()
         yield _gauge("simsearch_embeddings", "Stored embeddings", Embedding.objects.count())
         if active:
             yield from self._index(active)
@@ -59,6 +63,16 @@ class SystemCollector(Collector):
         metric.add_metric(["hidden"], hidden)
         return metric
 
+    def _insight(self) -> Iterator[Metric]:
+        yield _gauge("simsearch_weak_queries", "Answered queries kept whose best match is weak", figures.weak().count())
+        metric = GaugeMetricFamily("simsearch_labelled_images", "Visible pictures, by label", labels=["label"])
+        for label, count in figures.labels()[:LABELS]:
+            metric.add_metric([label], count)
+        yield metric
+        disk = figures.disk()
+        yield _gauge("simsearch_disk_free_bytes", "Room on the disk of the pictures", disk.free_bytes)
+        yield _gauge("simsearch_disk_bytes", "Size of the disk of the pictures", disk.total_bytes)
+
     def _index(self, active: IndexGeneration) -> Iterator[Metric]:
         yield _gauge("simsearch_index_generation", "Number of the active index generation", active.number)
         yield _gauge("simsearch_index_images", "Pictures in the active index generation", active.images)
@@ -70,7 +84,7 @@ class SystemCollector(Collector):
         if measured is not None:
             yield _gauge("simsearch_index_recall", "Recall@10 measured when it was built", measured)
         if measured is not None and target is not None:
-            yield _gauge("simsearch_index_recall_target", "Recall@10 that was asked for", target)
+            yield _gauge("simsearch_index_recall_target", "Target of recall@10", target)
             yield _gauge("simsearch_index_meets_target", "1 when it reaches that", measured >= target)
 
     def _live_recall(self, active: IndexGeneration) -> Iterator[Metric]:
@@ -101,14 +115,14 @@ REGISTRY.register(SystemCollector())
 @require_safe
 @never_cache
 def metrics(request: HttpRequest) -> HttpResponse:
-    """For whoever knows SIMSEARCH_METRICS_TOKEN, or from this machine where there is none; and for the staff."""
+    """Return the metrics to the staff and to clients with SIMSEARCH_METRICS_TOKEN (unset: to this machine)."""
     if not is_operator(request):
         return _refuse()
     return HttpResponse(generate_latest(REGISTRY), content_type=CONTENT_TYPE_LATEST)
 
 
 def is_operator(request: HttpRequest) -> bool:
-    """Whether the details of this installation are for whoever asks."""
+    """Tell whether this client may see the details of the installation."""
     return _is_scraper(request) or request.user.is_staff
 
 
@@ -133,5 +147,5 @@ def _refuse() -> HttpResponse:
     if settings.SIMSEARCH_METRICS_TOKEN:
         headers = {"WWW-Authenticate": 'Bearer realm="metrics"'}
         return HttpResponse("Send the metrics token.\n", "text/plain", status=401, headers=headers)
-    told = "Only this machine may ask, because no SIMSEARCH_METRICS_TOKEN is set.\n"
-    return HttpResponse(told, "text/plain", status=403)
+    message = "Only this machine may ask, because no SIMSEARCH_METRICS_TOKEN is set.\n"
+    return HttpResponse(message, "text/plain", status=403)

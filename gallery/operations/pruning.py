@@ -1,4 +1,4 @@
-"""Orphans: picture files without a row and rows without their picture file, which only an accident leaves behind."""
+"""Orphans, which only an accident leaves behind: files without a row, rows without their picture file or picture."""
 
 import re
 import time
@@ -8,30 +8,35 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from gallery import files
-from gallery.curation import library
-from gallery.files import Area, Entry, Stored
-from gallery.models import Image, Query
+from gallery.curation import library, networks
+from gallery.files import Area, Stored
+from gallery.models import Image, Query, QueryPart, ZipImport
 from gallery.queries import lifecycle
 
 # A file is written before its row is committed, and a row's files go after it: what is younger may be on its way.
 SETTLED_S = 3600
 BATCH = 500
-OF_ROW = re.compile("[^/]+/../[^/]+")  # folder, two digits, file
 UNNAMED = re.compile(r"[^/]*\.upload[^/]*")
+OF_ROW = re.compile("../[^/]+")
 Item = TypeVar("Item")
-Owner = type[Image] | type[Query]
+Owner = type[Image] | type[Query] | type[QueryPart] | type[ZipImport]
 
 
 # The folders of picture files, and whose they are.
 OWNERS: dict[tuple[Area, str], Owner] = {
-    ("default", "gallery"): Image,
-    ("default", "thumbnails"): Image,
-    ("default", "queries"): Query,
-    ("uploads", "gallery"): Image,
-    ("uploads", "queries"): Query,
+    ("default", "gallery/"): Image,
+    ("default", "previews/"): Image,
+    ("default", "thumbnails/"): Image,
+    ("default", "queries/"): Query,
+    ("default", "parts/"): QueryPart,
+    ("originals", ""): Image,
+    ("uploads", "gallery/"): Image,
+    ("uploads", "queries/"): Query,
+    ("uploads", "parts/"): QueryPart,
+    ("received", "zips/"): ZipImport,
 }
 
 
@@ -44,18 +49,21 @@ class Orphans:
     files: list[Stored]
     images: list[uuid.UUID]
     queries: list[uuid.UUID]
+    embeddings: int
 
     @property
     def bytes(self) -> int:
+        """Return the bytes of all files to delete."""
         return sum(file.size() for file in self.files)
 
 
 def find() -> Orphans:
-    """Changes nothing. Raises TooMany."""
+    """Find what can be deleted, without a change. Raises TooMany."""
     orphans = Orphans(
         files=sorted(_files_without_rows()),
         images=[image.pk for image in _decoded().iterator(BATCH) if not image.picture_file.exists()],
-        queries=[query.pk for query in _answered().iterator(BATCH) if not _has_file(query)],
+        queries=[query.pk for query in _answered().iterator(BATCH) if not _has_files(query)],
+        embeddings=networks.without_picture().count(),
     )
     gallery = Image.objects.count()
     if len(orphans.images) > max(10, gallery // 2):
@@ -73,6 +81,7 @@ def remove(orphans: Orphans) -> None:
         library.remove(Image.objects.filter(pk__in=ids))
     for query_id in orphans.queries:
         lifecycle.withdraw(query_id)
+    networks.forget_deleted()
 
 
 def _decoded() -> "QuerySet[Image]":
@@ -80,19 +89,23 @@ def _decoded() -> "QuerySet[Image]":
 
 
 def _answered() -> "QuerySet[Query]":
-    """One that is waiting ends by itself, with a reason that its visitor can read; one that failed has no picture."""
-    return Query.objects.filter(has_picture=True, state=Query.State.DONE)
+    """Return the finished queries with a picture: a waiting one without its file fails by itself."""
+    uploaded = Q(has_picture=True) | Q(has_parts=True)
+    return Query.objects.filter(uploaded, state=Query.State.DONE)
 
 
-def _has_file(query: Query) -> bool:
-    return query.picture_file.exists() or query.upload_file.exists()
+def _has_files(query: Query) -> bool:
+    uploaded = (row for row in query.pictures if row.has_picture)
+    return all(row.picture_file.exists() or row.upload_file.exists() for row in uploaded)
 
 
 def _files_without_rows() -> Iterator[Stored]:
     # Of an upload that was killed, before it had its name.
-    yield from _settled(files.entries("received", ""), UNNAMED)
+    yield from (file for file in _settled("received", "") if UNNAMED.fullmatch(file.name))
     for (area, folder), model in OWNERS.items():
-        for batch in _batches(_settled(files.entries(area, folder), OF_ROW)):
+        # Only what has a name of ours is ours to delete.
+        ours = (file for file in _settled(area, folder) if OF_ROW.fullmatch(file.name.removeprefix(folder)))
+        for batch in _batches(ours):
             named = {file: _owner(file) for file in batch}
             wanted = [row for row in named.values() if row]
             there = set(model.objects.filter(pk__in=wanted).values_list("pk", flat=True))
@@ -105,21 +118,23 @@ def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
         yield batch
 
 
-def _settled(entries: Iterable[tuple[Stored, Entry]], named: re.Pattern[str]) -> Iterator[Stored]:
-    """Those of such names that are old enough."""
+def _settled(area: Area, folder: str) -> Iterator[Stored]:
+    """Return the files below a folder that are old enough."""
     before = time.time() - SETTLED_S
-    return (file for file, entry in entries if entry.modified_at < before and named.fullmatch(file.name))
+    return (file for file, entry in files.entries(area, folder) if entry.modified_at < before)
 
 
 def _owner(file: Stored) -> uuid.UUID | None:
-    """Only what has a name of ours is ours to delete."""
-    name = file.name.rpartition("/")[2].removesuffix(".jpg")
     try:
-        return uuid.UUID(name)
+        return uuid.UUID(_base(file).removesuffix(".jpg"))
     except ValueError:
         return None
 
 
 def _is_leftover(file: Stored) -> bool:
-    """Of a write that was killed."""
-    return file.name.rpartition("/")[2].startswith(files.UNFINISHED)
+    """Tell whether it is the temporary file of a write that was killed."""
+    return _base(file).startswith(files.UNFINISHED)
+
+
+def _base(file: Stored) -> str:
+    return file.name.rpartition("/")[2]

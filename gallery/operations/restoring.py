@@ -51,7 +51,7 @@ class Contents:
 
 @contextmanager
 def at_hand(stream: BinaryIO) -> Iterator[BinaryIO]:
-    """A backup that comes through a pipe as a file, because it is read twice. Raises OSError (a full disk)."""
+    """Provide a backup that comes through a pipe as a file, because it is read twice. Raises OSError (a full disk)."""
     files.make_folder(settings.MEDIA_ROOT)
     with tempfile.TemporaryFile(dir=settings.MEDIA_ROOT) as file:  # has no name: nothing is left of it
         shutil.copyfileobj(stream, file, 2**20)
@@ -103,7 +103,7 @@ def _reading(file: BinaryIO) -> Reader:
 
 
 def _known_migrations() -> set[str]:
-    """Those that this version of simsearch has."""
+    """Return those that this version of simsearch has."""
     return {".".join(key) for key in MigrationLoader(connection).disk_migrations}
 
 
@@ -136,7 +136,7 @@ def _refuse_to_overwrite(replace: bool) -> None:
     if names := _workers():
         raise Refused(
             f"Stop simsearch first: {names} would go on answering from the old index. (A worker counts as running "
-            f"until {workers.ALIVE_S} seconds after it was last heard of.)"
+            f"until {workers.ALIVE_S} seconds after its last heartbeat.)"
         )
 
 
@@ -161,7 +161,7 @@ def _refuse_a_small_disk(needs_bytes: int) -> None:
 
 
 def _fill(reader: Reader, progress: Progress, replace: bool) -> None:
-    """Change the rows in one transaction. Pictures of rows that are not visible yet, or no more, are seen by nobody."""
+    """Change the rows in one transaction. Pictures of rows that are not visible yet, or no more, are not shown."""
     here: set[tuple[str, uuid.UUID]] = set()
     written: set[tuple[str, uuid.UUID]] = set()
     try:
@@ -208,7 +208,7 @@ def _quoted() -> list[str]:
 
 
 def _keep_others_from_writing() -> None:
-    """Until the end of the transaction; they can still read. SQLite has one writer anyway."""
+    """Lock out writers until the end of the transaction; they can still read. SQLite has one writer anyway."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute(f"LOCK TABLE {', '.join(_quoted())} IN SHARE ROW EXCLUSIVE MODE")
@@ -239,7 +239,7 @@ def _objects(rows: Rows) -> Iterator[Model]:
 
 
 def _set_sequences() -> None:
-    """The ids of new rows go on after those that were restored (PostgreSQL; SQLite does so by itself)."""
+    """Let the ids of new rows go on after those that were restored (PostgreSQL; SQLite does so by itself)."""
     with connection.cursor() as cursor:
         for statement in connection.ops.sequence_reset_sql(no_style(), tables.kept()):
             cursor.execute(statement)

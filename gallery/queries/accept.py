@@ -1,24 +1,29 @@
-"""Accept a search: check the picture, keep its bytes, insert the row, wake a worker."""
+"""Accept a search: check its pictures, keep their bytes, insert the row, wake a worker."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from gallery import files
-from gallery.errors import Refusal
-from gallery.models import Image, Query
+from gallery.errors import Refusal, no_space
+from gallery.files import Stored
+from gallery.models import Image, Query, QueryPart
 from gallery.operations import counters
-from gallery.queries import uploads, waiting, wakeup
+from gallery.queries import links, uploads, waiting, wakeup
 from gallery.timings import Stopwatch, in_ms
+
+MOST_UPLOADS, MOST_NAMED = 10, 20  # pictures of one search: uploaded; of the gallery, positive or negative
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """How many matches, of which labels, of which part of the picture, with near-duplicates as one match or not."""
+    """How many matches, of which labels, of which part of the first picture, near-duplicates as one match or not."""
 
     k: int = 10
     labels: tuple[str, ...] = ()
@@ -26,49 +31,135 @@ class Parameters:
     collapse: bool = True
 
 
+@dataclass(frozen=True)
+class Pictures:
+    """What a search consists of.
+
+    `link`: an address, of the first picture; `files`: uploads; `kept`: encoded pictures of an earlier search, which
+    come before them; `like`, `unlike`: gallery pictures.
+    """
+
+    link: str = ""
+
+    files: "Sequence[UploadedFile[Any]]" = ()
+    kept: Sequence[Stored] = ()
+    like: Sequence[Image] = ()
+    unlike: Sequence[Image] = ()
+
+    @property
+    def uploads(self) -> int:
+        """How many of them a worker has to decode and embed."""
+        return bool(self.link) + len(self.files) + len(self.kept)
+
+    @property
+    def cost(self) -> int:
+        """What they count as against the rate limit, in uploads."""
+        return max(1, self.uploads + (links.LINK_COST - 1 if self.link else 0))
+
+    def check(self) -> None:
+        """Raise Refusal `invalid` for too many, for none to look for, and for one that is wanted and unwanted."""
+        if not (self.uploads or self.like):
+            raise Refusal("invalid", _("Add a picture to look for: with `unlike` alone there is nothing to find."))
+        if self.uploads > MOST_UPLOADS:
+            raise Refusal("invalid", _("A search takes at most %(most)d uploaded pictures.") % {"most": MOST_UPLOADS})
+        if max(len(self.like), len(self.unlike)) > MOST_NAMED:
+            raise Refusal(
+                "invalid", _("A search takes at most %(most)d pictures of the gallery.") % {"most": MOST_NAMED}
+            )
+        if {image.pk for image in self.like} & {image.pk for image in self.unlike}:
+            raise Refusal("invalid", _("A gallery picture cannot be both `like` and `unlike`; choose one."))
+
+
 def store(file: "UploadedFile[Any]", parameters: Parameters, received: Stopwatch, client: str | None = None) -> Query:
     """Keep a picture of `client` (see `throttle.hashed`) that its header allows as a waiting query. Raises Refusal."""
-    uploads.check(file)
-    received.end("check")
-    query = _new(parameters, received, has_picture=True, client=client)
-    uploads.store(file, query.upload_file)
-    try:
-        _save(query, received)
-    except BaseException:
-        files.remove(query.upload_file)
-        raise
-    return query
+    return store_all(Pictures(files=[file]), parameters, received, client)
 
 
 def store_like(image: Image, parameters: Parameters, received: Stopwatch) -> Query:
     """Keep "more like this gallery picture" as a waiting query. Raises Refusal `busy` or `not_found`."""
-    query = _new(parameters, received, has_picture=False, like=image)
+    return store_all(Pictures(like=[image]), parameters, received)
+
+
+def store_all(pictures: Pictures, parameters: Parameters, received: Stopwatch, client: str | None = None) -> Query:
+    """Keep a search of `client` for these pictures as a waiting query. Raises Refusal."""
+    pictures.check()
+    if pictures.files:
+        for file in pictures.files:
+            uploads.check(file)
+        received.end("check")
+    if pictures.link:
+        links.check(pictures.link)
+    query = _new(parameters, received, client=client if pictures.uploads else None)
+    parts = _parts(query, pictures)
+    rows: list[Query | QueryPart] = [query, *parts]
+    uploaded = [row for row in rows if row.has_picture]
     try:
-        _save(query, received)
-    except IntegrityError as error:  # deleted since it was looked up
-        raise Refusal("not_found", "That gallery picture has been removed; choose another one.") from error
+        _keep_files(pictures, uploaded)
+        _save(query, parts, received)
+    except BaseException as error:
+        files.remove(*(file for row in uploaded for file in (row.picture_file, row.upload_file)))
+        if isinstance(error, IntegrityError):  # deleted since it was looked up
+            raise Refusal("not_found", _("That gallery picture has been removed; choose another one.")) from error
+        raise
     return query
 
 
-def _new(parameters: Parameters, received: Stopwatch, **fields: Any) -> Query:
+def _parts(query: Query, pictures: Pictures) -> list[QueryPart]:
+    """Give the query its first picture; return the rows of the others."""
+    uploaded, like = pictures.uploads, list(dict.fromkeys(pictures.like))
+    query.has_picture, query.link = uploaded > 0, pictures.link or None
+    query.like = None if uploaded else like.pop(0)
+    parts = [QueryPart(has_picture=True, is_negative=False) for _ in range(uploaded - 1)]
+    parts += [QueryPart(image=image, has_picture=False, is_negative=False) for image in like]
+    parts += [QueryPart(image=image, has_picture=False, is_negative=True) for image in dict.fromkeys(pictures.unlike)]
+    for place, part in enumerate(parts):
+        part.query, part.place = query, place
+    query.has_parts = bool(parts)
+    return parts
+
+
+def _keep_files(pictures: Pictures, rows: "Sequence[Query | QueryPart]") -> None:
+    """Put the files of these rows where a worker finds them. Raises Refusal."""
+    if pictures.link:  # its file is fetched by the worker
+        rows = rows[1:]
+    for kept, row in zip(pictures.kept, rows, strict=False):
+        try:
+            files.keeper().require_room()
+            files.write(row.picture_file, kept.source())
+        except files.StorageAway as error:
+            raise uploads.away() from error
+        except FileNotFoundError as error:
+            raise Refusal("not_found", _("The picture of that search is no longer here; upload it again.")) from error
+        except OSError as error:
+            raise no_space() from error
+    for file, row in zip(pictures.files, rows[len(pictures.kept) :], strict=True):
+        uploads.store(file, row.upload_file)
+
+
+def _new(parameters: Parameters, received: Stopwatch, client: str | None) -> Query:
     if waiting.cached().waiting >= settings.SIMSEARCH_MAX_WAITING:
-        raise Refusal("busy", "Too many pictures are waiting; try again in a moment.", retry_after_s=5)
+        raise Refusal("busy", _("Too many pictures are waiting; try again in a moment."), retry_after_s=5)
     return Query(
         k=parameters.k,
         labels=Image.objects.all_spelled(parameters.labels),
         crop=list(parameters.crop) if parameters.crop else None,
         collapse=parameters.collapse,
         created_at=received.started_at,
-        **fields,
+        client=client,
     )
 
 
-def _save(query: Query, received: Stopwatch) -> None:
-    """Insert the row and wake a worker. Both are over only after the row is written, so they are counted apart."""
+def _save(query: Query, parts: Sequence[QueryPart], received: Stopwatch) -> None:
+    """Insert the rows and wake a worker. Both are over only after the rows are written, so they are counted apart."""
     received.end("keep")
     query.waiting_since = timezone.now()
     query.accept_ms, query.accept_stages_ms = in_ms(query.waiting_since - query.created_at), received.ms
     with counters.STAGE_SECONDS.labels("commit").time():
-        query.save(force_insert=True)
+        if parts:
+            with transaction.atomic():  # no worker may find the query without its parts
+                query.save(force_insert=True)
+                QueryPart.objects.bulk_create(parts)
+        else:
+            query.save(force_insert=True)
     with counters.STAGE_SECONDS.labels("wake").time():
         wakeup.wake_unless_pending(wakeup.ANSWER)

@@ -1,4 +1,4 @@
-"""The life of a query. Every change of state is one guarded UPDATE, so whoever comes second changes nothing.
+"""The life of a query. Every change of state is one guarded UPDATE, so the second of two processes changes nothing.
 
 WAITING -> RUNNING -> DONE | FAILED          RUNNING -> WAITING when its lease is over
 """
@@ -23,7 +23,7 @@ from gallery.queries import throttle
 from gallery.queries.results import Answers, Searched
 
 MAX_ATTEMPTS = 3
-# The task is killed at its time limit; a row that is still RUNNING a little later belongs to nobody.
+# The task is killed at its time limit; a row that is still RUNNING a little later has no owner.
 LEASE_MARGIN_S = 5
 # A batch that cannot write its answers costs its queries an attempt. Less than uploads leave (files.RESERVED_BYTES).
 ROOM_FOR_ANSWERS_BYTES = 4 * 2**20
@@ -63,6 +63,7 @@ def claim(limit: int) -> Claim:
             ids = [query.pk for query in mine]
             Query.objects.filter(id__in=ids, state=WAITING).update(attempts=F("attempts") + 1, **claimed)
     prefetch_related_objects([query for query in mine if not query.has_picture], "like")
+    prefetch_related_objects([query for query in mine if query.has_parts], "parts__image")
     for query in mine:  # as the rows are now, without asking for them again
         query.attempts += 1
         for name, value in claimed.items():
@@ -90,7 +91,7 @@ def _next(limit: int) -> list[Query]:
 
 
 def _unlocked(rows: "QuerySet[Query]") -> "QuerySet[Query]":
-    """Those that no other transaction is about to change, kept from them until ours ends. SQLite has one writer."""
+    """Lock and return the rows that no other transaction is about to change. SQLite has one writer."""
     return rows.select_for_update(skip_locked=True) if connection.features.has_select_for_update_skip_locked else rows
 
 
@@ -116,7 +117,7 @@ def _finish(token: uuid.UUID, answers: Answers, searched: Searched) -> int:
 
 
 def _write_matches(answers: Answers) -> None:
-    """In SQL, because Django's bulk_update takes longer than the database."""
+    """Update the rows in SQL, because Django's bulk_update takes longer than the database."""
     column, key = Query._meta.get_field("matches"), Query._meta.pk
     rows = [
         (
@@ -130,7 +131,7 @@ def _write_matches(answers: Answers) -> None:
 
 
 def _mark_done(rows: "QuerySet[Query]", queries: Sequence[Query], searched: Searched) -> None:
-    """One statement for all."""
+    """Update all rows in one statement."""
     now = timezone.now()
     rows.update(
         state=DONE,
@@ -177,12 +178,19 @@ def remove_withdrawn(claimed: Sequence[Query]) -> None:
     there = set(Query.objects.filter(pk__in=[query.pk for query in claimed]).values_list("pk", flat=True))
     for query in claimed:
         if query.pk not in there:
-            files.remove(query.picture_file, query.upload_file)
+            files.remove(*query.files)
 
 
 def give_back(token: uuid.UUID) -> int:
     """Let go of what this claim has not finished (its run broke): wait again, or fail after the third attempt."""
     return persist(lambda: _release(Query.objects.filter(state=RUNNING, claim=token)))
+
+
+def postpone(token: uuid.UUID) -> int:
+    """Let what this claim has not finished wait again, as if it had not been tried: nothing was wrong with it."""
+    mine = Query.objects.filter(state=RUNNING, claim=token)
+    again = {"state": WAITING, "claim": None, "lease_until": None, "waiting_since": timezone.now()}
+    return persist(lambda: mine.update(attempts=F("attempts") - 1, **again))
 
 
 # --- Watching over them -------------------------------------------------------------------------------------
@@ -201,7 +209,7 @@ def release_overdue() -> int:
 def _release(rows: "QuerySet[Query]") -> int:
     tried = rows.filter(attempts__gte=MAX_ATTEMPTS)
     reason = f"The search stopped {MAX_ATTEMPTS} times while it looked at this picture. Try another picture."
-    failed = _fail(tried, list(tried.only("pk")), "gave_up", reason)
+    failed = _fail(tried, list(tried.only("pk", "has_parts")), "gave_up", reason)
     released = rows.update(state=WAITING, claim=None, lease_until=None, waiting_since=timezone.now())
     return failed + released
 
@@ -226,7 +234,7 @@ def _fail(rows: "QuerySet[Query]", queries: Sequence[Query], code: str, reason: 
         client=None,
     )
     if failed:
-        stored = [query.upload_file for query in queries]
+        stored = [row.upload_file for query in queries for row in query.pictures]
         transaction.on_commit(lambda: files.remove(*stored))
     counters.ANSWERS.labels("failed", code).inc(failed)
     return failed

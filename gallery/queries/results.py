@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connection
+from django.utils.translation import gettext_noop
 
 from gallery.addresses import OfPicture
 from gallery.models import Band, Image, Query, StoredMatch
@@ -24,7 +25,7 @@ class Found:
     band: Band | None = None
 
     def stored(self) -> StoredMatch:
-        """As it is kept in `Query.matches`."""
+        """Return the match as it is kept in `Query.matches`."""
         return {
             "image": str(self.image),
             "similarity": self.similarity,
@@ -52,10 +53,10 @@ class Searched:
 
 FIELDS = ("id", "title", "label", "width_px", "height_px")
 WORDS: dict[Band, str] = {
-    "same": "almost the same picture",
-    "very_similar": "very similar",
-    "similar": "similar",
-    "weak": "not much alike",
+    "same": gettext_noop("almost the same picture"),
+    "very_similar": gettext_noop("very similar"),
+    "similar": gettext_noop("similar"),
+    "weak": gettext_noop("not much alike"),
 }
 
 
@@ -86,14 +87,18 @@ class Shown:
 
     @property
     def words(self) -> str:
-        """The band in words; nothing without one."""
+        """Return the band in words; nothing without one."""
         return WORDS[self.band] if self.band else ""
 
 
-def shown(query: Query) -> list[Shown]:
-    """The visible matches by rank, in one statement."""
-    matches = query.matches or []
-    images = _visible({image for match in matches for image, _ in [(match["image"], 1.0), *match["duplicates"]]})
+def shown(query: Query, most: int | None = None, among: Collection[str] | None = None) -> list[Shown]:
+    """Return the visible ones of the matches, or of the `most` best ones, by rank, in one statement.
+
+    `among`: the ids of pictures, where a filter lets these alone pass.
+    """
+    ranked = enumerate(query.matches or [], start=1)
+    matches = [(rank, match) for rank, match in ranked if among is None or match["image"] in among][:most]
+    images = _visible({image for _, match in matches for image, _ in [(match["image"], 1.0), *match["duplicates"]]})
     return [
         Shown(
             rank,
@@ -103,7 +108,7 @@ def shown(query: Query) -> list[Shown]:
             [(images[image], similarity) for image, similarity in match["duplicates"] if image in images],
             len(match["duplicates"]) >= LISTED,
         )
-        for rank, match in enumerate(matches, start=1)
+        for rank, match in matches
         if match["image"] in images
     ]
 
@@ -139,19 +144,19 @@ def _key(id_: uuid.UUID) -> Any:
 
 
 def compared(query: Query) -> int:
-    """How many pictures could have been a match: those that are visible, have one of the labels, and are not asked by.
+    """Return how many pictures could have been a match: visible, of one of the labels, and not the query itself.
 
     Counted when it is shown: pictures added since the answer are left out, and those deleted since are, too.
     """
     images = Image.objects.visible().filter(created_at__lte=query.finished_at or query.created_at)
     if query.labels:
         images = images.filter(label__in=query.labels)
-    if query.like_id:
-        images = images.exclude(pk=query.like_id)
+    if named := query.gallery_ids:
+        images = images.exclude(pk__in=named)
     return min(images.count(), query.images or 0)
 
 
 def took_ms(query: Query) -> float:
-    """How long the search took from when the upload was received: a slow connection is not our time."""
+    """Return how long the search took from when the upload was received: a slow connection is not our time."""
     timings = query.timings_ms
     return max(0.0, timings.get("total", 0.0) - timings.get("accept", 0.0))

@@ -1,9 +1,10 @@
 """The quota of disk space for the pictures of queries."""
 
 from django.conf import settings
+from django.db.models import Q, QuerySet
 
 from gallery import files
-from gallery.models import Query
+from gallery.models import Query, QueryPart
 
 DONE, FAILED = Query.State.DONE, Query.State.FAILED
 
@@ -16,8 +17,8 @@ def enforce() -> int:
     excess, count = used() - settings.SIMSEARCH_QUERY_SPACE, 0
     if excess <= 0:
         return 0
-    for query in Query.objects.filter(state__in=[DONE, FAILED], has_picture=True).order_by("created_at").iterator(500):
-        excess -= query.picture_file.size() + query.upload_file.size()
+    for query in _with_pictures().iterator(500):
+        excess -= sum(file.size() for file in query.files)
         query.delete()
         count += 1
         if excess <= 0:
@@ -26,6 +27,13 @@ def enforce() -> int:
 
 
 def used() -> int:
-    """The bytes of all files of queries; a second for 100,000 of them."""
+    """Return the bytes of all files of queries; a second for 100,000 of them."""
     areas: tuple[files.Area, ...] = ("default", "uploads")
-    return sum(entry.size_bytes for area in areas for _, entry in files.entries(area, "queries"))
+    folders = [(area, f"{row.folder}/") for area in areas for row in (Query, QueryPart)]
+    return sum(entry.size_bytes for place in folders for _, entry in files.entries(*place))
+
+
+def _with_pictures() -> "QuerySet[Query]":
+    """Return the finished queries, the oldest first, but those that only name gallery pictures."""
+    finished = Query.objects.filter(state__in=[DONE, FAILED]).order_by("created_at")
+    return finished.filter(Q(has_picture=True) | Q(has_parts=True))

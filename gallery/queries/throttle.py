@@ -8,34 +8,31 @@ from ipaddress import ip_address
 import redis
 from django.conf import settings
 from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext as _
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.storage import RedisStorage
 from limits.strategies import FixedWindowRateLimiter
 
 from gallery.errors import Refusal
+from gallery.operations import redis_clients
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT_S = 0.5  # a silent Redis must not cost an upload more than the wake-up message does
 COSTLY = RateLimitItemPerMinute(1, namespace="costly")
 BAD_LOGINS = RateLimitItemPerMinute(5, namespace="logins")
 
 
 @functools.cache
 def _limiter() -> FixedWindowRateLimiter:
-    storage = RedisStorage(
-        settings.REDIS_URL.replace("unix://", "redis+unix://", 1),
-        key_prefix="simsearch:limits",
-        socket_timeout=TIMEOUT_S,
-        socket_connect_timeout=TIMEOUT_S,
-    )
+    client = redis_clients.kept(settings.REDIS_URL, redis_clients.COUNTING_S)
+    storage = RedisStorage(settings.REDIS_URL, client.connection_pool, key_prefix="simsearch:limits")
     return FixedWindowRateLimiter(storage)
 
 
-def check(client: str) -> None:
-    """Count one upload of `client` (an address). Raises Refusal `throttled`; lets all pass while Redis is away."""
-    if not _count(_uploads(), hashed(client)):
-        raise Refusal("throttled", "Too many pictures in a minute; wait a little.", retry_after_s=60)
+def check(client: str, uploads: int = 1) -> None:
+    """Count uploads of `client` (an address). Raises Refusal `throttled`; lets all pass while Redis is away."""
+    if not _count(_uploads(), hashed(client), uploads):
+        raise Refusal("throttled", _("Too many pictures in a minute; wait a little."), retry_after_s=60)
 
 
 def charge(client: str | None, cpu_s: float) -> None:
@@ -58,7 +55,7 @@ def count_costly(client: str | None) -> None:
 
 
 def hashed(client: str) -> str:
-    """The client at this address; a hash, because it is kept with the query until that is answered."""
+    """Return the client at this address; a hash, because it is kept with the query until that is answered."""
     return salted_hmac(__name__, _network(client)).hexdigest()[:32]
 
 
@@ -74,11 +71,11 @@ def check_login(client: str, username: str) -> None:
     """
     within = [_count(BAD_LOGINS, key) for key in _login_keys(client, username)]  # both are counted, in any case
     if not all(within):
-        raise Refusal("throttled", "Too many wrong passwords; wait a minute.", retry_after_s=60)
+        raise Refusal("throttled", _("Too many wrong passwords; wait a minute."), retry_after_s=60)
 
 
 def forgive_login(client: str, username: str) -> None:
-    """The password was right: the account starts anew, and this attempt does not count against the client.
+    """Forget an account's failures after the right password; this attempt does not count against the client.
 
     The client's other attempts stay: one account of his own must not let him guess the passwords of others.
     """
@@ -96,7 +93,7 @@ def _login_keys(client: str, username: str) -> tuple[str, str]:
 
 
 def _count(limit: RateLimitItem, key: str, cost: int = 1) -> bool:
-    """Whether one more, or `cost` more, is within the limit."""
+    """Tell whether one more, or `cost` more, is within the limit."""
     try:
         return _limiter().hit(limit, key, cost=cost)
     except (redis.RedisError, OSError) as error:
@@ -105,7 +102,7 @@ def _count(limit: RateLimitItem, key: str, cost: int = 1) -> bool:
 
 
 def _network(client: str) -> str:
-    """What one subscriber has: an IPv4 address, or the 64 bits of IPv6 in which he may choose any number of them."""
+    """Return a subscriber's addresses: one of IPv4, or the 64 bits of IPv6 within which they may choose any."""
     try:
         address = ip_address(client)
     except ValueError:  # a socket has no address

@@ -1,9 +1,10 @@
-"""Uploaded bytes: checked by their header, stored where nobody is served, until a worker has decoded them."""
+"""Uploaded bytes: checked by their header, stored where no client can read them, until a worker has decoded them."""
 
 from typing import Any
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
+from django.utils.translation import gettext as _
 
 from engine.errors import BadImage
 from engine.images import headers
@@ -14,6 +15,7 @@ from gallery.files import Stored
 
 
 def limits() -> Limits:
+    """Return the configured limits of uploads."""
     return Limits(max_bytes=settings.SIMSEARCH_MAX_UPLOAD_BYTES, max_pixels=settings.SIMSEARCH_MAX_PIXELS)
 
 
@@ -30,14 +32,32 @@ def store(file: "UploadedFile[Any]", place: Stored) -> None:
     try:
         files.take(place, file)
     except files.StorageAway as error:
-        raise Refusal(
-            "busy", "The storage of pictures does not answer; try again in a moment.", retry_after_s=5
-        ) from error
+        raise away() from error
     except OSError as error:
         files.remove(place)
         raise no_space() from error
 
 
+def store_fetched(data: bytes, place: Stored) -> None:
+    """Keep fetched bytes, whole or not at all: their row is there, so another process may look at any moment.
+
+    Raises Refusal `no_space`, and files.StorageAway.
+    """
+    try:
+        files.keeper(place.area).require_room()
+        files.write(place, data)
+    except files.StorageAway:
+        raise
+    except OSError as error:
+        raise no_space() from error
+
+
+def away() -> Refusal:
+    """Return the refusal of an upload while the storage does not answer."""
+    return Refusal("busy", _("The storage of pictures does not answer; try again in a moment."), retry_after_s=5)
+
+
 def too_large() -> Refusal:
+    """Return the refusal of a file with too many bytes."""
     limit_mb = settings.SIMSEARCH_MAX_UPLOAD_BYTES // 2**20
-    return Refusal("too_large", f"The file is larger than {limit_mb} MB; send a smaller one.")
+    return Refusal("too_large", _("The file is larger than %(limit)d MB; send a smaller one.") % {"limit": limit_mb})

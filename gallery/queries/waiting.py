@@ -36,6 +36,10 @@ class Queue:
     per_s: float = USUAL_PER_S
     quickest_s: float = USUAL_S
 
+    def wait_s(self, ahead: int) -> float:
+        """Return how long a waiting query with so many ahead of it will take, as if nothing that runs was done yet."""
+        return (self.running + ahead) / self.per_s + self.quickest_s + WAKE_S
+
     def poll_after_ms(self, query: Query, ahead: int) -> int:
         """When those ahead are answered at the recent throughput, and a batch more; soon when nothing is ahead.
 
@@ -44,19 +48,19 @@ class Queue:
         now = timezone.now()
         if query.state == RUNNING and query.claimed_at:  # a batch ends together
             due_s = self.running / self.per_s - (now - query.claimed_at).total_seconds()
-        else:  # half of what runs is done in the mean; the other half is the margin that saves a second poll
-            due_s = (self.running + ahead) / self.per_s + self.quickest_s + WAKE_S
+        else:  # the half of what runs that is done already is the margin that saves a second poll
+            due_s = self.wait_s(ahead)
         due_s = max(due_s, POLL_SHARE * (now - query.created_at).total_seconds())
         return int(min(LAST_POLL_MS, max(FIRST_POLL_MS, 1000 * due_s)))
 
 
 def count() -> int:
-    """How many queries wait."""
+    """Return how many queries wait."""
     return Query.objects.filter(state=WAITING).count()
 
 
 def ahead_of(query: Query) -> int:
-    """How many queries will be claimed before this one."""
+    """Return how many queries will be claimed before this one."""
     if query.state != WAITING:
         return 0
     with connection.cursor() as cursor:  # in SQL: every poll needs it, and the ORM takes longer than the database
@@ -66,12 +70,12 @@ def ahead_of(query: Query) -> int:
 
 
 def is_late(query: Query) -> bool:
-    """Whether it takes longer than people expect."""
+    """Tell whether it takes longer than people expect."""
     return timezone.now() - query.created_at > timedelta(seconds=LATE_S)
 
 
 def cached() -> Queue:
-    """The queue as it was CACHED_S ago at most."""
+    """Return the queue as it was CACHED_S ago at most."""
     return cast("Queue", cache.get_or_set(CACHE_KEY, _queue, CACHED_S))
 
 
@@ -89,13 +93,13 @@ def _queue() -> Queue:
 
 
 def oldest_s() -> float:
-    """The age of the oldest waiting query in seconds; 0 when none waits."""
+    """Return the age of the oldest waiting query in seconds; 0 when none waits."""
     oldest = Query.objects.filter(state=WAITING).order_by("created_at").values_list("waiting_since", flat=True).first()
     return max(0.0, (timezone.now() - oldest).total_seconds()) if oldest else 0.0
 
 
 def expired(older_than: datetime) -> QuerySet[Query]:
-    """The finished queries from before `older_than`."""
+    """Return the finished queries from before `older_than`."""
     return Query.objects.filter(state__in=[DONE, FAILED], created_at__lt=older_than)
 
 

@@ -1,7 +1,9 @@
 """Wake-up messages from the web to the workers: "there is work". The work itself is in the database."""
 
-import functools
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import redis
 from celery import current_app
@@ -9,19 +11,19 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import transaction
 from kombu.exceptions import OperationalError
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-from gallery.operations import workers
+from gallery.operations import redis_clients, workers
 
 logger = logging.getLogger(__name__)
 
 SEARCH = "search"  # the queue of those who wait for an answer
 ANSWER = "tasks.answer"
 CURATE = "tasks.curate"
-BUILD = "tasks.build"  # asked for by a person
+BUILD = "tasks.build"  # requested by a person
 REBUILD = "tasks.rebuild"  # only if it pays
 BULK = "tasks.bulk"  # admin actions on many rows
+ZIP = "tasks.import_zip"  # archives of pictures that were uploaded
+ANALYSE = "tasks.analyse"  # near-duplicates, mislabels, the map, the evaluation
 
 PENDING = "simsearch:pending:"
 # A message that got lost (its worker was killed) keeps others from being sent for so long at most.
@@ -35,7 +37,7 @@ return count
 # Every batch lets new messages through. Under a steady load they would pile up, and the sweep behind them.
 QUEUED_PER_PROCESS = 2
 PROCESSES, PROCESSES_S = "simsearch:processes", 2.0  # how many search processes there are, cached for so long
-TIMEOUT_S = 1.0  # a silent Redis must not cost an upload its patience; the throttle has had its half second before
+_held: ContextVar[set[str] | None] = ContextVar("held", default=None)
 
 
 def wake_workers(task: str) -> None:
@@ -43,11 +45,28 @@ def wake_workers(task: str) -> None:
 
     Never raises: the sweep makes up for a message that Redis does not take.
     """
-    transaction.on_commit(lambda: _send(task), robust=True)
+    held = _held.get()
+    if held is None:
+        transaction.on_commit(lambda: _send(task), robust=True)
+    else:
+        held.add(task)
+
+
+@contextmanager
+def once() -> Iterator[None]:
+    """Send each message that is wanted inside at the end, and once."""
+    held = set[str]()
+    outside = _held.set(held)
+    try:
+        yield
+    finally:
+        _held.reset(outside)
+        for task in held:
+            wake_workers(task)
 
 
 def wake_unless_pending(task: str) -> None:
-    """The same for a task that takes all the work there is and calls `clear_pending` before it looks.
+    """Send a message for a task that takes all the work there is and calls `clear_pending` before it looks.
 
     A message that no worker has taken yet finds this work, too. As many may be pending as there are search processes,
     so that a burst wakes all of them, on whichever host they are; and a few more in their queue.
@@ -56,7 +75,7 @@ def wake_unless_pending(task: str) -> None:
 
 
 def clear_pending(task: str) -> None:
-    """The task begins to look for work: what is committed from now on needs another message. Never raises."""
+    """Note that the task begins to look for work: what is committed from now on needs another message. Never raises."""
     try:
         _client().delete(PENDING + task)
     except (redis.RedisError, OSError) as error:
@@ -82,17 +101,7 @@ def _is_enough(task: str) -> bool:
 
 
 def _client() -> redis.Redis:
-    return _connected_to(settings.REDIS_URL)
-
-
-@functools.cache
-def _connected_to(url: str) -> redis.Redis:
-    """Kept open, because to connect takes longer than to ask; tried once more when Redis was started anew meanwhile."""
-    again = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
-    client: redis.Redis = redis.Redis.from_url(
-        url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=again
-    )
-    return client
+    return redis_clients.kept(settings.REDIS_URL, redis_clients.WAKING_S)
 
 
 def _send(task: str) -> None:

@@ -16,6 +16,7 @@ class LoginForm(AdminAuthenticationForm):
     refusal: Refusal | None = None
 
     def clean(self) -> dict[str, Any]:
+        """Check the password within the limit of attempts."""
         client = self.request.META.get("REMOTE_ADDR", "") if self.request else ""
         who = (str(client), self.cleaned_data.get("username", ""))
         try:
@@ -28,10 +29,27 @@ class LoginForm(AdminAuthenticationForm):
         return cleaned
 
 
-class Desk(AdminSite):
+class CurationSite(AdminSite):
     site_header = site_title = "simsearch"
     index_title = "Curating the gallery"
     login_form = LoginForm
+
+    def get_urls(self) -> list[Any]:
+        """Return the addresses of the admin, those of our own pages first."""
+        from gallery.admin.insight import addresses  # which needs this site
+
+        return [*addresses.patterns(self), *super().get_urls()]
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """List the pages about the gallery as a whole before the tables."""
+        from gallery.admin.insight import addresses
+
+        tables: list[Any] = super().get_app_list(request, app_label)
+        return (
+            tables
+            if app_label or not request.user.has_perm("gallery.view_image")
+            else [addresses.entry(request), *tables]
+        )
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """429 from the sixth wrong password in a minute on."""

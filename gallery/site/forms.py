@@ -34,6 +34,7 @@ class NewImageForm(forms.ModelForm[Image]):
         fields = ["file", "title", "label", "is_hidden"]
 
     def clean_file(self) -> "UploadedFile[Any]":
+        """Return the uploaded file once its header is accepted."""
         file: UploadedFile[Any] = self.cleaned_data["file"]
         try:
             library.check_new(file)

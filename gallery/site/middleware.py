@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 RECEIVED = "simsearch.received"  # a key of request.META: a Stopwatch
 METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 POLL = "api-1:query"
-ASKING_VIEWS = {"home", "more_like", "api-1:ask"}  # what is posted there is a question
+ASKING_VIEWS = {"home", "more_like", "refine", "embed", "api-1:ask"}  # what is posted there is a question
 
 EVERYBODY = ["0.0.0.0/0", "::/0"]  # what gunicorn calls `*`
 # RFC 4291, 2.5.5.2: how a socket for both kinds shows IPv4; RFC 6052, 2.1: NAT64's well-known prefix.
@@ -41,6 +41,7 @@ class RequestLogMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Handle one request."""
         start = time.perf_counter()
         response = self.get_response(request)
         _tell(request, response, time.perf_counter() - start)
@@ -90,6 +91,7 @@ class ClientAddressMiddleware:
         self._trusted = [_network(name) for name in (EVERYBODY if "*" in names else names)]
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Handle one request."""
         said = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
         for text in (request.META.get("REMOTE_ADDR", ""), said):
             address = _address(text)
@@ -102,7 +104,7 @@ class ClientAddressMiddleware:
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
-    """The address in `text`; an IPv4 address that came as IPv6 (mapped, or through NAT64) as what it is."""
+    """Return the address in `text`; an IPv4 address that came as IPv6 (mapped, or through NAT64) as what it is."""
     try:
         address = ip_address(text)
     except ValueError:
@@ -113,7 +115,7 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def _network(name: str) -> IPv4Network | IPv6Network:
-    """The same for a network. Raises ValueError."""
+    """Return the same for a network. Raises ValueError."""
     network = ip_network(name)
     if isinstance(network, IPv6Network) and any(network.subnet_of(wider) for wider in IPV4_IN_IPV6):
         return IPv4Network((int(network.network_address) & 0xFFFFFFFF, network.prefixlen - 96))
@@ -127,10 +129,12 @@ class UploadLimitMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Handle one request."""
         request.META[RECEIVED] = Stopwatch()
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, *view: Any) -> HttpResponse | None:
+        """Refuse a body that is too large before anything reads it."""
         # Not sooner: the page of a refusal has a form, whose token needs the cookie that the CSRF middleware has
         # read by now. Not later: its own process_view reads the body.
         too_large = _body_bytes(request) > settings.SIMSEARCH_MAX_BODY_BYTES
@@ -162,7 +166,9 @@ class DatabaseAwayMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Handle one request."""
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Return the answer to an error that the view raised."""
         return database_away(request, error) if isinstance(error, AWAY) else None

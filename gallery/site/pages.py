@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.timesince import timesince
+from django.utils.translation import gettext as _
 from django.views import defaults
 
 from gallery.errors import OUTCOME, Refusal, no_space
@@ -22,20 +23,21 @@ NO_STORE = {"Cache-Control": "no-store"}  # an answer for one visitor and one mo
 
 
 def with_upload_form(context: dict[str, Any]) -> dict[str, Any]:
-    """The context of a page on which a picture can be uploaded."""
+    """Return the context of a page on which a picture can be uploaded."""
     now = timezone.now()
     kept_for = timesince(now - timedelta(seconds=settings.SIMSEARCH_QUERY_TTL_S), now, depth=1)
     limit = settings.SIMSEARCH_MAX_UPLOAD_BYTES
-    return context | {"form": UploadForm(), "max_upload_bytes": limit, "kept_for": kept_for}
+    form = {"form": UploadForm(), "max_upload_bytes": limit, "fetches_links": settings.SIMSEARCH_FETCH_LINKS}
+    return context | form | {"kept_for": kept_for}
 
 
 def wants_json(request: HttpRequest) -> bool:
-    """Whether a program asks, be it a script of our own pages."""
+    """Tell whether a program asks, be it a script of our own pages."""
     return request.path.startswith("/api/") or request.headers.get("Accept") == "application/json"
 
 
 def refuse(request: HttpRequest, refusal: Refusal) -> HttpResponse:
-    """The answer to a request that is turned down, with the refusal's status and headers."""
+    """Return the answer to a request that is turned down, with the refusal's status and headers."""
     if wants_json(request):
         return error_json(request, refusal)
     request.META[OUTCOME] = refusal.code
@@ -47,6 +49,7 @@ def refuse(request: HttpRequest, refusal: Refusal) -> HttpResponse:
 
 
 def error_json(request: HttpRequest, refusal: Refusal) -> JsonResponse:
+    """Return a refusal as JSON."""
     request.META[OUTCOME] = refusal.code
     body = {"error": {"code": refusal.code, "message": refusal.message}}
     return JsonResponse(body, status=refusal.status, headers=refusal.headers | NO_STORE)
@@ -57,14 +60,16 @@ def database_away(request: HttpRequest, error: Exception) -> HttpResponse:
     logger.warning("the database does not answer: %s", str(error).partition("\n")[0])
     if is_disk_full(error):
         return refuse(request, no_space())
-    return refuse(request, Refusal("busy", "The server is busy; try again in a moment.", retry_after_s=5))
+    return refuse(request, Refusal("busy", _("The server is busy; try again in a moment."), retry_after_s=5))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler404."""
     if request.path.startswith("/api/"):
-        return error_json(request, Refusal("not_found", "There is nothing at this address."))
-    return render(request, "gallery/not_found.html", status=404)
+        return error_json(request, Refusal("not_found", _("There is nothing at this address.")))
+    # Nobody guesses the link of a search, so that there was one.
+    is_search = bool(request.resolver_match and request.resolver_match.view_name in {"query", "withdraw"})
+    return render(request, "gallery/not_found.html", with_upload_form({"is_search": is_search}), status=404)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -9,9 +9,9 @@ from django.http import HttpRequest
 from django.http.request import UnreadablePostError
 
 from gallery.errors import OUTCOME, Refusal, no_space
-from gallery.models import Image, Query
+from gallery.models import Query
 from gallery.queries import accept, throttle
-from gallery.queries.accept import Parameters
+from gallery.queries.accept import Parameters, Pictures
 from gallery.site.middleware import CHUNK_BYTES, RECEIVED
 from gallery.timings import Stopwatch
 
@@ -22,6 +22,7 @@ class UploadHandler(TemporaryFileUploadHandler):
     """Write a large upload to the disk. A full disk is a refusal, which `check_space` raises, and no error."""
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        """Write a chunk to the temporary file; on a full disk the file is skipped."""
         try:
             super().receive_data_chunk(raw_data, start)
         except OSError as error:
@@ -57,12 +58,14 @@ class ChunkedBody(LimitedStream):
         request._stream = self  # type: ignore[assignment]
 
     def read(self, size: int | None = -1, /) -> bytes:
+        """Read and count bytes."""
         data = super().read(size)
         self._count += len(data)
         return data
 
     @property
     def is_too_large(self) -> bool:
+        """Tell whether the body exceeds the limit."""
         return self._count >= self.limit
 
     def drain(self, most_bytes: int) -> None:
@@ -77,11 +80,14 @@ def check_space(request: HttpRequest) -> None:
         raise no_space()
 
 
-def upload(request: HttpRequest, file: "UploadedFile[Any]", parameters: Parameters) -> Query:
-    """Store an uploaded picture as a waiting query. Raises Refusal: an upload code, `throttled`, `busy`, `no_space`."""
-    received, client = _admit(request), throttle.hashed(_client(request))
+def search(request: HttpRequest, pictures: Pictures, parameters: Parameters) -> Query:
+    """Store a search as a waiting query.
+
+    Raises Refusal: an upload code, `invalid`, `throttled`, `busy`, `not_found`, `no_space`.
+    """
+    received, client = _admit(request, pictures.cost), throttle.hashed(_client(request))
     try:
-        query = accept.store(file, parameters, received, client)
+        query = accept.store_all(pictures, parameters, received, client)
     except Refusal as refusal:
         if refusal.code == "too_costly":
             throttle.count_costly(client)
@@ -90,19 +96,12 @@ def upload(request: HttpRequest, file: "UploadedFile[Any]", parameters: Paramete
     return query
 
 
-def more_like(request: HttpRequest, image: Image, parameters: Parameters) -> Query:
-    """Store a search for pictures like a gallery picture. Raises Refusal `throttled`, `busy` or `not_found`."""
-    query = accept.store_like(image, parameters, _admit(request))
-    request.META[OUTCOME] = "accepted"
-    return query
-
-
-def _admit(request: HttpRequest) -> Stopwatch:
-    """Check the client's rate limit; return the stopwatch of the request. Raises Refusal."""
+def _admit(request: HttpRequest, cost: int) -> Stopwatch:
+    """Count a search that costs so many uploads; return the stopwatch of the request. Raises Refusal."""
     received: Stopwatch = request.META[RECEIVED]
     check_space(request)
     received.end("parse")
-    throttle.check(_client(request))
+    throttle.check(_client(request), cost)
     received.end("throttle")
     return received
 

@@ -1,5 +1,7 @@
 """The pages of the site: parse, call one function, render."""
 
+from dataclasses import replace
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.conf import settings
@@ -10,22 +12,33 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.cache import patch_cache_control
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.middleware import HtmxDetails
 
-from gallery.curation.nearest import nearest_label
 from gallery.errors import Refusal
 from gallery.files import Stored
 from gallery.models import Image, Query
-from gallery.queries import lifecycle, results, waiting
-from gallery.queries.accept import Parameters
+from gallery.queries import crops, filters, lifecycle, refinement, results, waiting
+from gallery.queries.accept import Parameters, Pictures
+from gallery.queries.refinement import Changes
 from gallery.site import submit
 from gallery.site.forms import UploadForm
 from gallery.site.pages import refuse, wants_json, with_upload_form
 
 PAGE_SIZE = 48
+SHOWN = 10  # matches at first, and with each "show more"
+MOST_SHOWN = 100
+TOLD_WAIT_S = 2  # shorter waits are over before they are read
+ORDERS = {  # of the gallery; the id decides between equals, so that no picture is on two pages
+    "": ("-created_at", "id"),
+    "oldest": ("created_at", "id"),
+    "title": ("title_folded", "id"),
+    "label": ("label_folded", "title_folded", "id"),
+}
 YEAR_S = 365 * 24 * 3600
+SANDBOX = "default-src 'none'; sandbox"
 OWNER_COOKIE = "simsearch_owner"
 
 
@@ -35,49 +48,93 @@ class HtmxRequest(HttpRequest):
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def home(request: HttpRequest) -> HttpResponse:
-    """The upload form; a posted picture becomes a query and the browser is sent to its page."""
+    """Show the upload form; a posted picture becomes a query and the browser is sent to its page."""
     if request.method != "POST":
         context = with_upload_form({"images": Image.objects.visible().count()})
         return render(request, "gallery/home.html", context)
     form = UploadForm(request.POST, request.FILES)
     try:
         submit.check_space(request)
-        if not form.is_valid():
-            return refuse(request, Refusal("empty", "Choose a picture first."))
-        query = submit.upload(request, form.cleaned_data["image"], Parameters())
+        link = request.POST.get("url", "").strip()
+        if not (form.is_valid() or link):
+            return refuse(request, Refusal("empty", _("Choose a picture first.")))
+        pictures = Pictures(link=link, files=request.FILES.getlist("image"))
+        query = submit.search(request, pictures, Parameters(k=MOST_SHOWN))
     except Refusal as refusal:
         return refuse(request, refusal)
-    return _to_result(request, query)
+    return to_result(request, query)
 
 
 @require_POST
 def more_like(request: HttpRequest, image_id: UUID) -> HttpResponse:
+    """Make a query from a gallery picture."""
     try:
-        query = submit.more_like(request, _image(request, image_id), Parameters())
+        query = submit.search(request, Pictures(like=[_image(request, image_id)]), Parameters(k=MOST_SHOWN))
     except Refusal as refusal:
         return refuse(request, refusal)
-    return _to_result(request, query)
+    return to_result(request, query)
 
 
 @require_safe
 @cache_control(no_store=True)
 def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
-    """The page of a query; htmx asks for its changing part alone."""
+    """Show a query; htmx asks for its changing part alone. With another `crop` it is a new search for that part."""
     row = get_object_or_404(Query.objects.select_related("like"), pk=query_id)
+    crop = request.GET.get("crop")
+    if crop is not None and crop != crops.text(row.crop) and row.state == Query.State.DONE and request.method == "GET":
+        return _search_part(request, row, crop)
     ahead = waiting.ahead_of(row)
+    most = _most_shown(request)
+    offered = filters.of(row, request.GET) if row.is_finished else None
+    passing = offered.passing if offered else None
+    found = len(passing) if passing is not None else len(row.matches or [])
+    matches = results.shown(row, most, passing) if row.is_finished else []
     context = {
         "query": row,
-        "matches": results.shown(row) if row.is_finished else [],
+        "crop": crops.text(row.crop),
+        "matches": matches,
+        "filters": offered,
+        "removed": 0 if passing is not None else min(found, most) - len(matches),
+        "more": most + SHOWN if found > most else None,
         "ahead": ahead,
         "poll_after_ms": None if row.is_finished else waiting.cached().poll_after_ms(row, ahead),
         "is_late": waiting.is_late(row),
+        "wait_s": _wait_s(row, ahead),
         "may_delete": _may_delete(request, query_id),
+        "parts": refinement.shown(row),
     }
     if row.is_finished:
         context |= {"compared": results.compared(row), "took_ms": results.took_ms(row)}
     if request.htmx:
-        return render(request, "gallery/_query.html", context | {"is_update": True})
+        # The page of a gallery picture shows the answer beside that picture, too.
+        address = row.get_absolute_url()
+        is_beside = urlsplit(request.htmx.current_url or address).path != address
+        return render(request, "gallery/_query.html", context | {"is_update": True, "is_beside": is_beside})
     return render(request, "gallery/query.html", with_upload_form(context))
+
+
+def _wait_s(row: Query, ahead: int) -> int | None:
+    """Return how long the query will wait, where people want to know it."""
+    wait_s = waiting.cached().wait_s(ahead) if row.state == Query.State.WAITING else 0
+    return round(wait_s) if wait_s > TOLD_WAIT_S else None
+
+
+def _most_shown(request: HttpRequest) -> int:
+    """Return how many matches the link asks for: the first ten, or as many as "show more" has appended."""
+    text = request.GET.get("show", "")
+    return min(max(SHOWN, int(text)), MOST_SHOWN) if text.isdecimal() and len(text) <= 3 else SHOWN
+
+
+def _search_part(request: HttpRequest, row: Query, crop: str) -> HttpResponse:
+    """Search again with a part of the kept picture: a link has the frame, so that it works without scripts, too."""
+    try:
+        part = crops.parsed(crop)
+        if part == (row.crop and tuple(row.crop)):
+            return _to(row.get_absolute_url())
+        parameters = replace(refinement.parameters(row, Changes()), crop=part)
+        return to_result(request, submit.search(request, refinement.pictures(row, Changes()), parameters))
+    except Refusal as refusal:
+        return refuse(request, refusal)
 
 
 @require_POST
@@ -88,7 +145,7 @@ def withdraw(request: HttpRequest, query_id: UUID) -> HttpResponse:
         return render(request, "gallery/forbidden.html", status=403)
     if not lifecycle.withdraw(query_id):
         raise Http404
-    messages.success(request, "Your search is deleted, with its picture and its results.")
+    messages.success(request, _("Your search is deleted, with its picture and its results."))
     return _to(reverse("home"))
 
 
@@ -102,49 +159,86 @@ def staff(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-def browse(request: HttpRequest) -> HttpResponse:
+def browse(request: HtmxRequest) -> HttpResponse:
+    """Show the gallery a page at a time: of a label, with words in the title or label, in some order."""
     images = Image.objects.visible()
-    # PostgreSQL refuses a question with a NUL in it.
-    label = images.spelled(request.GET.get("label", "").replace("\0", ""))
+    sent = {
+        name: request.GET.get(name, "").replace("\0", "") for name in ("label", "q", "sort")
+    }  # PostgreSQL refuses a NUL
+    label = images.spelled(sent["label"])
     labels = images.exclude(label="").order_by("label").values_list("label", flat=True).distinct()
-    page: Page[Image] = Paginator(images.filter(label=label) if label else images, PAGE_SIZE).get_page(
+    sort = sent["sort"] if sent["sort"] in ORDERS else ""
+    found = images.with_words(sent["q"]).order_by(*ORDERS[sort])
+    page: Page[Image] = Paginator(found.filter(label=label) if label else found, PAGE_SIZE).get_page(
         request.GET.get("page")
     )
-    nearest = nearest_label(label) if label and not page else None
-    context = {"page": page, "label": label, "labels": labels, "nearest": nearest}
-    return render(request, "gallery/browse.html", context)
+    nearest = images.nearest_label(label) if label and not page and not sent["q"] else None
+    context = {"page": page, "label": label, "labels": labels, "nearest": nearest, "q": sent["q"], "sort": sort}
+    return render(request, "gallery/_page.html" if request.htmx else "gallery/browse.html", context)
 
 
 @require_safe
 def image(request: HttpRequest, image_id: UUID) -> HttpResponse:
-    return render(request, "gallery/image.html", {"image": _image(request, image_id)})
+    """Show the page of a gallery picture."""
+    image = _image(request, image_id)
+    context = {"image": image, "picture_address": request.build_absolute_uri(image.preview_url)}
+    return render(request, "gallery/image.html", context)
 
 
 @require_safe
 @cache_control(private=True, max_age=YEAR_S, immutable=True)  # of the visitor's browser alone: it may be hidden later
 def image_picture(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
-    return _jpeg(_image(request, image_id).picture_file)
+    """Send the file of a gallery picture."""
+    return jpeg(_image(request, image_id).picture_file)
+
+
+@require_safe
+@cache_control(private=True, max_age=YEAR_S, immutable=True)
+def image_preview(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
+    """Send the preview of a gallery picture."""
+    return jpeg(_image(request, image_id).shown_file)
+
+
+@require_safe
+@cache_control(no_store=True)
+def image_original(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
+    """Send the file as it came, as a download, because a stranger made it. For staff that may see gallery pictures."""
+    if not request.user.has_perm("gallery.view_image"):
+        raise Http404
+    row = get_object_or_404(Image, pk=image_id, has_original=True)
+    if link := row.original_file.link(is_download=True):
+        return _left_to_storage(link)
+    try:
+        file = row.original_file.path.open("rb")
+    except FileNotFoundError as error:
+        raise Http404 from error
+    response = FileResponse(file, as_attachment=True, filename=str(row.pk), content_type="application/octet-stream")
+    response["Content-Security-Policy"] = SANDBOX
+    return response
 
 
 @require_safe
 @cache_control(private=True, max_age=YEAR_S, immutable=True)
 def image_thumbnail(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
-    return _jpeg(_image(request, image_id).thumbnail_file)
+    """Send the thumbnail of a gallery picture."""
+    return jpeg(_image(request, image_id).thumbnail_file)
 
 
 @require_safe
 @cache_control(private=True, max_age=3600)  # it is deleted with its query
 def query_picture(request: HttpRequest, query_id: UUID) -> HttpResponseBase:
-    return _jpeg(get_object_or_404(Query, pk=query_id, has_picture=True).picture_file)
+    """Send the file of a query's picture."""
+    return jpeg(get_object_or_404(Query, pk=query_id, has_picture=True).picture_file)
 
 
-def _to_result(request: HttpRequest, query: Query) -> HttpResponse:
+def to_result(request: HttpRequest, query: Query) -> HttpResponse:
     """Send the browser to the page of its new query, with the cookie that lets it delete the query."""
     address = query.get_absolute_url()
+    link = f"{address}?crop={crops.text(query.crop)}" if query.crop else address
     if wants_json(request):  # upload.js, which shows how much is sent
-        response: HttpResponse = JsonResponse({"url": address}, status=202)
+        response: HttpResponse = JsonResponse({"url": link}, status=202)
     else:
-        response = _to(address)
+        response = _to(link)
     # Sent back for the addresses of this query alone, so that requests do not grow with the searches of a browser.
     response.set_signed_cookie(
         OWNER_COOKIE,
@@ -165,20 +259,20 @@ def _may_delete(request: HttpRequest, query_id: UUID) -> bool:
 
 
 def _image(request: HttpRequest, image_id: UUID) -> Image:
-    """The one door from an address to a gallery picture: hidden ones are there for the staff alone."""
+    """Return the gallery picture at an address: hidden ones are there for the staff alone."""
     images = Image.objects.all() if request.user.is_staff else Image.objects.visible()
     return get_object_or_404(images, pk=image_id)
 
 
-def _jpeg(file: Stored) -> HttpResponseBase:
-    """Send a picture that this visitor may see."""
+def jpeg(file: Stored) -> HttpResponseBase:
+    """Return the response with a JPEG file; nginx or the storage sends it where there is one. Raises Http404."""
     if link := file.link():
         return _left_to_storage(link)
     try:
         response = _left_to_nginx(file) if settings.SIMSEARCH_ACCEL_PREFIX else _sent(file)
     except FileNotFoundError as error:
         raise Http404 from error
-    response["Content-Security-Policy"] = "default-src 'none'; sandbox"  # whatever a browser may take it for
+    response["Content-Security-Policy"] = SANDBOX  # whatever a browser may take it for
     return response
 
 

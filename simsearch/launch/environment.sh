@@ -119,7 +119,7 @@ install() {
     try_cpu_torch
     say "Installing the packages"
     extras="flower local postgres worker"
-    [ "$profile" = run ] || extras="dev $extras"
+    [ "$profile" = run ] || extras="dev milvus $extras"
     # shellcheck disable=SC2086 # words
     requirements $extras >"$venv/requirements.txt"
     pip_install -r "$venv/requirements.txt"

@@ -28,6 +28,7 @@ class KnownHosts(Flower):  # type: ignore[misc]
     """Flower that answers 400 under every name but those of the site and of the loopback."""
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
+        """Return the handler of a request, if it may have one."""
         name, _ = split_domain_port(request.host)
         if not validate_host(name, [*site.ALLOWED_HOSTS, *LOOPBACK]):
             return self.get_handler_delegate(request, ErrorHandler, {"status_code": 400})
@@ -35,7 +36,7 @@ class KnownHosts(Flower):  # type: ignore[misc]
 
 
 def main(arguments: Sequence[str]) -> None:
-    """What `celery flower` does, with our application."""
+    """Run what `celery flower` does, with our application."""
     apply_env_options()
     apply_options(sys.argv[0], arguments)
     extract_settings()

@@ -22,9 +22,14 @@ def search_children(environ: Mapping[str, str]) -> int:
         if not (chosen.isdecimal() and int(chosen)):
             raise ValueError(f"SIMSEARCH_SEARCH_CHILDREN={chosen} is no number of processes.")
         return int(chosen)
-    if found := visible(environ):
-        return len(found)
-    return 1 if environ.get("SIMSEARCH_DEVICE", "").startswith("cuda") else min(_cores(), MAX_CHILDREN)
+    if not is_wanted(environ):
+        return min(_cores(), MAX_CHILDREN)
+    return len(visible(environ)) or 1
+
+
+def is_wanted(environ: Mapping[str, str]) -> bool:
+    """Return whether a worker runs on GPUs: there are some, or one is chosen by name."""
+    return bool(visible(environ)) or environ.get("SIMSEARCH_DEVICE", "").startswith("cuda")
 
 
 def visible(environ: Mapping[str, str]) -> list[str]:

@@ -17,6 +17,7 @@ TIMEOUT_S = 5
 
 
 def web() -> None:
+    """Check the web process."""
     # As nginx asks: by a name of the site, and as if the visitor came by https.
     names = [name.lstrip(".") for name in env.list("ALLOWED_HOSTS", default=[]) if name != "*"]
     headers = {"Host": names[0] if names else "localhost", "X-Forwarded-Proto": "https"}
@@ -24,14 +25,17 @@ def web() -> None:
 
 
 def flower() -> None:
+    """Check Flower."""
     _get(os.environ.get("SIMSEARCH_FLOWER_PORT", "5555"), "/flower/healthcheck", {})
 
 
 def search() -> None:
+    """Check the search worker."""
     _ping("search")
 
 
 def gallery() -> None:
+    """Check the gallery worker."""
     _ping("gallery")
 
 
@@ -63,6 +67,7 @@ CHECKS: dict[str, Callable[[], None]] = {check.__name__: check for check in (web
 
 
 def main(arguments: list[str]) -> None:
+    """Run the check of one program."""
     if len(arguments) != 1 or arguments[0] not in CHECKS:
         sys.exit(f"simsearch: which program? One of {', '.join(sorted(CHECKS))}.")
     CHECKS[arguments[0]]()

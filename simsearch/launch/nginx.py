@@ -33,6 +33,7 @@ DEBIANS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Write nginx's configuration; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m simsearch.launch.nginx")
     parser.add_argument("--main", action="store_true", help="the nginx.conf, instead of the site")
     options = parser.parse_args(arguments)

@@ -14,12 +14,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from gallery.operations import redis_clients
 from simsearch.launch import gpu
 
-REDIS_TIMEOUT_S = 3.0
 # As gunicorn's own; the kernel takes the smaller one of this and net.core.somaxconn.
 BACKLOG = 2048
 # sun_path holds 108 bytes on Linux and 104 on macOS, and supervisor binds `<name>.<pid>` first.
@@ -172,8 +170,7 @@ def answers(url: str) -> bool:
 
 
 def _ping(url: str) -> None:
-    timeouts = {"socket_connect_timeout": REDIS_TIMEOUT_S, "socket_timeout": REDIS_TIMEOUT_S}
-    with redis.Redis.from_url(url, **timeouts, retry=Retry(NoBackoff(), 0)) as client:
+    with redis_clients.connect(url, redis_clients.STARTING_S) as client:
         client.ping()
 
 

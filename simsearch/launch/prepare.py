@@ -22,6 +22,7 @@ from simsearch.env import DATA_DIR
 
 
 def main() -> None:
+    """Prepare the database and the static files."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "simsearch.settings")
     try:
         django.setup()

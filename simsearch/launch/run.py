@@ -16,7 +16,9 @@ from simsearch.launch.system import System, say
 
 FLOWER_PORT = 5555
 REDIS_S = 30.0
+PHONE = "To open it from a phone in the same network, start it with `make run HOST=0.0.0.0`.\n"
 OPEN = (
+    "From a phone in the same network, open it by this machine's address, such as http://192.168.1.20:{port}/.\n"
     "Others can reach it. This is for a network that you trust, not for the open internet: without nginx in front\n"
     "a few slow connections stop the site. Set up a server instead: docs/operations.md.\n\n"
 )
@@ -100,7 +102,7 @@ class LocalSystem(System):
             f"  API     {site}/api/docs\n"
             f"  Flower  http://127.0.0.1:{self.flower_port}/flower/\n"
             f"  Logs    {_shown(self.data_dir / 'logs')}/\n\n"
-            f"{'' if preflight.is_loopback(self.host) else OPEN}"
+            f"{PHONE if preflight.is_loopback(self.host) else OPEN.format(port=self.port)}"
             "Press Ctrl-C to stop."
         )
 

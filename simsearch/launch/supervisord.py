@@ -20,6 +20,7 @@ class LossyFileHandler(loggers.RotatingFileHandler):  # type: ignore[misc]
     stream: BinaryIO
 
     def emit(self, record: loggers.LogRecord) -> None:
+        """Write one line of the log."""
         with suppress(OSError):
             if self.stream.closed:  # by a rotation that failed
                 self.stream = Path(self.baseFilename).open("ab")  # noqa: SIM115

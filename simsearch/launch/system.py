@@ -92,7 +92,7 @@ class System(ABC):
     def _wait_until_ready(self) -> None:
         """Return when uploads are answered, however long that takes. Raises StartError when a program does not start.
 
-        Uploads are accepted meanwhile. On a machine that is busy with them the workers need minutes to start, and
+        Uploads are accepted already. On a machine that is busy with them the workers need minutes to start, and
         stopping would not help: the next start would find more of them.
         """
         say("Starting the workers and the site")

@@ -16,7 +16,7 @@ __all__ = ["Response", "error_code", "file"]
 
 
 def error_code(response: Response) -> str:
-    """The code of an error answer, which must be exactly what the API promises."""
+    """Return the code of an error answer, which must be exactly what the API promises."""
     assert response["Content-Type"].startswith("application/json"), response.content[:200]
     body = json.loads(response.content)
     assert body.keys() == {"error"}
@@ -27,7 +27,7 @@ def error_code(response: Response) -> str:
 
 
 def file(response: HttpResponseBase) -> bytes:
-    """The whole file that an answer carries."""
+    """Return the whole file that an answer carries."""
     assert isinstance(response, StreamingHttpResponse)
     data: bytes = response.getvalue()
     end(response)

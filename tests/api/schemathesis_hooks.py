@@ -38,14 +38,13 @@ def _labels(case: Case) -> list[str]:
 
 @schemathesis.hook
 def map_case(context: schemathesis.HookContext, case: Case) -> Case:
-    """A picture or a gallery picture, not both: the coverage phase sends every field at once and calls that valid.
-
-    A label that is searched has to be one that the gallery has at this moment.
-    """
+    """Name a label that the gallery has at this moment, and no picture that is both liked and unliked."""
     if not (case.meta and case.meta.generation.mode.is_positive):
         return case
-    if isinstance(case.body, dict) and "image" in case.body:
-        case.body.pop("like", None)
+    if isinstance(case.body, dict):
+        like, unlike = case.body.get("like"), case.body.get("unlike")
+        if isinstance(like, list) and isinstance(unlike, list):
+            case.body["unlike"] = [id_ for id_ in unlike if id_ not in like]
     if isinstance(case.body, dict) and case.path == "/api/queries" and case.body.get("label"):
         case.body["label"] = [*_labels(case)[:MOST_LABELS]]
     if case.path == "/api/images" and case.query and case.query.get("label"):
@@ -55,7 +54,7 @@ def map_case(context: schemathesis.HookContext, case: Case) -> Case:
 
 @schemathesis.hook
 def after_call(context: schemathesis.HookContext, case: Case, response: schemathesis.Response) -> None:
-    """A picture that was added is there as soon as a worker has decoded it, which the schema cannot say."""
+    """Decode an added picture as a worker does: only then it is there, which the schema cannot say."""
     if case.method != "POST" or case.path != "/api/images" or response.status_code not in {200, 201}:
         return
     deadline = time.monotonic() + DECODED_S
@@ -68,7 +67,7 @@ def _is_valid_after_all(case: Case, body: dict[str, Any]) -> bool:
     """Tell whether a case that was made invalid by leaving out `image` or `like` still has the other, and is valid."""
     if case.path != "/api/queries" or not case.meta or case.meta.generation.mode.is_positive:
         return False
-    return ("image" in body) != ("like" in body) and not body.keys() & {"k", "crop", "label"}
+    return bool(body.get("image") or body.get("like") or body.get("url")) and not body.keys() & {"k", "crop", "label"}
 
 
 @schemathesis.hook
@@ -79,7 +78,10 @@ def filter_case(context: schemathesis.HookContext, case: Case) -> bool:
     body: dict[str, Any] = case.body
     if _is_valid_after_all(case, body):
         return False
-    texts = [value for name in ("like", "crop", "title", "collapse") if (value := body.get(name)) is not None]
+    texts = [value for name in ("crop", "title", "collapse", "url") if (value := body.get(name)) is not None]
+    named = [body.get(name, []) for name in ("like", "unlike")]
+    if not all(isinstance(ids, list) and all(isinstance(id_, str) for id_ in ids) for ids in named):
+        return False
     labels = body.get("label", [] if case.path == "/api/queries" else "")
     texts += labels if isinstance(labels, list) else [labels]
     is_list = isinstance(labels, list) == (case.path == "/api/queries")
@@ -87,4 +89,5 @@ def filter_case(context: schemathesis.HookContext, case: Case) -> bool:
 
 
 schemathesis.openapi.format("binary", st.sampled_from(PICTURES))
+schemathesis.openapi.format("link", st.sampled_from(["https://pictures.invalid/1.jpg", "http://pictures.invalid"]))
 schemathesis.openapi.format("crop", st.tuples(FRACTIONS, FRACTIONS, FRACTIONS, FRACTIONS).map(_crop))

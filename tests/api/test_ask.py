@@ -92,7 +92,7 @@ def test_the_label_of_a_hidden_picture_stays_unknown(client: Client) -> None:
     assert (response.status_code, "nearest" in response.content.decode()) == (422, False)
 
 
-def test_a_gallery_picture_can_be_asked_about(client: Client) -> None:
+def test_a_gallery_picture_can_be_searched_for(client: Client) -> None:
     image = add_image()
     before = files_kept()
     assert post(client, like=str(image.pk), k="3").status_code == 202
@@ -101,7 +101,7 @@ def test_a_gallery_picture_can_be_asked_about(client: Client) -> None:
     assert files_kept() == before
 
 
-def test_the_workers_are_told(
+def test_the_workers_are_woken(
     client: Client, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
@@ -167,13 +167,7 @@ def test_a_bad_question_is_refused(
     assert (response.status_code, error_code(response)) == (status, code)
 
 
-def test_a_picture_and_an_id_at_once_are_refused(client: Client) -> None:
-    response = post(client, picture(), like=str(add_image().pk))
-    assert (response.status_code, error_code(response)) == (422, "invalid")
-    assert not Query.objects.exists()
-
-
-def test_a_hidden_picture_cannot_be_asked_about(client: Client) -> None:
+def test_a_hidden_picture_cannot_be_searched_for(client: Client) -> None:
     response = post(client, like=str(add_image(is_hidden=True).pk))
     assert (response.status_code, error_code(response)) == (404, "not_found")
     assert not Query.objects.exists()

@@ -48,7 +48,7 @@ def message(response: Response) -> str:
 
 
 def part(name: str, data: bytes, headers: str = "") -> bytes:
-    """A part of a form as it is sent."""
+    """Return a part of a form as it is sent."""
     start = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"{headers}\r\n\r\n'
     return start.encode() + data + b"\r\n"
 
@@ -101,14 +101,14 @@ def test_a_bad_parameter_beside_a_body_is_refused(client: Client) -> None:
     assert (response.status_code, error_code(response)) == (422, "invalid")
 
 
-def test_a_body_and_an_id_at_once_are_refused(client: Client) -> None:
-    response = post(client, f"/api/queries?like={add_image().pk}", picture(), "image/png")
-    assert (response.status_code, error_code(response)) == (422, "invalid")
-    assert "`image`" in message(response)
-    assert "`like`" in message(response)
+def test_a_body_can_be_asked_about_together_with_ids(client: Client) -> None:
+    image = add_image()
+    assert post(client, f"/api/queries?unlike={image.pk}", picture(), "image/png").status_code == 202
+    [part] = Query.objects.get().further
+    assert (part.image, part.is_negative) == (image, True)
 
 
-def test_a_full_disk_is_told(client: Client, settings: Settings, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(client: Client, settings: Settings, tmp_path: Path) -> None:
     settings.FILE_UPLOAD_TEMP_DIR = str(tmp_path / "nowhere")
     response = post(client, "/api/queries", picture(), "image/png")
     assert (response.status_code, error_code(response)) == (507, "no_space")
@@ -133,13 +133,13 @@ ARRIVED: dict[str, tuple[bytes, str, str]] = {
 
 
 @pytest.mark.parametrize("address", CALLS)
-@pytest.mark.parametrize(("body", "kind", "told"), ARRIVED.values(), ids=ARRIVED)
-def test_a_request_without_a_picture_hears_what_arrived(
-    client: Client, address: str, body: bytes, kind: str, told: str
+@pytest.mark.parametrize(("body", "kind", "expected"), ARRIVED.values(), ids=ARRIVED)
+def test_a_request_without_a_picture_says_what_arrived(
+    client: Client, address: str, body: bytes, kind: str, expected: str
 ) -> None:
     response = post(client, address, body, kind)
     assert (response.status_code, error_code(response)) == (422, "empty")
-    assert told in message(response)
+    assert expected in message(response)
     assert f"curl -F image=@picture.jpg http://testserver{address}" in message(response)
     assert f"--data-binary @picture.jpg http://testserver{address}" in message(response)
     assert not Query.objects.exists()
@@ -155,20 +155,19 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("address", CALLS)
-@pytest.mark.parametrize(("body", "kind", "told"), UNREADABLE.values(), ids=UNREADABLE)
-def test_a_request_that_cannot_be_read_hears_why(
-    client: Client, address: str, body: bytes, kind: str, told: str
+@pytest.mark.parametrize(("body", "kind", "expected"), UNREADABLE.values(), ids=UNREADABLE)
+def test_a_request_that_cannot_be_read_says_why(
+    client: Client, address: str, body: bytes, kind: str, expected: str
 ) -> None:
     response = post(client, address, body, kind)
     assert (response.status_code, error_code(response)) == (422, "invalid")
-    assert told in message(response)
+    assert expected in message(response)
     assert "curl -F image=@picture.jpg" in message(response)
 
 
-@pytest.mark.parametrize("address", CALLS)
-def test_two_pictures_are_not_one(client: Client, address: str) -> None:
+def test_two_gallery_pictures_are_not_one(client: Client) -> None:
     files = [SimpleUploadedFile(f"{seed}.png", picture(seed)) for seed in (1, 2)]
-    response = client.post(address, {"image": files}, headers={"Authorization": f"Bearer {KEY}"})
+    response = client.post("/api/images", {"image": files}, headers={"Authorization": f"Bearer {KEY}"})
     assert (response.status_code, error_code(response)) == (422, "invalid")
     assert "Several pictures arrived as `image`" in message(response)
     assert files_kept() == []

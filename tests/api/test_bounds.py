@@ -66,7 +66,18 @@ TEXTS = [
 
 
 def test_every_field_has_a_bound() -> None:
-    assert {field.name for field in FIELDS} >= {"image", "like", "k", "crop", "label", "title", "page", "image_id"}
+    assert {field.name for field in FIELDS} >= {
+        "image",
+        "like",
+        "unlike",
+        "url",
+        "k",
+        "crop",
+        "label",
+        "title",
+        "page",
+        "image_id",
+    }
     # The bound of a file is SIMSEARCH_MAX_UPLOAD_BYTES, which is asked for in test_ask.py.
     assert [str(f) for f in FIELDS if f.limit not in f.schema and f.schema.get("format") != "binary"] == []
 
@@ -75,7 +86,7 @@ def test_every_field_has_a_bound() -> None:
 def test_a_field_beyond_its_bound_is_refused(client: Client, settings: Settings, field: Field) -> None:
     settings.SIMSEARCH_API_KEYS = [KEY]
     limit = field.schema[field.limit]
-    value: Any = ["x"] * (limit + 1) if field.limit == "maxItems" else "0" * (limit + 1)
+    value: Any = [item(field)] * (limit + 1) if field.limit == "maxItems" else "0" * (limit + 1)
     response = send(client, field, value)
     assert (response.status_code, error_code(response)) in {(422, "invalid"), (404, "not_found")}
     assert response.status_code == 422 or field.place == "path"
@@ -91,8 +102,13 @@ def test_a_field_at_its_bound_is_taken(client: Client, settings: Settings, field
     assert send(client, field, ["x"] * limit if field.limit == "maxItems" else "0" * limit).status_code < 300
 
 
+def item(field: Field) -> Any:
+    """Return what a list of this field holds."""
+    return SimpleUploadedFile("p.png", picture(2)) if field.schema["items"].get("format") == "binary" else "x"
+
+
 def send(client: Client, field: Field, value: Any) -> Response:
-    """A request that is fine but for this field."""
+    """Return a request that is fine but for this field."""
     address, headers = f"/api{field.path.removeprefix('/api')}", {"Authorization": f"Bearer {KEY}"}
     if field.place == "path":
         return client.generic(field.method.upper(), address.replace(f"{{{field.name}}}", value), headers=headers)

@@ -1,4 +1,4 @@
-"""POST /api/images, PATCH and DELETE /api/images/<id>: for whoever has a key of the gallery."""
+"""POST /api/images, PATCH and DELETE /api/images/<id>: for clients with a key of the gallery."""
 
 import io
 import uuid
@@ -41,17 +41,17 @@ def delete(client: Client, id_: uuid.UUID, key: str = KEY) -> Response:
     return client.delete(f"/api/images/{id_}", headers={"Authorization": f"Bearer {key}"})
 
 
-def test_a_picture_comes_in_and_the_workers_are_told(
+def test_a_picture_comes_in_and_the_workers_are_woken(
     client: Client, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
-    with django_capture_on_commit_callbacks() as told:
+    with django_capture_on_commit_callbacks() as result:
         response = add(client, label="cat", title="Tom")
     image = Image.objects.get()
     assert response.status_code == 201
     assert response.json()["id"] == str(image.pk)
     assert (image.label, image.title, image.is_hidden, image.is_pending) == ("cat", "Tom", False, True)
     assert files_kept() == [image.upload_file.path]
-    assert len(told) == 1
+    assert len(result) == 1
 
 
 def test_a_picture_is_there_when_it_is_decoded(client: Client) -> None:
@@ -147,7 +147,7 @@ def test_without_a_key_nothing_happens(client: Client, key: str) -> None:
     assert files_kept() == before
 
 
-def test_each_key_counts_and_where_there_is_none_nobody_has_one(client: Client, settings: Settings) -> None:
+def test_each_key_counts_and_where_there_is_none_no_token_is_valid(client: Client, settings: Settings) -> None:
     assert add(client, key=OTHER).status_code == 201
     settings.SIMSEARCH_API_KEYS = []
     for key in (KEY, ""):

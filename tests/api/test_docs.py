@@ -31,6 +31,23 @@ def test_every_call_is_described(client: Client) -> None:
     }
 
 
+def test_calls_keep_the_names_that_clients_are_generated_from(client: Client) -> None:
+    paths = client.get("/api/openapi.json").json()["paths"]
+    names = {call["operationId"] for methods in paths.values() for call in methods.values()}
+    assert names == {
+        "gallery_api_ask",
+        "gallery_api_query",
+        "gallery_api_withdraw",
+        "gallery_api_images_images",
+        "gallery_api_images_add",
+        "gallery_api_images_image",
+        "gallery_api_images_change",
+        "gallery_api_images_remove",
+    }
+    links = paths["/api/queries"]["post"]["responses"]["202"]["links"]
+    assert {link["operationId"] for link in links.values()} <= names
+
+
 def test_its_assets_are_ours(client: Client) -> None:
     html = client.get("/api/docs").content.decode()
     addresses: list[str] = re.findall(r'<(?:script|link|img)\b[^>]*?(?:src|href)="([^"]+)"', html)
@@ -44,6 +61,6 @@ def test_its_assets_are_ours(client: Client) -> None:
 
 
 @pytest.mark.parametrize("name", ["ninja/swagger-ui.css", "ninja/swagger-ui-init.js"])
-def test_its_assets_call_nobody_else(client: Client, name: str) -> None:
+def test_its_assets_call_no_other_host(client: Client, name: str) -> None:
     text = file(client.get(f"/static/{name}")).decode()
     assert not re.search(r"(?:@import|url\(|fetch\()\s*['\"]?(?:https?:)?//", text)

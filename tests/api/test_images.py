@@ -32,21 +32,21 @@ def rows(*names: str, **fields: Any) -> None:
 def listing(client: Client, **parameters: Any) -> dict[str, Any]:
     response = client.get("/api/images", parameters)
     assert response.status_code == 200
-    told: dict[str, Any] = response.json()
-    return told
+    body: dict[str, Any] = response.json()
+    return body
 
 
-def titles(told: dict[str, Any]) -> list[str]:
-    return [entry["title"] for entry in told["images"]]
+def titles(body: dict[str, Any]) -> list[str]:
+    return [entry["title"] for entry in body["images"]]
 
 
 def test_the_newest_pictures_come_first(client: Client) -> None:
     rows("old", "new", label="cat")
-    told = listing(client)
+    messages = listing(client)
     image = Image.objects.get(title="new")
-    assert (told["page"], told["pages"], told["count"]) == (1, 1, 2)
-    assert titles(told) == ["new", "old"]
-    assert told["images"][0] == {
+    assert (messages["page"], messages["pages"], messages["count"]) == (1, 1, 2)
+    assert titles(messages) == ["new", "old"]
+    assert messages["images"][0] == {
         "id": str(image.pk),
         "url": f"/gallery/{image.pk}/picture.jpg",
         "thumbnail_url": f"/gallery/{image.pk}/thumbnail.jpg",
@@ -82,7 +82,7 @@ def test_a_hidden_picture_is_not_listed(client: Client) -> None:
 def test_a_page_holds_a_hundred(client: Client) -> None:
     rows(*(f"{number:03}" for number in range(101)))
     first, second, third = (listing(client, page=page) for page in (1, 2, 3))
-    assert [len(told["images"]) for told in (first, second, third)] == [100, 1, 0]
+    assert [len(result["images"]) for result in (first, second, third)] == [100, 1, 0]
     assert titles(second) == ["000"]
     assert (second["page"], second["pages"], second["count"]) == (2, 2, 101)
 

@@ -17,7 +17,7 @@ LIMIT_S = 110
 
 @pytest.fixture
 def system(tmp_path: Path) -> Iterator[Stack]:
-    """One that a visitor may ask as often as he likes."""
+    """Provide one that a visitor may ask as often as he likes."""
     with Stack(tmp_path, SIMSEARCH_API_KEYS=KEY, SIMSEARCH_UPLOADS_PER_MINUTE="1000000") as running:
         yield running
 

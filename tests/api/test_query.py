@@ -23,15 +23,23 @@ pytestmark = pytest.mark.django_db
 def look_at(client: Client, query: Query) -> dict[str, Any]:
     response = client.get(f"/api/queries/{query.pk}")
     assert response.status_code == 200
-    told: dict[str, Any] = response.json()
-    return told
+    body: dict[str, Any] = response.json()
+    return body
 
 
 def look_between(client: Client, query: Query, began: datetime) -> tuple[int, int, int]:
     """When to poll again, between how long ago it began before that was asked, and after; all in ms."""
     before = in_ms(timezone.now() - began)
-    told: int = look_at(client, query)["poll_after_ms"]
-    return math.floor(before), told, math.ceil(in_ms(timezone.now() - began)) + 1  # they are rounded
+    result: int = look_at(client, query)["poll_after_ms"]
+    return math.floor(before), result, math.ceil(in_ms(timezone.now() - began)) + 1  # they are rounded
+
+
+def test_a_removed_match_is_counted(client: Client) -> None:
+    gone, kept = add_image(1), add_image(2)
+    query = finished(gone, kept)
+    gone.delete()
+    result = look_at(client, query)
+    assert ([match["image"]["id"] for match in result["matches"]], result["removed"]) == ([str(kept.pk)], 1)
 
 
 @pytest.mark.parametrize("state", ["waiting", "running", "done", "failed"])
@@ -44,9 +52,9 @@ def test_no_cache_keeps_an_answer(client: Client, state: str) -> None:
 def test_a_finished_query_shows_its_matches(client: Client) -> None:
     images = [add_image(seed, title=f"picture {seed}", label="noise") for seed in (1, 2)]
     query = finished(*images, images=7, generation=3, network="efficientnet_lite0-1234", stages_ms={"embed": 12.5})
-    told = look_at(client, query)
-    timings = told.pop("timings_ms")
-    assert told == {
+    result = look_at(client, query)
+    timings = result.pop("timings_ms")
+    assert result == {
         "id": str(query.pk),
         "state": "done",
         "error": None,
@@ -70,13 +78,14 @@ def test_a_finished_query_shows_its_matches(client: Client) -> None:
             }
             for place, image in enumerate(images)
         ],
+        "removed": 0,
     }
     assert timings["embed"] == 12.5
     assert 0 <= timings["accept"] <= timings["total"]
 
 
 @pytest.mark.parametrize("is_incomplete", [True, False])
-def test_an_incomplete_file_is_told(client: Client, is_incomplete: bool) -> None:
+def test_an_incomplete_file_is_reported(client: Client, is_incomplete: bool) -> None:
     query = finished(add_image(1))
     if is_incomplete:
         set_row(query, is_incomplete=True)
@@ -94,9 +103,9 @@ def test_the_timings_name_the_parts_of_an_upload(client: Client) -> None:
 
 def test_a_waiting_query_knows_how_many_are_ahead(client: Client) -> None:
     third, first, second = (ask(age_s=age_s) for age_s in (0, 20, 10))
-    told = [look_at(client, query) for query in (first, second, third)]
-    assert [entry["state"] for entry in told] == ["waiting"] * 3
-    assert [entry["waiting_ahead"] for entry in told] == [0, 1, 2]
+    messages = [look_at(client, query) for query in (first, second, third)]
+    assert [entry["state"] for entry in messages] == ["waiting"] * 3
+    assert [entry["waiting_ahead"] for entry in messages] == [0, 1, 2]
 
 
 def test_a_query_with_nothing_ahead_is_polled_after_the_time_of_one_search(client: Client) -> None:
@@ -121,18 +130,18 @@ def test_what_runs_is_ahead_too(client: Client) -> None:
     ask(1)
     ask(2)
     lifecycle.claim(2)
-    told = look_at(client, ask())
-    assert (told["waiting_ahead"], told["poll_after_ms"]) == (0, pytest.approx(308, rel=0.02))
+    result = look_at(client, ask())
+    assert (result["waiting_ahead"], result["poll_after_ms"]) == (0, pytest.approx(308, rel=0.02))
 
 
 def test_a_batch_that_runs_is_polled_when_it_ends(client: Client) -> None:
     set_row(finished(), claimed_at=ago(0.2), finished_at=ago(0.1))
-    asked = [ask(number) for number in range(10)]
+    queries = [ask(number) for number in range(10)]
     lifecycle.claim(10)
     began = ago(0.4)
-    set_row(asked[0], claimed_at=began)
-    least, told, most = look_between(client, asked[0], began)
-    assert 1000 - most - 1 <= told <= 1000 - least + 1
+    set_row(queries[0], claimed_at=began)
+    least, result, most = look_between(client, queries[0], began)
+    assert 1000 - most - 1 <= result <= 1000 - least + 1
 
 
 def test_an_old_query_is_polled_less_often(client: Client) -> None:
@@ -145,17 +154,17 @@ def test_an_old_query_is_polled_less_often(client: Client) -> None:
 def test_a_running_query_says_so(client: Client) -> None:
     query = ask()
     lifecycle.claim(1)
-    told = look_at(client, query)
-    assert (told["state"], told["waiting_ahead"], told["matches"]) == ("running", 0, [])
-    assert waiting.FIRST_POLL_MS <= told["poll_after_ms"] <= 50
+    result = look_at(client, query)
+    assert (result["state"], result["waiting_ahead"], result["matches"]) == ("running", 0, [])
+    assert waiting.FIRST_POLL_MS <= result["poll_after_ms"] <= 50
 
 
 def test_a_failed_query_gives_its_reason(client: Client) -> None:
     query = ask()
     lifecycle.fail(lifecycle.claim(1).token, query, "corrupt", "The picture is damaged.")
-    told = look_at(client, query)
-    assert (told["state"], told["poll_after_ms"]) == ("failed", None)
-    assert told["error"] == {"code": "corrupt", "message": "The picture is damaged."}
+    result = look_at(client, query)
+    assert (result["state"], result["poll_after_ms"]) == ("failed", None)
+    assert result["error"] == {"code": "corrupt", "message": "The picture is damaged."}
 
 
 @pytest.mark.parametrize("way", ["hidden", "deleted"])
@@ -169,7 +178,7 @@ def test_a_picture_that_left_the_gallery_leaves_the_matches(client: Client, way:
     assert [match["image"]["id"] for match in look_at(client, query)["matches"]] == [str(second.pk)]
 
 
-def test_a_gallery_picture_asked_about_may_be_deleted_meanwhile(client: Client) -> None:
+def test_a_gallery_picture_searched_for_may_be_deleted_during_the_search(client: Client) -> None:
     image = add_image()
     query = accept.store_like(image, accept.Parameters(), Stopwatch(image.created_at))
     image.delete()
@@ -179,8 +188,8 @@ def test_a_gallery_picture_asked_about_may_be_deleted_meanwhile(client: Client) 
 def test_an_answer_without_matches_is_an_answer(client: Client) -> None:
     query = ask()
     finish(lifecycle.claim(1).token, {query: answer()})
-    told = look_at(client, query)
-    assert (told["state"], told["matches"]) == ("done", [])
+    result = look_at(client, query)
+    assert (result["state"], result["matches"]) == ("done", [])
 
 
 @pytest.mark.parametrize("name", [str(STRANGER), "1", "not-a-uuid"])
@@ -190,16 +199,16 @@ def test_a_query_that_never_was_is_not_found(client: Client, name: str) -> None:
 
 
 @pytest.mark.parametrize("state", ["waiting", "running", "done", "failed"])
-def test_what_is_told_is_what_is_documented(client: Client, state: str) -> None:
-    told = look_at(client, in_state(state)[0])
-    assert QueryOut.model_validate(told).model_dump(mode="json") == told
+def test_answers_match_the_schema(client: Client, state: str) -> None:
+    result = look_at(client, in_state(state)[0])
+    assert QueryOut.model_validate(result).model_dump(mode="json") == result
 
 
 @pytest.mark.parametrize("band", [*get_args(Band), None])
-def test_matches_are_told_as_documented(client: Client, band: Band | None) -> None:
-    told = look_at(client, finished(add_image(1), add_image(2), band=band))["matches"]
-    assert [match["band"] for match in told] == [band, band]
-    assert [MatchOut.model_validate(match).model_dump(mode="json") for match in told] == told
+def test_matches_match_the_schema(client: Client, band: Band | None) -> None:
+    result = look_at(client, finished(add_image(1), add_image(2), band=band))["matches"]
+    assert [match["band"] for match in result] == [band, band]
+    assert [MatchOut.model_validate(match).model_dump(mode="json") for match in result] == result
 
 
 def test_a_match_of_a_version_before_has_no_band(client: Client) -> None:

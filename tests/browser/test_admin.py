@@ -20,10 +20,10 @@ Query.objects.bulk_create(
 
 
 @pytest.fixture
-def desk(stack: Stack, page: Page) -> Iterator[Page]:
-    """A curator on the list of the queries that this test made; nothing that the browser does breaks the policy."""
-    told: list[str] = []
-    page.on("console", lambda message: told.append(message.text) if "Content Security" in message.text else None)
+def query_list(stack: Stack, page: Page) -> Iterator[Page]:
+    """Provide a signed-in page with the list of this test's queries; the browser breaks no policy."""
+    messages: list[str] = []
+    page.on("console", lambda message: messages.append(message.text) if "Content Security" in message.text else None)
     stack.environment["DJANGO_SUPERUSER_PASSWORD"] = SECRET
     name = f"curator-{secrets.token_hex(4)}"
     stack.manage("createsuperuser", "--noinput", "--username", name, "--email", "c@example.org").check_returncode()
@@ -33,20 +33,20 @@ def desk(stack: Stack, page: Page) -> Iterator[Page]:
     page.get_by_label("Password").fill(SECRET)
     page.get_by_role("button", name="Log in").click()
     yield page
-    assert told == []
+    assert messages == []
 
 
-def test_many_rows_are_deleted_while_the_list_shows_how_far_it_is(stack: Stack, desk: Page) -> None:
+def test_many_rows_are_deleted_while_the_list_shows_how_far_it_is(stack: Stack, query_list: Page) -> None:
     rows = "SELECT count(*) FROM gallery_query WHERE error_code = %s"
     assert stack.rows(rows, CODE) == [(MANY,)]
-    desk.locator("#action-toggle").check()
-    desk.get_by_text(f"Select all {MANY} queries").click()
-    desk.get_by_label("Action:").select_option("delete_selected")
-    desk.get_by_role("button", name="Go").click()
-    expect(desk.get_by_text("Delete 1,500 queries?")).to_be_visible()
-    desk.get_by_role("button", name="Yes, delete 1,500").click()
-    expect(desk.get_by_text("1,500 rows are being changed.")).to_be_visible()
-    expect(desk.get_by_text("Delete: 1,500 done")).to_be_visible(timeout=60_000)
+    query_list.locator("#action-toggle").check()
+    query_list.get_by_text(f"Select all {MANY} queries").click()
+    query_list.get_by_label("Action:").select_option("delete_selected")
+    query_list.get_by_role("button", name="Go").click()
+    expect(query_list.get_by_text("Delete 1,500 queries?")).to_be_visible()
+    query_list.get_by_role("button", name="Yes, delete 1,500").click()
+    expect(query_list.get_by_text("1,500 rows are being changed.")).to_be_visible()
+    expect(query_list.get_by_text("Delete: 1,500 done")).to_be_visible(timeout=60_000)
     assert stack.rows(rows, CODE) == [(0,)]
-    desk.get_by_role("link", name="Load the list again").click()
-    expect(desk.get_by_text("0 queries", exact=True).first).to_be_visible()
+    query_list.get_by_role("link", name="Load the list again").click()
+    expect(query_list.get_by_text("0 queries", exact=True).first).to_be_visible()

@@ -22,7 +22,7 @@ def cicp(primaries: int, transfer: int) -> tuple[bytes, bytes]:
 
 
 def hdr(transfer: int) -> bytes:
-    """A picture that reaches 1,000 nits, and says so: Chromium assumes it of those that do not say it."""
+    """Return a picture that reaches 1,000 nits, and says so: Chromium assumes it of those that do not say it."""
     light = truth(*SIZE).point([round(value * (0.75 if transfer == 16 else 1)) for value in range(256)] * 3)
     brightest = struct.pack(">II", 10_000_000, 2_000_000)
     return with_chunks(encoded(light, "PNG"), cicp(1, transfer), (b"cLLI", brightest))
@@ -45,7 +45,7 @@ AVIFS = {f"{p}, {t}": with_code_points(AVIF, p, t) for p, t in ((1, 1), (2, 2), 
 
 
 def shown(page: Page, kind: str, data: bytes) -> Image.Image:
-    """What Chromium paints on white."""
+    """Return what Chromium paints on white."""
     address = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     page.set_content(f'<body style="margin:0;background:#fff"><img src="{address}">')
     page.wait_for_function("document.images[0].complete")

@@ -12,16 +12,16 @@ from tests.demo import jpeg
 from tests.engine.pictures import encoded, noise
 from tests.stack import Stack
 
-Drop = Callable[[Path], None]
+Drop = Callable[..., None]
 
 
 @pytest.fixture
 def drop_from_disk(page: Page) -> Drop:
-    """Drag a file or folder from the desktop onto the page, as the operating system does it."""
+    """Drag files or a folder from the desktop onto the page, as the operating system does it."""
 
-    def drop(path: Path) -> None:
+    def drop(*paths: Path) -> None:
         session = page.context.new_cdp_session(page)
-        data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+        data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
         for kind in ("dragEnter", "dragOver", "drop"):
             session.send("Input.dispatchDragEvent", {"type": kind, "x": 20, "y": 200, "data": data})
 
@@ -133,7 +133,7 @@ def test_of_several_files_one_is_chosen_and_none_is_dropped_without_a_word(stack
     ("texts", "sentence"),
     [
         ({"text_plain": "my holidays"}, "That is text. "),
-        ({"text_uri-list": "https://example.org/a.jpg", "text_plain": "https://example.org/a.jpg"}, "That is a link. "),
+        ({"text_uri-list": "file:///home/me/a.jpg", "text_plain": "file:///home/me/a.jpg"}, "That is a link. "),
     ],
     ids=["text", "link"],
 )
@@ -145,6 +145,41 @@ def test_text_and_links_get_a_sentence(
     drop_text(page, event, **texts)
     expect(page.get_by_role("alert")).to_contain_text(sentence)
     expect(page).to_have_url(f"{stack.url}/")
+
+
+@pytest.mark.parametrize("event", ["drop", "paste"])
+def test_a_link_is_searched_and_one_that_leads_nowhere_says_so(stack: Stack, page: Page, event: str) -> None:
+    page.goto(stack.url)
+    drop_text(page, event, **{"text_uri-list": "https://pictures.invalid/", "text_plain": "https://pictures.invalid/"})
+    page.wait_for_url(f"{stack.url}/q/*")
+    expect(page.get_by_text("No picture could be fetched from there.")).to_be_visible(timeout=20_000)
+
+
+def test_a_picture_of_another_page_is_searched_by_its_own_link(stack: Stack, page: Page) -> None:
+    page.goto(stack.url)
+    html = '<a href="https://page.invalid/"><img src="http://127.0.0.1/a.jpg"></a>'
+    drop_text(page, **{"text_html": html, "text_uri-list": "https://page.invalid/"})
+    expect(page.get_by_role("alert")).to_contain_text("Only public addresses are tried")  # so it was the picture's
+
+
+def test_the_field_for_a_link_works_without_scripts(stack: Stack, page_without_scripts: Page) -> None:
+    page = page_without_scripts
+    page.goto(stack.url)
+    page.get_by_label("Or paste a link to a picture").fill("https://pictures.invalid/a.jpg")
+    page.get_by_role("button", name="Search by link").click()
+    page.wait_for_url(f"{stack.url}/q/*")
+
+
+def test_several_files_are_searched_together(stack: Stack, page: Page, drop_from_disk: Drop, tmp_path: Path) -> None:
+    for kind in ("clock", "tree"):
+        (tmp_path / f"{kind}.jpg").write_bytes(jpeg(kind, 0))
+    page.goto(stack.url)
+    drop_from_disk(tmp_path / "clock.jpg", tmp_path / "tree.jpg")
+    page.get_by_role("button", name="Search with all 2 together").click()
+    expect_ten_results(page)
+    expect(page.locator(".part img")).to_have_count(2)
+    labels = page.locator(".card .label").all_inner_texts()
+    assert {"clock", "tree"} <= set(labels)
 
 
 def test_a_slow_upload_shows_how_far_it_is(stack: Stack, page: Page) -> None:

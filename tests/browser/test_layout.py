@@ -17,7 +17,7 @@ SIZES = {"phone": (390, 844), "narrow": (320, 640), "on its side": (740, 360), "
 
 @pytest.fixture(params=SIZES.values(), ids=[*SIZES])
 def sized(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
-    """A page of that size."""
+    """Provide a page of that size."""
     width, height = request.param
     page = browser.new_page(viewport={"width": width, "height": height})
     yield page
@@ -67,7 +67,7 @@ def test_the_first_match_is_on_the_first_screen_of_a_phone(stack: Stack, browser
 
 
 def strip(width: int, height: int) -> bytes:
-    """A long picture whose middle is red."""
+    """Return a long picture whose middle is red."""
     picture = noise(width, height)
     part = (width // 10, height // 3) if width > height else (width // 3, height // 10)
     box = ((width - part[0]) // 2, 0, (width + part[0]) // 2, height)
@@ -83,7 +83,7 @@ def test_a_long_picture_is_shown_by_a_readable_part(stack: Stack, sized: Page, s
     name = "strip.png"
     drop(sized, {"name": name, "mimeType": "image/png", "buffer": strip(*size)})
     expect(sized.locator(".answer[data-state=done]")).to_be_visible(timeout=ANSWER_MS)
-    shown = sized.get_by_alt_text("The picture asked about")
+    shown = sized.get_by_alt_text("The picture searched for")
     box = shown.bounding_box()
     assert box
     assert min(box["width"], box["height"]) >= 20

@@ -14,11 +14,11 @@ SECRET = "browsers-read-policies"
 
 @pytest.fixture
 def violations(page: Page) -> Iterator[list[str]]:
-    """What the browser refused so far; empty at the end."""
-    told: list[str] = []
-    page.on("console", lambda message: told.append(message.text) if "Content Security" in message.text else None)
-    yield told
-    assert told == []
+    """Provide what the browser refused so far; empty at the end."""
+    messages: list[str] = []
+    page.on("console", lambda message: messages.append(message.text) if "Content Security" in message.text else None)
+    yield messages
+    assert messages == []
 
 
 @pytest.mark.usefixtures("violations")
@@ -60,11 +60,11 @@ def test_the_desk_keeps_the_policy(stack: Stack, page: Page, tmp_path: Path) -> 
     expect(page.get_by_role("heading", name="Delete")).to_be_visible()
 
 
-def test_a_script_in_the_page_would_not_run_and_would_be_told(
+def test_a_script_in_the_page_would_not_run_and_would_be_reported(
     stack: Stack, page: Page
 ) -> None:  # or the tests above could not fail
-    told: list[str] = []
-    page.on("console", lambda message: told.append(message.text))
+    messages: list[str] = []
+    page.on("console", lambda message: messages.append(message.text))
     page.goto(stack.url)
     page.evaluate(
         """() => {
@@ -74,4 +74,4 @@ def test_a_script_in_the_page_would_not_run_and_would_be_told(
         }"""
     )
     assert page.evaluate("window.ran") is None
-    assert any("Content Security Policy" in text for text in told)
+    assert any("Content Security Policy" in text for text in messages)

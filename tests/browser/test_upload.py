@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import FilePayload, Page, expect
 
 from tests import demo
-from tests.drills.test_told_in_time import held
+from tests.drills.test_faults_show_in_time import held
 from tests.engine.pictures import encoded, oriented
 from tests.stack import Stack
 
@@ -16,7 +16,7 @@ ANSWER_MS = 60_000  # the bound of a busy machine; an idle one takes a tenth of 
 
 
 def drawn(kind: str, number: int) -> FilePayload:
-    """A drawn picture; the gallery of the stack has the first three of each kind."""
+    """Return a drawn picture; the gallery of the stack has the first three of each kind."""
     picture = encoded(demo.picture(kind, number), "JPEG", quality=92, subsampling=2)
     return {"name": f"{kind}.jpg", "mimeType": "image/jpeg", "buffer": picture}
 
@@ -53,7 +53,7 @@ def test_a_chosen_picture_gives_ten_results(stack: Stack, page: Page) -> None:
     similarities = expect_ten_results(page)
     assert similarities[0] > 0.99
     expect(page.locator(".card").first).to_contain_text("clock")
-    expect(page.get_by_alt_text("The picture asked about")).to_be_visible()
+    expect(page.get_by_alt_text("The picture searched for")).to_be_visible()
 
 
 def test_a_picture_dropped_on_the_page_gives_ten_results(stack: Stack, page: Page) -> None:
@@ -81,7 +81,7 @@ def test_the_link_of_a_result_can_be_shared(stack: Stack, page: Page) -> None:
     expect_ten_results(page)
 
 
-def test_a_search_can_be_deleted_by_whoever_has_its_link(stack: Stack, page: Page) -> None:
+def test_a_search_can_be_deleted_with_its_link(stack: Stack, page: Page) -> None:
     page.goto(stack.url)
     drop(page, drawn("fruit", 50))
     expect_ten_results(page)
@@ -90,14 +90,14 @@ def test_a_search_can_be_deleted_by_whoever_has_its_link(stack: Stack, page: Pag
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(page.get_by_role("status").first).to_contain_text("Your search is deleted")
     page.goto(link)
-    expect(page.get_by_role("heading", name="There is nothing here")).to_be_visible()
+    expect(page.get_by_role("heading", name="This search is no longer here")).to_be_visible()
 
 
 def test_without_scripts_the_page_gets_there_as_well(stack: Stack, page_without_scripts: Page) -> None:
     page = page_without_scripts
     page.goto(stack.url)
     page.get_by_label("Choose a picture").set_input_files(drawn("house", 50))
-    page.get_by_role("button", name="Search").click()
+    page.get_by_role("button", name="Search", exact=True).click()
     expect_ten_results(page)
 
 
@@ -140,7 +140,7 @@ def test_a_large_photograph_is_sent_smaller_and_upright(stack: Stack, page: Page
     name, kind, size = json.loads(page.evaluate("sessionStorage.getItem('sent')"))
     assert (name, kind) == ("phone.jpg", "image/jpeg")
     assert size < len(photograph) / 2
-    picture = page.get_by_alt_text("The picture asked about")
+    picture = page.get_by_alt_text("The picture searched for")
     expect(picture).to_be_visible()
     assert picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [667, 1000]
 
@@ -160,7 +160,7 @@ def test_the_browsers_own_copy_is_shown_until_the_server_has_one(stack: Stack, p
         drop(page, drawn("clock", 1))
         expect(page).to_have_url(re.compile("/q/[0-9a-f-]{36}$"))
         expect(page.get_by_alt_text("Your picture")).to_be_visible()
-        expect(page.get_by_alt_text("The picture asked about")).to_have_count(0)
+        expect(page.get_by_alt_text("The picture searched for")).to_have_count(0)
     expect_ten_results(page)
-    expect(page.get_by_alt_text("The picture asked about")).to_be_visible()
+    expect(page.get_by_alt_text("The picture searched for")).to_be_visible()
     expect(page.get_by_alt_text("Your picture")).to_have_count(0)

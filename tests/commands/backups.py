@@ -31,7 +31,7 @@ def fill() -> None:
         Embedding.objects.create(image_id=image.content_hash, network=NETWORK, vector=vector.tobytes())
     gone = add_image(5)
     Embedding.objects.create(image_id=gone.content_hash, network="other", vector=bytes(range(256)) * 32)
-    gone.delete()  # its embedding stays, and the ids have a gap
+    gone.delete()  # the ids have a gap
     store(NETWORK, Thresholds(same=0.9, very_similar=0.7, similar=0.5, duplicate=0.95), 6)
     finished(*images[:3], generation=7, stages_ms={"embed": 12.5})
     for state in ("done", "failed", "running"):
@@ -54,6 +54,6 @@ def members(backup: Path) -> dict[str, bytes]:
 
 
 def rows(backup: Path, table: str) -> list[dict[str, Any]]:
-    """The rows of a table in the file."""
+    """Return the rows of a table in the file."""
     parts = [data for name, data in members(backup).items() if name.startswith(f"rows/{table}/")]
     return [json.loads(line) for data in parts for line in gzip.decompress(data).splitlines()]

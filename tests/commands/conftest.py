@@ -20,7 +20,7 @@ def source(tmp_path_factory: pytest.TempPathFactory, redis_server: None) -> Site
 @pytest.fixture(scope="session")
 def backup(source: Site) -> Path:
     file = source.data_dir.parent / "backup.tar"
-    source.told("backup", str(file))
+    source.output("backup", str(file))
     return file
 
 
@@ -31,7 +31,7 @@ def _empty(tmp_path_factory: pytest.TempPathFactory, redis_server: None) -> Site
 
 @pytest.fixture
 def target(tmp_path: Path, _empty: Site) -> Site:
-    """A fresh system."""
+    """Return a fresh system."""
     return Site(tmp_path / "target", like=_empty)
 
 
@@ -45,12 +45,12 @@ def cluster() -> Iterator[postgres.Cluster]:
 
 @pytest.fixture
 def on_postgresql(tmp_path: Path, cluster: postgres.Cluster) -> Site:
-    """A fresh system on PostgreSQL."""
+    """Return a fresh system on PostgreSQL."""
     return Site(tmp_path / "on-postgresql", cluster.create_database(f"test_{secrets.token_hex(4)}"))
 
 
 @pytest.fixture(params=["target", pytest.param("on_postgresql", marks=pytest.mark.drill)])
 def any_target(request: pytest.FixtureRequest) -> Site:
-    """A fresh system on each of the databases."""
+    """Return a fresh system on each of the databases."""
     site: Site = request.getfixturevalue(request.param)
     return site

@@ -51,7 +51,7 @@ print(number - {PICTURES})
 
 @contextmanager
 def changing(site: Site) -> Iterator["subprocess.Popen[str]"]:
-    """Another process that adds and deletes pictures and queries."""
+    """Provide another process that adds and deletes pictures and queries."""
     with subprocess.Popen(
         [sys.executable, "-c", HEAD + KEEP_CHANGING],
         cwd=fresh.ROOT,
@@ -64,7 +64,7 @@ def changing(site: Site) -> Iterator["subprocess.Popen[str]"]:
 
 
 def check(backup: Path) -> None:
-    """Every row has its files, every file its row, and no row refers to one that is not there."""
+    """Check that every row has its files, every file its row, and no row refers to a missing one."""
     images = {row["pk"]: row["fields"] for row in rows(backup, "gallery.image")}
     queries = {row["pk"] for row in rows(backup, "gallery.query")}
     pictures = {name for name in members(backup) if name.startswith("pictures/")}
@@ -82,7 +82,7 @@ def test_each_backup_of_a_changing_gallery_is_whole(any_target: Site, tmp_path: 
     any_target.run(FILL)
     with changing(any_target) as process:
         for number in range(BACKUPS):
-            any_target.told("backup", str(tmp_path / f"{number}.tar"))
+            any_target.output("backup", str(tmp_path / f"{number}.tar"))
         assert process.poll() is None
         added, _ = process.communicate("stop\n")
     assert process.returncode == 0
@@ -94,7 +94,7 @@ def test_each_backup_of_a_changing_gallery_is_whole(any_target: Site, tmp_path: 
     assert len(set(contents)) == BACKUPS
 
     again = Site(tmp_path / "again")
-    again.told("restore", str(tmp_path / f"{BACKUPS - 1}.tar"))
+    again.output("restore", str(tmp_path / f"{BACKUPS - 1}.tar"))
     kept = json.loads(members(tmp_path / f"{BACKUPS - 1}.tar")["manifest.json"])
     assert kept["format"] == 1
     assert len(again.rows()) == sum(len(rows(tmp_path / f"{BACKUPS - 1}.tar", table)) for table in kept["rows"])
@@ -103,7 +103,7 @@ def test_each_backup_of_a_changing_gallery_is_whole(any_target: Site, tmp_path: 
 def test_a_killed_restore_changed_no_row_and_can_be_run_again(any_target: Site, tmp_path: Path) -> None:
     source = Site(tmp_path / "source")
     source.run(FILL)
-    source.told("backup", str(tmp_path / "backup.tar"))
+    source.output("backup", str(tmp_path / "backup.tar"))
     before = any_target.rows()
     with any_target.start("restore", str(tmp_path / "backup.tar")) as process:
         while any_target.count_files() < PICTURES // 10:
@@ -111,7 +111,7 @@ def test_a_killed_restore_changed_no_row_and_can_be_run_again(any_target: Site, 
             time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
     assert any_target.rows() == before
-    any_target.told("restore", str(tmp_path / "backup.tar"))
+    any_target.output("restore", str(tmp_path / "backup.tar"))
     assert any_target.rows() == source.rows()
     files = any_target.files()
     started = [path for path in files if "/.new-" in path]  # where it was when it was killed

@@ -10,6 +10,9 @@ from pytest_django import Settings
 
 from gallery.curation import generations
 from gallery.models import Embedding, IndexGeneration
+from tasks.active_model import load_served
+from tasks.build import index
+from tasks.embedding import embed_step
 from tests.engine.galleries import write_as_another_version
 from tests.tasks.conftest import add
 
@@ -22,6 +25,7 @@ def build_index(*options: str) -> str:
     return out.getvalue()
 
 
+@pytest.mark.annoy
 def test_it_embeds_and_activates() -> None:
     for number in range(12):
         add(number)
@@ -50,6 +54,7 @@ def test_if_stale_builds_only_when_something_is_missing() -> None:
     assert "Active" in build_index("--if-stale")
 
 
+@pytest.mark.annoy
 def test_if_stale_builds_an_index_of_another_version_anew() -> None:
     add(1)
     build_index()
@@ -89,6 +94,23 @@ def test_a_build_under_way_is_one_clear_line() -> None:
     generations.start("efficientnet_lite0")
     with pytest.raises(CommandError, match="Another build"):
         build_index()
+
+
+def test_a_distributed_build_waits_for_another_one() -> None:
+    """The workers that embed build by themselves when they have nothing left to embed."""
+    add(1)
+    embedder = load_served()
+    embed_step(embedder, 1)
+    other, told = generations.start(embedder.network), list[str]()
+
+    def tell(line: str) -> None:
+        told.append(line)
+        if len(told) == 1:
+            generations.fail(other, "It ends here.")
+
+    assert index(tell, distributed=True).startswith("Active: generation")
+    assert told[0] == "Another build of the index is under way; this one begins when it has ended."
+    assert generations.active() not in (None, other)
 
 
 def test_without_a_worker_nothing_is_distributed() -> None:

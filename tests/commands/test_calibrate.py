@@ -35,8 +35,8 @@ def calibrate(*options: str) -> str:
 
 
 def figures(*options: str) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(calibrate("--json", *options))
-    return told
+    body: dict[str, Any] = json.loads(calibrate("--json", *options))
+    return body
 
 
 def fill(labelled: bool) -> None:
@@ -74,21 +74,21 @@ def test_cosines_are_those_of_the_embeddings(labelled: None) -> None:
     first, second = np.triu_indices(len(vectors), 1)
     pairs = (vectors @ vectors.T)[first, second]
     np.fill_diagonal(others := vectors @ vectors.T, -1)
-    told = figures()["cosines"]
-    assert told["one_label"]["p50"] == pytest.approx(np.median(pairs[labels[first] == labels[second]]), abs=1e-3)
-    assert told["other_label"]["p50"] == pytest.approx(np.median(pairs[labels[first] != labels[second]]), abs=1e-3)
-    assert told["nearest"]["p50"] == pytest.approx(np.median(others.max(axis=1)), abs=1e-3)
+    result = figures()["cosines"]
+    assert result["one_label"]["p50"] == pytest.approx(np.median(pairs[labels[first] == labels[second]]), abs=1e-3)
+    assert result["other_label"]["p50"] == pytest.approx(np.median(pairs[labels[first] != labels[second]]), abs=1e-3)
+    assert result["nearest"]["p50"] == pytest.approx(np.median(others.max(axis=1)), abs=1e-3)
 
 
 def test_an_alteration_is_compared_with_the_picture_itself(labelled: None, embedder: Embedder) -> None:
     rows = Embedding.objects.select_related("image")
     kept = to_vectors([row.vector for row in rows])
     pictures = [decoding.decode(row.image.picture_file.path.read_bytes()) for row in rows]
-    told = figures()["alterations"]
-    assert list(told) == list(ALTERATIONS)
+    result = figures()["alterations"]
+    assert list(result) == list(ALTERATIONS)
     for name in ("mirrored", "half size"):
         altered = embedder.embed([ALTERATIONS[name](picture) for picture in pictures])
-        assert told[name]["p50"] == pytest.approx(np.median(np.vecdot(altered, kept)), abs=2e-3)
+        assert result[name]["p50"] == pytest.approx(np.median(np.vecdot(altered, kept)), abs=2e-3)
 
 
 def test_a_copy_is_a_near_duplicate_and_not_the_nearest_other_picture(labelled: None) -> None:
@@ -106,19 +106,19 @@ def test_pictures_without_a_fingerprint_have_no_copies(labelled: None) -> None:
     add_drawn(ALTERATIONS["JPEG quality 30"](drawn(0)), "kind 0")
     call_command("build_index", stdout=io.StringIO())
     Embedding.objects.update(fingerprint=None)
-    told = figures()
-    assert told["pictures_with_a_near_duplicate"] == 0
-    assert told["altered_copies_recognised"] > 0.5
+    result = figures()
+    assert result["pictures_with_a_near_duplicate"] == 0
+    assert result["altered_copies_recognised"] > 0.5
 
 
-def test_thresholds_are_stored_only_when_asked(labelled: None) -> None:
+def test_thresholds_are_stored_only_when_requested(labelled: None) -> None:
     own = registry.get(registry.DEFAULT).thresholds
-    told = figures()
-    assert not told["written"]
+    result = figures()
+    assert not result["written"]
     assert thresholds(network()) == own
     written = figures("--write")
     assert written["written"]
-    assert vars(thresholds(network())) == written["thresholds"] == told["thresholds"]
+    assert vars(thresholds(network())) == written["thresholds"] == result["thresholds"]
     assert thresholds(network()) != own
     assert Calibration.objects.get().pictures == KINDS * EACH
 
@@ -126,7 +126,7 @@ def test_thresholds_are_stored_only_when_asked(labelled: None) -> None:
 def test_without_labels_it_keeps_what_it_cannot_measure() -> None:
     fill(labelled=False)
     own = registry.get(registry.DEFAULT).thresholds
-    assert re.search(r"similar and very_similar: the network's own are kept", calibrate("--write"))
+    assert re.search(r"similar and very_similar: the model's own are kept", calibrate("--write"))
     stored = thresholds(network())
     assert (stored.similar, stored.very_similar) == (own.similar, own.very_similar)
 
@@ -143,10 +143,10 @@ def test_pictures_without_a_file_are_passed_over(labelled: None) -> None:
 
 
 def test_people_get_a_table(labelled: None) -> None:
-    told = calibrate()
-    assert re.search(r"\n  mirrored +24 +0\.\d{3}", told)
-    assert re.search(r"\nsame +0\.\d{3} +0\.880\n", told)
-    assert "--write" in told
+    result = calibrate()
+    assert re.search(r"\n  mirrored +24 +0\.\d{3}", result)
+    assert re.search(r"\nsame +0\.\d{3} +0\.880\n", result)
+    assert "--write" in result
 
 
 def test_without_an_index_it_says_what_to_do() -> None:
@@ -164,14 +164,14 @@ def test_a_gallery_of_a_few_pictures_is_refused() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_stopped_calibration_stores_nothing(tmp_path: Path) -> None:
     site = Site(tmp_path / "data")
-    site.told("make_demo")
-    site.told("build_index")
+    site.output("make_demo")
+    site.output("build_index")
     with site.start("calibrate", "--write", stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stderr
-        told = b""
-        while b"Measuring" not in told:
-            told = process.stderr.readline()
-            assert told, "calibrate ended before it was stopped"
+        result = b""
+        while b"Measuring" not in result:
+            result = process.stderr.readline()
+            assert result, "calibrate ended before it was stopped"
         process.send_signal(signal.SIGINT)
         _, rest = process.communicate(timeout=60)
     assert process.returncode == 130

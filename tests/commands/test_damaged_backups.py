@@ -25,7 +25,7 @@ PLACES = 300
 
 @pytest.fixture
 def here() -> Iterator[None]:
-    """A system with a picture in it, which must be the same afterwards."""
+    """Provide a system with a picture in it, which must be the same afterwards."""
     image = add_image(50)
     before = files_kept()
     yield
@@ -102,11 +102,11 @@ def test_ctrl_c_leaves_everything_as_it_was(backup: Path, here: None) -> None:
 
 def test_ctrl_c_after_the_commit_takes_no_picture_away(backup: Path) -> None:
     class StoppedLate(io.BytesIO):
-        asked = False
+        is_stopping = False
 
         def read(self, size: int | None = -1) -> bytes:
-            if connection.in_atomic_block and not self.asked:
-                self.asked = True
+            if connection.in_atomic_block and not self.is_stopping:
+                self.is_stopping = True
                 transaction.on_commit(interrupt)
             return super().read(size)
 
@@ -123,7 +123,7 @@ def test_ctrl_c_after_the_commit_takes_no_picture_away(backup: Path) -> None:
 
 
 def forged(backup: Path, **more: bytes | tarfile.TarInfo) -> bytes:
-    """The backup with members added (bytes) or others made of them, and with a checksum that fits."""
+    """Return the backup with members added (bytes) or others made of them, and with a checksum that fits."""
     file, digest = io.BytesIO(), hashlib.sha256()
     held = members(backup)
     with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:

@@ -28,8 +28,8 @@ def evaluate(*options: str) -> str:
 
 
 def figures(*options: str) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(evaluate("--json", *options))
-    return told
+    body: dict[str, Any] = json.loads(evaluate("--json", *options))
+    return body
 
 
 @pytest.fixture
@@ -50,16 +50,16 @@ def indexed() -> None:
 
 
 def test_precision_is_that_computed_by_hand(known: None) -> None:
-    told = figures("--k", "2")
+    result = figures("--k", "2")
     active = generations.active()
     assert active
-    assert (told["k"], told["images"], told["labelled"], told["queries"]) == (2, 8, 6, 5)
-    assert (told["generation"], told["network"]) == (active.number, NETWORK)
+    assert (result["k"], result["images"], result["labelled"], result["queries"]) == (2, 8, 6, 5)
+    assert (result["generation"], result["network"]) == (active.number, NETWORK)
     # Of a at 0, a at 10, b at 25, b at 45 and a at 70; c has no other picture that could be found.
-    assert told["precision_at_1"] == pytest.approx((1 + 1 + 0 + 1 + 0) / 5, abs=1e-4)
-    assert told["precision_at_k"] == pytest.approx((1 / 2 + 1 / 2 + 1 / 2 + 1 / 2 + 0) / 5, abs=1e-4)
+    assert result["precision_at_1"] == pytest.approx((1 + 1 + 0 + 1 + 0) / 5, abs=1e-4)
+    assert result["precision_at_k"] == pytest.approx((1 / 2 + 1 / 2 + 1 / 2 + 1 / 2 + 0) / 5, abs=1e-4)
     average_precisions = [(1 + 2 / 4) / 2, (1 + 2 / 4) / 2, 1 / 2, 1, (1 / 3 + 2 / 4) / 2]
-    assert told["mean_average_precision"] == pytest.approx(sum(average_precisions) / 5, abs=1e-4)
+    assert result["mean_average_precision"] == pytest.approx(sum(average_precisions) / 5, abs=1e-4)
 
 
 def test_labels_come_worst_first_with_their_confusions(known: None) -> None:
@@ -70,8 +70,8 @@ def test_labels_come_worst_first_with_their_confusions(known: None) -> None:
 
 
 def test_a_gallery_of_fewer_than_k_pictures_is_measured(known: None) -> None:
-    told = figures("--k", "50")
-    assert told["precision_at_k"] == pytest.approx((2 / 5 + 2 / 5 + 1 / 5 + 1 / 5 + 2 / 5) / 5, abs=1e-4)
+    result = figures("--k", "50")
+    assert result["precision_at_k"] == pytest.approx((2 / 5 + 2 / 5 + 1 / 5 + 1 / 5 + 2 / 5) / 5, abs=1e-4)
 
 
 def test_the_index_is_measured(indexed: None) -> None:
@@ -89,11 +89,11 @@ def test_wrong_labels_are_seen(indexed: None) -> None:
 
 
 def test_people_get_a_table(known: None) -> None:
-    told = evaluate("--k", "2")
-    assert re.search(r"precision@2 +0\.400\n", told)
-    assert re.search(r"mean average precision +0\.683\n", told)
-    assert re.search(r"\na +3 +0\.333\n", told)
-    assert re.search(r"\na +b: 4\n", told)
+    result = evaluate("--k", "2")
+    assert re.search(r"precision@2 +0\.400\n", result)
+    assert re.search(r"mean average precision +0\.683\n", result)
+    assert re.search(r"\na +3 +0\.333\n", result)
+    assert re.search(r"\na +b: 4\n", result)
 
 
 # --- The page -----------------------------------------------------------------------------------------------
@@ -178,6 +178,7 @@ def test_k_is_positive() -> None:
         evaluate("--k", "0")
 
 
+@pytest.mark.annoy
 def test_a_damaged_index_is_one_clear_line(indexed: None) -> None:
     active = generations.active()
     assert active

@@ -96,8 +96,8 @@ def test_a_table_comes_back_into_an_empty_gallery(tmp_path: Path, gallery: list[
     before = rows()
     export(tmp_path / "out")
     Image.objects.all().delete()
-    told, complaints = take_back(tmp_path / "out" / "images.csv")
-    assert told == "4 pictures imported, 0 were there already, 0 refused. 0 changed."
+    result, complaints = take_back(tmp_path / "out" / "images.csv")
+    assert result == "4 pictures imported, 0 were there already, 0 refused. 0 changed."
     assert complaints == ""
     assert rows() == before
     assert take_back(tmp_path / "out" / "images.csv")[0].startswith("0 pictures imported, 4 were there already")
@@ -124,8 +124,8 @@ def write(folder: Path, text: str, encoding: str = "utf-8") -> Path:
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 def test_an_edited_table_changes_what_is_there(folder: Path, delimiter: str, encoding: str) -> None:
     lines = ["File,LABEL,hidden", "cat/1.png,CAT,yes", "cat/2.png,Wölfe,", "cat/3.png,wo\u0308lfe,false", ""]
-    told, _ = take_back(write(folder, "\r\n".join(lines).replace(",", delimiter), encoding))
-    assert told == "1 pictures imported, 2 were there already, 0 refused. 2 changed."
+    message, _ = take_back(write(folder, "\r\n".join(lines).replace(",", delimiter), encoding))
+    assert message == "1 pictures imported, 2 were there already, 0 refused. 2 changed."
     found = {(title, label, hidden) for title, label, hidden, _ in rows()}
     spelling = Image.objects.get(title="3").label
     assert spelling == "wölfe"
@@ -139,14 +139,14 @@ def test_an_edited_table_changes_what_is_there(folder: Path, delimiter: str, enc
 
 def test_a_dry_run_of_a_table_changes_nothing(folder: Path) -> None:
     before, files = rows(), files_kept()
-    told, _ = take_back(write(folder, "file,label\ncat/1.png,new\ncat/3.png,new\n"), dry_run=True)
-    assert told.startswith("1 pictures would be imported, 1 were there already")
+    result, _ = take_back(write(folder, "file,label\ncat/1.png,new\ncat/3.png,new\n"), dry_run=True)
+    assert result.startswith("1 pictures would be imported, 1 were there already")
     assert (rows(), files_kept()) == (before, files)
 
 
 def test_files_of_a_table_that_are_not_there_are_left_out(folder: Path) -> None:
-    told, complaints = take_back(write(folder, "file\ncat/3.png\ncat/gone.png\n"))
-    assert told == "1 pictures imported, 0 were there already, 1 refused. 0 changed."
+    result, complaints = take_back(write(folder, "file\ncat/3.png\ncat/gone.png\n"))
+    assert result == "1 pictures imported, 0 were there already, 1 refused. 0 changed."
     assert "gone.png" in complaints
 
 

@@ -40,7 +40,7 @@ def photos(tmp_path: Path) -> Path:
 
 @contextmanager
 def watching(site: Site, folder: Path, *options: str) -> Iterator[Callable[[str], str]]:
-    """The command runs; the function waits for a line of it that has these words, and returns it."""
+    """Run the command, and provide a function that waits for a line of it that has these words, and returns it."""
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with site.start("import_images", str(folder), "--watch", *options, **pipes) as process:
         lines: list[str] = []

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 
 from gallery import files
 from gallery.curation import library
-from gallery.models import Image, Query
+from gallery.models import Embedding, Image, Query
 from gallery.operations import pruning
 from tests.gallery.rows import add_image, ago, ask, files_kept, in_state, picture, set_row, uploaded
 
@@ -27,7 +27,7 @@ def prune(option: str) -> str:
 
 
 def old(path: Path, data: bytes = b"\xff\xd8") -> Path:
-    """A file that was written some hours ago."""
+    """Return a file that was written some hours ago."""
     files.write_whole(path, data)
     return make_old(path)
 
@@ -53,7 +53,7 @@ def test_what_has_an_owner_stays() -> None:
     assert (Image.objects.count(), list(Query.objects.all())) == (1, [query])
 
 
-@pytest.mark.parametrize("folder", ["gallery", "thumbnails", "queries"])
+@pytest.mark.parametrize("folder", ["gallery", "previews", "thumbnails", "queries"])
 def test_a_file_without_a_row_is_removed(folder: str) -> None:
     path = old(stray(folder))
     assert "     1 files without a row" in prune("--dry-run")
@@ -146,10 +146,21 @@ def test_expired_queries_are_removed_with_their_pictures() -> None:
     assert files_kept() == []
 
 
+def test_an_embedding_without_a_picture_is_removed() -> None:
+    """What an older version left, and a worker that embedded a picture while it was deleted."""
+    kept = add_image()
+    for content_hash in (kept.content_hash, "0" * 64):
+        Embedding.objects.create(image_id=content_hash, network="efficientnet_lite0", vector=b"")
+    assert "     1 embeddings of deleted pictures" in prune("--dry-run")
+    assert Embedding.objects.count() == 2
+    prune("--apply")
+    assert Embedding.objects.get().image == kept
+
+
 def test_saying_it_twice_finds_nothing_more() -> None:
     old(stray("queries"))
     prune("--apply")
-    assert pruning.find() == pruning.Orphans([], [], [])
+    assert pruning.find() == pruning.Orphans([], [], [], 0)
 
 
 def test_one_has_to_choose() -> None:

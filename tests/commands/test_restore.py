@@ -19,16 +19,16 @@ print(json.dumps([str(m) for m in Query.objects.order_by("id").values_list("crea
 """
 
 
-def told(site: Site, *arguments: str, stdin: bytes = b"") -> str:
-    """The last line of a command that is refused."""
+def last_line(site: Site, *arguments: str, stdin: bytes = b"") -> str:
+    """Return the last line of a command that is refused."""
     finished = site.manage(*arguments, stdin=stdin)
     assert finished.returncode == 1, finished
     return finished.stderr.decode().splitlines()[-1].removeprefix("CommandError: ")
 
 
 def test_everything_comes_back(source: Site, backup: Path, target: Site) -> None:
-    said = target.told("restore", str(backup))
-    assert said.startswith("Restored: 5 pictures, 6 embeddings, 6 queries and 1 accounts of 20")
+    said = target.output("restore", str(backup))
+    assert said.startswith("Restored: 5 pictures, 5 embeddings, 6 queries and 1 accounts of 20")
     assert "build_index" in said
     assert target.rows() == source.rows()
     assert target.files() == source.files()
@@ -39,18 +39,18 @@ def test_everything_comes_back(source: Site, backup: Path, target: Site) -> None
 def test_it_goes_from_sqlite_to_postgresql_and_back(
     source: Site, backup: Path, on_postgresql: Site, target: Site, tmp_path: Path
 ) -> None:
-    on_postgresql.told("restore", str(backup))
+    on_postgresql.output("restore", str(backup))
     assert on_postgresql.rows() == source.rows()
     assert on_postgresql.files() == source.files()
-    on_postgresql.told("backup", str(tmp_path / "back.tar"))
-    target.told("restore", str(tmp_path / "back.tar"))
+    on_postgresql.output("backup", str(tmp_path / "back.tar"))
+    target.output("restore", str(tmp_path / "back.tar"))
     assert target.rows() == source.rows()
     assert target.files() == source.files()
     assert target.run(MOMENTS) == source.run(MOMENTS)
 
 
 def test_new_rows_go_on_after_those_that_came(backup: Path, any_target: Site) -> None:
-    any_target.told("restore", str(backup))
+    any_target.output("restore", str(backup))
     before, after = any_target.run("""
 from django.contrib.auth.models import Group, Permission, User
 from gallery.models import Embedding, Query
@@ -70,7 +70,7 @@ print(json.dumps([before, newest()]))
 
 
 def test_accounts_log_in_with_their_passwords_and_rights(backup: Path, target: Site) -> None:
-    target.told("restore", str(backup))
+    target.output("restore", str(backup))
     assert target.run(f"""
 from django.contrib.auth import authenticate
 user = authenticate(username="curator", password={PASSWORD!r})
@@ -85,7 +85,7 @@ def test_it_comes_through_a_pipe(source: Site, backup: Path, target: Site) -> No
     assert target.files() == source.files()
 
 
-def test_how_far_it_is_is_told(backup: Path, target: Site) -> None:
+def test_how_far_it_is_is_reported(backup: Path, target: Site) -> None:
     lines = target.manage("restore", str(backup)).stderr.decode().splitlines()
     for what in ("Verifying", "Restoring"):
         [line] = [line for line in lines if line.startswith(what)]
@@ -94,8 +94,8 @@ def test_how_far_it_is_is_told(backup: Path, target: Site) -> None:
 
 
 def test_it_can_be_looked_at_without_restoring_it(backup: Path, target: Site) -> None:
-    said = target.told("restore", "--check", str(backup))
-    assert said.startswith("Whole and sound: 5 pictures, 6 embeddings, 6 queries and 1 accounts of 20")
+    said = target.output("restore", "--check", str(backup))
+    assert said.startswith("Whole and sound: 5 pictures, 5 embeddings, 6 queries and 1 accounts of 20")
     assert target.files() == {}
 
 
@@ -119,15 +119,15 @@ print(json.dumps([Session.objects.count(), IndexGeneration.objects.count()]))
 """
 
 
-def test_what_is_there_is_not_overwritten_unless_asked(source: Site, backup: Path, target: Site) -> None:
+def test_what_is_there_is_not_overwritten_unless_requested(source: Site, backup: Path, target: Site) -> None:
     target.run(SOMETHING)
     before = target.rows(), target.files()
-    assert told(target, "restore", str(backup)) == (
+    assert last_line(target, "restore", str(backup)) == (
         "Nothing was changed. This system is not empty (3 pictures, 1 queries, 0 accounts). "
         "With --replace the backup takes the place of everything in it."
     )
     assert (target.rows(), target.files()) == before
-    target.told("restore", "--replace", str(backup))
+    target.output("restore", "--replace", str(backup))
     assert target.rows() == source.rows()
     assert target.files() == source.files()
     assert target.run(LEFT) == [0, 0]
@@ -135,11 +135,11 @@ def test_what_is_there_is_not_overwritten_unless_asked(source: Site, backup: Pat
 
 def test_an_account_alone_is_something(backup: Path, target: Site) -> None:
     target.run("from django.contrib.auth.models import User\nUser.objects.create_user('me')")
-    assert "not empty (0 pictures, 0 queries, 1 accounts)" in told(target, "restore", str(backup))
+    assert "not empty (0 pictures, 0 queries, 1 accounts)" in last_line(target, "restore", str(backup))
 
 
 def test_a_system_can_be_put_back_to_its_own_backup(source: Site, backup: Path, target: Site) -> None:
-    target.told("restore", str(backup))
+    target.output("restore", str(backup))
     target.run("""
 from gallery.models import Image
 from tests.gallery.rows import add_image
@@ -148,7 +148,7 @@ Image.objects.first().delete()
 Image.objects.first().picture_file.path.write_bytes(b"damaged")
 """)
     assert target.files() != source.files()
-    target.told("restore", "--replace", str(backup))
+    target.output("restore", "--replace", str(backup))
     assert target.rows() == source.rows()
     assert target.files() == source.files()
 
@@ -158,7 +158,7 @@ def test_workers_that_have_the_old_index_must_be_stopped_first(backup: Path, tar
     before = target.rows(), target.files()
     # Last, because a heartbeat expires.
     workers.report(workers.Report("search-0@here", "cpu", "fp32", "efficientnet_lite0", "n", 1, "", time.time()))
-    assert "Stop simsearch first: search-0@here would go on" in told(target, "restore", "--replace", str(backup))
+    assert "Stop simsearch first: search-0@here would go on" in last_line(target, "restore", "--replace", str(backup))
     assert (target.rows(), target.files()) == before
 
 
@@ -189,7 +189,7 @@ print(json.dumps([before, [len(found), set(found) == set(visible), Image.objects
 
 
 def test_a_database_that_is_not_migrated_is_named(backup: Path, target: Site) -> None:
-    target.told("migrate", "-v0", "gallery", "zero")
+    target.output("migrate", "-v0", "gallery", "zero")
     refusal = target.manage("restore", str(backup)).stderr.decode().splitlines()[-1]
     assert refusal.endswith("Nothing was changed. The database is not up to date: run manage.py migrate first.")
 
@@ -200,7 +200,7 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 MigrationRecorder(connection).record_applied("gallery", "0999_later")
 """)
-    refusal = told(target, "restore", str(backup))
+    refusal = last_line(target, "restore", str(backup))
     assert "made by simsearch 0.1.0 before the migration gallery.0999_later" in refusal
     assert target.files() == {}
 
@@ -212,18 +212,18 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 MigrationRecorder(connection).record_applied("gallery", "0999_later")
 """)
-    newer.told("backup", str(tmp_path / "newer.tar"))
-    refusal = told(target, "restore", str(tmp_path / "newer.tar"))
+    newer.output("backup", str(tmp_path / "newer.tar"))
+    refusal = last_line(target, "restore", str(tmp_path / "newer.tar"))
     assert "has newer migrations (gallery.0999_later)" in refusal
 
 
 @pytest.mark.parametrize("file", ["no such file", "README.md", ".", "/dev/null"])
 def test_what_is_no_backup_is_one_clear_line(target: Site, file: str) -> None:
-    assert told(target, "restore", file).startswith(("Nothing was changed. ", "Nothing was restored: "))
+    assert last_line(target, "restore", file).startswith(("Nothing was changed. ", "Nothing was restored: "))
 
 
 def test_nothing_through_a_pipe_is_one_clear_line(target: Site) -> None:
-    assert told(target, "restore", "-") == "Nothing was changed. This file is not a backup of simsearch."
+    assert last_line(target, "restore", "-") == "Nothing was changed. This file is not a backup of simsearch."
 
 
 @pytest.mark.drill
@@ -240,8 +240,8 @@ def test_a_disk_that_takes_no_more_is_one_clear_line_and_nothing_is_left(
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),
     ) as process:
         assert process.stderr
-        told = process.stderr.read().decode().splitlines()[-1]
+        output = process.stderr.read().decode().splitlines()[-1]
     assert process.returncode == 1
-    assert told == "CommandError: Nothing was restored: [Errno 27] File too large."
+    assert output == "CommandError: Nothing was restored: [Errno 27] File too large."
     assert on_postgresql.rows() == before
     assert on_postgresql.files() == {}

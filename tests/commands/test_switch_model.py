@@ -58,19 +58,19 @@ def identity(weights: Path) -> str:
 
 
 def state() -> list[object]:
-    """All that a refusal must leave as it was."""
+    """Return all that a refusal must leave as it was."""
     kept = sorted(path.name for path in settings.WEIGHTS_ROOT.glob("[!.]*"))
     rows = [*Embedding.objects.order_by("id").values_list("id", flat=True), *IndexGeneration.objects.values_list()]
     return [kept, rows]
 
 
 def test_the_other_network_serves_every_picture(bundled: str, other: Path) -> None:
-    told = switch("efficientnet_lite0", "--weights", str(other))
+    result = switch("efficientnet_lite0", "--weights", str(other))
     active = generations.active()
     assert active
     assert active.network == identity(other) != bundled
     assert active.images == 12
-    assert f"{identity(other)} serves 12 pictures ({active})" in told
+    assert f"{identity(other)} serves 12 pictures ({active})" in result
     assert networks.embedded() == {bundled: 12, identity(other): 12}
 
 
@@ -85,9 +85,9 @@ def test_going_back_embeds_and_builds_nothing(bundled: str, other: Path) -> None
     first = generations.active()
     switch("efficientnet_lite0", "--weights", str(other))
     there = state()
-    told = switch("efficientnet_lite0")
+    result = switch("efficientnet_lite0")
     assert generations.active() == first
-    assert f"{bundled} serves" in told
+    assert f"{bundled} serves" in result
     assert [len(part) for part in state()] == [len(part) for part in there]  # type: ignore[arg-type]
 
 
@@ -106,6 +106,7 @@ def test_going_back_embeds_what_was_added_since(bundled: str, other: Path) -> No
     assert Embedding.objects.filter(image=added, network=bundled).exists()
 
 
+@pytest.mark.annoy
 def test_a_damaged_index_is_not_gone_back_to(bundled: str, other: Path) -> None:
     first = generations.active()
     assert first
@@ -125,7 +126,7 @@ def test_what_serves_already_is_said_and_left(bundled: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "expected"),
     [
         (["resnet50"], "resnet50"),
         (["efficientnet_lite0-000000000000-p1"], "efficientnet_lite0-000000000000-p1"),
@@ -136,9 +137,9 @@ def test_what_serves_already_is_said_and_left(bundled: str) -> None:
         ),
     ],
 )
-def test_what_cannot_be_loaded_is_one_line_and_changes_nothing(bundled: str, options: list[str], told: str) -> None:
+def test_what_cannot_be_loaded_is_one_line_and_changes_nothing(bundled: str, options: list[str], expected: str) -> None:
     before = state()
-    with pytest.raises(CommandError, match=told) as refused:
+    with pytest.raises(CommandError, match=expected) as refused:
         switch(*options)
     assert "\n" not in str(refused.value)
     assert state() == before
@@ -173,6 +174,7 @@ def test_before_the_first_index_nothing_serves() -> None:
 # What is kept
 
 
+@pytest.mark.annoy
 def test_the_one_before_the_last_is_deleted(bundled: str, other: Path, tmp_path: Path) -> None:
     second = retrained(tmp_path / "second.safetensors", seed=2)
     directory = generations.active()
@@ -212,8 +214,8 @@ def test_what_a_worker_still_runs_is_not_deleted(bundled: str, other: Path) -> N
 
 def test_the_environment_does_not_change_what_serves(bundled: str, other: Path, settings: Settings) -> None:
     settings.SIMSEARCH_WEIGHTS = str(other)
-    told, warned = build_index("--if-stale")
-    assert "up to date" in told
+    result, warned = build_index("--if-stale")
+    assert "up to date" in result
     assert f"manage.py switch_model efficientnet_lite0 --weights {other}" in warned
     assert generations.served() == bundled
 
@@ -221,8 +223,8 @@ def test_the_environment_does_not_change_what_serves(bundled: str, other: Path, 
 def test_the_environment_says_by_what_the_first_index_is_made(other: Path, settings: Settings) -> None:
     settings.SIMSEARCH_MODEL, settings.SIMSEARCH_WEIGHTS = "efficientnet_lite0", str(other)
     add(1)
-    told, warned = build_index()
-    assert f"with 1 pictures by {identity(other)}." in told
+    result, warned = build_index()
+    assert f"with 1 pictures by {identity(other)}." in result
     assert warned == ""
     assert generations.served() == identity(other)
 

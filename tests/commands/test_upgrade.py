@@ -97,39 +97,39 @@ print(json.dumps(client.get(url).json()))
 
 CHANGE = f"""
 from django.core.management import CommandError, call_command
-told = []
+refusals = []
 for name in ("compact", "{OLD}"):
     try:
         call_command("switch_model", name)
     except CommandError as refusal:
-        told.append(str(refusal))
-print(json.dumps(told))
+        refusals.append(str(refusal))
+print(json.dumps(refusals))
 """
 
 
 @pytest.fixture(scope="module")
 def old(tmp_path_factory: pytest.TempPathFactory, redis_server: None) -> Site:
-    """The tables of this version, with the rows of the version before, before anything is embedded again."""
+    """Return the tables of this version, with the rows of the version before, before anything is embedded again."""
     site = Site(tmp_path_factory.mktemp("old") / "data")
-    site.told("migrate", "gallery", "0002_stages", "-v0")
+    site.output("migrate", "gallery", "0002_stages", "-v0")
     site.run(FILL)
-    site.told("migrate", "-v0")
-    site.told("collectstatic", "--noinput", "-v0")
+    site.output("migrate", "-v0")
+    site.output("collectstatic", "--noinput", "-v0")
     return site
 
 
 @pytest.fixture
 def site(old: Site, tmp_path: Path) -> Site:
-    """A copy of that gallery."""
+    """Return a copy of that gallery."""
     return Site(tmp_path / "data", like=old)
 
 
 def build_index(site: Site, *options: str) -> str:
-    """What the command says, on both of its streams in their order."""
+    """Return what the command says, on both of its streams in their order."""
     with site.start("build_index", *options, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        told: str = process.communicate()[0].decode()
-    assert process.returncode == 0, told
-    return told
+        refusals: str = process.communicate()[0].decode()
+    assert process.returncode == 0, refusals
+    return refusals
 
 
 def test_a_gallery_of_a_removed_network_is_embedded_anew_and_nothing_is_lost(site: Site) -> None:
@@ -156,12 +156,12 @@ def test_until_then_the_workers_and_the_commands_say_what_is_happening(site: Sit
     assert site.run(PROBLEM) == (
         f"{NOTICE} Its pictures are embedded with efficientnet_lite0 for a new index; searches find those that are."
     )
-    told = build_index(site, "--dry-run")
-    assert told.startswith(f"{NOTICE} {PICTURES} of {PICTURES} pictures would be embedded by {NETWORK} on ")
-    listed = site.told("switch_model").splitlines()
+    refusals = build_index(site, "--dry-run")
+    assert refusals.startswith(f"{NOTICE} {PICTURES} of {PICTURES} pictures would be embedded by {NETWORK} on ")
+    listed = site.output("switch_model").splitlines()
     assert listed == [
         "Nothing serves yet; manage.py build_index makes an index.",
-        f"{OLD}: {PICTURES} of {PICTURES} pictures embedded. This version no longer has this network.",
+        f"{OLD}: {PICTURES} of {PICTURES} pictures embedded. This version no longer has this model.",
     ]
 
 
@@ -169,11 +169,11 @@ def test_a_removed_network_cannot_be_changed_to(site: Site) -> None:
     refusals = site.run(CHANGE)
     assert len(refusals) == 2
     for line in refusals:
-        assert "This version has no network called 'compact'; choose one of efficientnet_lite0, " in line
+        assert "This version has no model called 'compact'; choose one of efficientnet_lite0, " in line
 
 
-def test_what_a_removed_network_left_goes_when_asked(site: Site) -> None:
-    site.told("switch_model", "efficientnet_lite0")
-    assert f"Deleted: what was kept of {OLD}." in site.told("switch_model", "--prune")
+def test_what_a_removed_network_left_goes_when_requested(site: Site) -> None:
+    site.output("switch_model", "efficientnet_lite0")
+    assert f"Deleted: what was kept of {OLD}." in site.output("switch_model", "--prune")
     assert site.run(STATE)["embeddings"] == [NETWORK] * PICTURES
     assert not (site.data_dir / "weights" / OLD).exists()

@@ -42,18 +42,18 @@ class Service(ABC):
 
     @abstractmethod
     def command(self) -> list[str]:
-        """What to run, in the foreground."""
+        """Return the command to run in the foreground."""
 
     @abstractmethod
     def answers(self) -> bool:
-        """Whether it can be used by now."""
+        """Tell whether it can be used by now."""
 
     def __enter__(self) -> Self:
         self.start()
         return self
 
     def start(self) -> None:
-        """Returns when it answers; to be said again after it was killed."""
+        """Start it and wait until it answers; to be said again after it was killed."""
         with (self.directory / "service.log").open("ab") as log:
             self.process = subprocess.Popen(
                 self.command(),

@@ -81,7 +81,7 @@ class Server(Stack):
         return [sys.executable, "-c", SYSTEMD.format(socket=self.pass_fds[0])]
 
     def restart(self) -> None:
-        """As `systemctl restart simsearch`: returns when systemd would have been told that it is ready."""
+        """As `systemctl restart simsearch`: returns when systemd would know that it is ready."""
         starts = self._said().count(READY)
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(PATIENCE_S) == 0, self.output()
@@ -94,7 +94,7 @@ class Server(Stack):
         return (self.directory / "run.log").read_text()
 
     def supervisorctl(self, *arguments: str) -> str:
-        """What an operator types."""
+        """Run a command as an operator types it."""
         control = f"unix://{self.data_dir}/run/supervisor.sock"
         command = [str(BIN / "supervisorctl"), "-s", control, *arguments]
         return subprocess.run(
@@ -138,7 +138,7 @@ class Server(Stack):
     # --- Visitors -------------------------------------------------------------------------------------------
 
     def visitor(self, address: str = "", *, from_address: str = "127.0.0.1", https: bool = True) -> httpx.Client:
-        """Somebody of this address, by default of one that nobody had; seen by nginx as `from_address`."""
+        """Somebody of this address, by default of one that no client had; seen by nginx as `from_address`."""
         self._number += 1
         headers = {"X-Forwarded-For": address or f"198.51.{100 + self._number // 250}.{1 + self._number % 250}"}
         if https:
@@ -148,7 +148,7 @@ class Server(Stack):
         return self._visitors.enter_context(client)
 
     def signed_in(self, *, is_staff: bool) -> httpx.Client:
-        """A visitor with an account; the session's cookie is for https alone, so it is sent by hand."""
+        """Return a visitor with an account; the session's cookie is for https alone, so it is sent by hand."""
         script = (
             "from django.contrib.auth.models import User; from django.test import Client; visitor = Client();"
             f"account = User.objects.create_user({secrets.token_hex(8)!r}, is_staff={is_staff});"
@@ -162,7 +162,7 @@ class Server(Stack):
 
 
 def lasting_port() -> int:
-    """A port for a program that is restarted: below those that the kernel gives to outgoing connections meanwhile."""
+    """Return a port for a program that is restarted: below those that the kernel gives to outgoing connections."""
     for port in random.sample(range(10_000, 30_000), 100):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
@@ -171,12 +171,12 @@ def lasting_port() -> int:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an address of /proc/net/tcp{,6} is reachable from this machine alone."""
+    """Tell whether an address of /proc/net/tcp{,6} is reachable from this machine alone."""
     return address.endswith("7F") or address == "00000000000000000000000001000000"
 
 
 def listening(pids: list[int]) -> set[str]:
-    """The addresses, as the kernel writes them, on which these processes listen for TCP."""
+    """Return the addresses, as the kernel writes them, on which these processes listen for TCP."""
     inodes = {str(fd.readlink()) for pid in pids for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()}
     rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
     return {row[1].rpartition(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes}

@@ -64,9 +64,9 @@ def test_the_metrics_are_for_this_machine_alone(server: Server) -> None:
     assert server.visitor(from_address="127.0.0.2").get("/metrics").status_code == 403
     assert server.signed_in(is_staff=False).get("/metrics").status_code == 403
     assert server.signed_in(is_staff=True).get("/metrics").status_code == 200
-    told = httpx.get(f"{server.web_url}/metrics", headers={"Host": "127.0.0.1"})
-    assert told.status_code == 200
-    assert "simsearch_queries" in told.text
+    response = httpx.get(f"{server.web_url}/metrics", headers={"Host": "127.0.0.1"})
+    assert response.status_code == 200
+    assert "simsearch_queries" in response.text
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_there_is_no_way_around(server: Server, path: str) -> None:
 
 
 def raw_get(server: Server, path: str) -> int:
-    """The status of a request for exactly this path: a client would tidy it up."""
+    """Return the status of a request for exactly this path: a client would tidy it up."""
     headers = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.52"}
     with closing(http.client.HTTPConnection("127.0.0.1", server.nginx.port, timeout=60)) as connection:
         connection.request("GET", path, headers=headers)
@@ -125,11 +125,11 @@ def test_the_password_of_redis_is_in_no_log(server: Server) -> None:
 
 def test_the_link_of_a_result_is_in_no_log(server: Server) -> None:
     visitor = server.visitor("203.0.113.60")
-    asked = visitor.post("/api/queries", files={"image": ("p.jpg", jpegs(1)[0])}).json()
-    assert visitor.get(asked["url"]).status_code == 200
+    queries = visitor.post("/api/queries", files={"image": ("p.jpg", jpegs(1)[0])}).json()
+    assert visitor.get(queries["url"]).status_code == 200
     access = (server.directory / "nginx" / "access.log").read_text()
     assert '"GET /api/queries/<id>" 200' in access
-    assert asked["id"] not in access + server.output()
+    assert queries["id"] not in access + server.output()
 
 
 # Limits
@@ -145,7 +145,7 @@ def test_a_body_over_the_limit_is_refused_from_its_header(server: Server) -> Non
     assert "too large" in page.text
 
 
-def test_a_visitor_over_the_rate_is_refused_by_django_and_then_by_nginx_and_nobody_else(server: Server) -> None:
+def test_only_the_visitor_over_the_rate_is_refused_by_django_and_then_by_nginx(server: Server) -> None:
     keen = server.visitor("203.0.113.50")
     picture = jpegs(1)[0]
     answers = [keen.post("/api/queries", files={"image": ("p.jpg", picture)}) for _ in range(90)]

@@ -1,6 +1,6 @@
 """Twenty uploads a second while everything is stopped, reloaded and started again: each is accepted and answered.
 
-No connection breaks, and nobody hears of an error but "busy, come again": who does is accepted.
+No connection breaks, and no client gets an error but "busy, come again", and then it is accepted.
 """
 
 import os
@@ -24,7 +24,7 @@ ANSWERED_S = 180
 pytestmark = pytest.mark.timeout(900)  # real restarts, on a machine that may be busy
 
 
-def test_nothing_is_lost_when_gunicorn_is_reloaded_restarted_and_told_to_end(server: Server) -> None:
+def test_nothing_is_lost_when_gunicorn_is_reloaded_restarted_and_stopped(server: Server) -> None:
     (master, *_) = server.pids("bin/gunicorn")
     with uploads(server) as sent:
         time.sleep(1)
@@ -61,7 +61,7 @@ def restart(server: Server, program: str) -> None:
 
 @contextmanager
 def uploads(server: Server) -> Iterator[list[Future[httpx.Response]]]:
-    """An upload, of a visitor of its own, every PERIOD_S as long as the block runs, whatever becomes of the others."""
+    """Upload, as a visitor of its own, every PERIOD_S as long as the block runs, whatever becomes of the others."""
     pictures = jpegs(8)
     sent: list[Future[httpx.Response]] = []
     enough = threading.Event()

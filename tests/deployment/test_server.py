@@ -50,7 +50,7 @@ def test_the_page_takes_an_upload_over_https(server: Server) -> None:
     assert posted.status_code == 303, posted.text
 
 
-def test_whoever_comes_by_plain_http_is_sent_to_https(server: Server) -> None:
+def test_a_client_by_plain_http_is_sent_to_https(server: Server) -> None:
     sent = server.visitor(https=False).get("/gallery/")
     assert sent.status_code == 301
     assert sent.headers["Location"].startswith("https://")

@@ -44,7 +44,7 @@ def p95(times_s: list[float]) -> float:
 
 
 def searches(server: Server, duration_s: float) -> list[float]:
-    """How long each of many searches took, one after the other, from the upload to the ten pictures."""
+    """Return how long each of many searches took, one after the other, from the upload to the ten pictures."""
     picture = jpegs(1)[0]
     times_s: list[float] = []
     end = time.monotonic() + duration_s

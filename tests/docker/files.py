@@ -16,7 +16,7 @@ COMPOSE_FILES = sorted(DOCKER.glob("compose*.yaml"))
 
 
 def compose(name: str = "compose.yaml") -> dict[str, Any]:
-    """A compose file with its anchors resolved; variables stand as they are written."""
+    """Return a compose file with its anchors resolved; variables stand as they are written."""
     loaded: dict[str, Any] = YAML(typ="safe").load(DOCKER / name)
     return loaded
 
@@ -27,21 +27,21 @@ def services() -> dict[str, dict[str, Any]]:
 
 
 def supervisor(name: str) -> SectionProxy:
-    """A program of `supervisord.conf`, read by other means than the containers' own."""
+    """Return a program of `supervisord.conf`, read by other means than the containers' own."""
     parser = ConfigParser(interpolation=None, inline_comment_prefixes=(";",))
     parser.read(DOCKER / "supervisord.conf")
     return parser[f"program:{name}"]
 
 
 def dockerfile() -> list[str]:
-    """The instructions, each on one line."""
+    """Return the instructions, each on one line."""
     text = (DOCKER / "Dockerfile").read_text()
     text = re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE).replace("\\\n", " ")
     return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
 
 
 def stages() -> dict[str, list[str]]:
-    """The instructions of each stage by its name, its FROM first."""
+    """Return the instructions of each stage by its name, its FROM first."""
     found: dict[str, list[str]] = {}
     for line in dockerfile():
         if line.startswith("FROM "):

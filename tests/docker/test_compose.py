@@ -114,7 +114,7 @@ def test_redis_is_set_as_supervisor_sets_it() -> None:
     assert "requirepass" in settings
 
 
-def test_each_image_of_ours_has_one_builder_and_is_never_asked_of_a_registry() -> None:
+def test_each_image_of_ours_has_one_builder_and_is_never_pulled_from_a_registry() -> None:
     builders = [name for name, service in SERVICES.items() if "build" in service]
     assert builders == ["nginx", "web", "search"]
     for name in builders:
@@ -140,7 +140,7 @@ def test_everything_that_stays_says_whether_it_is_well(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", health.CHECKS)
-def test_our_containers_are_asked_by_their_own_names(name: str) -> None:
+def test_our_containers_are_requested_by_their_own_names(name: str) -> None:
     expected = ["CMD", "python", "-m", "simsearch.launch.health", name]
     assert SERVICES[name]["healthcheck"]["test"] == expected
 

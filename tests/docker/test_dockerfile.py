@@ -72,7 +72,7 @@ def _is_sent(path: str) -> bool:
 
 
 def test_every_package_of_the_project_is_sent() -> None:
-    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"bench", "tests", "training"}
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"bench", "tests", "tools"}
     assert packages == {"engine", "gallery", "simsearch", "tasks"}
     assert all(_is_sent(f"{package}/__init__.py") for package in packages)
 
@@ -82,7 +82,7 @@ def test_every_package_of_the_project_is_sent() -> None:
 
 @pytest.fixture
 def build(tmp_path: Path) -> Path:
-    """A folder with what the packages' stages copy, and nothing else."""
+    """Return a folder with what the packages' stages copy, and nothing else."""
     for line in STAGES["web-packages"]:
         if line.startswith("COPY "):
             *sources, target = line.split()[1:]
@@ -93,7 +93,7 @@ def build(tmp_path: Path) -> Path:
 
 
 def snippets(stage: str) -> list[str]:
-    """The calls of environment.sh that the stage's RUN instructions contain."""
+    """Return the calls of environment.sh that the stage's RUN instructions contain."""
     return [
         call for line in STAGES[stage] for call in re.findall(r"sh simsearch/launch/environment\.sh [\w -]+\w", line)
     ]
@@ -116,7 +116,8 @@ def test_the_web_image_gets_the_site_and_flower_and_nothing_heavy(build: Path) -
 def test_the_worker_gets_the_rest_with_annoy_for_every_processor(build: Path) -> None:
     flags, packages = snippets("worker-packages")
     assert "-O3" in "".join(run(flags, build))
-    assert set(HEAVY) <= set(run(packages, build))
+    with_others = {"scipy", "sklearn", "grpc", "pymilvus"}  # dependencies of openTSNE, and an extra
+    assert set(HEAVY) - with_others <= set(run(packages, build))
 
 
 def test_every_package_is_pinned() -> None:

@@ -36,7 +36,7 @@ http {{
 
 
 def variables() -> dict[str, str]:
-    """What Compose makes of the service's environment when the operator has set nothing."""
+    """Return what Compose makes of the service's environment when the operator has set nothing."""
     given = files.services()["nginx"]["environment"]
     return {key: re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value) for key, value in given.items()}
 
@@ -137,7 +137,7 @@ def test_every_limit_counts_each_client_by_itself() -> None:
 
 @contextmanager
 def silent_site(port: int) -> Iterator[list[socket.socket]]:
-    """A gunicorn that takes every connection and never answers; the connections so far."""
+    """Provide a gunicorn that takes every connection and never answers; the connections so far."""
     taken: list[socket.socket] = []
 
     def take() -> None:
@@ -158,7 +158,7 @@ def silent_site(port: int) -> Iterator[list[socket.socket]]:
 
 
 @pytest.mark.parametrize("path", ["/api/queries/1", "/q/1", "/"])
-def test_a_client_with_many_open_requests_keeps_nobody_from_a_result(
+def test_a_client_with_many_open_requests_keeps_no_client_from_a_result(
     container: Container, serving: httpx.Client, path: str
 ) -> None:
     serving.get("/static/")  # it is up
@@ -193,14 +193,14 @@ def test_nginx_knows_one_client_by_its_network(
 
 
 def request(port: int, path: str, address: str = "127.0.0.1", forwarded: str = "127.0.0.1") -> socket.socket:
-    """A connection on which a request was sent."""
+    """Return a connection on which a request was sent."""
     connection = socket.create_connection(("127.0.0.1", port), source_address=(address, 0))
     connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {forwarded}\r\n\r\n".encode())
     return connection
 
 
 def status_line(connection: socket.socket, wait_s: float = 10.0) -> str:
-    """The status that came within that time; empty while there is none. It can be read again."""
+    """Return the status that came within that time; empty while there is none. It can be read again."""
     connection.settimeout(wait_s)
     try:
         return connection.recv(12, socket.MSG_PEEK).decode().partition(" ")[2]

@@ -24,7 +24,7 @@ QUESTIONS = sorted(health.CHECKS)
 
 @pytest.fixture(scope="module")
 def variables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What a container is given, with a database that has its tables."""
+    """Return what a container is given, with a database that has its tables."""
     given = {
         "SIMSEARCH_DATA_DIR": str(tmp_path_factory.mktemp("container")),
         "SIMSEARCH_PORT": str(free_port()),
@@ -41,7 +41,7 @@ def variables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def command(name: str, variables: dict[str, str]) -> list[str]:
-    """The service's command; Flower's port and folder are of this machine."""
+    """Return the service's command; Flower's port and folder are of this machine."""
     words: list[str] = files.services()[name]["command"]
     if name != "flower":
         return words
@@ -78,7 +78,7 @@ def running(name: str, variables: dict[str, str]) -> Iterator[subprocess.Popen[s
 
 
 def ask(name: str, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """The service's own health check."""
+    """Return the service's own health check."""
     words = files.services()[name]["healthcheck"]["test"][2:]
     return subprocess.run(
         [sys.executable, *words], cwd=ROOT, env=os.environ | variables, capture_output=True, text=True, timeout=60

@@ -67,7 +67,7 @@ def client(port: int, password: str | None = None) -> redis.Redis:
     return redis.Redis(port=port, password=password, decode_responses=True)
 
 
-def test_it_answers_nobody_without_the_password(server: subprocess.Popen[bytes], port: int) -> None:
+def test_it_needs_the_password(server: subprocess.Popen[bytes], port: int) -> None:
     with client(port) as stranger, pytest.raises(redis.AuthenticationError):
         stranger.ping()
 

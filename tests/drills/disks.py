@@ -12,7 +12,7 @@ import pytest
 
 @contextmanager
 def small_disk(directory: Path, megabytes: int) -> Iterator[Path]:
-    """A disk of its own, mounted at an empty directory. Skips where that is not allowed."""
+    """Provide a disk of its own, mounted at an empty directory. Skips where that is not allowed."""
     if os.geteuid() != 0:
         pytest.skip("only root may mount a small disk")
     options = ["-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs"]

@@ -49,13 +49,13 @@ class Entry:
 
 
 def read(stack: Stack) -> list[Entry]:
-    """All entries so far, the oldest first."""
+    """Return all entries so far, the oldest first."""
     rows = stack.rows("SELECT at, query, state, claimed_by FROM journal ORDER BY at")
     return [Entry(at, _plain(query), state, _process(owner)) for at, query, state, owner in rows]
 
 
 def count_runs(stack: Stack) -> int:
-    """How many times a query was taken on so far."""
+    """Return how many times a query was taken on so far."""
     return int(stack.rows("SELECT count(*) FROM journal WHERE state = 'running'")[0][0])
 
 
@@ -68,7 +68,7 @@ def _process(owner: str) -> int:
 
 
 def runs(entries: list[Entry]) -> dict[str, list[Entry]]:
-    """The entries by which a process took a query on, by the query's id without dashes."""
+    """Return the entries by which a process took a query on, by the query's id without dashes."""
     found: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         if entry.state == "running":
@@ -77,7 +77,7 @@ def runs(entries: list[Entry]) -> dict[str, list[Entry]]:
 
 
 def longest_rest_s(entries: list[Entry]) -> float:
-    """The longest time in which some query was unfinished and yet none was taken on or finished."""
+    """Return the longest time in which some query was unfinished and yet none was taken on or finished."""
     longest_s, last_at, unfinished = 0.0, 0.0, set[str]()
     for entry in entries:
         has_moved = entry.state != "waiting"

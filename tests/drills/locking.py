@@ -11,7 +11,7 @@ from tests.stack import Stack
 
 @contextmanager
 def locked_database(stack: Stack) -> Iterator[None]:
-    """Nobody can write a query meanwhile: SQLite has one writer, PostgreSQL a lock of the table that readers pass."""
+    """Block writes of queries: SQLite has one writer, PostgreSQL a lock of the table that readers pass."""
     if url := stack.database.get("DATABASE_URL"):
         with psycopg.connect(url) as connection:
             connection.execute("LOCK TABLE gallery_query IN EXCLUSIVE MODE")

@@ -1,4 +1,4 @@
-"""A TCP relay in front of a server that can be told to refuse, or to take every call and say nothing."""
+"""A TCP relay in front of a server that can be set to refuse, or to take every call and say nothing."""
 
 import select
 import socket
@@ -74,7 +74,7 @@ class Relay:
             self._carry(pair)
 
     def _carry(self, pair: Pair) -> None:
-        """Until either end hangs up; what comes in silence is heard and lost."""
+        """Until either end hangs up; what comes in silence is read and lost."""
         other = dict(zip(pair, reversed(pair), strict=True))
         while True:
             for source in select.select(pair, [], [])[0]:

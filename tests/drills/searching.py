@@ -1,4 +1,4 @@
-"""What drills do meanwhile, and what they wait for."""
+"""What drills do in the background, and what they wait for."""
 
 import itertools
 import os
@@ -53,9 +53,9 @@ class Asked:
 
 
 class Searches(InBackground):
-    """Steady searches by copies of pictures; `asked`: those that were answered, `failures`: what became of others.
+    """Steady searches by copies of pictures; `answered`: those that were answered, `failures`: what became of others.
 
-    `pictures` may grow meanwhile; `question`: what is asked besides.
+    `pictures` may grow; `question`: further fields of a search.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Searches(InBackground):
     ) -> None:
         super().__init__(self._search, threads, pace_s)
         self.stack, self.pictures = stack, dict(pictures)
-        self.asked: list[Asked] = []
+        self.answered: list[Asked] = []
         self.failures: list[str] = []
         self._patience_s, self._question = patience_s, question
 
@@ -81,7 +81,7 @@ class Searches(InBackground):
     def _search(self, turn: int) -> None:
         try:
             if name := self.choose(turn):
-                self.asked.append(self.ask(name))
+                self.answered.append(self.ask(name))
         except AssertionError as failure:
             self.failures.append(str(failure))
 

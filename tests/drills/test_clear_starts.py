@@ -13,7 +13,7 @@ from tests.stack import ROOT
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One with the tables in it, as every worker finds it."""
+    """Return one with the tables in it, as every worker finds it."""
     directory = tmp_path_factory.mktemp("data")
     own = os.environ | {"SIMSEARCH_DATA_DIR": str(directory)}
     subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, env=own, check=True)
@@ -21,14 +21,14 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start_worker(data_dir: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A search worker as supervisor starts it; it is expected to end by itself."""
+    """Return a search worker as supervisor starts it; it is expected to end by itself."""
     own = os.environ | {"SIMSEARCH_DATA_DIR": str(data_dir), "REDIS_URL": f"unix://{DATA_DIR}/redis.sock"} | environment
     command = [sys.executable, "-m", "celery", "-A", "simsearch", "worker", "-Q", "search", "--concurrency", "1"]
     return subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, timeout=90)
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "told"),
+    ("variable", "value", "expected"),
     [
         ("SIMSEARCH_MODEL", "resnet", "resnet"),
         ("SIMSEARCH_WEIGHTS", "/nowhere/weights.safetensors", "/nowhere/weights.safetensors"),
@@ -36,12 +36,12 @@ def start_worker(data_dir: Path, **environment: str) -> subprocess.CompletedProc
     ],
 )
 def test_a_worker_that_cannot_load_its_network_ends_with_one_line(
-    data_dir: Path, variable: str, value: str, told: str
+    data_dir: Path, variable: str, value: str, expected: str
 ) -> None:
     ended = start_worker(data_dir, **{variable: value})
     lines = [line for line in (ended.stdout + ended.stderr).splitlines() if "cannot start" in line]
     assert lines
-    assert told in lines[0]
+    assert expected in lines[0]
     assert "Traceback" not in ended.stdout + ended.stderr
 
 

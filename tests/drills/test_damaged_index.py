@@ -146,7 +146,7 @@ def test_a_manifest_with_one_key_too_many_is_refused(generation: Path) -> None:
     [
         (lambda made: replace(made, metric="euclidean"), "its metric is euclidean instead of cosine"),
         (lambda made: replace(made, dimension=512), "its vectors have 512 numbers instead of 4096"),
-        (lambda made: replace(made, network="alexnet-00-p1"), "made by another network"),
+        (lambda made: replace(made, network="alexnet-00-p1"), "made by another model"),
         (lambda made: replace(made, files={}), "names other files"),
         (lambda made: replace(made, count=899), "ids.npy does not hold 899"),
         (
@@ -164,7 +164,7 @@ def test_a_manifest_that_does_not_fit_is_refused(
 
 
 @pytest.mark.parametrize("more", [{}, {"of_another_version": 1}], ids=["the same fields", "other fields"])
-def test_a_generation_of_another_version_is_told_from_a_damaged_one(generation: Path, more: dict[str, int]) -> None:
+def test_a_generation_of_another_version_differs_from_a_damaged_one(generation: Path, more: dict[str, int]) -> None:
     write_as_another_version(generation, **more)
     assert_refused(generation, f"it has format {manifests.FORMAT + 1}, this version reads {manifests.FORMAT}")
     with pytest.raises(OldIndex):

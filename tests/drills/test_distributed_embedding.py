@@ -20,14 +20,14 @@ PATIENCE_S = 60
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Stack]:
-    """A system of its own, whose gallery may grow."""
+    """Provide a system of its own, whose gallery may grow."""
     with Stack(tmp_path / "own") as running:
         yield running
 
 
 @pytest.fixture
 def second_log(own: Stack) -> Iterator[Path]:
-    """The log of one more worker of the gallery queue, as on another host."""
+    """Provide the log of one more worker of the gallery queue, as on another host."""
     command = [sys.executable, "-m", "celery", "-A", "simsearch", "worker", "--queues", "gallery", "--concurrency", "1"]
     path = own.directory / "second.log"
     with path.open("wb") as log:
@@ -46,7 +46,7 @@ def second_log(own: Stack) -> Iterator[Path]:
 
 
 def embedded(log: str) -> int:
-    """How many pictures a gallery worker says that it has embedded."""
+    """Return how many pictures a gallery worker says that it has embedded."""
     return sum(map(int, re.findall(r"embedded (\d+) gallery pictures", log)))
 
 

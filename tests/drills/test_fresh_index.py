@@ -58,26 +58,26 @@ class Curator:
         return response.text
 
     def add(self, title: str, picture: bytes) -> None:
-        told = self.send("/admin/gallery/image/add/", {"title": title, "label": "added"}, picture)
-        assert "was added successfully" in told
+        result = self.send("/admin/gallery/image/add/", {"title": title, "label": "added"}, picture)
+        assert "was added successfully" in result
 
     def hide(self, image: str) -> None:
         form = {"action": "hide", "_selected_action": image}
         assert "1 hidden." in self.send("/admin/gallery/image/", form)
 
     def delete(self, image: str) -> None:
-        told = self.send(f"/admin/gallery/image/{image}/delete/", {"post": "yes"})
-        assert "was deleted successfully" in told
+        result = self.send(f"/admin/gallery/image/{image}/delete/", {"post": "yes"})
+        assert "was deleted successfully" in result
 
 
-def is_found(asked: Asked) -> bool:
-    first = asked.answer["matches"][0]
-    return bool(first["image"]["title"] == asked.name and first["similarity"] > 0.99)
+def is_found(search: Asked) -> bool:
+    first = search.answer["matches"][0]
+    return bool(first["image"]["title"] == search.name and first["similarity"] > 0.99)
 
 
-def shown(asked: Asked) -> set[str]:
-    """Every picture on the page of results."""
-    matches = asked.answer["matches"]
+def shown(search: Asked) -> set[str]:
+    """Return every picture on the page of results."""
+    matches = search.answer["matches"]
     return {entry["image"]["id"] for match in matches for entry in [match, *match["duplicates"]]}
 
 
@@ -96,15 +96,15 @@ class UntilFound(Searches):
     def found(self) -> dict[str, Asked]:
         """For each picture that was found the first search that found it."""
         first: dict[str, Asked] = {}
-        for asked in list(self.asked):
-            if is_found(asked):
-                first.setdefault(asked.name, asked)
+        for search in list(self.answered):
+            if is_found(search):
+                first.setdefault(search.name, search)
         return first
 
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A system of its own with 48 pictures, which takes as many queries as come."""
+    """Provide a system of its own with 48 pictures, which takes as many queries as come."""
     with Stack(tmp_path_factory.mktemp("fresh"), SIMSEARCH_UPLOADS_PER_MINUTE="100000") as running:
         yield running
 
@@ -121,9 +121,9 @@ def pictures(count: int, start: int) -> dict[str, bytes]:
 
 
 def embedded_at(stack: Stack) -> dict[str, float]:
-    told = re.search(r"^embedded (.*)$", stack.manage("shell", "-c", EMBEDDED_AT).stdout, re.MULTILINE)
-    assert told
-    times: dict[str, float] = json.loads(told[1])
+    output = re.search(r"^embedded (.*)$", stack.manage("shell", "-c", EMBEDDED_AT).stdout, re.MULTILINE)
+    assert output
+    times: dict[str, float] = json.loads(output[1])
     return times
 
 
@@ -145,18 +145,18 @@ def test_a_hundred_added_pictures_are_found_and_the_index_follows(own: Stack, cu
     assert searches.failures == []
 
     embedded, found = embedded_at(own), searches.found()
-    missed_s = [asked.at - embedded[asked.name] for asked in searches.asked if not is_found(asked)]
-    took_s = sorted(asked.done_at - max(embedded[title], asked.at) for title, asked in found.items())
-    since_s = sorted(asked.done_at - embedded[title] for title, asked in found.items())
+    missed_s = [search.at - embedded[search.name] for search in searches.answered if not is_found(search)]
+    took_s = sorted(search.done_at - max(embedded[title], search.at) for title, search in found.items())
+    since_s = sorted(search.done_at - embedded[title] for title, search in found.items())
     after = index(own)
     print(
-        f"{len(searches.asked)} searches; from embedding to the answer that has it: median {since_s[50]:.2f} s, "
+        f"{len(searches.answered)} searches; from embedding to the answer that has it: median {since_s[50]:.2f} s, "
         f"longest {since_s[-1]:.2f} s; the latest search without it was posed {max(missed_s, default=0):.2f} s after; "
         f"a search took at most {took_s[-1]:.2f} s; generation {before['generation']} -> {after['generation']}"
     )
     assert max(missed_s, default=0) < PROMISED_S
     assert after["generation"] > before["generation"]
-    assert max(searches.asked, key=lambda asked: asked.at).answer["index"]["images"] == there + ADDED
+    assert max(searches.answered, key=lambda search: search.at).answer["index"]["images"] == there + ADDED
 
 
 @pytest.mark.parametrize("way", ["hide", "delete"])
@@ -164,12 +164,12 @@ def test_a_picture_that_is_taken_away_is_gone_from_the_next_query_on(own: Stack,
     image = own.client.get("/api/images").json()["images"][0]
     gone, copy = image["id"], own.client.get(image["url"]).content
     with UntilFound(own, {image["title"]: copy}) as searches:
-        wait_until(lambda: sum(gone in shown(asked) for asked in searches.asked) >= 3, own, PATIENCE_S)
+        wait_until(lambda: sum(gone in shown(search) for search in searches.answered) >= 3, own, PATIENCE_S)
         getattr(curator, way)(gone)
         taken_at = time.time()
-        wait_until(lambda: sum(asked.at > taken_at for asked in searches.asked) >= 20, own, PATIENCE_S)
+        wait_until(lambda: sum(search.at > taken_at for search in searches.answered) >= 20, own, PATIENCE_S)
     assert searches.failures == []
-    later = [asked for asked in searches.asked if asked.at > taken_at]
-    assert [asked.at - taken_at for asked in later if gone in shown(asked)] == []
-    assert {len(asked.answer["matches"]) for asked in later} == {10}
+    later = [search for search in searches.answered if search.at > taken_at]
+    assert [search.at - taken_at for search in later if gone in shown(search)] == []
+    assert {len(search.answer["matches"]) for search in later} == {10}
     assert own.client.post("/api/queries", data={"like": gone}).status_code == 404

@@ -32,7 +32,7 @@ ROOM_LEFT = 64 * 1024  # when the disk fills up while nothing is written any mor
 
 @pytest.fixture
 def disk(settings: Settings) -> Iterator[Path]:
-    """A small disk of its own with the index on it."""
+    """Provide a small disk of its own with the index on it."""
     # Not in pytest's own folder: one that is still mounted would break its cleaning up.
     directory = Path(tempfile.mkdtemp(prefix="simsearch-small-disk-"))
     try:
@@ -44,7 +44,7 @@ def disk(settings: Settings) -> Iterator[Path]:
 
 
 def add(count: int) -> None:
-    """That many more pictures with their embeddings, as rows alone."""
+    """Add that many more pictures with their embeddings, as rows alone."""
     there = Image.objects.count()
     vectors = make_vectors(there + count)[there:].astype("<f2")
     names = [f"{number:064x}" for number in range(there, there + count)]
@@ -56,7 +56,7 @@ def add(count: int) -> None:
 
 
 def answer(neighbours: Neighbours) -> list[str]:
-    """The titles that the last picture finds."""
+    """Return the titles that the last picture finds."""
     neighbours.refresh()
     last = make_vectors(Image.objects.count())[-1:]
     [found] = neighbours.search(last, [SearchRequest(10)])

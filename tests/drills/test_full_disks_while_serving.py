@@ -55,7 +55,7 @@ def upload_many(stack: Stack) -> Uploads:
     uploads = Uploads(stack)
     with ThreadPoolExecutor(ASKERS) as askers:
         list(askers.map(uploads.ask, range(UPLOADS)))
-    print(f"uploads: {dict(uploads.told)}")
+    print(f"uploads: {dict(uploads.statuses)}")
     return uploads
 
 
@@ -74,18 +74,18 @@ def assert_no_row_and_no_file_is_alone(stack: Stack) -> None:
 def test_uploads_that_find_no_room_are_refused(cramped: Stack, disks: Disks) -> None:
     filler = fill(disks.uploads)
     uploads = upload_many(cramped)
-    assert set(uploads.told) == {507}
+    assert set(uploads.statuses) == {507}
     refused = cramped.ask(uploads.pictures[0])
     assert (refused.status_code, refused.json()["error"]["code"]) == (507, "no_space")
     assert "no room" in refused.json()["error"]["message"]
     filler.unlink()
-    assert set(upload_many(cramped).told) == {202}
+    assert set(upload_many(cramped).statuses) == {202}
 
 
 def test_pictures_that_find_no_room_cost_no_answer(cramped: Stack, disks: Disks) -> None:
     filler = fill(disks.pictures, but_bytes=ROOM_BYTES)
     uploads = upload_many(cramped)
-    assert set(uploads.told) == {202}
+    assert set(uploads.statuses) == {202}
     assert_all_are_answered(cramped, uploads.ids, PATIENCE_S)
     assert_no_row_and_no_file_is_alone(cramped)
 
@@ -100,7 +100,7 @@ def test_pictures_that_find_no_room_cost_no_answer(cramped: Stack, disks: Disks)
     assert_no_row_and_no_file_is_alone(cramped)
 
     filler.unlink()
-    assert set(upload_many(cramped).told) == {202}
+    assert set(upload_many(cramped).statuses) == {202}
     assert cramped.manage("import_images", str(folder.parent)).returncode == 0
     assert_no_row_and_no_file_is_alone(cramped)
 
@@ -112,7 +112,7 @@ def test_without_room_for_an_index_the_old_one_goes_on(cramped: Stack, disks: Di
     assert built.returncode == 1
     assert "No space left on device" in built.stderr
     assert "Traceback" not in built.stderr
-    assert set(upload_many(cramped).told) == {202}
+    assert set(upload_many(cramped).statuses) == {202}
     assert cramped.client.get("/readyz").json()["checks"]["index"] == before
     filler.unlink()
     built = cramped.manage("build_index")
@@ -125,7 +125,7 @@ def test_uploads_are_kept_while_redis_has_no_room(cramped: Stack, disks: Disks) 
     uploads = upload_many(cramped)
     time.sleep(5)
     uploads.ask(0)
-    assert set(uploads.told) == {202}
+    assert set(uploads.statuses) == {202}
     wait_until(lambda: cramped.client.get("/readyz").status_code == 503, cramped, PATIENCE_S)
     filler.unlink()
     wait_until(lambda: cramped.client.get("/readyz").status_code == 200, cramped, PATIENCE_S)
@@ -136,7 +136,7 @@ def test_uploads_are_kept_while_redis_has_no_room(cramped: Stack, disks: Disks) 
 def test_uploads_need_no_temporary_folder(cramped: Stack, disks: Disks) -> None:
     filler = fill(disks.temporary)
     uploads = upload_many(cramped)
-    assert set(uploads.told) == {202}
+    assert set(uploads.statuses) == {202}
     assert_all_are_answered(cramped, uploads.ids, PATIENCE_S)
     assert [path for path in disks.temporary.rglob("*") if path.is_file()] == [filler]
     filler.unlink()

@@ -1,4 +1,4 @@
-"""Weights and index files are data: whoever puts a program into one sees a refusal, and no upload pays for it."""
+"""Weights and index files are data: a program in one is refused, and no upload pays for it."""
 
 import pickle
 from dataclasses import replace
@@ -44,9 +44,9 @@ def test_a_worker_with_a_bomb_for_weights_says_so_runs_nothing_and_takes_no_quer
     weights.write_bytes(pickle.dumps(Bomb(mark)))
     assert site.run(ASK) == 1
     ended = start_worker(site.data_dir, SIMSEARCH_WEIGHTS=str(weights))
-    told = ended.stdout + ended.stderr
-    assert any(str(weights) in line for line in told.splitlines() if "cannot start" in line)
-    assert "Traceback" not in told
+    output = ended.stdout + ended.stderr
+    assert any(str(weights) in line for line in output.splitlines() if "cannot start" in line)
+    assert "Traceback" not in output
     assert not mark.exists()
     assert site.run(LOOK) == [["waiting", 0]]
 

@@ -84,7 +84,7 @@ class Builder:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """An installation of its own, without Redis and workers."""
+    """Return an installation of its own, without Redis and workers."""
     data = tmp_path / "data"
     data.mkdir()
     redis = f"unix://{DATA_DIR}/redis.sock"

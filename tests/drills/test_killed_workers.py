@@ -33,7 +33,7 @@ PATIENCE_S = 120
 
 @pytest.fixture(scope="module")
 def doomed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A system with faults that pictures set off, small batches and a journal of its queries."""
+    """Provide a system with faults that pictures set off, small batches and a journal of its queries."""
     with Stack(
         tmp_path_factory.mktemp("doomed"),
         PYTHONPATH=str(Path(fault.__file__).parent),
@@ -65,7 +65,7 @@ def _parent(pid: int) -> int:
 
 
 def kill_some(stack: Stack, whom: str) -> list[int]:
-    """Kill one child, a worker alone, or a worker with its children; returns whoever died of it, once they are dead."""
+    """Kill one child, a worker alone, or a worker with its children; returns those that died, once dead."""
     everybody = stack.pids(SEARCH)
     worker = next(pid for pid in everybody if _parent(pid) not in everybody)
     those = [pid for pid in everybody if _parent(pid) == worker]
@@ -84,15 +84,15 @@ def kill_another(stack: Stack, chance: random.Random) -> dict[int, float]:
     return dict.fromkeys(kill_some(stack, chance.choice(["child", "worker", "group"])), at)
 
 
-def test_every_query_is_answered_whoever_is_killed_again_and_again(doomed: Stack) -> None:
+def test_every_query_is_answered_while_processes_are_killed_again_and_again(doomed: Stack) -> None:
     uploads, chance = Uploads(doomed), random.Random(SEED)
     killed_at: dict[int, float] = {}
     began = len(journal.read(doomed))
     with InBackground(uploads.ask, ASKERS, PACE_S):
         for _ in range(KILLS):
             killed_at |= kill_another(doomed, chance)
-        wait_until(lambda: uploads.told.total() >= QUERIES, doomed, PATIENCE_S)
-    assert set(uploads.told) == {202}
+        wait_until(lambda: uploads.statuses.total() >= QUERIES, doomed, PATIENCE_S)
+    assert set(uploads.statuses) == {202}
     assert_all_are_answered(doomed, uploads.ids, PATIENCE_S)
 
     entries = journal.read(doomed)[began:]
@@ -112,8 +112,8 @@ def test_every_query_is_answered_whoever_is_killed_again_and_again(doomed: Stack
 def test_every_search_process_that_lives_is_reported(doomed: Stack) -> None:
     kill(doomed, children(doomed)[:1])
     deadline = time.monotonic() + 90
-    while (told := doomed.client.get("/readyz").json()["checks"]["worker"]["count"]) != len(children(doomed)):
-        assert time.monotonic() < deadline, f"{told} are reported:\n{doomed.output()}"
+    while (body := doomed.client.get("/readyz").json()["checks"]["worker"]["count"]) != len(children(doomed)):
+        assert time.monotonic() < deadline, f"{body} are reported:\n{doomed.output()}"
         time.sleep(0.5)
 
 
@@ -124,7 +124,7 @@ def among_good_ones(stack: Stack, size: tuple[int, int], good: int) -> tuple[str
         list(people.map(uploads.ask, range(good // 2)))
         accepted = people.submit(stack.ask, bad)
         list(people.map(uploads.ask, range(good - good // 2)))
-    assert uploads.told == {202: good}
+    assert uploads.statuses == {202: good}
     return accepted.result().json()["id"], uploads
 
 

@@ -28,18 +28,18 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def test_uploads_wait_for_a_locked_database(held: Stack) -> None:
     uploads = Uploads(held)
     with ThreadPoolExecutor(ASKERS) as askers:
-        asked = [askers.submit(uploads.ask, number) for number in range(UPLOADS)]
+        queries = [askers.submit(uploads.ask, number) for number in range(UPLOADS)]
         wait_until(lambda: len(uploads.ids) >= UPLOADS * 0.3, held, PATIENCE_S)
         with locked_database(held):
             before = len(uploads.ids)
             time.sleep(LOCKED_S)
             accepted_meanwhile = len(uploads.ids) - before
-        for one in asked:
+        for one in queries:
             one.result()
-    print(f"uploads: {dict(uploads.told)}; {accepted_meanwhile} of them while it was locked")
+    print(f"uploads: {dict(uploads.statuses)}; {accepted_meanwhile} of them while it was locked")
     assert accepted_meanwhile <= ASKERS  # the lock held
-    assert set(uploads.told) <= {202, 503}
-    assert uploads.told.total() == UPLOADS
-    assert uploads.told[503] <= MOST_REFUSED
+    assert set(uploads.statuses) <= {202, 503}
+    assert uploads.statuses.total() == UPLOADS
+    assert uploads.statuses[503] <= MOST_REFUSED
     assert_all_are_answered(held, uploads.ids, PATIENCE_S)
     print(f"attempts: {held.rows('SELECT attempts, count(*) FROM gallery_query GROUP BY attempts ORDER BY attempts')}")

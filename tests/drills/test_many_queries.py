@@ -17,7 +17,7 @@ from tests.stack import Stack
 QUERIES = 20_000 if LONG else 1_500
 LOOKS = 10
 ASKERS = 12
-WATCHED = 4  # one in so many is watched to its end by whoever asked
+WATCHED = 4  # one in so many is watched to its end by its visitor
 SMALL_PX = 96
 PATIENCE_S = 120
 # Of all processes of a kind. 2 KB for each query of the long drill; the short one ends while torch still warms up.
@@ -49,7 +49,7 @@ def small_pictures() -> list[bytes]:
 
 
 def let_the_gallery_worker_begin(stack: Stack) -> None:
-    """It runs with low priority, and loads its network while others already search: what it takes is no growth."""
+    """Leave out the workers that load the model while others search: what it takes is no growth."""
     picture = stack.directory / "added" / "late.jpg"
     picture.parent.mkdir()
     demo.picture(demo.KINDS[0], 999).save(picture)
@@ -73,7 +73,7 @@ class Visitors(Uploads):
 
 
 def assert_flat(warm: Footprint, last: Footprint) -> None:
-    """What came with the second half of the queries is noise: a page here, a batch of another size there."""
+    """Leave out what came with the second half of the queries is noise: a page here, a batch of another size there."""
     assert last.memory_mb.keys() == warm.memory_mb.keys()
     assert min(warm.memory_mb.values()) > 0
     grown_mb = {kind: last.memory_mb[kind] - mb for kind, mb in warm.memory_mb.items()}
@@ -102,6 +102,6 @@ def test_nothing_grows_with_the_number_of_queries(
             seen.append(footprint(busy, temporary))
             assert busy.client.get("/readyz").status_code == 200, busy.client.get("/readyz").text
             print(f"{len(visitors.ids):6} queries, {time.monotonic() - began:4.0f} s; {seen[-1]}", flush=True)
-    assert set(visitors.told) == {202}
+    assert set(visitors.statuses) == {202}
     assert_flat(seen[LOOKS // 2 - 1], seen[-1])
     assert_all_are_answered(busy, visitors.ids, PATIENCE_S)

@@ -33,7 +33,7 @@ SUFFIXES = ("_total", "_bucket", "_sum", "_count")
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A system with an approximate index, whose recall can be measured, after one good upload."""
+    """Provide a system with an approximate index, whose recall can be measured, after one good upload."""
     directory = tmp_path_factory.mktemp("watched")
     # One child: the sweep that checks recall is then taken by the process that searched.
     stack = Stack(directory, LOG_FORMAT="json", SIMSEARCH_METRICS_TOKEN=TOKEN, SIMSEARCH_SEARCH_CHILDREN="1")
@@ -52,38 +52,38 @@ def scrape(stack: Stack) -> httpx.Response:
 
 
 def samples(stack: Stack, *, wanted: set[str]) -> dict[str, float]:
-    """The samples, once all of the wanted names are among them: the workers tell every second and every sweep."""
+    """Return the samples once all of the wanted names are among them: workers report every second and every sweep."""
     deadline = time.monotonic() + 60
     while True:
         lines = [line for line in scrape(stack).text.splitlines() if line and not line.startswith("#")]
-        told = {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines}
-        missing = wanted - {name.partition("{")[0] for name in told}
+        result = {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines}
+        missing = wanted - {name.partition("{")[0] for name in result}
         if not missing:
-            return told
-        assert time.monotonic() < deadline, f"not told: {missing}\n{stack.output()}"
+            return result
+        assert time.monotonic() < deadline, f"not reported: {missing}\n{stack.output()}"
         time.sleep(0.5)
 
 
 def named(text: str) -> set[str]:
-    """The metrics that a text names; `simsearch` alone is the job."""
+    """Return the metrics that a text names; `simsearch` alone is the job."""
     return set(re.findall(r"\bsimsearch_\w+", text))
 
 
-def test_all_that_the_dashboard_and_the_alerts_name_is_told_after_one_upload(watched: Stack) -> None:
+def test_all_that_the_dashboard_and_the_alerts_name_is_reported_after_one_upload(watched: Stack) -> None:
     names = named(DASHBOARD.read_text()) | named(ALERTS.read_text())
     assert len(names) > 20
-    told = samples(watched, wanted=names)
+    result = samples(watched, wanted=names)
     uploads, done = 'simsearch_uploads_total{outcome="accepted"}', 'simsearch_answers_total{code="",outcome="done"}'
     deadline = time.monotonic() + 60
-    while (told[uploads], told[done]) != (1, 1):
-        assert time.monotonic() < deadline, told
-        told = samples(watched, wanted=names)
-    assert told["simsearch_batch_size_sum"] == 1
+    while (result[uploads], result[done]) != (1, 1):
+        assert time.monotonic() < deadline, result
+        result = samples(watched, wanted=names)
+    assert result["simsearch_batch_size_sum"] == 1
     for stage in (*STAGES_AFTER, *STAGES_OF_QUERY, *STAGES_OF_BATCH):
-        assert told[f'simsearch_stage_seconds_count{{stage="{stage}"}}'] == 1
+        assert result[f'simsearch_stage_seconds_count{{stage="{stage}"}}'] == 1
 
 
-def test_all_that_is_told_is_on_the_dashboard_or_an_alert(watched: Stack) -> None:
+def test_all_that_is_reported_is_on_the_dashboard_or_an_alert(watched: Stack) -> None:
     shown = named(DASHBOARD.read_text()) | named(ALERTS.read_text())
     families = set(re.findall(r"^# TYPE (\w+)", scrape(watched).text, re.MULTILINE))
     assert {family for family in families if not shown & {family, *(family + end for end in SUFFIXES)}} == set()
@@ -105,7 +105,7 @@ def test_prometheus_finds_no_fault_with_the_names(watched: Stack) -> None:
     assert promtool("check", "metrics", text=scrape(watched).text) == ""
 
 
-def test_without_the_token_nothing_is_told(watched: Stack) -> None:
+def test_without_the_token_nothing_is_reported(watched: Stack) -> None:
     refused = watched.client.get("/metrics")
     assert refused.status_code == 401
     assert "simsearch_" not in refused.text
@@ -117,7 +117,7 @@ def log_of(stack: Stack, *names: str) -> str:
 
 
 def events(stack: Stack, *names: str) -> list[dict[str, Any]]:
-    """The lines of these programs; Celery greets its operator in plain words when it starts."""
+    """Return the lines of these programs; Celery greets its operator in plain words when it starts."""
     return [json.loads(line) for line in log_of(stack, *names).splitlines() if line.startswith("{")]
 
 
@@ -151,8 +151,8 @@ def test_each_batch_is_one_line(watched: Stack) -> None:
     while len(batches()) == before:
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    [told] = batches()[before:]
-    assert (told["size"], told["done"], told["failed"]) == (1, 1, {})
-    assert tuple(told["ms"]) == STAGES_OF_BATCH
-    assert told["device"]
-    assert told["generation"]
+    [result] = batches()[before:]
+    assert (result["size"], result["done"], result["failed"]) == (1, 1, {})
+    assert tuple(result["ms"]) == STAGES_OF_BATCH
+    assert result["device"]
+    assert result["generation"]

@@ -10,7 +10,7 @@ MOST_LINES = 10
 
 
 class Heeding(Stack):
-    """A system whose processes are refused by the rights of files, whoever starts them."""
+    """A system whose processes are refused by the rights of files, whichever account starts them."""
 
     def command(self) -> list[str]:
         return [*heeding_rights(), *super().command()]
@@ -25,8 +25,8 @@ def test_it_serves_the_pictures_and_says_in_a_few_lines_what_it_left_out(tmp_pat
         said = (tmp_path / "run.log").read_text().splitlines()
     (first,) = [number for number, line in enumerate(said) if line.startswith("Left out")]
     (last,) = [number for number, line in enumerate(said) if f"{len(PICTURES)} pictures imported" in line]
-    told = "\n".join(said[first : last + 1])
+    message = "\n".join(said[first : last + 1])
     assert last - first < MOST_LINES
     for reason in ("2 MOV", "damaged", "Empty", "thumbnails", "Linked folders", "Permission denied", "lead nowhere"):
-        assert reason in told
+        assert reason in message
     assert "Traceback" not in "\n".join(said)

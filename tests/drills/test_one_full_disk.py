@@ -12,7 +12,7 @@ import pytest
 from tests.demo import jpegs
 from tests.drills.disks import small_disk
 from tests.drills.searching import LONG, InBackground, wait_until
-from tests.drills.test_told_in_time import looks
+from tests.drills.test_faults_show_in_time import looks
 from tests.drills.uploads import Uploads, assert_all_are_answered
 from tests.stack import Stack
 
@@ -28,7 +28,7 @@ ADMIN = {"username": "curator", "password": "correct horse battery"}
 
 @pytest.fixture(scope="module")
 def one_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A system whose database, pictures, Redis, logs and temporary folder share a small disk."""
+    """Provide a system whose database, pictures, Redis, logs and temporary folder share a small disk."""
     directory = tmp_path_factory.mktemp("one-disk")
     (directory / "data").mkdir()
     with small_disk(directory / "data", DISK_MB) as disk:
@@ -39,7 +39,7 @@ def one_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @contextmanager
 def full(stack: Stack) -> Iterator[None]:
-    """The disk full to the last byte, but for a little room now and then, as expired queries and old logs leave it."""
+    """Fill the disk to the last byte, but for a little room now and then, as expired queries and old logs leave it."""
     path = stack.data_dir / "filler"
     with path.open("wb", buffering=0) as filler:
 
@@ -75,17 +75,17 @@ def test_everything_goes_on_and_recovers_by_itself(one_disk: Stack) -> None:
         time.sleep(2)  # there are always some that wait when the disk is full
         with full(one_disk):
             time.sleep(0.2)
-            uploads.told.clear()
+            uploads.statuses.clear()
             deadline = time.monotonic() + FULL_S
             while time.monotonic() < deadline:
                 look_around(one_disk, uploads.ids[0], seen)
                 time.sleep(0.2)
-            told = dict(uploads.told)
+            result = dict(uploads.statuses)
         freed = time.monotonic()
         wait_until(lambda: looks(one_disk) == (True, True), one_disk, PROMISED_S)
-    print(f"uploads: {told}; pages: {dict(seen)}; green after {time.monotonic() - freed:.1f} s")
+    print(f"uploads: {result}; pages: {dict(seen)}; green after {time.monotonic() - freed:.1f} s")
     assert_all_are_answered(one_disk, uploads.ids, PATIENCE_S)
-    assert set(told) == {507}
+    assert set(result) == {507}
     assert not [line for line in seen if line.endswith("500")]
     assert {words: min(one_disk.pids(words)) for words in PROGRAMS} == parents
     assert sign_in(one_disk) == 302
@@ -110,7 +110,7 @@ def look_around(stack: Stack, query: str, seen: Counter[str]) -> None:
 
 
 def sign_in(stack: Stack) -> int:
-    """The status of the answer to the right password."""
+    """Return the status of the answer to the right password."""
     with httpx.Client(base_url=stack.url, timeout=30) as visitor:
         visitor.get("/admin/login/")
         form = ADMIN | {"csrfmiddlewaretoken": visitor.cookies["csrftoken"]}

@@ -28,13 +28,13 @@ KINDS = (BOMBS if LONG else {name: BOMBS[name] for name in SOME}) | SLOW
 
 @pytest.fixture(scope="module")
 def bombed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A system that believes its clients' addresses, so that each bomb can come from another one."""
+    """Provide a system that believes its clients' addresses, so that each bomb can come from another one."""
     with Stack(tmp_path_factory.mktemp("bombed"), FORWARDED_ALLOW_IPS="127.0.0.1") as running:
         yield running
 
 
 def memory_mb(stack: Stack) -> list[float]:
-    """What each process of the search worker takes, decoders included; what they share is divided among them."""
+    """Return what each process of the search worker takes, decoders included; what they share is divided among them."""
     parent = psutil.Process(min(stack.pids("--queues search")))
     taken = []
     for process in [parent, *parent.children(recursive=True)]:
@@ -75,7 +75,7 @@ def throw(stack: Stack, data: bytes, address: str) -> str:
 
 
 def latencies_s(searches: Searches, since: float = 0.0) -> list[float]:
-    return [asked.done_at - asked.at for asked in searches.asked if asked.at >= since]
+    return [search.done_at - search.at for search in searches.answered if search.at >= since]
 
 
 @pytest.mark.skipif(os.environ.get("SIMSEARCH_TEST_DATABASE") == "postgres", reason="is about the workers alone")
@@ -83,7 +83,7 @@ def test_ten_bombs_at_once_delay_no_search_and_cost_no_memory(bombed: Stack) -> 
     picture = next(bombed.photos.rglob("*.jpg")).read_bytes()
     pids = bombed.pids("--queues search")
     with Searches(bombed, {"other": picture}, threads=2, pace_s=0.3, patience_s=PATIENCE_S) as searches:
-        wait_until(lambda: len(searches.asked) >= 20, bombed, PATIENCE_S)
+        wait_until(lambda: len(searches.answered) >= 20, bombed, PATIENCE_S)
         usual_s = statistics.median(latencies_s(searches))
         for kind, (name, make) in enumerate(KINDS.items()):
             data, began = make(), time.time()

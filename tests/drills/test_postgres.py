@@ -1,4 +1,4 @@
-"""PostgreSQL under two search workers: they share the work, and its restart costs nobody an answer."""
+"""PostgreSQL under two search workers: they share the work, and its restart loses no answer."""
 
 import re
 import signal
@@ -27,7 +27,7 @@ PATIENCE_S = 120
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """One that may be restarted: nobody else is on it."""
+    """Provide one that may be restarted: nobody else is on it."""
     if reason := unavailable():
         pytest.skip(reason)
     with Cluster() as cluster:
@@ -36,7 +36,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def two_workers(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A search worker with two children, as with two GPUs (on the CPU without); small batches, so that both work."""
+    """Provide a search worker with two children, as with two GPUs; small batches, so that both work."""
     with Stack(
         tmp_path_factory.mktemp("shared"),
         database={"DATABASE_URL": cluster.url},
@@ -48,7 +48,7 @@ def two_workers(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def answered(stack: Stack) -> int:
-    """How many queries the workers say that they have finished, by the line of each batch."""
+    """Return how many queries the workers say that they have finished, by the line of each batch."""
     log = (stack.data_dir / "logs" / "search.log").read_text()
     return sum(map(int, re.findall(r"batch of \d+: (\d+) done", log)))
 
@@ -89,7 +89,7 @@ def test_no_connection_is_shared_between_processes(two_workers: Stack, cluster: 
 
 
 def connections(pid: int, port: int) -> set[str]:
-    """The open sockets of a process that lead to this port of the loopback."""
+    """Return the open sockets of a process that lead to this port of the loopback."""
     lines = (line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:])
     there = {f"socket:[{fields[9]}]" for fields in lines if fields[2].endswith(f":{port:04X}") and fields[3] == "01"}
     found = set()
@@ -100,7 +100,7 @@ def connections(pid: int, port: int) -> set[str]:
 
 
 class Askers:
-    """People who upload, try again when they are told to, and watch their answers; each notes every status it got."""
+    """People who upload, try again after the Retry-After, and watch their answers; each notes every status it got."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -142,13 +142,13 @@ def state(stack: Stack, id_: str, deadline: float) -> str:
 def test_no_query_is_lost_when_the_server_restarts(two_workers: Stack, cluster: Cluster, how: signal.Signals) -> None:
     askers = Askers(two_workers)
     with ThreadPoolExecutor(ASKERS) as threads:
-        asked = [threads.submit(askers.ask, number) for number in range(RESTARTED)]
+        queries = [threads.submit(askers.ask, number) for number in range(RESTARTED)]
         while len(askers.ids) < RESTARTED / 4:
             time.sleep(0.02)
         cluster.stop(how)
         time.sleep(AWAY_S)
         cluster.start()
-        for thread in asked:
+        for thread in queries:
             thread.result()
     print(f"answers by status: {dict(askers.statuses)}")
     assert set(askers.statuses) <= {200, 202, 503}

@@ -27,7 +27,7 @@ UNFINISHED = "SELECT count(*) FROM gallery_query WHERE state <> 'done'"
 
 @pytest.fixture(scope="module")
 def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    """A redis-server that nobody starts again but the drill."""
+    """Provide a redis-server that only the drill starts again."""
     with Redis(tmp_path_factory.mktemp("redis")) as server:
         yield server
 
@@ -40,7 +40,7 @@ def relay(mortal: Redis) -> Iterator[Relay]:
 
 @pytest.fixture(scope="module")
 def relayed(mortal: Redis, relay: Relay, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A system that reaches its Redis through the relay."""
+    """Provide a system that reaches its Redis through the relay."""
     url = mortal.url.replace(f":{mortal.port}/", f":{relay.port}/")
     with Stack(tmp_path_factory.mktemp("relayed"), REDIS_URL=url, SIMSEARCH_UPLOADS_PER_MINUTE="1000000") as running:
         yield running
@@ -74,7 +74,7 @@ def test_uploads_survive_a_killed_redis(relayed: Stack, mortal: Redis) -> None:
         back_at = time.monotonic()
         wait_until(lambda: finished(relayed) > before, relayed, CURED_S)
         busy_s = time.monotonic() - back_at
-    assert crowd.uploads.told == {202: UPLOADS}
+    assert crowd.uploads.statuses == {202: UPLOADS}
     assert_all_are_answered(relayed, crowd.uploads.ids, PATIENCE_S)
     done_s = time.monotonic() - back_at
     print(f"{UPLOADS} uploads, {UPLOADS - before} waited: busy after {busy_s:.1f} s, all done after {done_s:.1f} s")
@@ -86,7 +86,7 @@ def test_uploads_survive_a_redis_that_forgets_everything(relayed: Stack, mortal:
         crowd.reach(0.5)
         client.flushall()
         forgotten_at = time.monotonic()
-    assert crowd.uploads.told == {202: UPLOADS}
+    assert crowd.uploads.statuses == {202: UPLOADS}
     assert_all_are_answered(relayed, crowd.uploads.ids, PATIENCE_S)
     print(f"{UPLOADS} uploads done {time.monotonic() - forgotten_at:.1f} s after FLUSHALL")
 

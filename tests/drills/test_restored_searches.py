@@ -21,11 +21,11 @@ from tests.tasks.conftest import drawn
 embedder = active_model.load_served()
 images = Image.objects.order_by("content_hash")
 some = list(images)[:: len(images) // 50][:50]
-asked = [Pillow.open(image.picture_file.path).convert("RGB") for image in some]
-asked += [drawn(number + 5000) for number in range(50)]
+pictures = [Pillow.open(image.picture_file.path).convert("RGB") for image in some]
+pictures += [drawn(number + 5000) for number in range(50)]
 neighbours = Neighbours(embedder.network)
 neighbours.refresh()
-found = neighbours.search(embedder.embed(asked), [SearchRequest(10)] * 100)
+found = neighbours.search(embedder.embed(pictures), [SearchRequest(10)] * 100)
 matches = [[[str(match.image), match.similarity] for match in matches] for matches in found]
 print(json.dumps([neighbours.problem, matches]))
 """
@@ -46,22 +46,22 @@ def photos(tmp_path: Path) -> Path:
 @pytest.mark.timeout(900)
 def test_a_restored_gallery_gives_the_same_top_ten_for_100_pictures(photos: Path, tmp_path: Path) -> None:
     origin = Site(tmp_path / "origin")
-    origin.told("import_images", str(photos))
-    origin.told("build_index")
+    origin.output("import_images", str(photos))
+    origin.output("build_index")
     problem, searches = origin.run(SEARCH)
     assert problem == ""
     assert [len(matches) for matches in searches] == [10] * 100
-    origin.told("backup", str(tmp_path / "backup.tar"))
+    origin.output("backup", str(tmp_path / "backup.tar"))
 
     there = Site(tmp_path / "sqlite")
-    there.told("restore", str(tmp_path / "backup.tar"))
-    assert "Embedding" not in there.told("build_index")  # nothing was left to embed
+    there.output("restore", str(tmp_path / "backup.tar"))
+    assert "Embedding" not in there.output("build_index")  # nothing was left to embed
     assert there.run(SEARCH) == ["", searches]
 
     if reason := postgres.unavailable():
         pytest.skip(f"SQLite is well; {reason}")
     with postgres.Cluster() as cluster:
         there = Site(tmp_path / "postgresql", cluster.url)
-        there.told("restore", str(tmp_path / "backup.tar"))
-        there.told("build_index")
+        there.output("restore", str(tmp_path / "backup.tar"))
+        there.output("build_index")
         assert there.run(SEARCH) == ["", searches]

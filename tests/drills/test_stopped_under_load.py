@@ -52,11 +52,11 @@ def test_a_stop_under_load_is_quick_and_loses_nothing(loaded: Stack, tell: Calla
             took_s.append(time.monotonic() - began)
         assert left_running(loaded.data_dir) == []
         assert uploads.ids
-        assert [told for told in uploads.told if isinstance(told, int) and told not in {202, 503}] == []
+        assert [result for result in uploads.statuses if isinstance(result, int) and result not in {202, 503}] == []
         loaded.start()
         loaded.wait_ready()
         assert_all_are_answered(loaded, uploads.ids, PATIENCE_S)
-        print(f"stopped in {took_s[-1]:.1f} s; uploads: {dict(uploads.told)}")
+        print(f"stopped in {took_s[-1]:.1f} s; uploads: {dict(uploads.statuses)}")
     attempts = loaded.rows("SELECT attempts, count(*) FROM gallery_query GROUP BY attempts ORDER BY attempts")
     print(f"attempts: {attempts}")
     assert max(took_s) < PROMISED_S, took_s

@@ -1,4 +1,4 @@
-"""A hundred swaps of the index under load: nobody notices."""
+"""A hundred swaps of the index under load: no search fails."""
 
 import re
 import subprocess
@@ -43,13 +43,13 @@ Answer = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A system of its own that takes as many queries as come."""
+    """Provide a system of its own that takes as many queries as come."""
     with Stack(tmp_path_factory.mktemp("busy"), SIMSEARCH_UPLOADS_PER_MINUTE="1000000") as running:
         yield running
 
 
 class Load:
-    """Searches like gallery pictures, so many a second, until it is told to stop."""
+    """Searches like gallery pictures, so many a second, until it is stopped."""
 
     def __init__(self, stack: Stack, images: list[str]) -> None:
         self.stack = stack
@@ -93,7 +93,7 @@ class Load:
 
 
 def swap(environment: dict[str, str]) -> list[int]:
-    """Returns the number of each generation that became active, in this order."""
+    """Return the number of each generation that became active, in this order."""
     command = [sys.executable, "manage.py", "shell", "-c", SWAP]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
@@ -106,8 +106,8 @@ def found(answer: Answer) -> list[tuple[str, float]]:
 
 def test_a_hundred_swaps_under_load_are_not_noticed(busy: Stack) -> None:
     images = [image["id"] for image in busy.client.get("/api/images").json()["images"]]
-    asked = {i: busy.client.post("/api/queries", data={"like": i}).json()["id"] for i in images}
-    true = {image: found(busy.answer(query)) for image, query in asked.items()}
+    queries = {i: busy.client.post("/api/queries", data={"like": i}).json()["id"] for i in images}
+    true = {image: found(busy.answer(query)) for image, query in queries.items()}
     assert all(len(matches) == 10 for matches in true.values())
     first = busy.client.get("/readyz").json()["checks"]["index"]["generation"]
 

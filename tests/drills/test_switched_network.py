@@ -22,17 +22,17 @@ SEARCHERS, PACE_S = 2, 0.2
 PATIENCE_S = 240
 
 
-def network_of(asked: Asked) -> str:
-    return str(asked.answer["index"]["model"])
+def network_of(search: Asked) -> str:
+    return str(search.answer["index"]["model"])
 
 
-def found(asked: Asked) -> list[str]:
-    return [match["image"]["id"] for match in asked.answer["matches"]]
+def found(search: Asked) -> list[str]:
+    return [match["image"]["id"] for match in search.answer["matches"]]
 
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A system of its own, which takes as many queries as come."""
+    """Provide a system of its own, which takes as many queries as come."""
     directory = tmp_path_factory.mktemp("switch")
     photos = demo.write_gallery(directory / "photos", PER_KIND)
     with Stack(directory, photos, SIMSEARCH_UPLOADS_PER_MINUTE="100000") as running:
@@ -61,9 +61,9 @@ def start(stack: Stack, *arguments: str) -> "subprocess.Popen[str]":
 
 
 def finish(command: "subprocess.Popen[str]") -> str:
-    told, errors = command.communicate(timeout=PATIENCE_S)
+    result, errors = command.communicate(timeout=PATIENCE_S)
     assert command.returncode == 0, errors
-    return told
+    return result
 
 
 def embeddings(stack: Stack, network: str) -> set[int]:
@@ -86,7 +86,7 @@ def copies(stack: Stack) -> dict[str, bytes]:
 
 
 def longest_wait(searches: Searches, begin: float, end: float) -> float:
-    return max((asked.done_at - asked.at for asked in searches.asked if begin <= asked.at <= end), default=0)
+    return max((search.done_at - search.at for search in searches.answered if begin <= search.at <= end), default=0)
 
 
 @pytest.mark.timeout(900)
@@ -113,33 +113,33 @@ def test_a_switch_is_not_noticed(own: Stack, alexnet: Path, tmp_path: Path) -> N
         wait_until(lambda: len(embeddings(own, new)) > len(half), own, PATIENCE_S)
         own.manage("import_images", str(added.parent)).check_returncode()
         assert command.poll() is None, "it was over before the picture came"
-        told = finish(command)
+        result = finish(command)
         switched = time.time()
-        print(f"{len(half)} embeddings before the kill; the second run took {switched - began:.1f} s\n{told}")
+        print(f"{len(half)} embeddings before the kill; the second run took {switched - began:.1f} s\n{result}")
         assert half < embeddings(own, new)
         late = next(iter(own.client.get("/api/images", params={"label": "late"}).json()["images"]))
         searches.pictures[late["id"]] = (added / "late.jpg").read_bytes()
-        wait_until(lambda: sum(asked.at > switched for asked in searches.asked) >= 20, own, PATIENCE_S)
+        wait_until(lambda: sum(search.at > switched for search in searches.answered) >= 20, own, PATIENCE_S)
         assert found(searches.ask(late["id"]))[0] == late["id"]
 
         # And back: nothing is embedded again, and the late picture once, if the first network has not seen it yet.
         there, again = embeddings(own, bundled), time.time()
         finish(start(own, "efficientnet_lite0"))
         back = time.time()
-        wait_until(lambda: sum(asked.at > back for asked in searches.asked) >= 20, own, PATIENCE_S)
+        wait_until(lambda: sum(search.at > back for search in searches.answered) >= 20, own, PATIENCE_S)
         assert embeddings(own, bundled) == there | late_embedding(own, bundled)
         assert len(late_embedding(own, bundled)) == 1
         assert found(searches.ask(late["id"]))[0] == late["id"]
 
     print(
-        f"back in {back - again:.1f} s; {len(searches.asked)} searches; the longest took "
+        f"back in {back - again:.1f} s; {len(searches.answered)} searches; the longest took "
         f"{longest_wait(searches, 0, began):.1f} s before, {longest_wait(searches, began, switched):.1f} s during, "
         f"{longest_wait(searches, switched, again):.1f} s after the change"
     )
     assert searches.failures == []
-    assert {len(found(asked)) for asked in searches.asked} == {10}
-    assert [asked.name for asked in searches.asked if found(asked)[0] != asked.name] == []
-    assert {network_of(asked) for asked in searches.asked} == {bundled, new}
-    assert {network_of(asked) for asked in searches.asked if asked.done_at < began} == {bundled}
-    assert {network_of(asked) for asked in searches.asked if switched < asked.at < again} == {new}
-    assert {network_of(asked) for asked in searches.asked if asked.at > back} == {bundled}
+    assert {len(found(search)) for search in searches.answered} == {10}
+    assert [search.name for search in searches.answered if found(search)[0] != search.name] == []
+    assert {network_of(search) for search in searches.answered} == {bundled, new}
+    assert {network_of(search) for search in searches.answered if search.done_at < began} == {bundled}
+    assert {network_of(search) for search in searches.answered if switched < search.at < again} == {new}
+    assert {network_of(search) for search in searches.answered if search.at > back} == {bundled}

@@ -11,17 +11,17 @@ from tests.stack import Stack
 
 
 class Uploads:
-    """Notes what each upload was told, by status; `ids` are the accepted ones. `ask` may be called by many threads."""
+    """Counts the answers to uploads by status; `ids` are the accepted ones. `ask` may be called by many threads."""
 
     def __init__(self, stack: Stack, pictures: list[bytes] | None = None) -> None:
         self.stack = stack
         self.pictures = pictures or jpegs(16)
-        self.told: Counter[int | str] = Counter()
+        self.statuses: Counter[int | str] = Counter()
         self.ids: list[str] = []
         self._lock = threading.Lock()
 
     def ask(self, turn: int) -> None:
-        """One upload; nobody may be there to take it."""
+        """Upload one picture; the server may be away."""
         try:
             response = self.stack.ask(self.pictures[turn % len(self.pictures)])
         except httpx.TransportError as error:
@@ -32,13 +32,13 @@ class Uploads:
             with self._lock:
                 self.ids.append(response.json()["id"])
 
-    def _note(self, told: int | str) -> None:
+    def _note(self, status: int | str) -> None:
         with self._lock:
-            self.told[told] += 1
+            self.statuses[status] += 1
 
 
 def assert_all_are_answered(stack: Stack, ids: list[str], patience_s: float) -> None:
-    """Every query that there is gets done, with one set of matches; those of `ids` are all there."""
+    """Check that every query gets done, with one set of matches, and that none of `ids` is missing."""
     deadline = time.monotonic() + patience_s
     while left := stack.rows("SELECT state, count(*) FROM gallery_query WHERE state <> 'done' GROUP BY state"):
         assert time.monotonic() < deadline, f"{left}\n{stack.output()}"

@@ -1,4 +1,4 @@
-"""Files that are small and cost much: memory or time of whoever decodes them without limits."""
+"""Files that are small and cost much: memory or time of a decoder without limits."""
 
 import io
 import struct
@@ -27,7 +27,7 @@ def _full(name: bytes, version: int, flags: int, *parts: bytes) -> bytes:
 
 
 def _tile() -> tuple[bytes, bytes]:
-    """A HEVC picture of one colour, TILE_PX a side: its configuration (hvcC) and its bytes."""
+    """Return a HEVC picture of one colour, TILE_PX a side: its configuration (hvcC) and its bytes."""
     file = io.BytesIO()
     heif = pillow_heif.from_bytes("RGB", (TILE_PX, TILE_PX), bytes(3 * TILE_PX**2))
     heif.save(file, quality=1, enc_params={"preset": "ultrafast"})
@@ -43,7 +43,7 @@ def _cut(width: int, height: int) -> bytes:
 
 
 def _heic(grids: list[tuple[int, int, list[int]]], properties: dict[int, list[int]], boxes: list[bytes]) -> bytes:
-    """A HEIC of one tile (item 1) and of grids (items 2 …): rows, columns, items. The last one is what is shown.
+    """Return a HEIC of one tile (item 1) and of grids (items 2 …): rows, columns, items. The last one is what is shown.
 
     `properties`: the numbers of the boxes that belong to each item; box 1 is the tile's configuration.
     """
@@ -95,7 +95,7 @@ def _size(width: int, height: int) -> bytes:
 
 
 def heic_grid(side: int = 31) -> bytes:
-    """A canvas of 31,744 pixels a side, all of the same tile, of which one tile is shown; its sizes claim so little."""
+    """Return a canvas of 31,744 pixels a side of one repeated tile; its sizes claim that one tile is shown."""
     tile = _size(TILE_PX, TILE_PX)
     return _heic([(side, side, [1] * side**2)], {1: [1, 2], 2: [2, 3]}, [tile, _cut(TILE_PX, TILE_PX)])
 
@@ -108,16 +108,24 @@ def heic_grids(levels: int = 4, side: int = 4) -> bytes:
     return _heic(grids, properties, [tile, _cut(TILE_PX, TILE_PX)])
 
 
+def heic_of_backward_boxes(count: int = 1000) -> bytes:
+    """Return boxes of references that end before their content begins: 16 bytes of head, and a length of 9."""
+    references = (struct.pack(">I4sQ", 1, b"dimg", 9) + bytes(1)) * count
+    meta = _full(b"meta", 0, 0, _full(b"iinf", 0, 0, bytes(2)), _full(b"iref", 0, 0, references))
+    file = _box(b"ftyp", b"heic", bytes(4), b"mif1heic") + meta
+    return file + _box(b"mdat", bytes(SIXTEEN_MB - 1000 - len(file)))
+
+
 # --- Metadata -------------------------------------------------------------------------------------------------
 
 
 def exif(numbers: int = 2_000_000) -> bytes:
-    """A TIFF folder whose orientation is so many rational numbers."""
+    """Return a TIFF folder whose orientation is so many rational numbers."""
     return b"MM\0*" + struct.pack(">IHHHIII", 8, 1, 0x112, 5, numbers, 26, 0) + b"\0\0\0\1\0\0\0\2" * numbers
 
 
 def tiff_of_rationals(numbers: int = 2_000_000) -> bytes:
-    """A TIFF of 16 x 16 pixels, whose resolution is so many rational numbers."""
+    """Return a TIFF of 16 x 16 pixels, whose resolution is so many rational numbers."""
     fields = {256: 16, 257: 16, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 16, 279: 256}
     folder = 8 + 256
     entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in fields.items()]
@@ -164,13 +172,13 @@ def png_of_chunks(count: int = 1_000_000) -> bytes:
 
 
 def jpeg_of_scans(count: int = 90) -> bytes:
-    """A progressive JPEG that repeats its last scan so often."""
+    """Return a progressive JPEG that repeats its last scan so often."""
     data = encoded(Image.new("L", (6000, 6000)), "JPEG", progressive=True)
     return data[:-2] + data[data.rindex(b"\xff\xda") : -2] * count + data[-2:]
 
 
 def bmp_of_runs(width: int = 4000, height: int = 2000) -> bytes:
-    """A BMP whose runs are one pixel long."""
+    """Return a BMP whose runs are one pixel long."""
     rows = (b"\1\0" * width + b"\0\0") * height
     head = struct.pack("<IIIHHIIIIII", 40, width, height, 1, 8, 1, len(rows), 0, 0, 256, 0)
     return b"BM" + struct.pack("<IHHI", 54 + 1024 + len(rows), 0, 0, 54 + 1024) + head + bytes(1024) + rows

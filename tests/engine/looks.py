@@ -14,10 +14,10 @@ LOSSLESS = ("PNG", "WEBP", "BMP", "TIFF")
 Colour = tuple[int, ...]
 
 
-def refusal(data: bytes, limits: Limits = Limits()) -> str:  # noqa: B008 - frozen
-    """The code a file is refused with."""
+def refusal(data: bytes, limits: Limits = Limits(), within_px: int | None = None) -> str:  # noqa: B008 - frozen
+    """Return the code a file is refused with."""
     with pytest.raises(BadImage) as caught:
-        decode(data, limits)
+        decode(data, limits, within_px=within_px)
     message = str(caught.value)
     assert message.endswith(".")
     assert "; " in message
@@ -25,7 +25,7 @@ def refusal(data: bytes, limits: Limits = Limits()) -> str:  # noqa: B008 - froz
 
 
 def difference(one: Image.Image, other: Image.Image) -> float:
-    """The mean difference of two pictures of one size, in steps of 255."""
+    """Return the mean difference of two pictures of one size, in steps of 255."""
     assert one.size == other.size
     return sum(ImageStat.Stat(ImageChops.difference(one, other)).mean) / 3
 

@@ -44,7 +44,7 @@ _UNTURNS = {
 
 
 def scene(width: int = 120, height: int = 80) -> Image.Image:
-    """A picture that looks different in each of the eight orientations: four unlike corners and a circle."""
+    """Return a picture that looks different in each of the eight orientations: four unlike corners and a circle."""
     picture = Image.new("RGB", (width, height), "gray")
     draw = ImageDraw.Draw(picture)
     right, bottom = width // 2, height // 2
@@ -56,19 +56,19 @@ def scene(width: int = 120, height: int = 80) -> Image.Image:
 
 
 def noise(width: int = 120, height: int = 80, seed: int = 1) -> Image.Image:
-    """A picture that does not compress, so that every part of its file carries pixels."""
+    """Return a picture that does not compress, so that every part of its file carries pixels."""
     return Image.frombytes("RGB", (width, height), random.Random(seed).randbytes(width * height * 3))
 
 
 def encoded(picture: Image.Image, name: str, **options: Any) -> bytes:
-    """The picture as a file of that format."""
+    """Return the picture as a file of that format."""
     file = io.BytesIO()
     picture.save(file, name, **{**FORMATS.get(name, {}), **options})
     return file.getvalue()
 
 
 def oriented(picture: Image.Image, name: str, orientation: int) -> bytes:
-    """A file that shows the picture upright only to those who heed its orientation (1 to 8)."""
+    """Return a file that shows the picture upright only to those who heed its orientation (1 to 8)."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     stored = picture.transpose(_UNTURNS[orientation]) if orientation > 1 else picture
@@ -76,7 +76,7 @@ def oriented(picture: Image.Image, name: str, orientation: int) -> bytes:
 
 
 def with_metadata(name: str) -> bytes:
-    """A file with all the metadata its format can hold, each piece containing `secret`."""
+    """Return a file with all the metadata its format can hold, each piece containing `secret`."""
     exif = Image.Exif()
     exif[ExifTags.Base.ImageDescription] = "secret"
     exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSMapDatum] = "secret"
@@ -85,7 +85,7 @@ def with_metadata(name: str) -> bytes:
 
 
 def swapped_profile(name: str = "gRRB") -> bytes:
-    """A colour profile in which red is called green and green red. Its copyright says `secret`."""
+    """Return a colour profile in which red is called green and green red. Its copyright says `secret`."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     swap = {b"rXYZ": b"gXYZ", b"gXYZ": b"rXYZ"}
     profile = re.sub(b"rXYZ|gXYZ", lambda tag: swap[tag[0]], profile)
@@ -94,7 +94,7 @@ def swapped_profile(name: str = "gRRB") -> bytes:
 
 
 def ycck_red() -> bytes:
-    """A red JPEG in YCCK, as Adobe writes it: Pillow's CMYK file, relabelled."""
+    """Return a red JPEG in YCCK, as Adobe writes it: Pillow's CMYK file, relabelled."""
     # Stored inverted, this is the YCbCr of cyan; inverted once more by the reader it is no cyan: red.
     data = bytearray(encoded(Image.new("CMYK", (16, 16), (76, 84, 255, 0)), "JPEG"))
     transform = data.index(b"Adobe") + 11
@@ -103,14 +103,14 @@ def ycck_red() -> bytes:
 
 
 def png(size: tuple[int, int], depth: int, colour: int, rows: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
-    """A PNG put together by hand, its size as claimed; `rows` start with a filter byte each."""
+    """Return a PNG put together by hand, its size as claimed; `rows` start with a filter byte each."""
     header = struct.pack(">IIBBBBB", *size, depth, colour, 0, 0, 0)
     parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(_png_chunk(*part) for part in parts)
 
 
 def gif_without_width() -> bytes:
-    """A GIF of no pixels, complete but for them."""
+    """Return a GIF of no pixels, complete but for them."""
     screen = b"GIF89a" + struct.pack("<HHBBB", 0, 0, 0x80, 0, 0) + bytes(6)
     return screen + b"," + bytes(9) + b"\2\2\x44\1\0;"
 
@@ -120,7 +120,7 @@ def _png_chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def damaged(data: bytes, seed: int, count: int) -> Iterator[bytes]:
-    """That many damaged versions of a file, always the same ones for a seed."""
+    """Return that many damaged versions of a file, always the same ones for a seed."""
     dice = random.Random(seed)
     for _ in range(count):
         bad = bytearray(data)

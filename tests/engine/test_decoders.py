@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ SLOW = png((10000, 5000), 8, 6, bytes(5000 * (1 + 4 * 10000)))  # the best part 
 
 @contextmanager
 def bounded(**bounds: float) -> Iterator[Decoders]:
-    """Decoders with other limits than usual."""
+    """Make decoders with other limits than usual."""
     pool = Decoders(Bounds(**bounds))  # type: ignore[arg-type]
     yield pool
     pool.close()
@@ -53,23 +53,23 @@ def decoders() -> Iterator[Decoders]:
 
 
 def servers(of: psutil.Process | None = None) -> list[psutil.Process]:
-    """The processes below this one that fork decoders."""
+    """Return the processes below this one that fork decoders."""
     below = (of or psutil.Process()).children()
     return [process for process in below if "engine.decoders.confined" in " ".join(process.cmdline())]
 
 
 def server() -> psutil.Process:
-    """The one of the pool that was made last."""
+    """Return the one of the pool that was made last."""
     return max(servers(), key=lambda server: server.create_time())
 
 
 def processes() -> list[psutil.Process]:
-    """Its decoders."""
+    """Return its decoders."""
     return list(server().children())
 
 
 def one(decoders: Decoders) -> psutil.Process:
-    """The only decoder of this pool, at rest."""
+    """Return the only decoder of this pool, at rest."""
     decoders.warm_up()
     [process] = processes()
     return process
@@ -109,6 +109,14 @@ def test_a_part_of_a_picture_is_what_the_network_sees(decoders: Decoders) -> Non
     data, part = encoded(scene(900, 600), "PNG"), (0.5, 0.25, 0.25, 0.5)
     decoded = decoders.decode(data, Request(10**7, 10**7, crop=part, square=SQUARE))
     assert decoded.pixels == decoding.square(decoding.crop(scene(900, 600), Crop(*part)), *SQUARE).tobytes()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_whole_picture_is_its_rows_of_rgb(decoders: Decoders, mode: str) -> None:
+    picture = scene(90, 60).convert(mode)
+    decoded = decoders.decode(encoded(picture, "PNG"), Request(10**7, 10**7, whole=True))
+    assert (decoded.width_px, decoded.height_px) == (90, 60)
+    assert decoded.pixels == picture.convert("RGB").tobytes()
 
 
 def test_a_refused_picture_keeps_its_decoder(decoders: Decoders) -> None:
@@ -196,8 +204,8 @@ def test_a_decoder_killed_at_rest_is_replaced(decoders: Decoders) -> None:
     assert decoders.decode(encoded(scene(), "JPEG"), REQUEST).width_px == 120
 
 
-def decoded_meanwhile(decoders: Decoders, data: bytes, meanwhile: Callable[[], None]) -> Decoded | BadImage:
-    """What comes of a picture while something happens to its decoder."""
+def decoded_while(decoders: Decoders, data: bytes, act: Callable[[], None]) -> Decoded | BadImage:
+    """Return what comes of a picture while something happens to its decoder."""
     results: list[Decoded | BadImage] = []
 
     def decode() -> None:
@@ -208,7 +216,7 @@ def decoded_meanwhile(decoders: Decoders, data: bytes, meanwhile: Callable[[], N
 
     thread = threading.Thread(target=decode)
     thread.start()
-    meanwhile()
+    act()
     thread.join(PATIENCE_S)
     return results[0]
 
@@ -225,13 +233,13 @@ def kill_at_work(times: int) -> None:
 
 def test_a_decoder_killed_at_work_costs_no_picture(decoders: Decoders) -> None:
     decoders.warm_up()
-    result = decoded_meanwhile(decoders, SLOW, lambda: kill_at_work(1))
+    result = decoded_while(decoders, SLOW, lambda: kill_at_work(1))
     assert isinstance(result, Decoded)
 
 
 def test_a_picture_that_kills_its_decoder_twice_is_too_costly(decoders: Decoders) -> None:
     decoders.warm_up()
-    result = decoded_meanwhile(decoders, SLOW, lambda: kill_at_work(2))
+    result = decoded_while(decoders, SLOW, lambda: kill_at_work(2))
     assert isinstance(result, BadImage)
     assert result.code == "too_costly"
     assert decoders.decode(encoded(scene(), "JPEG"), REQUEST).width_px == 120
@@ -247,7 +255,7 @@ def test_a_killed_server_is_replaced(decoders: Decoders) -> None:
 
 
 def limits(process: psutil.Process) -> dict[str, list[str]]:
-    """The soft and the hard limit of each kind."""
+    """Return the soft and the hard limit of each kind."""
     rows = Path(f"/proc/{process.pid}/limits").read_text().splitlines()[1:]
     return {row[:26].strip(): row[26:].split()[:2] for row in rows}
 
@@ -325,6 +333,20 @@ def test_the_largest_of_each_kind_stays_within_the_limits(
     decoders: Decoders, size: tuple[int, int], mode: str, name: str, options: dict[str, Any]
 ) -> None:
     assert decoders.decode(encoded(Image.new(mode, size), name, **options), REQUEST).jpegs
+
+
+@pytest.mark.parametrize(("size", "mode", "name", "options"), LARGEST.values(), ids=LARGEST)
+def test_large_gallery_pictures_take_no_more_memory(
+    decoders: Decoders, size: tuple[int, int], mode: str, name: str, options: dict[str, Any]
+) -> None:
+    """What is kept up to 4,096 px is refused, and then kept smaller, where that would take more."""
+    data = encoded(Image.new(mode, size), name, **options)
+    for within_px, pixels in ((4096, 50_000_000), (3072, 50_000_000), (1638, 40_000_000)):
+        with suppress(BadImage):
+            wanted = replace(REQUEST, max_pixels=pixels, within_px=within_px, jpegs=(Jpeg(85),), square=None)
+            decoders.decode(data, wanted)
+            peak = status(processes()[0])["VmHWM"]
+            assert int(peak.split()[0]) * 1024 / 1e6 < MOST_MB, within_px
 
 
 def test_a_large_file_of_an_import_has_the_memory_that_it_needs(decoders: Decoders) -> None:

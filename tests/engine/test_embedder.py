@@ -153,7 +153,7 @@ def test_a_batch_too_large_for_the_memory_is_answered_in_halves() -> None:
     assert narrow.seen == [7, 3, 1, 2, 4, 2, 2]
 
 
-def test_a_picture_too_large_for_the_memory_is_told() -> None:
+def test_a_picture_too_large_for_the_memory_is_reported() -> None:
     with pytest.raises(torch.OutOfMemoryError):
         made_of(Narrow(room=0)).embed([noise(1), noise(2)])
 
@@ -193,12 +193,12 @@ def test_auto_takes_the_first_gpu_or_the_cpu() -> None:
 
 
 @pytest.mark.parametrize("name", ["cuda:99", "cuda", "cuda:-1", "cuda:1x", "gpu", "mps", "", "CPU"])
-def test_a_device_that_is_not_there_is_told(name: str) -> None:
+def test_a_device_that_is_not_there_is_reported(name: str) -> None:
     with pytest.raises(BadDevice, match=r"^[^\n]+choose auto[^\n]+\.$"):
         Embedder.load("efficientnet_lite0", name)
 
 
-def test_an_unknown_name_is_told_first() -> None:
+def test_an_unknown_name_is_reported_first() -> None:
     with pytest.raises(UnknownModel):
         Embedder.load("resnet50", "nowhere")
 

@@ -28,7 +28,7 @@ def _all_memory() -> Iterator[None]:
 
 
 def untrained(name: str) -> Embedder:
-    """One of torchvision's networks with random weights, on the GPU."""
+    """Return one of torchvision's networks with random weights, on the GPU."""
     torch.manual_seed(0)
     module = loading.cut(torchvision.models.get_model(name, weights=None)).eval().requires_grad_(False)
     return Embedder(registry.get(name), loading.Network(module, torch.nn.Identity(), "0" * 64, Path()), GPU, "bf16")

@@ -10,6 +10,7 @@ from PIL import Image
 from engine.errors import BadImage
 from engine.images import headers
 from engine.images.headers import ALLOWED, Header, Limits
+from tests.engine import bombs
 from tests.engine.pictures import FORMATS, encoded, noise, oriented, scene
 
 SIZES = [(1, 1), (120, 80), (641, 479)]
@@ -85,6 +86,24 @@ def test_formats_that_take_much_memory_have_fewer_pixels(name: str, side: int) -
     with pytest.raises(BadImage) as error:
         headers.check(io.BytesIO(data), Limits())
     assert error.value.code == "too_many_pixels"
+
+
+class Counting(io.BytesIO):
+    """A file that counts the bytes that are read of it."""
+
+    count = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.count += len(data)
+        return data
+
+
+def test_boxes_that_end_before_they_begin_are_empty() -> None:
+    """Each of them would have the whole file read otherwise: 16 GB of a file of 16 MB."""
+    file = Counting(bombs.heic_of_backward_boxes())
+    headers.check(file, Limits())
+    assert file.count < 2**20
 
 
 def test_reading_headers_needs_no_pillow() -> None:

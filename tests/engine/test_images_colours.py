@@ -27,7 +27,7 @@ AS_IT_IS = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
 
 
 def linear(picture: Image.Image) -> np.ndarray:
-    """The light of an sRGB picture."""
+    """Return the light of an sRGB picture."""
     code = np.asarray(picture) / 255
     return np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4)
 
@@ -48,7 +48,7 @@ def hlg(light: np.ndarray, white_nits: float = 203) -> np.ndarray:
 
 
 def recoded(picture: Image.Image, matrix: list[list[float]], curve: Curve) -> Image.Image:
-    """The same colours in other primaries, with another transfer."""
+    """Return the same colours in other primaries, with another transfer."""
     light = np.clip(linear(picture) @ np.array(matrix).T, 0, None)
     return Image.fromarray((np.clip(curve(light), 0, 1) * 255).round().astype(np.uint8))
 
@@ -130,7 +130,7 @@ def test_deep_grey_with_code_points() -> None:
 
 
 @pytest.mark.parametrize(("transfer", "curve"), [(16, pq), (18, hlg)])
-def test_highlights_are_told_apart_and_what_is_darker_keeps_its_order(
+def test_highlights_are_distinguished_and_what_is_darker_keeps_its_order(
     transfer: int, curve: Callable[..., np.ndarray]
 ) -> None:
     nits = np.array([0, 20, 100, 203, 400, 700, 1000])
@@ -147,7 +147,7 @@ def test_highlights_are_told_apart_and_what_is_darker_keeps_its_order(
 
 
 def profile(chromaticities: tuple[float, ...], exponent: float, name: str) -> bytes:
-    """A matrix profile that calls itself that."""
+    """Return a matrix profile that calls itself that."""
     made = bytearray(colours._profile(chromaticities, lambda code: code**exponent))
     text = name.encode() + b"\0"
     tag = b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + bytes(12 + 67)
@@ -166,7 +166,7 @@ def profile(chromaticities: tuple[float, ...], exponent: float, name: str) -> by
 
 
 def grey_profile(exponent: float) -> bytes:
-    """A profile of one channel."""
+    """Return a profile of one channel."""
     curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(exponent * 256)) + bytes(2)
     white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
     tags = ((b"wtpt", white), (b"kTRC", curve))

@@ -26,12 +26,12 @@ every_mode = pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 
 
 def photo(width: int = 320, height: int = 240) -> Image.Image:
-    """A picture with as many bytes in each row as in any other."""
+    """Return a picture with as many bytes in each row as in any other."""
     return Image.blend(truth(width, height), noise(width, height), 0.2)
 
 
 def rows_there(picture: Image.Image, whole: Image.Image) -> float:
-    """What share of the rows from the top shows the picture."""
+    """Return what share of the rows from the top shows the picture."""
     for row in range(0, picture.height, 2):
         strip = (0, row, picture.width, row + 2)
         if difference(picture.crop(strip), whole.crop(strip)) > 12:
@@ -161,7 +161,7 @@ def test_a_reduced_picture_is_as_incomplete(within_px: int) -> None:
 
 
 def small_chunks(data: bytes, size: int) -> bytes:
-    """The same PNG with its pixels in chunks of that size."""
+    """Return the same PNG with its pixels in chunks of that size."""
     begin, end, pixels = data.index(b"IDAT") - 4, len(data) - 12, b""
     at = begin
     while at < end:
@@ -195,7 +195,7 @@ def test_a_png_cut_in_its_last_rows_shows_the_others(mode: str, size: tuple[int,
 
 
 def interlaced(picture: Image.Image) -> bytes:
-    """A PNG in seven passes, which Pillow does not write."""
+    """Return a PNG in seven passes, which Pillow does not write."""
     passes = ((8, 8, 0, 0), (8, 8, 4, 0), (4, 8, 0, 4), (4, 4, 2, 0), (2, 4, 0, 2), (2, 2, 1, 0), (1, 2, 0, 1))
     width, height, rows = *picture.size, b""
     for across, down, left, top in passes:

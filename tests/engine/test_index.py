@@ -144,7 +144,7 @@ def test_an_index_of_another_network_is_refused(directory: Path) -> None:
     with pytest.raises(BadIndex) as refusal:
         Index.open(directory, "alexnet-0123456789ab-p1")
     assert str(refusal.value) == (
-        f"The index was made by another network ({NETWORK}); this worker runs alexnet-0123456789ab-p1; "
+        f"The index was made by another model ({NETWORK}); this worker runs alexnet-0123456789ab-p1; "
         "run manage.py build_index."
     )
 
@@ -191,7 +191,7 @@ def test_growing_candidates_compare_more_and_keep_what_they_have(index: Index, q
     assert same(candidates.best(COUNT), index.exact(queries[:1], COUNT)[0])
 
 
-def test_annoy_is_asked_ahead_for_what_grows(index: Index, queries: NDArray[np.float32]) -> None:
+def test_annoy_is_queried_ahead_for_what_grows(index: Index, queries: NDArray[np.float32]) -> None:
     [alone], [ahead] = index.candidates(queries[:1], 10), index.candidates(queries[:1], 10, ahead=3)
     assert alone.compared == ahead.compared
     assert same(alone.best(10), ahead.best(10))
@@ -207,7 +207,7 @@ def test_the_self_test_passes_in_a_process_of_its_own(directory: Path) -> None:
 def test_the_self_test_says_in_one_line_what_is_wrong(directory: Path) -> None:
     done = check(directory, "vgg16-0123456789ab-p1")
     assert done.returncode == 1
-    assert done.stderr.startswith("The index was made by another network")
+    assert done.stderr.startswith("The index was made by another model")
     assert done.stderr.count("\n") == 1
 
 

@@ -71,7 +71,7 @@ def test_the_default_is_an_imagenet_network_from_a_package() -> None:
     assert loading.load(model).path == registry.packaged_weights(model)
 
 
-def test_an_unknown_name_is_told_the_known_ones() -> None:
+def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(UnknownModel) as caught:
         registry.get("resnet50")
     assert "'resnet50'" in str(caught.value)

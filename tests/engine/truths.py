@@ -17,7 +17,7 @@ RIGHT = 1.3  # what compression and rounding make of a picture that is read righ
 
 
 def given(name: str) -> Path:
-    """One of the given files; skips where there is none."""
+    """Return one of the given files; skips where there is none."""
     path = CASES / name
     if not path.is_file():
         pytest.skip(f"there is no {os.path.relpath(path)}")
@@ -25,7 +25,7 @@ def given(name: str) -> Path:
 
 
 def truth(width: int = 320, height: int = 240) -> Image.Image:
-    """A picture with all colours from dark to bright, pure ones as well, smooth enough for any codec."""
+    """Return a picture with all colours from dark to bright, pure ones as well, smooth enough for any codec."""
     across = Image.linear_gradient("L").rotate(90).resize((width, height))
     down = Image.linear_gradient("L").resize((width, height))
     rings = Image.radial_gradient("L").resize((width, height))
@@ -38,12 +38,12 @@ def truth(width: int = 320, height: int = 240) -> Image.Image:
 
 
 def grey(picture: Image.Image) -> Image.Image:
-    """Its brightness, in RGB."""
+    """Return its brightness, in RGB."""
     return picture.convert("L").convert("RGB")
 
 
 def distance(one: Image.Image, other: Image.Image) -> float:
-    """The mean absolute difference per channel, of 255, at 64 x 48."""
+    """Return the mean absolute difference per channel, of 255, at 64 x 48."""
     small = [picture.convert("RGB").resize((64, 48), Image.Resampling.BOX) for picture in (one, other)]
     return sum(ImageStat.Stat(ImageChops.difference(*small)).mean) / 3
 
@@ -52,13 +52,13 @@ def distance(one: Image.Image, other: Image.Image) -> float:
 
 
 def with_chunks(png: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
-    """A PNG with more chunks after its header."""
+    """Return a PNG with more chunks after its header."""
     made = (struct.pack(">I", len(body)) + name + body + zlib.crc32(name + body).to_bytes(4) for name, body in chunks)
     return png[:33] + b"".join(made) + png[33:]
 
 
 def with_code_points(heif: bytes, primaries: int, transfer: int) -> bytes:
-    """A HEIC or AVIF that says that its colours have these, by ITU-T H.273."""
+    """Return a HEIC or AVIF that says that its colours have these, by ITU-T H.273."""
     at = heif.index(b"colrnclx") + 8
     return heif[:at] + struct.pack(">HH", primaries, transfer) + heif[at + 4 :]
 
@@ -76,7 +76,7 @@ def packed(values: list[list[int]], bits: int) -> bytes:
 
 
 def tiff(size: tuple[int, int], order: str, fields: Mapping[int, tuple[int, ...]], body: bytes) -> bytes:
-    """A TIFF in one strip, put together by hand. `fields`: the numbers of each tag."""
+    """Return a TIFF in one strip, put together by hand. `fields`: the numbers of each tag."""
     width, height = size
     every = {256: (width,), 257: (height,), 273: (0,), 278: (height,), 279: (len(body),), **fields}
     at = 8 + 2 + 12 * len(every) + 4

@@ -35,7 +35,7 @@ def send(client: Client, data: bytes) -> Response:
 
 
 def alert(response: Response) -> str:
-    """The sentence that says what went wrong."""
+    """Return the sentence that says what went wrong."""
     match = re.search(r'role="alert">([^<]*)<', response.content.decode())
     assert match, "the page has no place for an error"
     return match[1]

@@ -25,17 +25,17 @@ from tests.engine.pictures import encoded, noise
 
 
 def picture(seed: int = 1) -> bytes:
-    """A small picture file; another one for each seed."""
+    """Return a small picture file; another one for each seed."""
     return encoded(noise(48, 32, seed), "PNG")
 
 
 def uploaded(data: bytes) -> "UploadedFile[Any]":
-    """A file as Django hands it over."""
+    """Return a file as Django hands it over."""
     return SimpleUploadedFile("picture.jpg", data)
 
 
 def add_image(seed: int = 1, *, is_hidden: bool = False, **fields: str) -> Image:
-    """A picture in the gallery."""
+    """Return a picture in the gallery."""
     image = importing.add(io.BytesIO(picture(seed)), **fields)
     if is_hidden:
         Image.objects.filter(pk=image.pk).update(is_hidden=True)
@@ -43,40 +43,40 @@ def add_image(seed: int = 1, *, is_hidden: bool = False, **fields: str) -> Image
 
 
 def ask(seed: int = 1, *, age_s: float = 0, **parameters: Any) -> Query:
-    """A waiting query that was received `age_s` seconds ago."""
+    """Return a waiting query that was received `age_s` seconds ago."""
     return accept.store(uploaded(picture(seed)), Parameters(**parameters), Stopwatch(ago(age_s)))
 
 
 def answer(*images: Image, band: Band | None = "similar") -> list[Found]:
-    """These pictures as the matches, the best first."""
+    """Return these pictures as the matches, the best first."""
     return [Found(image.pk, 1 - place / 10, band=band) for place, image in enumerate(images)]
 
 
 def finish(token: uuid.UUID, answers: Answers, **fields: Any) -> int:
-    """The end of a run: how many queries it still owned."""
+    """Return the end of a run: how many queries it still owned."""
     known: dict[str, Any] = {"images": 0, "network": "efficientnet_lite0", "generation": None, "stages_ms": {}}
     return lifecycle.finish(token, answers, Searched(**(known | fields)))
 
 
-def finished(*images: Image, band: Band | None = "similar", asked: Query | None = None, **fields: Any) -> Query:
-    """A query that was answered with these pictures."""
-    query = asked or ask()
+def finished(*images: Image, band: Band | None = "similar", query: Query | None = None, **fields: Any) -> Query:
+    """Return a query that was answered with these pictures."""
+    query = query or ask()
     claim = lifecycle.claim(1)
-    if query.has_picture:
+    if query.upload_file.exists():  # else it has the picture of an earlier search
         decode(query)
     assert finish(claim.token, {query: answer(*images, band=band)}, **({"images": len(images)} | fields)) == 1
     return now(query)
 
 
 def decode(query: Query) -> None:
-    """What a worker does with the upload."""
+    """Decode the upload as a worker does."""
     wanted = pictures.request(jpegs=(pictures.KEPT,))
     files.write(query.picture_file, *DECODERS.decode(query.upload_file.source(), wanted).jpegs)
     files.remove(query.upload_file)
 
 
 def matches(query: Query) -> list[tuple[int, float, uuid.UUID]]:
-    """The matches of the row as it is now: rank, similarity, picture."""
+    """Return the matches of the row as it is now: rank, similarity, picture."""
     stored = Query.objects.get(pk=query.pk).matches or []
     return [(rank, match["similarity"], uuid.UUID(match["image"])) for rank, match in enumerate(stored, start=1)]
 
@@ -91,7 +91,7 @@ def set_row(query: Query, **fields: Any) -> None:
 
 
 def in_state(state: str) -> tuple[Query, uuid.UUID]:
-    """A query in that state, and the token of the claim that brought it there (of nobody for a waiting one)."""
+    """Return a query in that state, and the token of its claim (a made-up one where it waits)."""
     query = ask()
     if state == "waiting":
         return query, uuid.uuid4()
@@ -113,14 +113,14 @@ def claimed(claim: Claim) -> list[uuid.UUID]:
 
 
 def gone_process() -> str:
-    """A process of this machine that has ended, as rows remember it."""
+    """Return a process of this machine that has ended, as rows remember it."""
     with subprocess.Popen(["true"]) as process:
         process.wait()
     return f"{processes.current().rpartition(':')[0]}:{process.pid}"
 
 
 def files_kept() -> list[Path]:
-    """Every file of pictures and uploads."""
+    """Return every file of pictures and uploads."""
     folders = (Path(settings.MEDIA_ROOT), Path(settings.UPLOADS_ROOT))
     return sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
 

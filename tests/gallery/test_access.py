@@ -1,4 +1,4 @@
-"""Every address there is, taken from the resolver: nobody sees or changes what is not theirs."""
+"""Every address there is, taken from the resolver: no client sees or changes what is not theirs."""
 
 import re
 import uuid
@@ -24,7 +24,7 @@ METHODS = ["get", "head", "post", "put", "patch", "delete", "options"]
 
 
 def addresses(resolver: URLResolver, prefix: str = "") -> Iterator[str]:
-    """Every address below a resolver, with `{}` for what varies."""
+    """Return every address below a resolver, with `{}` for what varies."""
     for entry in resolver.url_patterns:
         here = prefix + _template(entry)
         if isinstance(entry, URLPattern):
@@ -43,7 +43,7 @@ EVERY = sorted(set(addresses(get_resolver())))
 
 @pytest.fixture
 def things(db: None) -> dict[str, Any]:
-    """What belongs to somebody: a finished query, a hidden picture, an account, an index generation."""
+    """Return what belongs to somebody: a finished query, a hidden picture, an account, an index generation."""
     hidden, shown = add_image(1, is_hidden=True, title=SECRET), add_image(2)
     query = finished(hidden, shown)
     generation = generations.start("efficientnet_lite0")
@@ -52,14 +52,14 @@ def things(db: None) -> dict[str, Any]:
 
 @pytest.fixture
 def another(db: None) -> Client:
-    """Another visitor, who has asked something himself."""
+    """Return another visitor, who has asked something himself."""
     client = Client()
     in_state("done")
     return client
 
 
 def state() -> list[Any]:
-    """Every row and file that there is, but for what a visit by itself leaves (a session)."""
+    """Return every row and file that there is, but for what a visit by itself leaves (a session)."""
     models = (Image, Query, Embedding, IndexGeneration, User)
     rows = [list(model._default_manager.order_by("pk").values()) for model in models]
     return [*rows, files_kept()]
@@ -79,7 +79,7 @@ def test_the_resolver_knows_the_site_the_api_and_the_desk() -> None:
 
 
 @pytest.mark.parametrize("who", ["visitor", "another", "member"])
-def test_nobody_changes_or_sees_what_is_not_theirs(
+def test_no_client_changes_or_sees_what_is_not_theirs(
     request: pytest.FixtureRequest, who: str, things: dict[str, Any]
 ) -> None:
     """Whoever knows the id of a picture, of a generation or of an account; the link of a query is its key."""
@@ -171,21 +171,21 @@ def test_no_file_has_an_address_of_its_own(client: Client, things: dict[str, Any
 def test_every_form_of_the_site_wants_its_token(things: dict[str, Any]) -> None:
     client = Client(enforce_csrf_checks=True)
     before = state()
-    told = {}
+    result = {}
     for address in (each for each in EVERY if not each.startswith("api/")):
         for known in (things["shown"].pk, things["query"].pk):
             response, _ = visit(client, "post", address.replace("{}", str(known)))
-            told[address] = response.status_code
+            result[address] = response.status_code
             assert response.status_code in {302, 403, 404, 405}, address
-    assert told[""] == told["gallery/{}/like"] == told["q/{}/delete"] == told["admin/login/"] == 403
+    assert result[""] == result["gallery/{}/like"] == result["q/{}/delete"] == result["admin/login/"] == 403
     assert state() == before
 
 
 @pytest.mark.parametrize("who", ["visitor", "member", "curator"])
-def test_nobody_writes_to_the_gallery_by_the_api_without_its_key(
+def test_no_client_writes_to_the_gallery_by_the_api_without_its_key(
     request: pytest.FixtureRequest, who: str, things: dict[str, Any], settings: Settings
 ) -> None:
-    """Not even an account that may by the desk: its cookie comes along with what another site makes it send."""
+    """Not even an account that may in the admin: its cookie comes along with what another site makes it send."""
     settings.SIMSEARCH_API_KEYS = ["a-key-of-the-gallery"]
     client: Client = request.getfixturevalue(who)
     before = state()

@@ -1,5 +1,7 @@
-"""The curators' desk."""
+"""The admin pages of curators."""
 
+import io
+import zipfile
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,8 +12,8 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
-from gallery.curation import generations
-from gallery.models import Embedding, Image, IndexGeneration, Query
+from gallery.curation import bulk, generations
+from gallery.models import Duplicate, DuplicateGroup, Embedding, Image, IndexGeneration, Query
 from gallery.operations import workers
 from gallery.queries import results
 from tests.api.answers import Response
@@ -22,6 +24,7 @@ pytestmark = pytest.mark.django_db
 
 IMAGES = "admin:gallery_image_changelist"
 NEW_IMAGE = "admin:gallery_image_add"
+UNDO = "admin:gallery_image_undo"
 GENERATIONS = "admin:gallery_indexgeneration_changelist"
 
 
@@ -40,10 +43,10 @@ def one(page: str, row: Any) -> str:
 
 
 def errors(response: Response) -> list[str]:
-    """What the form complains about its file."""
+    """Return what the form complains about its file."""
     assert response.status_code == 200
-    told: list[str] = response.context["adminform"].form.errors["file"]
-    return told
+    result: list[str] = response.context["adminform"].form.errors["file"]
+    return result
 
 
 # Who may come in
@@ -131,6 +134,17 @@ def test_a_picture_is_added_by_upload(
     assert "not decoded yet" in curator.get(one("change", image)).content.decode()
 
 
+def test_an_untitled_picture_is_called_like_its_file(curator: Client) -> None:
+    upload(curator, picture())
+    assert Image.objects.get().title == "picture"
+
+
+def test_save_and_add_another_keeps_the_label(curator: Client) -> None:
+    answer = upload(curator, picture(), label="big cat", _addanother="1")
+    assert answer["Location"] == f"{reverse(NEW_IMAGE)}?label=big+cat"
+    assert 'value="big cat"' in curator.get(answer["Location"]).content.decode()
+
+
 def test_a_picture_that_is_there_already_is_a_form_error(curator: Client) -> None:
     image = add_image(title="Tom")
     before = files_kept()
@@ -197,16 +211,111 @@ def test_a_deleted_picture_is_gone_with_its_files(
     assert files_kept() == sorted([kept.picture_file.path, kept.thumbnail_file.path, query.picture_file.path])
 
 
+@pytest.mark.parametrize(
+    ("chosen", "titles"),
+    [
+        ({"embedding": "yes"}, {"Tom"}),
+        ({"embedding": "waiting"}, {"Rex"}),
+        ({"embedding": "bad"}, {"Bad"}),
+        ({"duplicates": "yes"}, {"Tom"}),
+        ({"duplicates": "no"}, {"Rex", "Bad"}),
+        ({"view": "table"}, {"Tom", "Rex", "Bad"}),
+    ],
+)
+def test_the_list_has_filters(curator: Client, chosen: dict[str, str], titles: set[str]) -> None:
+    tom, _rex, bad = add_image(1, title="Tom"), add_image(2, title="Rex"), add_image(3, title="Bad")
+    Embedding.objects.create(image=tom, network="efficientnet_lite0", vector=b"")
+    Image.objects.filter(pk=bad.pk).update(problem="It cannot be read.")
+    Duplicate.objects.create(group=DuplicateGroup.objects.create(kind="copy"), image=tom, similarity=1)
+    response = curator.get(reverse(IMAGES), chosen)
+    assert {image.title for image in response.context["cl"].result_list} == titles
+
+
+def test_the_list_remembers_grid_or_table(curator: Client) -> None:
+    add_image()
+    looks = [curator.get(reverse(IMAGES) + view).content.decode() for view in ("", "?view=table", "", "?view=grid")]
+    assert [[kind for kind in ("as-grid", "as-table") if kind in html] for html in looks] == [
+        ["as-grid"],
+        ["as-table"],
+        ["as-table"],
+        ["as-grid"],
+    ]
+
+
+def label_with(client: Client, label: str, rows: Iterable[Any]) -> Response:
+    chosen = {"action": "set_label", "label": label, ACTION_CHECKBOX_NAME: [str(row.pk) for row in rows]}
+    return client.post(reverse(IMAGES), chosen, follow=True)
+
+
+def labels_now() -> dict[str, str]:
+    return dict(Image.objects.values_list("title", "label"))
+
+
+def test_labels_are_set_for_a_selection_and_undone(curator: Client) -> None:
+    rows = [add_image(1, title="a", label="cat"), add_image(2, title="b", label="dog"), add_image(3, title="c")]
+    assert "2 labelled." in label_with(curator, "  Big   cat ", rows[:2]).content.decode()
+    assert labels_now() == {"a": "Big cat", "b": "Big cat", "c": ""}
+    assert "Undo: Label (2)" in curator.get(reverse(IMAGES)).content.decode()
+    Image.objects.filter(title="b").update(label="changed since")
+    assert "Undone for 2 pictures." in curator.post(reverse(UNDO), follow=True).content.decode()
+    assert labels_now() == {"a": "cat", "b": "changed since", "c": ""}
+    assert "There is nothing to undo." in curator.post(reverse(UNDO), follow=True).content.decode()
+
+
+def test_a_selection_without_a_label_is_asked_for_one(curator: Client) -> None:
+    row = add_image(title="a", label="cat")
+    assert "Type the label" in label_with(curator, " ", [row]).content.decode()
+    assert labels_now() == {"a": "cat"}
+
+
+def test_only_what_the_last_action_hid_is_shown_again(curator: Client) -> None:
+    hidden, shown = add_image(1, is_hidden=True), add_image(2)
+    act(curator, IMAGES, "hide", [hidden, shown])
+    curator.post(reverse(UNDO))
+    assert list(Image.objects.visible()) == [shown]
+
+
+def test_many_labels_are_set_and_undone_by_a_worker(curator: Client) -> None:
+    Image.objects.bulk_create(
+        Image(content_hash=f"{number}", width_px=4, height_px=3, label=f"old {number % 3}")
+        for number in range(bulk.AT_ONCE + 1)
+    )
+    before = dict(Image.objects.values_list("pk", "label"))
+    bulk.change("label", Image.objects.all(), "curator", "new")
+    while bulk.step():
+        pass
+    assert set(Image.objects.values_list("label", flat=True)) == {"new"}
+    assert bulk.undo("another") == (0, True)
+    assert bulk.undo("curator") == (bulk.AT_ONCE + 1, False)
+    while bulk.step():
+        pass
+    assert dict(Image.objects.values_list("pk", "label")) == before
+
+
+def test_a_selection_is_downloaded(curator: Client) -> None:
+    image, _other = add_image(1, title="Tom", label="cat"), add_image(2)
+    chosen = {"action": "download", ACTION_CHECKBOX_NAME: str(image.pk)}
+    answer: Any = curator.post(reverse(IMAGES), chosen)
+    with zipfile.ZipFile(io.BytesIO(b"".join(answer))) as archive:
+        assert archive.namelist() == [f"pictures/{image.pk}.jpg", "images.csv"]
+        assert archive.read(archive.namelist()[0]) == image.picture_file.path.read_bytes()
+        table = archive.read("images.csv")
+    answer = curator.post(reverse(IMAGES), chosen | {"action": "table"})
+    assert b"".join(answer) == table
+    assert b",cat,Tom," in table
+
+
 # The index, and what only the system writes
 
 
 @pytest.mark.parametrize("page", [IMAGES, GENERATIONS])
-def test_a_rebuild_can_be_asked_for(
+def test_a_rebuild_is_a_button(
     curator: Client, page: str, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
-    row = add_image() if page == IMAGES else generations.start("efficientnet_lite0")
+    rebuild = reverse("admin:gallery_indexgeneration_rebuild")
+    assert f'action="{rebuild}"' in curator.get(reverse(page)).content.decode()
     with django_capture_on_commit_callbacks(execute=True):
-        html = act(curator, page, "rebuild_index", [row]).content.decode()
+        html = curator.post(rebuild, follow=True).content.decode()
     assert "A rebuild is under way" in html
     with workers.connect() as redis:
         assert redis.llen("gallery") == 1
@@ -233,6 +342,18 @@ def test_rows_of_the_system_are_not_written_by_hand(curator: Client, model: str)
     assert curator.post(one("change", row), {"state": "failed"}).status_code == 403
     assert not Query.objects.filter(state="failed").exists()
     assert not IndexGeneration.objects.filter(state="failed").exists()
+
+
+def test_the_progress_of_a_rebuild_is_told(curator: Client) -> None:
+    curator.post(reverse("admin:gallery_indexgeneration_rebuild"))
+    progress = reverse("admin:gallery_indexgeneration_progress")
+    assert "begins the build" in curator.get(progress).content.decode()
+    generation = generations.start("efficientnet_lite0")
+    assert "is being built" in curator.get(progress).content.decode()
+    generations.activate(generation, images=7, last_embedding=7, manifest={})
+    html = curator.get(progress).content.decode()
+    assert "is built, with 7 pictures" in html
+    assert "hx-get" not in html
 
 
 def test_a_generation_is_not_deleted_by_hand(curator: Client) -> None:

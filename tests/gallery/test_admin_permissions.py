@@ -23,18 +23,29 @@ ACTIONS: dict[tuple[type[models.Model], str], str] = {
     (Image, "delete_selected"): "delete_image",
     (Image, "hide"): "change_image",
     (Image, "show"): "change_image",
-    (Image, "rebuild_index"): "change_indexgeneration",
-    (IndexGeneration, "rebuild_index"): "change_indexgeneration",
-    (IndexGeneration, "roll_back"): "change_indexgeneration",
+    (Image, "set_label"): "change_image",
+    (IndexGeneration, "activate"): "change_indexgeneration",
     (Query, "delete_selected"): "delete_query",
     (User, "delete_selected"): "delete_user",
     (Group, "delete_selected"): "delete_group",
+}
+# Actions that only read.
+READING = {(Image, "download"): "view_image", (Image, "table"): "view_image"}
+# Pages and buttons beside the lists: the permission that each asks for.
+DOORS = {
+    ("get", "gallery_image_add_many"): "add_image",
+    ("get", "gallery_image_add_many_state"): "add_image",
+    ("post", "gallery_image_add_many_file"): "add_image",
+    ("post", "gallery_image_add_many_zip"): "add_image",
+    ("post", "gallery_image_undo"): "change_image",
+    ("post", "gallery_indexgeneration_rebuild"): "change_indexgeneration",
+    ("get", "gallery_indexgeneration_progress"): "view_indexgeneration",
 }
 KINDS = ("view", "add", "change", "delete")
 
 
 def permission_sets(model: type[models.Model]) -> list[frozenset[str]]:
-    """Every set of the permissions for this model and the one for the index."""
+    """Return every set of the permissions for this model and the one for the index."""
     names = sorted({*(f"{kind}_{model._meta.model_name}" for kind in KINDS), "change_indexgeneration"})
     return [frozenset(chosen) for size in range(len(names) + 1) for chosen in combinations(names, size)]
 
@@ -49,11 +60,11 @@ def account(names: frozenset[str]) -> Client:
 
 
 def row_of(model: type[models.Model], action: str, seed: int) -> models.Model:
-    """A new row on which the action changes something."""
+    """Return a new row on which the action changes something."""
     if model is IndexGeneration:
         for _ in range(2):
             generations.activate(generations.start("compact"), images=1, last_embedding=1, manifest={})
-        return IndexGeneration.objects.latest("number")
+        return IndexGeneration.objects.filter(is_active=False).latest("number")
     if model is User:
         return User.objects.create_user(f"row {seed}")
     if model is Group:
@@ -68,7 +79,7 @@ def seen() -> list[Any]:
         messages = redis.llen("gallery")
     return [
         messages,
-        list(Image.objects.values_list("pk", "is_hidden")),
+        list(Image.objects.values_list("pk", "is_hidden", "label")),
         list(Query.objects.values_list("pk", flat=True)),
         list(IndexGeneration.objects.values_list("pk", "is_active")),
         list(User.objects.values_list("pk", flat=True)),
@@ -77,8 +88,8 @@ def seen() -> list[Any]:
 
 
 def choose(client: Client, model: type[models.Model], action: str, *rows: str) -> int:
-    """The status after choosing an action for these rows, and confirming it where that is asked for."""
-    chosen = {"action": action, "_selected_action": rows, "post": "yes"}
+    """Return the status after choosing an action for these rows, and confirming it where that is asked for."""
+    chosen = {"action": action, "_selected_action": rows, "post": "yes", "label": "cat"}
     return client.post(reverse(f"admin:{model._meta.label_lower.replace('.', '_')}_changelist"), chosen).status_code
 
 
@@ -86,7 +97,26 @@ def test_every_action_is_known_here(rf: RequestFactory) -> None:
     request = rf.get("/")
     request.user = User.objects.create_superuser("all")
     found = {(model, name) for model in site._registry for name in site._registry[model].get_actions(request)}
-    assert found == set(ACTIONS)
+    assert found == {*ACTIONS, *READING}
+
+
+@pytest.mark.parametrize(("door", "permission"), DOORS.items(), ids=lambda part: part[1] if len(part) == 2 else "")
+def test_a_page_or_button_opens_with_its_permission_alone(door: tuple[str, str], permission: str) -> None:
+    method, name = door
+    for names in permission_sets(IndexGeneration if "index" in name else Image):
+        other = {"view_indexgeneration": "change_indexgeneration"}.get(permission)  # who may change may look, too
+        answer = getattr(account(names), method)(reverse(f"admin:{name}"))
+        assert (answer.status_code != 403) == bool({permission, other} & names), names
+
+
+@pytest.mark.parametrize("action", ["download", "table"])
+def test_what_is_downloaded_has_to_be_visible(action: str) -> None:
+    image = add_image(label="cat")
+    for names in permission_sets(Image):
+        chosen = {"action": action, "_selected_action": str(image.pk)}
+        answer = account(names).post(reverse("admin:gallery_image_changelist"), chosen)
+        is_file = answer.headers.get("Content-Disposition", "").startswith("attachment")
+        assert is_file is ("view_image" in names or "change_image" in names), names
 
 
 @pytest.mark.parametrize(("model", "action"), ACTIONS, ids=lambda part: getattr(part, "__name__", part))

@@ -28,7 +28,7 @@ def status(said: str, proxy: str = "127.0.0.1", trusted: str = "127.0.0.1,10.0.0
 
 @pytest.mark.parametrize("proxy", ["127.0.0.1", "10.1.2.3"])
 @pytest.mark.usefixtures("one_upload_each")
-def test_visitors_behind_a_trusted_proxy_are_told_apart(proxy: str) -> None:
+def test_visitors_behind_a_trusted_proxy_are_distinguished(proxy: str) -> None:
     assert status("203.0.113.1", proxy) == 303
     assert status("2001:db8::1", proxy) == 303
     assert status("203.0.113.1", proxy) == 429
@@ -80,7 +80,7 @@ def test_everybody_is_trusted_when_the_operator_says_so() -> None:
     assert status("203.0.113.2", "198.51.100.1", trusted="*") == 303
 
 
-def test_nobody_is_trusted_unless_the_operator_says_so(settings: Settings) -> None:
+def test_no_proxy_is_trusted_unless_the_operator_says_so(settings: Settings) -> None:
     assert settings.TRUSTED_PROXIES == []
 
 
@@ -139,7 +139,7 @@ def test_a_hidden_or_missing_picture_is_not_left_to_nginx(client: Client, settin
 
 
 def sent(client: Client, address: str) -> Response:
-    """The answer, with its file read to the end."""
+    """Return the answer, with its file read to the end."""
     answer = client.get(address)
     assert file(answer)
     return answer

@@ -183,7 +183,7 @@ def test_a_step_that_another_worker_took_changes_nothing(curator: Client) -> Non
     assert (BulkAction.objects.get().done, Image.objects.count()) == (bulk.STEP, MANY - bulk.STEP)
 
 
-def test_who_asked_is_kept_and_the_ids_are_not(curator: Client) -> None:
+def test_the_account_is_kept_and_the_ids_are_not(curator: Client) -> None:
     many_images()
     select_all(curator, "image", "hide")
     for _ in work():
@@ -202,3 +202,12 @@ def test_the_number_of_statements_does_not_grow_with_the_rows(
         delete_all(curator, "image")
     with django_assert_max_num_queries(20):
         task()
+
+
+def test_an_action_of_a_later_version_changes_nothing() -> None:
+    image = add_image(1)
+    action = BulkAction.objects.create(table="image", action="rotate", rows=image.pk.bytes, total=1, requested_by="ann")
+    with pytest.raises(ValueError, match="rotate"):
+        bulk.take_step(action)
+    assert list(Image.objects.all()) == [image]
+    assert BulkAction.objects.get().done == 0

@@ -25,7 +25,7 @@ every_format = pytest.mark.parametrize("name", FORMATS)
 
 
 def outcome(data: bytes) -> str:
-    """`accepted`, or the code of the refusal. Anything else that is raised is a defect."""
+    """Return `accepted`, or the code of the refusal. Anything else that is raised is a defect."""
     try:
         uploads.check(SimpleUploadedFile("picture", data))
         made = pictures.reencode(data)

@@ -8,9 +8,9 @@ import pytest
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from gallery import files
-from gallery.curation import importing, library, pictures
+from gallery.curation import bulk, importing, library, pictures
 from gallery.errors import Refusal
-from gallery.models import Image
+from gallery.models import Embedding, Image
 from gallery.queries import results
 from tests.gallery.rows import add_image, files_kept, finished, now, picture
 
@@ -46,13 +46,13 @@ def test_a_hidden_picture_is_still_there() -> None:
         add_image()
 
 
-def test_of_two_who_bring_the_same_file_at_once_one_is_told() -> None:
+def test_of_two_who_bring_the_same_file_at_once_one_is_reported() -> None:
     data = picture()
     content_hash, encoded = hashlib.sha256(data).hexdigest(), pictures.reencode(data)
-    library.keep(Image(title="quicker"), content_hash, encoded)
+    library.keep(Image(title="quicker"), content_hash, encoded, data)
     before = files_kept()
     with pytest.raises(library.AlreadyThere):
-        library.keep(Image(title="slower"), content_hash, encoded)
+        library.keep(Image(title="slower"), content_hash, encoded, data)
     assert [image.title for image in Image.objects.all()] == ["quicker"]
     assert files_kept() == before
 
@@ -93,6 +93,19 @@ def test_a_deleted_picture_takes_its_files_along(
         assert path.exists()  # until the deletion is certain
     assert files_kept() == sorted([kept.picture_file.path, kept.thumbnail_file.path, query.picture_file.path])
     assert [match.image.id for match in results.shown(now(query))] == [kept.pk]
+
+
+@pytest.mark.parametrize("how", ["one", "many"])
+def test_a_deleted_picture_takes_its_embeddings_along(how: str) -> None:
+    gone, kept = add_image(1), add_image(2)
+    for image in (gone, kept):
+        for network in ("efficientnet_lite0", "alexnet"):
+            Embedding.objects.create(image=image, network=network, vector=b"")
+    if how == "one":
+        gone.delete()
+    else:
+        bulk.change("delete", Image.objects.filter(pk=gone.pk), "curator")
+    assert {embedding.image for embedding in Embedding.objects.all()} == {kept}
 
 
 def test_a_deleted_picture_may_come_back(

@@ -36,7 +36,7 @@ print(json.dumps([[answer.status_code for answer in answers], retry, answers[1].
 
 @pytest.fixture(params=["sqlite", "postgres", pytest.param("postgres, pooled", marks=pytest.mark.drill)])
 def away(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
-    """The variables of a process whose database cannot be reached."""
+    """Return the variables of a process whose database cannot be reached."""
     if request.param == "sqlite":
         return {"DATABASE_URL": f"sqlite:///{tmp_path}/nowhere/simsearch.sqlite3"}
     pool = {"SIMSEARCH_DATABASE_POOL": "2"} if "pooled" in request.param else {}
@@ -44,13 +44,13 @@ def away(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
 
 
 def test_every_page_is_an_answer_while_the_database_is_away(away: dict[str, str], tmp_path: Path) -> None:
-    told = fresh.run(VISITS, tmp_path, DEBUG="on", **away)
-    statuses, retry, refusal, ready = json.loads(told.splitlines()[-1])
+    output = fresh.run(VISITS, tmp_path, DEBUG="on", **away)
+    statuses, retry, refusal, ready = json.loads(output.splitlines()[-1])
     assert statuses == [503] * 6 + [200]
     assert retry == ["5"] * 4
     assert refusal["error"]["code"] == "busy"
     assert {name for name, check in ready["checks"].items() if not check["ok"]} >= {"database", "index", "waiting"}
-    assert "opensesame" not in told
+    assert "opensesame" not in output
     assert list(Path(tmp_path, "pictures").rglob("*.jpg")) == []  # what was not accepted is not kept
 
 
@@ -61,7 +61,7 @@ def test_every_page_is_an_answer_while_the_database_is_away(away: dict[str, str]
         "database or disk is full",
     ],
 )
-def test_a_full_database_is_told_from_one_that_is_away(error: str) -> None:
+def test_a_full_database_differs_from_one_that_is_away(error: str) -> None:
     assert is_disk_full(OperationalError(error))
     assert not is_disk_full(OperationalError("database is locked"))
 

@@ -82,5 +82,5 @@ def test_a_wheel_has_the_pictures_the_pages_their_styles_and_the_licence(tmp_pat
 
 
 def is_data(file: Path) -> bool:
-    """Whether a package has a file that is no Python module."""
+    """Tell whether a package has a file that is no Python module."""
     return file.is_file() and "__pycache__" not in file.parts and file.suffix != ".py"

@@ -24,11 +24,11 @@ def failed_build() -> IndexGeneration:
 
 
 def embeddings(count: int, network: str = "efficientnet_lite0") -> list[int]:
-    """That many more embeddings, of pictures without files; their ids."""
+    """Return that many more embeddings, of pictures without files; their ids."""
     start = Image.objects.count()
-    for number in range(start, start + count):
-        image = Image.objects.create(content_hash=f"{number:064}", width_px=1, height_px=1)
-        Embedding.objects.create(image=image, network=network, vector=b"")
+    images = [Image(content_hash=f"{n:064}", width_px=1, height_px=1) for n in range(start, start + count)]
+    Image.objects.bulk_create(images)
+    Embedding.objects.bulk_create(Embedding(image=image, network=network, vector=b"") for image in images)
     return list(Embedding.objects.order_by("id").values_list("id", flat=True))[-count:]
 
 
@@ -146,7 +146,7 @@ def test_another_network_serves_once_it_has_embedded_every_picture() -> None:
     assert generations.active() == now(beside)
 
 
-def test_one_that_was_deleted_meanwhile_leaves_the_active_one() -> None:
+def test_one_that_was_deleted_since_leaves_the_active_one() -> None:
     first, gone = built(), built(network="alexnet")
     IndexGeneration.objects.filter(pk=gone.pk).delete()
     with pytest.raises(IndexGeneration.DoesNotExist):
@@ -205,14 +205,14 @@ def test_no_rebuild_pays_for_a_network_that_does_not_serve() -> None:
 
 @pytest.mark.parametrize(("newer", "stale"), [(63, False), (64, True)])
 def test_a_few_new_pictures_do_not_pay(newer: int, stale: bool) -> None:
-    built(images=100, last_embedding=embeddings(1)[-1])
+    built(images=100, last_embedding=embeddings(100)[-1])
     embeddings(newer)
     assert generations.newer_than(generations.active(), "efficientnet_lite0") == newer
     assert generations.status("efficientnet_lite0") is (IndexStatus.STALE if stale else IndexStatus.BEHIND)
 
 
 def test_in_a_large_gallery_the_share_counts() -> None:
-    built(images=2000, last_embedding=embeddings(1)[-1])
+    built(images=2000, last_embedding=embeddings(2000)[-1])
     embeddings(99)
     assert generations.status("efficientnet_lite0") is IndexStatus.BEHIND
     embeddings(1)

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 
 def run(*arguments: str | Path) -> tuple[str, list[str]]:
-    """The summary, and the lines on what was left out."""
+    """Return the summary, and the lines on what was left out."""
     out, err = io.StringIO(), io.StringIO()
     call_command("import_images", *map(str, arguments), stdout=out, stderr=err)
     return out.getvalue().strip(), [line.strip() for line in err.getvalue().splitlines()[1:]]
@@ -74,11 +74,11 @@ def test_everything_odd_at_once(tmp_path: Path, odd: Path) -> None:
     lines = (done.stderr + done.stdout).splitlines()
     assert len(lines) <= 10
     assert all(len(line) < 240 for line in lines)
-    told = "\n".join(lines)
+    message = "\n".join(lines)
     for word in ("2 MOV", "1 AAE", "1 XMP", "1 JSON", "1 INI", "--follow-links", "Permission denied", "holiday"):
-        assert word in told
+        assert word in message
     for word in ("damaged or incomplete", "Empty", "thumbnails", "lead nowhere", "not UTF-8"):
-        assert word in told
+        assert word in message
     again = import_heeding_rights(site, str(odd))
     assert again.stdout.startswith(f"0 pictures imported, {len(PICTURES)} were there already, ")
 
@@ -121,9 +121,9 @@ def test_a_place_in_a_closed_folder_is_one_clear_line(tmp_path: Path, photos: Pa
 def test_a_name_of_any_bytes_is_text(photos: Path, name: bytes, text: str) -> None:
     put(photos / os.fsdecode(name) / os.fsdecode(name + b".png"), 2)
     put(photos / "zebra" / "last.png", 3)
-    told, _ = run(photos)
+    output, _ = run(photos)
     assert titles() == {("tom", "cat"), (text, text), ("last", "zebra")}
-    assert ("not UTF-8" in told) == (not name.startswith(b"a"))
+    assert ("not UTF-8" in output) == (not name.startswith(b"a"))
 
 
 def test_the_folder_may_have_such_a_name_itself(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_folders_with_names_like_theirs_are_peoples(photos: Path, name: str) -> 
     assert ("rex", name) in titles()
 
 
-def test_a_folder_that_is_asked_for_by_name_comes_in(tmp_path: Path) -> None:
+def test_a_folder_that_is_requested_by_name_comes_in(tmp_path: Path) -> None:
     put(tmp_path / "#recycle" / "tom.png", 1)
     run(tmp_path / "#recycle")
     assert titles() == {("tom", "")}
@@ -161,8 +161,8 @@ def test_other_kinds_are_one_line(photos: Path) -> None:
     for number in range(50):
         for name, data in OTHER_KINDS.items():
             (photos / "cat" / f"{number}{name}").write_bytes(data)
-    told, (line,) = run(photos)
-    assert told == "1 pictures imported, 0 were there already, 0 refused."
+    output, (line,) = run(photos)
+    assert output == "1 pictures imported, 0 were there already, 0 refused."
     assert line.startswith("Files of other kinds: 350 (100 MOV, ")
 
 
@@ -182,13 +182,13 @@ def test_a_link_that_is_named_is_read_wherever_it_leads(photos: Path) -> None:
 def test_content_counts_and_not_the_name(photos: Path) -> None:
     (photos / "cat" / "picture.mov").write_bytes(encoded(noise(), "JPEG"))
     (photos / "cat" / "film.jpg").write_bytes(OTHER_KINDS["IMG_1.MOV"])
-    told, (line,) = run(photos)
-    assert told == "2 pictures imported, 0 were there already, 1 refused."
+    output, (line,) = run(photos)
+    assert output == "2 pictures imported, 0 were there already, 1 refused."
     assert "film.jpg" in line
 
 
 @pytest.mark.parametrize("follow", [False, True])
-def test_linked_folders_are_followed_if_asked(tmp_path: Path, photos: Path, follow: bool) -> None:
+def test_linked_folders_are_followed_if_requested(tmp_path: Path, photos: Path, follow: bool) -> None:
     put(tmp_path / "elsewhere" / "rex.png", 2)
     put(tmp_path / "elsewhere" / "wolf" / "grey.png", 3)
     (photos / "dog").symlink_to(tmp_path / "elsewhere")
@@ -203,10 +203,10 @@ def test_loops_are_noticed(tmp_path: Path, photos: Path, target: str) -> None:
     put(tmp_path / "other" / "rex.png", 2)
     (tmp_path / "other" / "back").symlink_to(photos)
     (photos / "a link").symlink_to(tmp_path / target)
-    told, left_out = run(photos, "--follow-links")
+    output, left_out = run(photos, "--follow-links")
     expected = {("tom", "cat")} | ({("rex", "a link")} if target == "other" else set())
     assert titles() == expected
-    assert told.startswith(f"{len(expected)} pictures imported, 0 were there already")
+    assert output.startswith(f"{len(expected)} pictures imported, 0 were there already")
     (line,) = left_out
     assert line.startswith("Links to a folder that is read anyway: 1 (")
 
@@ -214,8 +214,8 @@ def test_loops_are_noticed(tmp_path: Path, photos: Path, target: str) -> None:
 def test_the_gallery_is_not_imported_into_itself(photos: Path, settings: Settings) -> None:
     settings.MEDIA_ROOT = photos / "media"
     add_image(7, label="kept")
-    told, (line,) = run(photos)
-    assert told == "1 pictures imported, 0 were there already, 0 refused."
+    output, (line,) = run(photos)
+    assert output == "1 pictures imported, 0 were there already, 0 refused."
     assert line == "simsearch's own pictures: 1 (media)"
 
 

@@ -25,7 +25,7 @@ def put(folder: Path, **pictures: bytes) -> None:
 
 
 def run(*places: Path, **options: Any) -> tuple[str, str]:
-    """What the command says: its result, and its complaints."""
+    """Return what the command says: its result, and its complaints."""
     out, err = io.StringIO(), io.StringIO()
     call_command("import_images", *map(str, places), stdout=out, stderr=err, **options)
     return out.getvalue().strip(), err.getvalue()
@@ -41,14 +41,14 @@ def photos(tmp_path: Path) -> Path:
 
 
 def test_sub_folders_are_labels_and_names_are_titles(photos: Path) -> None:
-    told, complaints = run(photos)
+    output, complaints = run(photos)
     assert set(Image.objects.values_list("title", "label")) == {
         ("loose", ""),
         ("tom", "cat"),
         ("rex", "dog"),
         ("fido", "dog"),
     }
-    assert told == "4 pictures imported, 0 were there already, 0 refused."
+    assert output == "4 pictures imported, 0 were there already, 0 refused."
     assert complaints == ""
     assert len(files_kept()) == 8
 
@@ -71,11 +71,11 @@ def test_the_same_picture_twice_comes_in_once(photos: Path) -> None:
     assert run(photos)[0] == "4 pictures imported, 1 were there already, 0 refused."
 
 
-def test_bad_files_are_told_and_stop_nothing(photos: Path) -> None:
+def test_bad_files_are_reported_and_stop_nothing(photos: Path) -> None:
     (photos / "cat" / "notes.txt").write_text("not a picture")
     put(photos / "dog", broken=picture(5)[:500], nothing=b"")
-    told, complaints = run(photos, verbosity=2)
-    assert told == "4 pictures imported, 0 were there already, 2 refused."
+    output, complaints = run(photos, verbosity=2)
+    assert output == "4 pictures imported, 0 were there already, 2 refused."
     assert complaints.splitlines()[1:] == [
         "  cat/notes.txt: files of other kinds",
         "  dog/broken.png: only 9% of the picture is in the file",
@@ -85,12 +85,12 @@ def test_bad_files_are_told_and_stop_nothing(photos: Path) -> None:
 
 def test_incomplete_pictures_come_in_and_are_counted(photos: Path) -> None:
     put(photos / "dog", cut=picture(5)[:-200])
-    told, complaints = run(photos)
-    assert told == "5 pictures imported (1 of them incomplete), 0 were there already, 0 refused."
+    output, complaints = run(photos)
+    assert output == "5 pictures imported (1 of them incomplete), 0 were there already, 0 refused."
     assert complaints == ""
 
 
-def test_files_that_cannot_be_opened_are_told(photos: Path) -> None:
+def test_files_that_cannot_be_opened_are_reported(photos: Path) -> None:
     (photos / "gone.png").symlink_to(photos / "nowhere.png")
     assert run(photos)[0].startswith("4 pictures imported")
 
@@ -127,7 +127,7 @@ def test_a_full_disk_is_one_clear_line(photos: Path, settings: Settings, tmp_pat
     assert not Image.objects.exists()
 
 
-def test_the_workers_are_told_once(
+def test_the_workers_are_woken_once(
     photos: Path, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
@@ -162,14 +162,14 @@ def test_each_place_that_is_not_there_is_named_before_anything_comes_in(photos: 
 
 
 @pytest.mark.parametrize("relabel", [True, False])
-def test_moved_files_take_their_new_label_if_asked(photos: Path, relabel: bool) -> None:
+def test_moved_files_take_their_new_label_if_requested(photos: Path, relabel: bool) -> None:
     run(photos)
     for name, folder in [("dog/rex", "wolf"), ("loose", "cat"), ("cat/tom", "")]:
         (photos / folder).mkdir(exist_ok=True)
         (photos / f"{name}.png").rename(photos / folder / f"{Path(name).name}-moved.png")
-    told, complaints = run(photos, relabel=relabel)
-    assert told.startswith("0 pictures imported, 4 were there already, 0 refused.")
-    assert "2 moved" in (told if relabel else complaints)
+    output, complaints = run(photos, relabel=relabel)
+    assert output.startswith("0 pictures imported, 4 were there already, 0 refused.")
+    assert "2 moved" in (output if relabel else complaints)
     wolf, loose = ("wolf", "cat") if relabel else ("dog", "")
     assert titles() == {("rex", wolf), ("loose", loose), ("tom", "cat"), ("fido", "dog")}
     if relabel:
@@ -182,8 +182,8 @@ def test_copies_in_several_folders_are_not_moved(photos: Path) -> None:
     run(photos)
     before = titles()
     for _ in range(2):
-        told, complaints = run(photos, relabel=True)
-        assert "moved" not in told + complaints
+        output, complaints = run(photos, relabel=True)
+        assert "moved" not in output + complaints
         assert titles() == before
 
 
@@ -205,8 +205,8 @@ def test_files_above_the_limit_of_visitors_come_in(photos: Path, settings: Setti
 def test_a_refusal_for_size_names_the_setting(photos: Path, settings: Settings, setting: str, value: int) -> None:
     (photos / "large.png").write_bytes(encoded(noise(700, 500), "PNG"))
     setattr(settings, setting, value)
-    told, complaints = run(photos)
-    assert told == "4 pictures imported, 0 were there already, 1 refused."
+    output, complaints = run(photos)
+    assert output == "4 pictures imported, 0 were there already, 1 refused."
     assert setting in complaints
     assert "large.png" in complaints
     assert_for_an_operator(complaints)
@@ -227,8 +227,8 @@ def test_reasons_are_for_files_on_a_disk(photos: Path) -> None:
     put(photos, half=picture(5)[:500], nothing=b"", page=b"<html>", odd=tiff[: len(tiff) // 2])
     for name, data in {"half.jpg": encoded(noise(), "JPEG")[:300], "half.heic": encoded(noise(), "HEIF")[:400]}.items():
         (photos / name).write_bytes(data)
-    told, complaints = run(photos)
-    assert told == "4 pictures imported, 0 were there already, 6 refused."
+    output, complaints = run(photos)
+    assert output == "4 pictures imported, 0 were there already, 6 refused."
     assert_for_an_operator(complaints)
     assert {line.split(": ")[0].strip() for line in complaints.splitlines()[1:]} == {
         "Only 9% of the picture is in the file",
@@ -253,8 +253,8 @@ def test_a_dry_run_changes_nothing(photos: Path) -> None:
     put(photos / "dog", broken=picture(5)[:500])
     add_image(2, label="dog")
     before, files = titles(), files_kept()
-    told, complaints = run(photos, dry_run=True, relabel=True)
-    assert told == "3 pictures would be imported, 2 were there already, 1 refused."
+    output, complaints = run(photos, dry_run=True, relabel=True)
+    assert output == "3 pictures would be imported, 2 were there already, 1 refused."
     assert "dog/broken.png" in complaints
     assert "1 moved" in complaints
     assert (titles(), files_kept()) == (before, files)

@@ -12,9 +12,9 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
-from gallery import labels
 from gallery.curation import importing
-from gallery.models import LONGEST_LABEL, Image
+from gallery.models import Image
+from gallery.text import LONGEST_LABEL, label_key
 from tests import fresh
 from tests.gallery.rows import add_image, ask, picture
 
@@ -46,14 +46,14 @@ def by_program(client: Client, label: str, tmp_path: Path) -> None:
 
 def by_api(client: Client, label: str, tmp_path: Path) -> None:
     fields = {"image": SimpleUploadedFile("second.png", picture(2)), "label": label}
-    told = client.post("/api/images", fields, headers={"Authorization": f"Bearer {KEY}"})
-    assert (told.status_code, told.json()["label"]) == (201, FIRST)
+    response = client.post("/api/images", fields, headers={"Authorization": f"Bearer {KEY}"})
+    assert (response.status_code, response.json()["label"]) == (201, FIRST)
 
 
 def by_change(client: Client, label: str, tmp_path: Path) -> None:
     address, headers = f"/api/images/{add_image(2).pk}", {"Authorization": f"Bearer {KEY}"}
-    told = client.patch(address, {"label": label}, "application/json", headers=headers)
-    assert (told.status_code, told.json()["label"]) == (200, FIRST)
+    response = client.patch(address, {"label": label}, "application/json", headers=headers)
+    assert (response.status_code, response.json()["label"]) == (200, FIRST)
 
 
 def by_admin(client: Client, label: str, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_label_is_spelled_as_first_seen(
 def test_the_first_of_its_kind_is_tidied_and_keeps_its_case(spelling: str) -> None:
     label = add_image(1, label=spelling).label
     assert label in {FIRST, FIRST.upper(), FIRST.lower()}
-    assert labels.key(label) == labels.key(FIRST)
+    assert label_key(label) == label_key(FIRST)
 
 
 @pytest.mark.parametrize(("one", "other"), [("Maße", "MASSE"), ("ΣΊΣΥΦΟΣ", "σίσυφος"), ("ﬁsh", "FISH")])
@@ -145,15 +145,15 @@ for state in ("waiting", "done"):
     Query.objects.create(has_picture=True, state=state, labels=labels[:3] + ["gone"])
 call_command("migrate", verbosity=0)
 from gallery.models import Image, Query
-told = [list(Image.objects.order_by("created_at").values_list("label", flat=True))]
-told += [Query.objects.get(state=state).labels for state in ("waiting", "done")]
-print(json.dumps(told))
+printed = [list(Image.objects.order_by("created_at").values_list("label", flat=True))]
+printed += [Query.objects.get(state=state).labels for state in ("waiting", "done")]
+print(json.dumps(printed))
 """
 
 
 def test_labels_of_earlier_versions_are_merged(tmp_path: Path) -> None:
     before = ["  gru\u0308ne\tÄpfel", FIRST, *SPELLINGS.values(), "", "Birnen"]
     script = MERGE % json.dumps(before)
-    told = fresh.run(script, tmp_path, DJANGO_SETTINGS_MODULE="simsearch.settings").splitlines()[-1]
+    printed = fresh.run(script, tmp_path, DJANGO_SETTINGS_MODULE="simsearch.settings").splitlines()[-1]
     merged = "grüne Äpfel"
-    assert json.loads(told) == [[merged] * 8 + ["", "Birnen"], [merged] * 3 + ["gone"], [*before[:3], "gone"]]
+    assert json.loads(printed) == [[merged] * 8 + ["", "Birnen"], [merged] * 3 + ["gone"], [*before[:3], "gone"]]

@@ -72,7 +72,7 @@ def test_the_addresses_of_one_ipv6_network_are_one_client() -> None:
     assert log_in("grace", PASSWORD, "2001:db8:0:1::1").status_code == 302
 
 
-def test_ipv4_addresses_that_come_as_ipv6_are_told_apart() -> None:
+def test_ipv4_addresses_that_come_as_ipv6_are_distinguished() -> None:
     statuses = [log_in(f"name {at}", "wrong", f"::ffff:192.0.2.{at}").status_code for at in range(6)]
     assert statuses == [200] * 6
 

@@ -38,9 +38,9 @@ NEEDED = {
 
 
 def test_the_migrations_go_forth_and_back_and_are_complete(tmp_path: Path) -> None:
-    told = json.loads(fresh.run(MIGRATE, tmp_path, DJANGO_SETTINGS_MODULE="simsearch.settings").splitlines()[-1])
-    assert told["left"] == []
-    assert set(told["constraints"]) >= NEEDED
+    state = json.loads(fresh.run(MIGRATE, tmp_path, DJANGO_SETTINGS_MODULE="simsearch.settings").splitlines()[-1])
+    assert state["left"] == []
+    assert set(state["constraints"]) >= NEEDED
 
 
 MOVE = """
@@ -85,5 +85,5 @@ print(json.dumps([written == moved, len(written), empty, written == back]))
 
 
 def test_matches_move_to_their_queries_and_back_and_none_is_lost(tmp_path: Path) -> None:
-    told = json.loads(fresh.run(MOVE, tmp_path, DJANGO_SETTINGS_MODULE="simsearch.settings").splitlines()[-1])
-    assert told == [True, 1800, 1, True]
+    state = json.loads(fresh.run(MOVE, tmp_path, DJANGO_SETTINGS_MODULE="simsearch.settings").splitlines()[-1])
+    assert state == [True, 1800, 1, True]

@@ -42,7 +42,7 @@ every_name = pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 
 
 def upload(client: Client, address: str, name: str, data: bytes) -> Response:
-    """A form as a hostile program writes it: the name goes out as it is, whatever that makes of the header."""
+    """Return a form as a hostile program writes it: the name goes out as it is, whatever that makes of the header."""
     head = f'--b\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\n\r\n'.encode()
     return client.post(address, head + data + b"\r\n--b--\r\n", content_type="multipart/form-data; boundary=b")
 
@@ -61,14 +61,17 @@ def test_the_name_of_a_file_is_not_used_at_all(
     before = everywhere()
     response = upload(client, address, name, picture() if good else b"no picture")
     assert response.status_code in {202, 303, 400, 415, 422}
-    told = [str(response.headers), response.content.decode(), caplog.text]
+    records = [str(response.headers), response.content.decode(), caplog.text]
     if response.status_code in {202, 303}:
         query = Query.objects.get()
         assert everywhere() - before == {query.upload_file.path}
-        told += [client.get(f"/q/{query.pk}").content.decode(), client.get(f"/api/queries/{query.pk}").content.decode()]
+        records += [
+            client.get(f"/q/{query.pk}").content.decode(),
+            client.get(f"/api/queries/{query.pk}").content.decode(),
+        ]
     else:
         assert everywhere() == before
-    for text in told:
+    for text in records:
         assert MARK not in text
     assert not any(MARK in path.name for path in Path("/tmp").iterdir())
     assert "X-Injected" not in response
@@ -82,20 +85,20 @@ def test_a_title_and_a_label_are_text_on_every_page_and_in_json(client: Client, 
     text = name.replace("\0", "")[:100]
     image = importing.add(io.BytesIO(picture()), title=text, label=text)
     pages = ["/gallery/", image.get_absolute_url(), f"/q/{finished(image).pk}"]
-    desk = [
+    admin_pages = [
         "/admin/gallery/image/",
         f"/admin/gallery/image/{image.pk}/change/",
         f"/admin/gallery/image/{image.pk}/delete/",
     ]
-    for response in [*map(client.get, pages), *map(curator.get, desk)]:
+    for response in [*map(client.get, pages), *map(curator.get, admin_pages)]:
         assert response.status_code == 200
         assert_nothing_runs(response)
-    told = json.loads(client.get(f"/api/images/{image.pk}").content)
-    assert (told["title"], told["label"]) == (text, " ".join(text.split()))
+    body = json.loads(client.get(f"/api/images/{image.pk}").content)
+    assert (body["title"], body["label"]) == (text, " ".join(text.split()))
 
 
 @every_name
-def test_what_is_asked_for_in_an_address_is_text(client: Client, name: str) -> None:
+def test_what_is_requested_in_an_address_is_text(client: Client, name: str) -> None:
     add_image()
     for response in (client.get("/gallery/", {"label": name, "page": name}), client.get(f"/{name.strip('/.') or 'x'}")):
         assert response.status_code in {200, 404}

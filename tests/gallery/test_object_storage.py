@@ -122,8 +122,8 @@ def test_prune_removes_old_objects_without_a_row(s3: S3Server, monkeypatch: pyte
 def test_the_quota_of_queries_counts_objects(
     settings: Settings, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
-    oldest = finished(asked=ask(1))
-    newest = finished(asked=ask(2))
+    oldest = finished(query=ask(1))
+    newest = finished(query=ask(2))
     settings.SIMSEARCH_QUERY_SPACE = space.used() - 1
     with django_capture_on_commit_callbacks(execute=True):
         assert space.enforce() == 1

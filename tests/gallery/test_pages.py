@@ -25,7 +25,7 @@ def test_the_front_page_takes_a_picture(client: Client) -> None:
     response = client.get("/")
     page = Elements(response)
     assert response.status_code == 200
-    assert [form["enctype"] for form in page.of("form")] == ["multipart/form-data"]
+    assert [form["enctype"] for form in page.of("form") if "drop" in form["class"]] == ["multipart/form-data"]
     assert [field["name"] for field in page.of("input") if field["type"] == "file"] == ["image"]
     assert "image/*" in page.values("accept")[0]
     assert "see the ten most similar of 1 picture." in response.content.decode()
@@ -45,7 +45,7 @@ def test_more_like_a_gallery_picture_is_a_query_too(client: Client) -> None:
     query = Query.objects.get()
     assert (response.status_code, response["Location"]) == (303, f"/q/{query.pk}")
     assert query.like == image
-    assert image.picture_url in Elements(client.get(f"/q/{query.pk}")).values("src")
+    assert image.preview_url in Elements(client.get(f"/q/{query.pk}")).values("src")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_busy_site_says_when_to_come_back(client: Client, settings: Settings) 
     assert "try again" in alert(response)
 
 
-def test_a_client_that_sends_too_many_is_told_to_wait(client: Client, settings: Settings) -> None:
+def test_a_client_that_sends_too_many_has_to_wait(client: Client, settings: Settings) -> None:
     settings.SIMSEARCH_UPLOADS_PER_MINUTE = 1
     assert send(client, picture()).status_code == 303
     response = send(client, picture())
@@ -114,11 +114,21 @@ def test_the_form_on_the_page_of_a_refusal_can_be_sent(settings: Settings) -> No
 # Every page
 
 
-@pytest.mark.parametrize("address", ["/q/{}", "/q/{}/picture.jpg", "/gallery/{}", "/gallery/{}/picture.jpg", "/x"])
+@pytest.mark.parametrize("address", ["/q/{}/picture.jpg", "/gallery/{}", "/gallery/{}/picture.jpg", "/x"])
 def test_a_stranger_gets_404(client: Client, address: str) -> None:
     response = client.get(address.format(STRANGER))
     assert response.status_code == 404
     assert heading(response) == "There is nothing here"
+
+
+@pytest.mark.parametrize("address", ["/q/{}", "/q/{}?crop=0,0,1,1"])
+def test_a_search_that_expired_says_so(client: Client, settings: Settings, address: str) -> None:
+    settings.SIMSEARCH_QUERY_TTL_S = 3 * 24 * 3600
+    response = client.get(address.format(STRANGER))
+    assert response.status_code == 404
+    assert heading(response) == "This search is no longer here"
+    assert "searches are kept for 3\xa0days" in response.content.decode()
+    assert "/" in Elements(response).values("href")
 
 
 @pytest.fixture

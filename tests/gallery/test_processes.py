@@ -17,16 +17,16 @@ def test_this_process_runs() -> None:
 
 def test_a_process_names_itself() -> None:
     code = "from gallery.operations import processes; print(processes.current())"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-    assert told != processes.current()
-    assert processes.is_gone(told)
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert output != processes.current()
+    assert processes.is_gone(output)
 
 
 def test_a_killed_process_is_gone() -> None:
     assert processes.is_gone(gone_process())
 
 
-def test_a_process_is_gone_though_nobody_has_asked_for_its_end() -> None:
+def test_a_process_is_gone_though_no_parent_has_waited_for_it() -> None:
     zombie = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
     assert zombie.stdout is not None
     with zombie.stdout:

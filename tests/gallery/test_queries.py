@@ -149,11 +149,11 @@ def test_a_picture_deleted_during_the_search_is_not_shown() -> None:
 
 def test_a_batch_is_finished_in_a_few_statements(django_assert_max_num_queries: Counted) -> None:
     images = [add_image(seed) for seed in range(10)]
-    asked = [ask(seed) for seed in range(8)]
+    queries = [ask(seed) for seed in range(8)]
     token = lifecycle.claim(8).token
     with django_assert_max_num_queries(6):  # with the transaction's own
-        assert finish(token, {query: answer(*images) for query in asked}) == 8
-    assert all(len(matches(query)) == 10 for query in asked)
+        assert finish(token, {query: answer(*images) for query in queries}) == 8
+    assert all(len(matches(query)) == 10 for query in queries)
 
 
 @pytest.mark.parametrize("state", ["waiting", "done", "failed"])
@@ -191,7 +191,7 @@ def test_what_was_uploaded_for_a_failed_query_is_deleted(how: str) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_picture_deleted_while_somebody_asks_for_more_like_it_is_told() -> None:
+def test_a_picture_deleted_during_more_like_it_is_reported() -> None:
     image = add_image()
     Image.objects.filter(pk=image.pk).delete()
     with pytest.raises(Refusal) as refusal:

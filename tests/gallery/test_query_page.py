@@ -5,12 +5,13 @@ import re
 import pytest
 from django.test import Client
 
+from gallery.curation import library
 from gallery.models import Image, Query
 from gallery.queries import lifecycle
 from gallery.queries.results import LISTED
 from tests.api.answers import Response
 from tests.gallery.elements import HTMX, Elements, heading
-from tests.gallery.rows import add_image, ask, decode, finished, in_state, set_row
+from tests.gallery.rows import add_image, ago, ask, decode, finished, in_state, set_row
 
 pytestmark = pytest.mark.django_db
 
@@ -47,6 +48,17 @@ def test_a_waiting_query_knows_its_place(client: Client) -> None:
     assert heading(client.get(f"/q/{second.pk}")) == "Your search is next"
 
 
+@pytest.mark.parametrize(
+    ("ahead", "told"),
+    [(0, ""), (30, ""), (60, "It will take about 3 seconds."), (2000, "It will take about 2 minutes.")],
+)
+def test_a_wait_of_more_than_two_seconds_is_estimated(client: Client, ahead: int, told: str) -> None:
+    query = ask()
+    Query.objects.bulk_create(Query(has_picture=False, created_at=ago(60)) for _ in range(ahead))
+    text = client.get(f"/q/{query.pk}", headers=HTMX).content.decode()
+    assert re.findall(r"It will take about [^.]*\.", text) == ([told] if told else [])
+
+
 def test_the_matches_come_in_order_with_what_their_similarities_mean(client: Client) -> None:
     images = [add_image(seed, label=f"kind {seed}", title=f"picture {seed}") for seed in range(3)]
     query = finished(*images, images=1234, stages_ms={"embed": 9.0})
@@ -69,19 +81,19 @@ def test_the_matches_come_in_order_with_what_their_similarities_mean(client: Cli
 
 
 def compared(client: Client, query: Query) -> str:
-    [told] = re.findall(r"(\d+) pictures? compared", client.get(f"/q/{query.pk}").content.decode())
-    return str(told)
+    [response] = re.findall(r"(\d+) pictures? compared", client.get(f"/q/{query.pk}").content.decode())
+    return str(response)
 
 
 def test_only_what_could_be_a_match_counts_as_compared(client: Client) -> None:
     images = [add_image(seed, label="cat" if seed < 2 else "dog") for seed in range(5)]
     add_image(9, is_hidden=True)
     Image.objects.create(content_hash="pending", width_px=0, height_px=0, is_pending=True)
-    asked = [ask(), ask(labels=("cat",)), ask(labels=("cat", "dog"))]
-    told = [compared(client, finished(images[0], asked=query, images=99)) for query in asked]
+    queries = [ask(), ask(labels=("cat",)), ask(labels=("cat", "dog"))]
+    messages = [compared(client, finished(images[0], query=query, images=99)) for query in queries]
     client.post(f"/gallery/{images[0].pk}/like")
-    told.append(compared(client, finished(images[1], asked=Query.objects.filter(like=images[0]).get(), images=99)))
-    assert told == ["5", "2", "5", "4"]
+    messages.append(compared(client, finished(images[1], query=Query.objects.filter(like=images[0]).get(), images=99)))
+    assert messages == ["5", "2", "5", "4"]
 
 
 def test_pictures_added_later_were_not_compared(client: Client) -> None:
@@ -91,7 +103,7 @@ def test_pictures_added_later_were_not_compared(client: Client) -> None:
 
 
 def test_a_slow_upload_is_not_part_of_the_time(client: Client) -> None:
-    query = finished(add_image(), asked=ask(age_s=4))
+    query = finished(add_image(), query=ask(age_s=4))
     text = client.get(f"/q/{query.pk}").content.decode()
     [took_ms] = re.findall(r"compared in ([\d,]+) ms", text)
     assert query.timings_ms["total"] > 4000
@@ -108,12 +120,12 @@ def test_the_title_says_what_is_searched_and_how_far_it_is(client: Client) -> No
     assert title(client.get(f"/q/{second.pk}")) == "Waiting, 1 ahead · simsearch"
     assert title(client.get(f"/q/{first.pk}")) == "Searching… · simsearch"
     image = add_image(1, label="water_lilly", title="Nymphaea")
-    assert title(client.get(f"/q/{finished(image, asked=first).pk}")) == "1 like your picture: water lilly · simsearch"
+    assert title(client.get(f"/q/{finished(image, query=first).pk}")) == "1 like your picture: water lilly · simsearch"
     client.post(f"/gallery/{image.pk}/like")
     claim = lifecycle.claim(1)
     lifecycle.fail(claim.token, second, "corrupt", "The picture is damaged.")
     assert title(client.get(f"/q/{second.pk}")) == "Search failed · simsearch"
-    like = finished(add_image(2), asked=Query.objects.get(like=image))
+    like = finished(add_image(2), query=Query.objects.get(like=image))
     page = client.get(f"/q/{like.pk}")
     assert title(page) == "Like Nymphaea · simsearch"
     assert Elements(page).values("data-title") == [title(page)]
@@ -143,17 +155,17 @@ def test_a_gallery_without_anything_alike_says_so_and_shows_what_comes_closest(c
 def test_nothing_else_is_like_a_gallery_picture(client: Client) -> None:
     image, other = add_image(1), add_image(2)
     client.post(f"/gallery/{image.pk}/like")
-    query = finished(other, band="weak", asked=Query.objects.get())
+    query = finished(other, band="weak", query=Query.objects.get())
     assert heading(client.get(f"/q/{query.pk}")) == "The gallery has nothing else like this picture"
 
 
-def test_nothing_of_the_labels_asked_for_is_like_a_picture(client: Client) -> None:
-    query = finished(add_image(), band="weak", asked=ask(labels=("boat", "big_ship")))
+def test_nothing_of_the_labels_requested_is_like_a_picture(client: Client) -> None:
+    query = finished(add_image(), band="weak", query=ask(labels=("boat", "big_ship")))
     assert heading(client.get(f"/q/{query.pk}")) == "No picture labelled boat or big ship is like this one"
 
 
 @pytest.mark.parametrize(
-    ("listed", "hidden", "told"),
+    ("listed", "hidden", "expected"),
     [
         (1, 0, "1 more that looks the same"),
         (99, 0, "99 more that look the same"),
@@ -162,7 +174,7 @@ def test_nothing_of_the_labels_asked_for_is_like_a_picture(client: Client) -> No
     ],
 )
 def test_near_duplicates_are_not_counted_past_the_end_of_their_list(
-    client: Client, listed: int, hidden: int, told: str
+    client: Client, listed: int, hidden: int, expected: str
 ) -> None:
     rows = [
         Image(content_hash=str(number), width_px=1, height_px=1, is_hidden=number < hidden) for number in range(listed)
@@ -172,7 +184,7 @@ def test_near_duplicates_are_not_counted_past_the_end_of_their_list(
     set_row(
         query, matches=[match | {"duplicates": [(str(row.pk), 0.9) for row in rows]} for match in query.matches or []]
     )
-    assert told in client.get(f"/q/{query.pk}").content.decode()
+    assert expected in client.get(f"/q/{query.pk}").content.decode()
 
 
 def test_a_picture_hidden_since_is_not_shown(client: Client) -> None:
@@ -185,7 +197,7 @@ def test_a_picture_hidden_since_is_not_shown(client: Client) -> None:
     assert str(hidden.pk) not in response.content.decode()
 
 
-def test_a_hidden_picture_asked_about_is_not_shown(client: Client) -> None:
+def test_a_hidden_query_picture_is_not_shown(client: Client) -> None:
     image = add_image()
     client.post(f"/gallery/{image.pk}/like")
     Image.objects.filter(pk=image.pk).update(is_hidden=True)
@@ -201,6 +213,28 @@ def test_a_query_about_a_deleted_picture_still_has_a_page(client: Client) -> Non
     assert "no longer here" in client.get(f"/q/{Query.objects.get().pk}").content.decode()
 
 
+@pytest.mark.parametrize(
+    ("kept", "expected"),
+    [
+        (2, "One picture that was found has since been removed"),
+        (1, "2 pictures that were found have since been removed"),
+    ],
+)
+def test_removed_matches_are_reported(client: Client, kept: int, expected: str) -> None:
+    images = [add_image(seed) for seed in range(3)]
+    query = finished(*images)
+    library.remove(Image.objects.filter(pk__in=[image.pk for image in images[kept:]]))
+    assert expected in client.get(f"/q/{query.pk}").content.decode()
+
+
+def test_a_result_without_any_match_left_says_why(client: Client) -> None:
+    image = add_image()
+    query = finished(image)
+    image.delete()
+    text = client.get(f"/q/{query.pk}").content.decode()
+    assert "The pictures that were found have since been removed" in text
+
+
 def test_the_part_that_was_asked_about_is_outlined(client: Client) -> None:
     query = ask(crop=(0.1, 0.2, 0.5, 0.25))
     decode(query)
@@ -210,7 +244,7 @@ def test_the_part_that_was_asked_about_is_outlined(client: Client) -> None:
 
 
 @pytest.mark.parametrize("matches", [0, 1])
-def test_an_incomplete_file_is_told(client: Client, matches: int) -> None:
+def test_an_incomplete_file_is_reported(client: Client, matches: int) -> None:
     images = [add_image(seed) for seed in range(matches)]
     sentence = "The file is incomplete; searched with what is there."
     query = finished(*images)
@@ -245,3 +279,25 @@ def test_a_picture_that_is_not_decoded_yet_has_a_place(client: Client) -> None:
     part = client.get(f"/q/{query.pk}", headers=HTMX)
     assert Elements(part).values("hx-swap-oob") == ["true"]
     assert f"/q/{query.pk}/picture.jpg" in part.content.decode()
+
+
+def test_ten_matches_are_shown_and_more_by_a_link(client: Client) -> None:
+    images = [add_image(seed) for seed in range(23)]
+    query = finished(*images)
+    seen = {}
+    for address in (f"/q/{query.pk}", f"/q/{query.pk}?show=20", f"/q/{query.pk}?show=30"):
+        page = Elements(client.get(address))
+        ranks = [card["id"] for card in page.of("li") if card.get("id", "").startswith("rank-")]
+        seen[len(ranks)] = [link["href"] for link in page.of("a") if link.get("id") == "show-more"]
+        assert ranks == [f"rank-{rank}" for rank in range(1, len(ranks) + 1)]
+    assert seen == {
+        10: [f"/q/{query.pk}?show=20#rank-11"],
+        20: [f"/q/{query.pk}?show=30#rank-21"],
+        23: [],
+    }
+
+
+@pytest.mark.parametrize(("asked", "shown"), [("", 10), ("3", 10), ("x", 10), ("-5", 10), ("999", 12), ("9" * 50, 10)])
+def test_whatever_a_link_asks_for_ten_to_a_hundred_are_shown(client: Client, asked: str, shown: int) -> None:
+    query = finished(*[add_image(seed) for seed in range(12)])
+    assert len(Elements(client.get(f"/q/{query.pk}", {"show": asked})).of("svg")) - 2 == shown

@@ -41,7 +41,7 @@ def threads(
 
 
 def race(threads: ThreadPoolExecutor, run: Callable[[], T]) -> list[T]:
-    """The same thing done in every thread, at the same moment."""
+    """Do the same thing in every thread at the same moment."""
     start = threading.Barrier(RACERS)
 
     def racer(_: int) -> T:
@@ -59,10 +59,10 @@ def claim_all() -> list[UUID]:
 
 
 def test_no_query_is_claimed_twice(threads: ThreadPoolExecutor) -> None:
-    asked = threads.submit(lambda: {ask(seed).pk for seed in range(40)}).result()
+    queries = threads.submit(lambda: {ask(seed).pk for seed in range(40)}).result()
     claimed = [query for mine in race(threads, claim_all) for query in mine]
-    assert len(claimed) == len(asked)
-    assert set(claimed) == asked
+    assert len(claimed) == len(queries)
+    assert set(claimed) == queries
     assert threads.submit(lambda: set(Query.objects.values_list("state", "attempts"))).result() == {("running", 1)}
 
 
@@ -109,8 +109,8 @@ def test_one_of_many_switches_is_the_active_one(threads: ThreadPoolExecutor) -> 
 
 def test_pictures_can_be_deleted_while_answers_name_them(threads: ThreadPoolExecutor) -> None:
     images = threads.submit(lambda: [add_image(seed) for seed in range(PICTURES)]).result()
-    asked = threads.submit(lambda: [ask(seed) for seed in range(ANSWERED)]).result()
-    claims = threads.submit(lambda: [lifecycle.claim(1) for _ in asked]).result()
+    queries = threads.submit(lambda: [ask(seed) for seed in range(ANSWERED)]).result()
+    claims = threads.submit(lambda: [lifecycle.claim(1) for _ in queries]).result()
 
     def end() -> None:
         while claims:

@@ -10,12 +10,13 @@ from django.urls import reverse
 
 from gallery.curation import generations
 from gallery.models import IndexGeneration
+from tests.gallery.rows import add_image
 from tests.gallery.test_generations import built, failed_build, now
 
 pytestmark = pytest.mark.django_db
 
 LIST = "admin:gallery_indexgeneration_changelist"
-REFUSAL = "There is no earlier generation of this network to go back to."
+REFUSAL = "There is no earlier generation of this model to go back to."
 
 
 def command() -> str:
@@ -24,8 +25,8 @@ def command() -> str:
     return out.getvalue()
 
 
-def choose_roll_back(client: Client, row: IndexGeneration) -> str:
-    chosen = {"action": "roll_back", ACTION_CHECKBOX_NAME: str(row.pk)}
+def choose(client: Client, *rows: IndexGeneration) -> str:
+    chosen = {"action": "activate", ACTION_CHECKBOX_NAME: [str(row.pk) for row in rows]}
     return client.post(reverse(LIST), chosen, follow=True).content.decode()
 
 
@@ -61,11 +62,11 @@ def test_one_of_another_network_is_passed_over() -> None:
     assert generations.roll_back() == first
 
 
-@pytest.mark.parametrize("before", ["nothing", "a failed build", "another network"])
+@pytest.mark.parametrize("before", ["nothing", "a failed build", "another model"])
 def test_without_an_earlier_one_everything_stays(before: str) -> None:
     if before == "a failed build":
         failed_build()
-    if before == "another network":
+    if before == "another model":
         built(network="alexnet")
     only = built()
     generations.serve(only)
@@ -105,20 +106,25 @@ def test_the_command_refuses_in_one_line() -> None:
     assert generations.active() == only
 
 
-def test_the_action_says_what_is_active(curator: Client) -> None:
-    first, second = built(), built()
-    assert f"Generation {first.number} is active again." in choose_roll_back(curator, second)
-    assert generations.active() == first
+def test_the_selected_one_becomes_active_back_and_forth(curator: Client) -> None:
+    first, second, _third = built(), built(), built()
+    for chosen in (first, second, first):
+        assert f"Generation {chosen.number} is active now." in choose(curator, chosen)
+        assert generations.active() == chosen
 
 
 def test_the_action_refuses_with_a_message(curator: Client) -> None:
-    only = built()
-    assert REFUSAL in choose_roll_back(curator, only)
+    failed_build()
+    failed, (only, other) = IndexGeneration.objects.get(), (built(), built(network="alexnet"))
+    assert "Only a generation that is ready" in choose(curator, failed)
+    assert "Select one generation." in choose(curator, only, failed)
+    add_image()
+    assert "has not embedded every picture" in choose(curator, other)
     assert generations.active() == only
 
 
 def test_who_is_no_curator_goes_nowhere(member: Client, visitor: Client) -> None:
-    _first, second = built(), built()
+    first, second = built(), built()
     for client in (member, visitor):
-        choose_roll_back(client, second)
+        choose(client, first)
     assert generations.active() == second

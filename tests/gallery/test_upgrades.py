@@ -9,10 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.db import connection
 from django_migration_linter import MigrationLinter
 from pytest_django import Settings
 
 from gallery import migrations
+from gallery.insight import duplicates, mislabels
+from gallery.models import Duplicate, DuplicateGroup, MapPoint, Suspect
+from tests.gallery.rows import add_image
 
 MIGRATION = """
 from django.db import migrations, models
@@ -25,12 +29,12 @@ class Migration(migrations.Migration):
 
 
 def lint(capsys: pytest.CaptureFixture[str]) -> str:
-    """What the linter has against the migrations that followed the first; nothing when they are fit."""
+    """Return what the linter has against the migrations that followed the first; nothing when they are fit."""
     linter = MigrationLinter(include_apps=["gallery"], ignore_initial_migrations=True, no_cache=True)
     linter.lint_all_migrations()
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert linter.nb_total > 0
-    return told if linter.has_errors else ""
+    return output if linter.has_errors else ""
 
 
 @pytest.fixture
@@ -82,3 +86,16 @@ def test_what_the_version_before_could_not_live_with_is_found(
 def test_what_is_only_added_is_fit(next_migration: Path, operation: str, capsys: pytest.CaptureFixture[str]) -> None:
     next_migration.write_text(MIGRATION.format(operation=operation))
     assert lint(capsys) == ""
+
+
+@pytest.mark.django_db
+def test_the_version_before_deletes_pictures_of_analyses_that_it_does_not_know() -> None:
+    image = add_image(1)
+    MapPoint.objects.create(image=image, x=0.5, y=0.5)
+    Suspect.objects.create(image=image, label="", suggestion="cat", suspicion=1, neighbours=[])
+    Duplicate.objects.create(image=image, group=DuplicateGroup.objects.create(kind="copy"), similarity=1)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM gallery_image")
+    connection.check_constraints()
+    assert (list(duplicates.groups()), list(mislabels.suspects())) == ([], [])
+    assert not MapPoint.objects.filter(image__is_hidden=False).exists()

@@ -34,14 +34,15 @@ def test_every_kind_of_picture_becomes_a_jpeg(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "stored", "thumbnail"),
-    [((100, 50), (100, 50), (100, 50)), ((3000, 1500), (1000, 500), (320, 160)), ((600, 2400), (250, 1000), (80, 320))],
+    ("size", "preview", "thumbnail"),
+    [((100, 50), None, (100, 50)), ((3000, 1500), (1000, 500), (320, 160)), ((600, 2400), (250, 1000), (80, 320))],
 )
-def test_a_large_picture_is_kept_smaller(
-    size: tuple[int, int], stored: tuple[int, int], thumbnail: tuple[int, int]
+def test_a_large_picture_has_a_preview_and_a_thumbnail(
+    size: tuple[int, int], preview: tuple[int, int] | None, thumbnail: tuple[int, int]
 ) -> None:
     upload = pictures.reencode(encoded(scene(*size), "JPEG"))
-    assert opened(upload.picture).size == stored == (upload.width_px, upload.height_px)
+    assert opened(upload.picture).size == size == (upload.width_px, upload.height_px)
+    assert (opened(upload.preview).size if upload.preview else None) == preview
     assert opened(upload.thumbnail).size == thumbnail
 
 

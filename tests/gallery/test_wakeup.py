@@ -1,11 +1,14 @@
 """Wake-up messages: in the right queue, after the commit, and never a reason to wait."""
 
+import io
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from celery import Celery
+from django.core.management import call_command
 from django.db import transaction
 from pytest_django import Settings
 
@@ -13,6 +16,7 @@ from gallery.operations import workers
 from gallery.queries import wakeup
 from simsearch.celery import app as celery_app
 from simsearch.env import broker_url
+from tests.gallery.rows import add_image, picture
 from tests.stack import free_port
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -42,6 +46,20 @@ def test_each_task_has_its_queue(task: str, queue: str) -> None:
     }
 
 
+def test_a_new_picture_wakes_the_worker_that_embeds_it() -> None:
+    with transaction.atomic():
+        add_image(1)
+        assert waiting_in("gallery") == 0
+    assert waiting_in("gallery") == 1
+
+
+def test_an_import_sends_one_message(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(picture(number))
+    call_command("import_images", tmp_path, stdout=io.StringIO())
+    assert waiting_in("gallery") == 1
+
+
 def test_a_message_is_sent_after_the_commit() -> None:  # or a worker would look for a row that is not there yet
     with transaction.atomic():
         wakeup.wake_workers(wakeup.ANSWER)
@@ -58,7 +76,7 @@ def test_what_is_rolled_back_sends_none() -> None:
 
 @pytest.fixture
 def elsewhere(request: pytest.FixtureRequest) -> Iterator[Celery]:
-    """The same application, but with a Redis that is closed, or that takes the call and says nothing."""
+    """Provide the same application, but with a Redis that is closed, or that takes the call and says nothing."""
     with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:
         port = listener.getsockname()[1] if request.param == "silent" else free_port()
         app = Celery("elsewhere", set_as_current=False)
@@ -71,7 +89,7 @@ def elsewhere(request: pytest.FixtureRequest) -> Iterator[Celery]:
 
 
 @pytest.mark.parametrize("elsewhere", ["closed", "silent"], indirect=True)
-def test_a_redis_that_is_away_holds_nobody_up(elsewhere: Celery, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_redis_that_is_away_holds_no_upload_up(elsewhere: Celery, caplog: pytest.LogCaptureFixture) -> None:
     start = time.monotonic()
     with transaction.atomic():
         wakeup.wake_workers(wakeup.ANSWER)
@@ -131,7 +149,7 @@ def test_the_sweep_sends_whatever_is_pending() -> None:
 
 
 @pytest.mark.parametrize("kind", ["closed", "silent"])
-def test_without_redis_nobody_waits_twice_and_the_sweep_is_left(
+def test_without_redis_no_upload_waits_twice_and_the_sweep_is_left(
     kind: str, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 def counted(client: Client, act: Callable[[], object]) -> dict[str, float]:
-    """What `act` adds to the counters; what was not there before began at zero."""
+    """Return what `act` adds to the counters; what was not there before began at zero."""
     before = scrape(client)
     act()
     after = scrape(client)

@@ -26,7 +26,7 @@ def test_without_a_token_this_machine_may(visitor: Client, address: str) -> None
 
 
 @pytest.mark.parametrize("address", ["192.0.2.7", "10.0.0.1", "2001:db8::1", "::ffff:10.0.0.1", "", "unix:"])
-def test_without_a_token_nobody_else_may(visitor: Client, address: str) -> None:
+def test_without_a_token_no_other_machine_may(visitor: Client, address: str) -> None:
     assert ask(visitor, REMOTE_ADDR=address) == 403
 
 
@@ -36,7 +36,7 @@ def test_what_came_through_a_proxy_did_not_come_from_this_machine(visitor: Clien
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "192.0.2.7"])
-def test_whoever_knows_the_token_may_from_anywhere(visitor: Client, settings: Settings, address: str) -> None:
+def test_with_the_token_a_client_may_from_anywhere(visitor: Client, settings: Settings, address: str) -> None:
     settings.SIMSEARCH_METRICS_TOKEN = TOKEN
     assert ask(visitor, f"Bearer {TOKEN}", REMOTE_ADDR=address) == 200
 
@@ -44,7 +44,7 @@ def test_whoever_knows_the_token_may_from_anywhere(visitor: Client, settings: Se
 @pytest.mark.parametrize(
     "sent", ["", "Bearer", "Bearer wrong", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN}s", "Bearer ü"]
 )
-def test_with_a_token_nobody_may_without_it(visitor: Client, settings: Settings, sent: str) -> None:
+def test_with_a_token_no_client_may_without_it(visitor: Client, settings: Settings, sent: str) -> None:
     settings.SIMSEARCH_METRICS_TOKEN = TOKEN
     response = visitor.get("/metrics", headers={"Authorization": sent} if sent else {})
     assert (response.status_code, response["WWW-Authenticate"]) == (401, 'Bearer realm="metrics"')

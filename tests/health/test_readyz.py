@@ -24,13 +24,13 @@ pytestmark = pytest.mark.django_db
 
 
 def readiness(client: Client) -> tuple[int, dict[str, Any]]:
-    """The status, and each check with its facts."""
+    """Return the status, and each check with its facts."""
     response = client.get("/readyz")
-    told = response.json()
-    assert told.keys() == {"ready", "checks"}
-    assert told["ready"] is (response.status_code == 200)
+    body = response.json()
+    assert body.keys() == {"ready", "checks"}
+    assert body["ready"] is (response.status_code == 200)
     assert "no-store" in response["Cache-Control"]
-    return response.status_code, told["checks"]
+    return response.status_code, body["checks"]
 
 
 def failing(checks: dict[str, Any]) -> list[str]:
@@ -39,7 +39,7 @@ def failing(checks: dict[str, Any]) -> list[str]:
 
 @pytest.fixture
 def silent_socket() -> Iterator[int]:
-    """The port of somebody who takes calls and never says a word."""
+    """Provide the port of somebody who takes calls and never says a word."""
     with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:
         yield listener.getsockname()[1]
 
@@ -102,18 +102,18 @@ def test_the_active_index_is_shown(client: Client) -> None:
     }
 
 
-def test_an_index_that_workers_cannot_open_is_told_and_does_not_stop_searches(client: Client) -> None:
-    worker(index_problem="The index was made by another network.")
+def test_an_index_that_workers_cannot_open_is_reported_and_does_not_stop_searches(client: Client) -> None:
+    worker(index_problem="The index was made by another model.")
     status, checks = readiness(client)
-    assert (status, checks["index"]["problem"]) == (200, "The index was made by another network.")
+    assert (status, checks["index"]["problem"]) == (200, "The index was made by another model.")
 
 
 def test_a_stranger_learns_no_path_of_this_machine(client: Client) -> None:
     problem = "The index /srv/simsearch/media/index/7 is damaged: no vectors.npy."
     worker(index_problem=problem)
-    told = Client(REMOTE_ADDR="203.0.113.1").get("/readyz").json()["checks"]["index"]
-    assert told["problem"]
-    assert "/" not in told["problem"]
+    body = Client(REMOTE_ADDR="203.0.113.1").get("/readyz").json()["checks"]["index"]
+    assert body["problem"]
+    assert "/" not in body["problem"]
     assert "/" not in client.get("/readyz", HTTP_X_FORWARDED_FOR="203.0.113.1").json()["checks"]["index"]["problem"]
     assert readiness(client)[1]["index"]["problem"] == problem
     staff = Client(REMOTE_ADDR="203.0.113.1")
@@ -146,8 +146,8 @@ def test_a_worker_that_fell_silent_is_no_worker(client: Client) -> None:
 def test_a_query_that_waits_too_long_is_a_fault(client: Client, waited_s: float, status: int) -> None:
     worker()
     Query.objects.filter(pk=ask().pk).update(waiting_since=ago(waited_s))
-    told, checks = readiness(client)
-    assert told == status
+    result, checks = readiness(client)
+    assert result == status
     assert checks["waiting"]["count"] == 1
     assert checks["waiting"]["oldest_s"] == pytest.approx(waited_s, abs=1)
 
@@ -159,7 +159,7 @@ def test_a_query_under_way_does_not_count_as_waiting(client: Client) -> None:
     assert readiness(client)[0] == 200
 
 
-def test_a_closed_redis_is_told_at_once(client: Client, settings: Settings) -> None:
+def test_a_closed_redis_is_reported_at_once(client: Client, settings: Settings) -> None:
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
     status, checks = readiness(client)
     assert status == 503
@@ -167,7 +167,7 @@ def test_a_closed_redis_is_told_at_once(client: Client, settings: Settings) -> N
     assert checks["redis"]["problem"] == "ConnectionError"
 
 
-def test_a_silent_redis_is_told_in_time(client: Client, settings: Settings, silent_socket: int) -> None:
+def test_a_silent_redis_is_reported_in_time(client: Client, settings: Settings, silent_socket: int) -> None:
     settings.REDIS_URL = f"redis://127.0.0.1:{silent_socket}/0"
     settings.REDIS_TIMEOUT_S = 0.1
     start = time.monotonic()
@@ -176,7 +176,7 @@ def test_a_silent_redis_is_told_in_time(client: Client, settings: Settings, sile
     assert (status, checks["redis"]["ok"]) == (503, False)
 
 
-def test_a_broken_database_is_told(client: Client) -> None:
+def test_a_broken_database_is_reported(client: Client) -> None:
     worker()
     with transaction.atomic():
         transaction.set_rollback(True)  # from here on Django answers no question to the database

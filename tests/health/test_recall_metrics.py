@@ -28,7 +28,7 @@ def built(manifest: dict[str, Any]) -> IndexGeneration:
 
 
 def cell(client: Client, column: str) -> str:
-    """What the list of generations shows in the row of the only one."""
+    """Return what the list of generations shows in the row of the only one."""
     html = client.get(reverse("admin:gallery_indexgeneration_changelist")).content.decode()
     return html.split(f'class="field-{column}">')[1].split("</td>")[0]
 
@@ -36,10 +36,10 @@ def cell(client: Client, column: str) -> str:
 @pytest.mark.parametrize(("manifest", "meets"), [(REACHED, 1), (MISSED, 0)])
 def test_a_scrape_says_whether_the_target_is_reached(client: Client, manifest: dict[str, Any], meets: int) -> None:
     built(manifest)
-    told = scrape(client)
-    assert told["simsearch_index_recall"] == manifest["recall"]
-    assert told["simsearch_index_recall_target"] == 0.99
-    assert told["simsearch_index_meets_target"] == meets
+    metrics = scrape(client)
+    assert metrics["simsearch_index_recall"] == manifest["recall"]
+    assert metrics["simsearch_index_recall_target"] == 0.99
+    assert metrics["simsearch_index_meets_target"] == meets
 
 
 def test_the_admin_says_what_was_measured(curator: Client) -> None:
@@ -59,7 +59,7 @@ def test_a_generation_that_was_not_measured_says_so(client: Client, curator: Cli
     assert "simsearch_index_meets_target" not in scrape(client)
 
 
-def test_recall_of_real_searches_is_told(client: Client, curator: Client) -> None:
+def test_recall_of_real_searches_is_reported(client: Client, curator: Client) -> None:
     generation = built(REACHED)
     recall.count(generation.number, 39, 40)
     assert scrape(client)["simsearch_live_recall"] == 0.975
@@ -73,10 +73,10 @@ def test_before_any_search_was_checked_nothing_is_claimed(client: Client, curato
     assert cell(curator, "live_recall") == "—"
 
 
-def test_without_redis_the_rest_is_still_told(client: Client, curator: Client, settings: Settings) -> None:
+def test_without_redis_the_rest_is_still_reported(client: Client, curator: Client, settings: Settings) -> None:
     built(MISSED)
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
-    told = scrape(client)
-    assert (told["simsearch_index_meets_target"], told["simsearch_redis_up"]) == (0, 0)
+    metrics = scrape(client)
+    assert (metrics["simsearch_index_meets_target"], metrics["simsearch_redis_up"]) == (0, 0)
     assert cell(curator, "live_recall") == "Redis does not answer"
     assert cell(curator, "recall") == "0.972, misses its target 0.990"

@@ -14,7 +14,7 @@ Start = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def variables(data_dir: Path, **extra: str) -> dict[str, str]:
-    """The environment of a person's shell: nothing of the test run's own settings."""
+    """Return the environment of a person's shell: nothing of the test run's own settings."""
     inherited = {k: v for k, v in os.environ.items() if k not in OWN and DATA_DIR not in v}
     return inherited | {"SIMSEARCH_DATA_DIR": str(data_dir)} | extra
 
@@ -37,7 +37,7 @@ def python(data_dir: Path, *arguments: str, **extra: str) -> subprocess.Complete
 
 
 def one_clear_line(run: subprocess.CompletedProcess[str]) -> str:
-    """The single line of a refusal."""
+    """Return the single line of a refusal."""
     assert run.returncode == 1, run.stdout + run.stderr
     lines = run.stderr.strip().splitlines()
     assert len(lines) == 1, run.stderr
@@ -46,7 +46,7 @@ def one_clear_line(run: subprocess.CompletedProcess[str]) -> str:
 
 
 def left_running(data_dir: Path) -> list[str]:
-    """The command lines of processes that belong to this data directory."""
+    """Return the command lines of processes that belong to this data directory."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:

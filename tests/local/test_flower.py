@@ -17,7 +17,7 @@ from tests.stack import ROOT, free_port
 
 @pytest.fixture(scope="module")
 def flower(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of a Flower that runs as the containers' does."""
+    """Provide the port of a Flower that runs as the containers' does."""
     port, data_dir = free_port(), tmp_path_factory.mktemp("flower")
     (data_dir / "run").mkdir()
     environment = os.environ | {

@@ -20,9 +20,9 @@ def targets() -> set[str]:
 
 
 def test_make_alone_lists_every_target_with_what_it_does() -> None:
-    told = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert told == subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    listed = dict(re.findall(r"^make ([a-z-]+) +(\S.*)$", told, re.MULTILINE))
+    output = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert output == subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = dict(re.findall(r"^make ([a-z-]+) +(\S.*)$", output, re.MULTILINE))
     assert set(listed) == targets()
     assert targets() >= {"help", "run", "test", "drills", "check"}
 

@@ -16,7 +16,9 @@ from simsearch.launch.preflight import StartError
 from simsearch.launch.supervisor import Supervisor
 
 LOOKS = 3
-NO_WORKER = {"checks": {"database": {"ok": True}, "worker": {"ok": False, "problem": "No search worker was heard of"}}}
+NO_WORKER = {
+    "checks": {"database": {"ok": True}, "worker": {"ok": False, "problem": "No search worker has sent a heartbeat"}}
+}
 
 
 class Starting(system.System):
@@ -60,7 +62,7 @@ class Programs:
 
 @contextmanager
 def site(red_looks: float) -> Iterator[int]:
-    """A `/readyz` that is red so often, on this port."""
+    """Provide a `/readyz` that is red so often, on this port."""
     looks = iter(range(1_000_000))
 
     class Readyz(http.server.BaseHTTPRequestHandler):
@@ -94,7 +96,7 @@ def test_a_slow_start_says_what_is_missing_and_goes_on(capfd: pytest.CaptureFixt
         starting(port).wait(Programs())
     said = capfd.readouterr().out
     assert said.count("Not ready yet: ") == LOOKS
-    assert "No search worker was heard of" in said
+    assert "No search worker has sent a heartbeat" in said
     assert "logs in logs" in said
 
 

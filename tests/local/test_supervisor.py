@@ -101,6 +101,19 @@ def test_a_device_chosen_by_name_has_one_child_that_sees_all() -> None:
     assert gpu.search_children({"SIMSEARCH_DEVICE": "cuda:1", "CUDA_VISIBLE_DEVICES": "0,1"}) == 1
 
 
+@pytest.mark.parametrize(
+    ("environ", "wanted"),
+    [
+        ({"CUDA_VISIBLE_DEVICES": "0"}, True),
+        ({"CUDA_VISIBLE_DEVICES": ""}, False),
+        ({"CUDA_VISIBLE_DEVICES": "0", "SIMSEARCH_DEVICE": "cpu"}, False),
+        ({"CUDA_VISIBLE_DEVICES": "0", "SIMSEARCH_DEVICE": "cuda:0"}, True),
+    ],
+)
+def test_a_gpu_is_wanted_where_one_is_visible_or_named(environ: dict[str, str], wanted: bool) -> None:
+    assert gpu.is_wanted(environ) is wanted
+
+
 def test_the_number_of_children_can_be_chosen() -> None:
     assert gpu.search_children({"SIMSEARCH_SEARCH_CHILDREN": "7"}) == 7
 
@@ -138,7 +151,7 @@ def test_a_long_path_gets_a_short_place_for_its_sockets_that_only_the_owner_can_
         place.rmdir()
 
 
-def test_a_kept_port_is_nobody_elses_and_open_to_the_program_it_is_kept_for() -> None:
+def test_a_kept_port_is_open_only_to_its_program() -> None:
     with preflight.spare_port(0) as first:
         port = first.getsockname()[1]
         with preflight.spare_port(port) as second:

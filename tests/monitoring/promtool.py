@@ -12,11 +12,11 @@ DASHBOARD = ROOT / "docs" / "monitoring" / "grafana-dashboard.json"
 
 
 def promtool(*arguments: str, text: str | None = None) -> str:
-    """What it says; the test fails when it finds fault."""
+    """Return what it says; the test fails when it finds fault."""
     found = shutil.which("promtool")
     if found is None:
         pytest.skip("there is no promtool on the PATH (Debian's package is `prometheus`)")
     finished = subprocess.run([found, *arguments], cwd=ROOT, input=text, capture_output=True, text=True)
-    told = finished.stdout + finished.stderr
-    assert finished.returncode == 0, told
-    return told
+    output = finished.stdout + finished.stderr
+    assert finished.returncode == 0, output
+    return output

@@ -34,7 +34,7 @@ def too_open(data_dir: Path) -> dict[str, str]:
 
 
 def hidden_from_the_group(data_dir: Path) -> list[str]:
-    """What nginx should be able to send and cannot."""
+    """Return what nginx should be able to send and cannot."""
     paths = [data_dir, *(path for name in SENT for path in [data_dir / name, *(data_dir / name).rglob("*")])]
     needs = {True: stat.S_IXGRP, False: stat.S_IRGRP}
     return [str(path) for path in paths if not path.stat().st_mode & needs[path.is_dir()]]
@@ -51,7 +51,7 @@ def test_a_running_system_keeps_its_files_to_itself(stack: Stack) -> None:
 
 @pytest.fixture
 def careless(tmp_path: Path) -> Site:
-    """A data directory of an earlier version, which left everything to the umask of its account."""
+    """Return a data directory of an earlier version, which left everything to the umask of its account."""
     site = Site(tmp_path / "data")
     for name in ("pictures", "index", "logs"):
         (site.data_dir / name).mkdir()

@@ -7,7 +7,7 @@ from tests.stack import Stack
 
 
 def shared_objects(pid: int) -> set[str]:
-    """The libraries that a process has mapped into its memory."""
+    """Return the libraries that a process has mapped into its memory."""
     lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
     return {line.split(maxsplit=5)[5] for line in lines if ".so" in line}
 

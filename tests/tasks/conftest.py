@@ -35,19 +35,19 @@ def drawn(number: int) -> Pillow.Image:
 
 
 def picture(number: int) -> bytes:
-    """A drawn JPEG; another number is another picture."""
+    """Return a drawn JPEG; another number is another picture."""
     return encoded(drawn(number))
 
 
 def encoded(picture: Pillow.Image) -> bytes:
-    """That picture as a JPEG."""
+    """Return that picture as a JPEG."""
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=92)
     return file.getvalue()
 
 
 def add_drawn(picture: Pillow.Image, label: str = "") -> Image:
-    """That picture in the gallery."""
+    """Return that picture in the gallery."""
     return importing.add(io.BytesIO(encoded(picture)), label=label)
 
 

@@ -11,14 +11,14 @@ from tests.engine.galleries import NETWORK
 
 
 def at(degrees: float) -> NDArray[np.float32]:
-    """The vector [4096] at that angle in a plane: the cosine of two of them is that of the angle between them."""
+    """Return the vector [4096] at that angle in a plane: two of them have the cosine of the angle between them."""
     vector = np.zeros(EMBEDDING_SIZE, np.float32)
     vector[:2] = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return vector
 
 
 def add_at(degrees: float, label: str = "", title: str = "", *, is_hidden: bool = False) -> Image:
-    """A picture with the embedding at that angle."""
+    """Return a picture with the embedding at that angle."""
     content_hash = f"{Image.objects.count():064x}"
     image = Image.objects.create(
         content_hash=content_hash, label=label, title=title, is_hidden=is_hidden, width_px=1, height_px=1

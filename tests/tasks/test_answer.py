@@ -79,9 +79,9 @@ def test_a_picture_of_which_little_is_there_fails_with_a_reason(worker: Worker, 
 
 
 def test_waiting_queries_are_answered_in_one_batch(worker: Worker, gallery: list[Image], ask: Ask) -> None:
-    asked = [ask(number) for number in range(8)]
+    queries = [ask(number) for number in range(8)]
     assert len(answer_waiting(worker, 32)) == 8
-    for number, query in enumerate(asked):
+    for number, query in enumerate(queries):
         assert shown(query)[0] == str(number)
 
 
@@ -95,11 +95,13 @@ def test_the_timings_name_every_stage(worker: Worker, gallery: list[Image], ask:
     query = ask(1)
     answer_waiting(worker, 32)
     query.refresh_from_db()
-    told = query.timings_ms
+    timings_ms = query.timings_ms
     run = {"claim", "decode", "embed", "search", "finish"}
-    assert set(told) == {"accept", "check", "keep", "queue", "total"} | run
-    assert told["embed"] > 0
-    assert told["total"] == pytest.approx(sum(told[stage] for stage in run | {"accept", "queue"}), abs=1)  # all tenths
+    assert set(timings_ms) == {"accept", "check", "keep", "queue", "total"} | run
+    assert timings_ms["embed"] > 0
+    assert timings_ms["total"] == pytest.approx(
+        sum(timings_ms[stage] for stage in run | {"accept", "queue"}), abs=1
+    )  # all tenths
 
 
 def test_an_earlier_run_that_broke_is_no_stage(worker: Worker, gallery: list[Image], ask: Ask) -> None:
@@ -114,7 +116,7 @@ def test_an_earlier_run_that_broke_is_no_stage(worker: Worker, gallery: list[Ima
     assert sum(ms for stage, ms in query.timings_ms.items() if stage != "total") < 600_000
 
 
-def test_the_run_of_a_version_before_is_told(worker: Worker, gallery: list[Image], ask: Ask) -> None:
+def test_the_run_of_a_version_before_is_reported(worker: Worker, gallery: list[Image], ask: Ask) -> None:
     query = ask(1)
     answer_waiting(worker, 32)
     Query.objects.update(accept_ms=None, accept_stages_ms=None, stages_ms={"embed": 1.5})
@@ -140,7 +142,7 @@ def test_a_bad_picture_fails_alone(worker: Worker, gallery: list[Image], ask: As
 
 
 @pytest.mark.parametrize(("k", "found"), [(1, 1), (5, 5), (16, 16), (100, 16)])
-def test_as_many_as_asked_for_or_all_there_are(
+def test_as_many_as_requested_or_all_there_are(
     worker: Worker, gallery: list[Image], ask: Ask, k: int, found: int
 ) -> None:
     query = ask(0, k=k)
@@ -156,7 +158,7 @@ def test_only_the_wanted_labels(worker: Worker, gallery: list[Image], ask: Ask) 
     assert len(found) == 8
 
 
-def test_more_like_this_leaves_the_asked_one_out(worker: Worker, gallery: list[Image]) -> None:
+def test_more_like_this_leaves_its_picture_out(worker: Worker, gallery: list[Image]) -> None:
     query = accept.store_like(gallery[5], Parameters(), Stopwatch())
     answer_waiting(worker, 32)
     assert len(shown(query)) == 10
@@ -187,12 +189,12 @@ def test_a_crop_asks_about_a_part(worker: Worker, gallery: list[Image]) -> None:
 
 
 def test_the_eight_orientations_give_the_same_ten(worker: Worker, gallery: list[Image]) -> None:
-    asked = []
+    queries = []
     for orientation in range(1, 9):
         file = uploaded(oriented(drawn(6), "PNG", orientation))
-        asked.append(accept.store(file, Parameters(), Stopwatch()))
+        queries.append(accept.store(file, Parameters(), Stopwatch()))
     answer_waiting(worker, 32)
-    answers = [shown(query) for query in asked]
+    answers = [shown(query) for query in queries]
     assert answers[0][0] == "6"
     assert answers == [answers[0]] * 8
 
@@ -226,12 +228,12 @@ def test_a_broken_run_gives_its_queries_back_until_the_third_attempt(
 def test_a_broken_run_costs_its_neighbours_one_attempt(
     worker: Worker, embedder: Embedder, gallery: list[Image], ask: Ask
 ) -> None:
-    asked = [ask(number) for number in range(3)]
+    queries = [ask(number) for number in range(3)]
     broken = Worker(BrokenEmbedder(embedder), Neighbours(embedder.network))  # type: ignore[arg-type]
     with pytest.raises(RuntimeError):
         answer_waiting(broken, 32)
     assert [len(answer_waiting(worker, 32)) for _ in range(4)] == [1, 1, 1, 0]
-    assert {q.state for q in Query.objects.filter(pk__in=[q.pk for q in asked])} == {DONE}
+    assert {q.state for q in Query.objects.filter(pk__in=[q.pk for q in queries])} == {DONE}
 
 
 def test_an_empty_gallery_answers_with_no_match(worker: Worker, ask: Ask, tmp_path: Path) -> None:

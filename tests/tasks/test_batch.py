@@ -1,4 +1,4 @@
-"""What is told of one batch: in the log and in the counters."""
+"""The report of one batch: in the log and in the counters."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ STAGES = {"claim", "decode", "embed", "search", "finish"}
 
 
 def counted() -> dict[tuple[str, str], float]:
-    """The samples by name and stage."""
+    """Return the samples by name and stage."""
     return {
         (sample.name, sample.labels.get("stage", "")): sample.value
         for family in counters.totals()
@@ -28,8 +28,8 @@ def counted() -> dict[tuple[str, str], float]:
 
 
 def line(caplog: pytest.LogCaptureFixture) -> logging.LogRecord:
-    """The one line of the batch."""
-    [record] = [record for record in caplog.records if record.name == "tasks.batch"]
+    """Return the one line of the batch."""
+    [record] = [record for record in caplog.records if getattr(record, "event", "") == "batch"]
     return record
 
 
@@ -40,12 +40,12 @@ def test_a_batch_is_one_line(worker: Worker, gallery: list[Image], ask: Ask, cap
     caplog.set_level(logging.INFO)
     answer_waiting(worker, 32)
     assert line(caplog).levelno == logging.INFO
-    told = line(caplog).__dict__
-    assert (told["size"], told["done"], told["failed"]) == (3, 1, {"unsupported_format": 1, "gone": 1})
-    assert (told["device"], told["generation"]) == (worker.embedder.device, None)
-    assert told["ms"].keys() == STAGES
-    assert all(ms >= 0 for ms in told["ms"].values())
-    said = json.dumps(told, default=str) + line(caplog).getMessage()
+    records = line(caplog).__dict__
+    assert (records["size"], records["done"], records["failed"]) == (3, 1, {"unsupported_format": 1, "gone": 1})
+    assert (records["device"], records["generation"]) == (worker.embedder.device, None)
+    assert records["ms"].keys() == STAGES
+    assert all(ms >= 0 for ms in records["ms"].values())
+    said = json.dumps(records, default=str) + line(caplog).getMessage()
     assert not any(str(query.pk) in said or query.picture_file.path.name in said for query in (good, bad, gone))
 
 
@@ -73,9 +73,13 @@ def test_a_broken_batch_says_so(
     broken = Worker(BrokenEmbedder(embedder), Neighbours(embedder.network))  # type: ignore[arg-type]
     with pytest.raises(RuntimeError):
         answer_waiting(broken, 32)
-    told = line(caplog)
-    assert (told.levelno, told.__dict__["exception"], told.__dict__["done"]) == (logging.ERROR, "RuntimeError", 0)
-    assert told.__dict__["ms"].keys() == {"claim", "decode"}  # it came as far as that
+    records = line(caplog)
+    assert (records.levelno, records.__dict__["exception"], records.__dict__["done"]) == (
+        logging.ERROR,
+        "RuntimeError",
+        0,
+    )
+    assert records.__dict__["ms"].keys() == {"claim", "decode"}  # it came as far as that
     after = counted()
     assert after["simsearch_broken_batches_total", ""] - before["simsearch_broken_batches_total", ""] == 1
 
@@ -84,5 +88,5 @@ def test_a_message_without_work_says_nothing(worker: Worker, caplog: pytest.LogC
     caplog.set_level(logging.INFO)
     before = counted()
     assert len(answer_waiting(worker, 32)) == 0
-    assert [record for record in caplog.records if record.name == "tasks.batch"] == []
+    assert [record for record in caplog.records if getattr(record, "event", "") == "batch"] == []
     assert counted() == before

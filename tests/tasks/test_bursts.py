@@ -22,6 +22,8 @@ from tasks.neighbours import Neighbours, SearchRequest
 from tests.engine.galleries import NETWORK, make_vectors, unit
 from tests.tasks.known import add_vectors
 
+pytestmark = pytest.mark.annoy  # it watches what Annoy is asked for
+
 BURST = 500  # near-duplicates of one picture: cosine 0.99 with each other
 RULE = Rule(0.985, by_cosine_alone=True)
 OTHERS = 2000
@@ -32,12 +34,12 @@ class Watched(Index):
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
-        self.asked: list[Candidates] = []
+        self.seen: list[Candidates] = []
         self.compared_all = 0
 
     def candidates(self, *query: Any, **options: Any) -> list[Candidates]:
         found = super().candidates(*query, **options)
-        self.asked += found
+        self.seen += found
         return found
 
     def search_among(self, *query: Any) -> Hits:
@@ -59,7 +61,7 @@ def search_watched(vectors: NDArray[np.float32], request: SearchRequest) -> tupl
 def made_once(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Path, NDArray[np.float32]]]:
-    """A gallery of 2,500 with 500 near-duplicates of one picture, in a transaction around those of the tests.
+    """Provide a gallery of 2,500 with 500 near-duplicates of one picture, in a transaction around those of the tests.
 
     Returns the folder of its generation, and the embedding of that picture.
     """
@@ -77,7 +79,7 @@ def made_once(
 
 @pytest.fixture
 def burst(made_once: tuple[Path, NDArray[np.float32]], settings: Settings, db: None) -> NDArray[np.float32]:
-    """The embedding of the picture that has the near-duplicates; what a test changes is rolled back."""
+    """Return the embedding of the picture that has the near-duplicates; what a test changes is rolled back."""
     settings.INDEX_ROOT, embedding = made_once
     return embedding
 
@@ -86,7 +88,7 @@ def test_a_burst_is_one_match_without_comparing_every_picture(burst: NDArray[np.
     found, index = search_watched(burst, SearchRequest(10, near_duplicates=RULE))
     assert len(found) == 10
     assert len(found[0].duplicates) == LISTED
-    [candidates] = index.asked
+    [candidates] = index.seen
     assert index.compared_all == 0
     assert BURST < candidates.compared < OTHERS
 
@@ -100,7 +102,7 @@ def test_the_list_of_a_burst_is_full_though_its_first_pictures_are_left_out(
         Image.objects.filter(pk__in=[before.image, *(image for image, _ in before.duplicates[:9])]).update(
             is_hidden=True
         )
-    without = before.image if way == "asked about" else None
+    without = frozenset([before.image] if way == "asked about" else [])
     found, _ = search_watched(burst, SearchRequest(10, without=without, near_duplicates=RULE))
     assert before.image not in {found[0].image, *(image for image, _ in found[0].duplicates)}
     assert len(found[0].duplicates) == LISTED
@@ -116,7 +118,7 @@ def test_the_matches_beside_a_burst_are_the_right_ones(burst: NDArray[np.float32
 
 def test_a_search_without_a_burst_does_not_grow(burst: NDArray[np.float32]) -> None:
     _, index = search_watched(make_vectors(1, seed=3), SearchRequest(10, near_duplicates=RULE))
-    assert index.asked[0].compared == index.manifest.parameters.candidates
+    assert index.seen[0].compared == index.manifest.parameters.candidates
     assert index.compared_all == 0
 
 

@@ -20,7 +20,7 @@ def spread(low: float, high: float, count: int = 1001) -> NDArray[np.float32]:
 
 
 def reaching(cosines: NDArray[np.float32], threshold: float) -> float:
-    """The share of cosines at or above the threshold."""
+    """Return the share of cosines at or above the threshold."""
     return float(np.mean(cosines >= threshold))
 
 

@@ -1,6 +1,11 @@
 """Embedding new pictures, step by step."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from torch import Tensor
 
 from engine.networks.embedder import Embedder
 from gallery.curation import generations
@@ -58,6 +63,21 @@ def test_an_index_is_stale_when_enough_is_newer(
     embed_step(embedder, 10)
     assert generations.status(embedder.network) is not IndexStatus.CURRENT
     assert generations.status(embedder.network) is not IndexStatus.STALE
+
+
+def test_a_picture_deleted_while_it_is_embedded_leaves_no_embedding(
+    embedder: Embedder, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, kept = add(1), add(2)
+    embed = embedder.embed_prepared
+
+    def embed_slowly(prepared: Sequence[Tensor]) -> NDArray[np.float32]:
+        Image.objects.filter(pk=gone.pk).delete()
+        return embed(prepared)
+
+    monkeypatch.setattr(embedder, "embed_prepared", embed_slowly)
+    embed_step(embedder, 10)
+    assert Embedding.objects.get().image == kept
 
 
 def test_an_empty_gallery_makes_no_index(embedder: Embedder, db: None) -> None:

@@ -29,7 +29,7 @@ COPIES = 30
 
 
 def copy_of(number: int, copy: int) -> Pillow.Image:
-    """The same picture to the eye, another file: one pixel differs."""
+    """Return the same picture to the eye, another file: one pixel differs."""
     changed = drawn(number).copy()
     changed.putpixel((copy, 0), (copy, copy, copy))
     return changed
@@ -63,7 +63,7 @@ def test_copies_are_one_match_and_the_others_still_make_ten(
     assert [found.rank for found in shown] == list(range(1, 11))
 
 
-def test_each_is_a_match_of_its_own_when_asked_for(worker: Worker, copies: list[Image]) -> None:
+def test_each_is_a_match_of_its_own_when_requested(worker: Worker, copies: list[Image]) -> None:
     query = accept.store(uploaded(picture(5)), Parameters(collapse=False), Stopwatch())
     answer_waiting(worker, 32)
     shown = results.shown(now(query))
@@ -102,7 +102,7 @@ def test_a_finished_query_names_one_generation(worker: Worker, gallery: list[Ima
 
 
 def marked(*bits: int) -> bytes:
-    """A fingerprint with these bits set, upright and mirrored."""
+    """Return a fingerprint with these bits set, upright and mirrored."""
     half = np.zeros(256, np.uint8)
     half[list(bits)] = 1
     return np.packbits(half).tobytes() * 2

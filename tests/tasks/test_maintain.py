@@ -22,7 +22,7 @@ from tests.tasks.conftest import Ask, add
 
 @pytest.fixture
 def swept(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> Worker:
-    """This process counts as a worker that has loaded already."""
+    """Make this process count as a worker that has loaded already."""
     monkeypatch.setattr(process, "_current", worker)
     return worker
 
@@ -90,6 +90,7 @@ def test_a_sweep_reports_the_worker(swept: Worker, gallery: list[Image]) -> None
     assert report.network == swept.embedder.network
 
 
+@pytest.mark.annoy
 @pytest.mark.parametrize("lost", ["manifest.json", "."])
 def test_an_index_that_was_deleted_under_a_worker_shows_with_its_next_heartbeat(
     swept: Worker, gallery: list[Image], client: Client, lost: str

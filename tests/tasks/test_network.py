@@ -34,7 +34,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
 def running(
     worker: Worker, embedder: Embedder, other: Embedder, gallery: list[Image], monkeypatch: pytest.MonkeyPatch
 ) -> Worker:
-    """The worker of this process, which serves by the bundled network and can load the other one."""
+    """Return the worker of this process, which serves by the bundled network and can load the other one."""
     build_generation(embedder.network)
     worker.neighbours.refresh()
     worker.load = {network.network: network for network in (embedder, other)}.__getitem__
@@ -90,7 +90,7 @@ def test_back_and_forth(running: Worker, embedder: Embedder, other: Embedder, as
     assert networks == [other.network, embedder.network, other.network]
 
 
-def test_more_like_this_is_asked_by_the_network_that_serves(running: Worker, other: Embedder, ask: Ask) -> None:
+def test_more_like_this_is_searched_by_the_network_that_serves(running: Worker, other: Embedder, ask: Ask) -> None:
     change_to(other)
     image = Image.objects.get(title="4")
     query = accept.store_like(image, accept.Parameters(), Stopwatch(image.created_at))
@@ -141,9 +141,9 @@ def test_a_worker_says_what_the_environment_asks_for_in_vain(
     with caplog.at_level(logging.WARNING):
         sweep()
         sweep()
-    told = "manage.py switch_model alexnet"
-    assert len([record for record in caplog.records if told in record.message]) == 1
-    assert told in workers.alive()[0].index_problem
+    output = "manage.py switch_model alexnet"
+    assert len([record for record in caplog.records if output in record.message]) == 1
+    assert output in workers.alive()[0].index_problem
 
 
 def test_the_database_check_says_so_too(running: Worker, settings: Settings) -> None:

@@ -1,15 +1,18 @@
 """A rebuild follows by itself, once, however many pictures were added."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
+import tasks.build
+from engine.images.fingerprints import Fingerprints
 from gallery.curation import generations
 from gallery.models import Image, IndexGeneration
 from gallery.operations import workers
 from gallery.queries import wakeup
 from tasks import worker as process
+from tasks.delta import Ids, Vectors
 from tasks.tasks import build, curate, rebuild, sweep
 from tasks.worker import Worker
 from tests.engine.galleries import write_as_another_version
@@ -19,7 +22,7 @@ NOTHING_NEW = "There is too little new to rebuild."
 
 
 def woken() -> list[str]:
-    """The tasks that the gallery's worker was woken for."""
+    """Return the tasks that the gallery's worker was woken for."""
     with workers.connect() as redis:
         messages = b" ".join(redis.lrange("gallery", 0, -1)).decode()
     return [task for task in (wakeup.CURATE, wakeup.BUILD, wakeup.REBUILD) if f'"{task}"' in messages]
@@ -43,11 +46,12 @@ def test_what_is_left_to_embed_comes_first(
 
 
 def test_many_messages_make_one_rebuild(gallery: list[Image]) -> None:
-    told = [rebuild() for _ in range(3)]
+    messages = [rebuild() for _ in range(3)]
     made = IndexGeneration.objects.get()
-    assert told == [f"{made} with 16 pictures is active", *[NOTHING_NEW] * 2]
+    assert messages == [f"{made} with 16 pictures is active", *[NOTHING_NEW] * 2]
 
 
+@pytest.mark.annoy
 def test_an_index_of_another_version_is_built_anew_by_itself(
     worker: Worker,
     gallery: list[Image],
@@ -68,6 +72,7 @@ def test_an_index_of_another_version_is_built_anew_by_itself(
     assert (worker.neighbours.problem, worker.neighbours.generation) == ("", old.number + 1)
 
 
+@pytest.mark.annoy
 def test_a_damaged_index_waits_for_somebody_to_look(worker: Worker, gallery: list[Image]) -> None:
     rebuild()
     active = generations.active()
@@ -80,6 +85,32 @@ def test_a_damaged_index_waits_for_somebody_to_look(worker: Worker, gallery: lis
 
 def test_who_asks_for_a_build_gets_one(gallery: list[Image]) -> None:
     assert [build(), build()] == [f"{made} with 16 pictures is active" for made in IndexGeneration.objects.reverse()]
+
+
+def test_many_deleted_pictures_make_a_rebuild_pay(gallery: list[Image], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generations, "REBUILD_AT_LEAST", 4)
+    rebuild()
+    for image in gallery[:3]:
+        image.delete()
+    assert rebuild() == NOTHING_NEW
+    gallery[3].delete()
+    assert rebuild().endswith("with 12 pictures is active")
+    assert rebuild() == NOTHING_NEW
+
+
+def test_pictures_deleted_while_the_index_is_built_are_left_out(
+    gallery: list[Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doomed = [gallery[3]]
+
+    def read(ids: Ids) -> Iterator[tuple[Vectors, Fingerprints]]:
+        while doomed:
+            doomed.pop().delete()
+        return blocks(ids)
+
+    blocks = tasks.build._blocks
+    monkeypatch.setattr(tasks.build, "_blocks", read)
+    assert rebuild().endswith("with 15 pictures is active")
 
 
 def test_a_build_under_way_is_told(gallery: list[Image]) -> None:

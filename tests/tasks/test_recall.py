@@ -14,12 +14,14 @@ from tasks.worker import Worker
 from tests.engine.galleries import make_vectors
 from tests.tasks.conftest import Ask, add
 
+pytestmark = pytest.mark.annoy  # a collection is checked once a minute, against a wider search
+
 COUNT = 1500  # enough for most pictures to be no candidates
 
 
 @pytest.fixture
 def crowd(embedder: Embedder, db: None) -> None:
-    """A gallery too large to be drawn: its rows and its embeddings by this network, without files."""
+    """Make a gallery too large to be drawn: its rows and its embeddings by this network, without files."""
     images = [Image(content_hash=f"{n:064x}", title=str(n), width_px=1, height_px=1) for n in range(COUNT)]
     Image.objects.bulk_create(images)
     vectors = make_vectors(COUNT).astype("<f2")

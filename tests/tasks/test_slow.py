@@ -1,4 +1,4 @@
-"""Slow and costly pictures: they cost themselves, and whoever sends them; the others of their batch are answered."""
+"""Slow and costly pictures: they fail alone, and their client is limited; the others of their batch are answered."""
 
 import pytest
 from django.test import Client
@@ -122,7 +122,7 @@ def test_slow_pictures_count_as_the_uploads_that_one_core_could_take(settings: S
 
 
 @pytest.mark.django_db
-def test_who_asked_is_known_as_a_hash_until_the_answer(worker: Worker, gallery: list[Image]) -> None:
+def test_the_client_is_known_as_a_hash_until_the_answer(worker: Worker, gallery: list[Image]) -> None:
     client = Client(REMOTE_ADDR="203.0.113.1")
     client.post("/api/queries", {"image": uploaded(picture())})
     query = Query.objects.get()

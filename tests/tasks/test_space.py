@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def kept() -> list[Query]:
-    """One that has waited longest, then three that are finished, the oldest first."""
+    """Return one that has waited longest, then three that are finished, the oldest first."""
     rows = [*(finished() for _ in range(3)), ask(9)]
     for age_s, query in enumerate(rows):
         set_row(query, created_at=ago(100 - age_s if age_s < 3 else 200))

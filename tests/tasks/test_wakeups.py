@@ -61,7 +61,7 @@ def test_a_run_that_leaves_some_waiting_wakes_a_worker(worker: Worker, ask: Ask)
     assert messages() == 1
 
 
-def test_a_run_without_work_wakes_nobody(worker: Worker) -> None:
+def test_a_run_without_work_wakes_no_worker(worker: Worker) -> None:
     assert len(answer_waiting(worker, 32)) == 0
     assert messages() == 0
 

@@ -10,10 +10,10 @@ from typing import Any, TextIO
 
 from django.utils import timezone
 
-from gallery import labels
 from gallery.curation.folders.left_out import text_of
 from gallery.curation.folders.scanning import Source
 from gallery.models import LONGEST_TITLE, Image
+from gallery.text import kept_label, tidied
 
 NAME = "images.csv"
 COLUMNS = ("file", "label", "title", "date", "hidden")
@@ -34,15 +34,18 @@ class Table:
     fields: tuple[str, ...]
 
     def values(self, source: Source) -> dict[str, Any]:
+        """Return the values that the table gives for a file."""
         values = {name: getattr(source, name) for name in self.fields}
         return {name: value for name, value in values.items() if value is not None}
 
 
 def write_head(file: TextIO) -> None:
+    """Write the row of column names."""
     csv.writer(file).writerow(COLUMNS)
 
 
 def write_row(file: TextIO, image: Image, name: str) -> None:
+    """Write the row of one picture."""
     hidden = "true" if image.is_hidden else "false"
     csv.writer(file).writerow([name, image.label, image.title, image.created_at.isoformat(), hidden])
 
@@ -67,12 +70,12 @@ def read(path: Path) -> Table:
 
 
 def _source(folder: Path, given: Mapping[str, str]) -> Source:
-    """Raises ValueError, whose text is a sentence."""
+    """Return the file that a row describes. Raises ValueError, whose text is a sentence."""
     if not given["file"] or any("\0" in text for text in given.values()):
         raise ValueError("the name of the file is missing, or a text has a NUL in it.")
     path = folder / given["file"]
-    title = given.get("title", labels.tidied(text_of(path.stem)))[:LONGEST_TITLE]
-    return Source(path, title, labels.kept(given.get("label", "")), _truth(given), _date(given))
+    title = given.get("title", tidied(text_of(path.stem)))[:LONGEST_TITLE]
+    return Source(path, title, kept_label(given.get("label", "")), _truth(given), _date(given))
 
 
 def _truth(given: Mapping[str, str]) -> bool:

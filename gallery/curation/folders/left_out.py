@@ -20,14 +20,15 @@ class LeftOut:
         return bool(self._paths)
 
     def add(self, reason: str, path: Path) -> None:
+        """Count one file or folder under its reason."""
         self._paths.setdefault(reason, []).append(path)
 
     def has(self, path: Path) -> bool:
-        """Whether the path or a folder above it is among these."""
+        """Tell whether the path or a folder above it is among these."""
         return any(not {path, *path.parents}.isdisjoint(paths) for paths in self._paths.values())
 
     def lines(self, base: Path | None) -> list[str]:
-        """A line for each reason, the most frequent first; the rarest share one where there are too many.
+        """Return a line for each reason, the most frequent first; the rarest share one where there are too many.
 
         `base`: the folder that the names are relative to.
         """
@@ -40,7 +41,7 @@ class LeftOut:
         return lines
 
     def details(self, base: Path | None) -> Iterator[str]:
-        """A line for each file or folder."""
+        """Return a line for each file or folder."""
         for reason, paths in self._paths.items():
             for path in sorted(paths):
                 yield f"{_shown(path, base)}: {_lower(reason)}"
@@ -52,6 +53,7 @@ def text_of(name: str) -> str:
 
 
 def is_utf8(name: str) -> bool:
+    """Tell whether a file name is valid UTF-8."""
     try:
         os.fsencode(name).decode()
     except UnicodeDecodeError:
@@ -75,13 +77,13 @@ def _line(reason: str, paths: list[Path], base: Path | None) -> str:
 
 
 def _kind(path: Path) -> str:
-    """The suffix, where what follows the last point is one and not a part of a sentence."""
+    """Return the suffix, where what follows the last point is one and not a part of a sentence."""
     suffix = path.suffix[1:].upper()
     return suffix if suffix.isalnum() and len(suffix) <= LONGEST_SUFFIX else "without a suffix"
 
 
 def _shown(path: Path, base: Path | None) -> str:
-    """The path for a terminal, whatever bytes the name has."""
+    """Return the path for a terminal, whatever bytes the name has."""
     relative = path.relative_to(base) if base and path != base and path.is_relative_to(base) else path
     text = "/".join(text_of(part) for part in relative.parts).replace("//", "/", 1)
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from django.conf import settings
 
-from gallery import labels
 from gallery.curation.folders.left_out import LeftOut, is_utf8, text_of
+from gallery.text import kept_label, tidied
 
 # What file systems, network storage and photo programs keep beside people's pictures, in lower case.
 SYSTEM_FOLDERS = (
@@ -42,7 +42,7 @@ class Source:
 
     @property
     def has_foreign_name(self) -> bool:
-        """Whether its name or its folder's is not UTF-8."""
+        """Tell whether its name or its folder's is not UTF-8."""
         return not (is_utf8(self.path.name) and is_utf8(self.path.parent.name))
 
 
@@ -58,9 +58,9 @@ def scan(places: Sequence[Path], left_out: LeftOut, *, follow_links: bool = Fals
 
 
 def source(path: Path, folder: Path, label_from: str) -> Source:
-    """The file with its title, and with the label that it has below this folder."""
-    title = labels.tidied(text_of(path.stem))
-    return Source(path, title, labels.kept(LABELS[label_from](path.parent, folder)))
+    """Return the file with its title, and with the label that it has below this folder."""
+    title = tidied(text_of(path.stem))
+    return Source(path, title, kept_label(LABELS[label_from](path.parent, folder)))
 
 
 def _parent(place: Path, folder: Path) -> str:
@@ -81,6 +81,7 @@ def reason_to_skip(name: str, *, is_folder: bool) -> str | None:
 
 
 def unreadable(error: OSError) -> str:
+    """Return the reason for a file or folder that cannot be read."""
     return f"Cannot be read ({error.strerror or 'I/O error'})"
 
 
@@ -106,7 +107,7 @@ class _Walk:
                 self.left_out.add(unreadable(error), folder)
 
     def _is_new(self, folder: Path) -> bool:
-        """Whether this folder is to be read. Raises OSError."""
+        """Tell whether this folder is to be read. Raises OSError."""
         identity, is_top = _identity(folder), not self._seen
         if identity in self._seen or (_leads_up(folder) and not is_top):
             self.left_out.add(CIRCLE, folder)
@@ -118,7 +119,7 @@ class _Walk:
         return True
 
     def _files_in(self, folder: Path) -> Iterator[Path]:
-        """Raises OSError for a folder that cannot be listed, or whose files cannot be opened."""
+        """Yield the files of a folder. Raises OSError where it cannot be listed or its files cannot be opened."""
         if not os.access(folder, os.X_OK):
             raise PermissionError(None, "Permission denied")
         with os.scandir(folder) as entries:
@@ -131,7 +132,7 @@ class _Walk:
                     self.left_out.add(SPECIAL if is_own_target else unreadable(error), Path(entry.path))
 
     def _is_file(self, entry: os.DirEntry[str]) -> bool:
-        """Whether it is a file to import; folders wait for their turn. Raises OSError."""
+        """Tell whether it is a file to import; folders wait for their turn. Raises OSError."""
         path, is_folder, is_link = Path(entry.path), entry.is_dir(), entry.is_symlink()
         if reason := reason_to_skip(entry.name, is_folder=is_folder):
             self.left_out.add(reason, path)
@@ -152,10 +153,10 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 
 def _leads_up(folder: Path) -> bool:
-    """Whether this is a link to a folder that it is in."""
+    """Tell whether this is a link to a folder that it is in."""
     return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
 def _own_folders() -> set[tuple[int, int]]:
-    """The folders in which the gallery keeps its pictures: what is there has been imported."""
+    """Return the folders in which the gallery keeps its pictures: what is there has been imported."""
     return {_identity(folder) for folder in (settings.MEDIA_ROOT, settings.UPLOADS_ROOT) if folder.is_dir()}

@@ -47,6 +47,7 @@ class Watcher:
         return sources, left_out
 
     def changes(self) -> Changes:
+        """Look at the folder once and return what has settled."""
         sources, left_out = self._scan()
         now = _look(sources)
         if not now:  # a disk that is not mounted looks like that

@@ -21,14 +21,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", help="a new file, or - for the standard output")
-        parser.add_argument("--without-queries", action="store_true", help="leave out what visitors asked")
+        parser.add_argument("--without-queries", action="store_true", help="leave out the visitors' queries")
 
     def handle(self, *, file: str, without_queries: bool, **_: Any) -> None:
         try:
             with _opened(file) as stream:
                 outcome = backup.write(stream, with_queries=not without_queries)
         except BrokenPipeError:
-            raise CommandError("Whoever read the backup has gone: it is not complete.") from None
+            raise CommandError("The reader of the backup closed the pipe: the backup is not complete.") from None
         except (OSError, DatabaseError) as error:
             raise CommandError(f"No backup was made: {error}.") from error
         except KeyboardInterrupt:
@@ -37,15 +37,15 @@ class Command(BaseCommand):
 
     def _tell(self, outcome: backup.Outcome, file: str) -> None:
         if outcome.deleted:
-            self.stderr.write(f"  {outcome.deleted} deleted meanwhile are not in it.")
+            self.stderr.write(f"  {outcome.deleted} deleted during the backup are not in it.")
         for row in outcome.lost:
             self.stderr.write(f"  the file of {row} is missing; its row is in the backup without it")
         out = self.stderr if file == "-" else self.stdout
         rows = outcome.rows
+        kept_in = f", with {outcome.pictures} files of {files.keeper().described()}" if files.is_remote() else ""
         out.write(
             f"Backed up {rows['gallery.image']} pictures, {rows['gallery.embedding']} embeddings, "
-            f"{rows['gallery.query']} queries and {rows['auth.user']} accounts, with {outcome.pictures} files of "
-            f"{files.keeper().described()}."
+            f"{rows['gallery.query']} queries and {rows['auth.user']} accounts{kept_in}."
         )
 
 

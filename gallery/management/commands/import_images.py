@@ -17,7 +17,6 @@ from gallery.curation.folders.watching import Changes, Mirror, Watcher
 from gallery.curation.importing import Outcome
 from gallery.curation.progress import Progress
 from gallery.errors import Refusal
-from gallery.queries import wakeup
 
 
 class Command(BaseCommand):
@@ -93,8 +92,8 @@ class Command(BaseCommand):
         is_dry = self.options["dry_run"]
         changed = image_table.apply(self.table, outcome.pictures) if self.table and not is_dry else 0
         relabelled = 0 if self.table else self._follow_moved(outcome.pictures)
-        told = _summary(outcome, sources, relabelled, is_dry=is_dry)
-        self.stdout.write(f"{told} {changed} changed." if self.table else told)
+        message = _summary(outcome, sources, relabelled, is_dry=is_dry)
+        self.stdout.write(f"{message} {changed} changed." if self.table else message)
         return outcome
 
     def _import(self, sources: Sequence[Source], outcome: Outcome) -> Iterator[Source]:
@@ -102,8 +101,6 @@ class Command(BaseCommand):
             yield from importing.import_files(sources, outcome, is_dry=self.options["dry_run"])
         except Refusal as refusal:  # a full disk; a bad file is only listed
             raise CommandError(str(refusal)) from refusal
-        finally:
-            wakeup.wake_workers(wakeup.CURATE)
 
     def _follow_moved(self, pictures: dict[Source, str]) -> int:
         """Give moved pictures their new label if that is wanted; how many got one."""
@@ -112,8 +109,8 @@ class Command(BaseCommand):
             importing.relabel(moved)
             return len(moved)
         if moved:
-            told = f"{len(moved)} moved, or were labelled by hand: they keep their label"
-            self.stderr.write(f"{told} (import_images --relabel gives them their folder's).")
+            message = f"{len(moved)} moved, or were labelled by hand: they keep their label"
+            self.stderr.write(f"{message} (import_images --relabel gives them their folder's).")
         return 0
 
     def _tell_left_out(self, outcome: Outcome) -> None:
@@ -147,23 +144,25 @@ class Command(BaseCommand):
             pictures.pop(source, None)
         pictures.update(outcome.pictures)
         self._tell_left_out(outcome)
-        told = _summary(outcome, changes.settled, self._follow_moved(pictures) if outcome.known or changes.gone else 0)
+        message = _summary(
+            outcome, changes.settled, self._follow_moved(pictures) if outcome.known or changes.gone else 0
+        )
         if self.options["mirror"]:
             hidden, shown = mirror.follow(before, set(pictures.values()))
-            told += f" {hidden} hidden, {shown} shown again."
-        self.stdout.write(told)
+            message += f" {hidden} hidden, {shown} shown again."
+        self.stdout.write(message)
         self.stdout.flush()
 
 
 def _summary(outcome: Outcome, sources: Sequence[Source], relabelled: int, *, is_dry: bool = False) -> str:
     what = "would be imported" if is_dry else "imported"
     part = f" ({outcome.incomplete} of them incomplete)" if outcome.incomplete else ""
-    told = f"{outcome.added} pictures {what}{part}, {outcome.known} were there already, {outcome.refused} refused."
+    message = f"{outcome.added} pictures {what}{part}, {outcome.known} were there already, {outcome.refused} refused."
     if relabelled:
-        told += f" {relabelled} moved: they took their new label."
+        message += f" {relabelled} moved: they took their new label."
     if foreign := sum(source.has_foreign_name for source in sources):
-        told += f" Names that are not UTF-8 were read as Windows-1252: {foreign}."
-    return told
+        message += f" Names that are not UTF-8 were read as Windows-1252: {foreign}."
+    return message
 
 
 def _exists(place: Path) -> bool:

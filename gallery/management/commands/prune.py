@@ -13,7 +13,7 @@ from gallery.queries import waiting
 
 class Command(BaseCommand):
     help = (
-        "Find what nobody owns: expired queries, picture files without a row, rows without their picture file, "
+        "Find leftovers: expired queries, picture files without a row, rows without their picture file, "
         "leftovers of killed writes. Can be said while simsearch serves."
     )
 
@@ -32,6 +32,7 @@ class Command(BaseCommand):
         self._tell(len(orphans.files), f"files without a row ({orphans.bytes / 1e6:.1f} MB)")
         self._tell(len(orphans.queries), "queries without their picture")
         self._tell(len(orphans.images), "gallery pictures without their file")
+        self._tell(orphans.embeddings, "embeddings of deleted pictures")
         for image_id in orphans.images:
             self.stdout.write(f"  {image_id}")
         if options["dry_run"]:

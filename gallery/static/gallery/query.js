@@ -5,6 +5,7 @@ const RETRY_MS = 2000;
 const lost = document.getElementById("lost");
 const announcement = document.getElementById("announcement");
 const copy = document.getElementById("copy-link");
+const share = document.getElementById("share");
 
 function lookAgain(event) {
   if (event.detail.xhr.status === 404) {
@@ -26,7 +27,7 @@ async function copyLink() {
   if (navigator.clipboard) await navigator.clipboard.writeText(location.href);
   else copyTheOldWay(location.href);
   const label = copy.textContent;
-  copy.textContent = announcement.textContent = "Link copied";
+  copy.textContent = announcement.textContent = copy.dataset.copied;
   setTimeout(() => (copy.textContent = label), RETRY_MS);
 }
 
@@ -56,4 +57,6 @@ for (const name of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
 document.addEventListener("htmx:afterSwap", announce);
 copy.addEventListener("click", copyLink);
 copy.hidden = false;
+share.addEventListener("click", () => navigator.share({ title: document.title, url: location.href }).catch(() => {}));
+share.hidden = !navigator.share;
 showOwnPicture();

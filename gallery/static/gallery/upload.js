@@ -7,14 +7,16 @@ const preview = form.querySelector(".preview");
 const sending = form.querySelector(".sending");
 const progress = form.querySelector("progress");
 const error = form.querySelector(".error");
+const camera = form.querySelector("button.camera");
 const choice = document.querySelector(".choice");
+const linkForm = document.querySelector("form.link"); // none where links are not fetched
 const say = form.dataset; // the sentences
 
 // A larger picture is sent smaller, which saves seconds on a phone. Small files are sent as they are.
 const MOST_PX = 1600, SMALL_BYTES = 400_000, KEPT_PX = 320;
 // A strip is scaled down less, and shown by its middle: 20,000 x 20 pixels would become a line.
 const LONG = 10, SHOWN_RATIO = 4;
-const MOST_OFFERED = 200;
+const MOST_OFFERED = 200, MOST_TOGETHER = 10;
 const PICTURE_NAME = new RegExp(`(${input.accept.split(",").filter((end) => end.startsWith(".")).join("|")})$`, "i");
 
 // --- What arrived -----------------------------------------------------------------------------------------------
@@ -28,7 +30,7 @@ async function takeDrop(transfer) {
   const items = [...transfer.items].filter((item) => item.kind === "file");
   const entries = items.map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile()).filter(Boolean);
   if (!entries.length) {
-    refuseText(transfer.getData("text/uri-list") || transfer.getData("text"));
+    takeText(pictureIn(transfer.getData("text/html")) || transfer.getData("text/uri-list") || transfer.getData("text"));
     return;
   }
   const found = [];
@@ -70,8 +72,19 @@ function offer(files, isFolder = false) {
   else refuse(isFolder ? say.emptyFolder : say.noPicture);
 }
 
-function refuseText(text) {
-  refuse(/^\s*(https?|data|file):/i.test(text) ? say.link : say.text);
+// The address of the picture in what was dragged from another page: the text alone has the link around it.
+function pictureIn(html) {
+  const source = new DOMParser().parseFromString(html, "text/html").querySelector("img")?.getAttribute("src") ?? "";
+  return /^https?:/i.test(source) ? source : "";
+}
+
+function takeText(text) {
+  if (linkForm && /^\s*https?:\S+\s*$/i.test(text)) {
+    linkForm.elements.url.value = text.trim();
+    linkForm.requestSubmit();
+  } else {
+    refuse(/^\s*(https?|data|file):/i.test(text) ? say.link : say.text);
+  }
 }
 
 // --- One of several ---------------------------------------------------------------------------------------------
@@ -83,6 +96,10 @@ function choose(pictures, others) {
   heading.textContent = say.choose.replace("{n}", pictures.length);
   choice.querySelector(".note").textContent = others ? say.leftOut.replace("{n}", others) : "";
   choice.querySelector("ul").replaceChildren(...pictures.map(offered));
+  const all = choice.querySelector(".all");
+  all.hidden = pictures.length > MOST_TOGETHER;
+  all.textContent = all.dataset.text.replace("{n}", pictures.length);
+  all.onclick = () => takeAll(pictures);
   choice.hidden = false;
   heading.focus();
 }
@@ -121,6 +138,20 @@ async function take(file) {
     return;
   }
   if (picture !== input.files[0]) input.files = only(picture);
+  form.requestSubmit();
+}
+
+// Several pictures are one search.
+async function takeAll(files) {
+  if (form.classList.contains("is-sending")) return;
+  closeChoice();
+  show(files[0]);
+  const pictures = await Promise.all(files.map(scaled));
+  if (pictures.reduce((sum, picture) => sum + picture.size, 0) > Number(say.maxBytes)) {
+    refuse(say.tooLarge);
+    return;
+  }
+  input.files = only(...pictures);
   form.requestSubmit();
 }
 
@@ -170,9 +201,9 @@ function keepForResult() {
   }
 }
 
-function only(file) {
+function only(...files) {
   const list = new DataTransfer();
-  list.items.add(file);
+  for (const file of files) list.items.add(file);
   return list.files;
 }
 
@@ -247,6 +278,14 @@ function isField(element) {
   return element instanceof HTMLTextAreaElement || element instanceof HTMLInputElement && element.type !== "file";
 }
 
+// A phone's camera, beside its pictures; a computer would offer the same dialog once more.
+if (matchMedia("(hover: none) and (pointer: coarse)").matches) camera.hidden = false;
+camera.addEventListener("click", () => {
+  const photograph = Object.assign(document.createElement("input"), { type: "file", accept: "image/*" });
+  photograph.setAttribute("capture", "environment"); // no property of browsers without a camera
+  photograph.addEventListener("change", () => offer([...photograph.files]));
+  photograph.click();
+});
 input.addEventListener("change", () => input.files.length && offer([...input.files]));
 form.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -260,7 +299,7 @@ preview.addEventListener("load", () => {
 });
 document.addEventListener("paste", (event) => {
   if (event.clipboardData.files.length) offer([...event.clipboardData.files]);
-  else if (!isField(event.target)) refuseText(event.clipboardData.getData("text"));
+  else if (!isField(event.target)) takeText(event.clipboardData.getData("text"));
 });
 // Whatever is dropped: the browser would leave the page for a link or a folder.
 document.addEventListener("dragover", (event) => {

@@ -8,8 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from gallery.curation import generations
 from gallery.curation.generations import IndexStatus
 from gallery.models import Image
-from tasks import configured
-from tasks.build import is_outdated
+from tasks.active_model import disagreement, is_outdated
 
 
 class Command(BaseCommand):
@@ -30,20 +29,20 @@ class Command(BaseCommand):
             self._roll_back()
             return
         if served := generations.served():
-            if told := configured.disagreement(served):
-                self.stderr.write(told)
+            if message := disagreement(served):
+                self.stderr.write(message)
             if if_stale and not (_lacks_something(served) or is_outdated(served)):
                 self.stdout.write(f"The index is up to date ({generations.described(generations.active())}).")
                 return
         # Here, because it loads torch, and where nothing is to be done that would take most of the time.
-        from tasks import indexing
+        from tasks import build
 
         try:
             if dry_run:
-                self.stdout.write(indexing.plan())
+                self.stdout.write(build.plan())
             else:
-                self.stdout.write(indexing.index(self._tell, distributed=distributed))
-        except indexing.NotIndexed as error:
+                self.stdout.write(build.index(self._tell, distributed=distributed))
+        except build.NotIndexed as error:
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
             raise CommandError("Stopped; the same command goes on where this one ended.", returncode=130) from None

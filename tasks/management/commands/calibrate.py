@@ -1,4 +1,4 @@
-"""manage.py calibrate: what do the active network's cosines mean in this gallery?"""
+"""manage.py calibrate: what do the active model's cosines mean in this gallery?"""
 
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -10,12 +10,11 @@ import numpy as np
 from django.core.management.base import BaseCommand, CommandError
 
 from engine.errors import EngineError
-from engine.index.annoy_index import Index
 from engine.networks import registry
 from gallery.curation import generations
 from gallery.curation.progress import Progress
 from gallery.models import IndexGeneration
-from tasks import active_model, thresholds
+from tasks import active_model, stores, thresholds
 from tasks.alterations import ALTERATIONS
 from tasks.calibration import Cosines, Derived, Gallery, Measured, TooFewPictures, derive, measure, steps
 
@@ -30,7 +29,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--write", action="store_true", help="let the active network use these thresholds")
+        parser.add_argument("--write", action="store_true", help="let the active model use these thresholds")
         parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
     def handle(self, *, write: bool, json: bool, **_: Any) -> None:
@@ -38,7 +37,7 @@ class Command(BaseCommand):
         if active is None or not active.images:
             raise CommandError("There is no index yet; run manage.py build_index.")
         try:
-            gallery = Gallery(Index.open(active.directory), active.network)
+            gallery = Gallery(stores.chosen().open(active), active.network)
             embedder = active_model.load(active.network)
             with Progress(steps(gallery), "Measuring", "picture") as progress:
                 measured = measure(gallery, embedder, progress.advance)
@@ -80,7 +79,7 @@ def _distribution(cosines: Cosines) -> dict[str, float] | None:
 
 def _table(report: dict[str, Any]) -> str:
     lines = [
-        f"network   {report['network']}",
+        f"model     {report['network']}",
         f"pictures  {report['pictures']}",
         "",
         f"{'cosine of two pictures':40} {'pairs':>9}" + "".join(f"{f'{percent} %':>8}" for percent in PERCENTILES),
@@ -115,5 +114,5 @@ def _measured(report: dict[str, Any], name: str) -> str:
 def _advice(report: dict[str, Any]) -> Iterator[str]:
     if report["not_measured"]:
         names = " and ".join(report["not_measured"])
-        yield f"Too few pictures have a label to measure {names}: the network's own are kept."
+        yield f"Too few pictures have a label to measure {names}: the model's own are kept."
     yield "Stored." if report["written"] else "Nothing was stored; manage.py calibrate --write stores these thresholds."

@@ -10,12 +10,11 @@ from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandError
 
-from engine.errors import BadIndex
-from engine.index.annoy_index import Index
+from engine.errors import BadIndex, IndexAway
 from gallery.curation import generations
 from gallery.curation.progress import Progress
 from gallery.operations import backup
-from tasks import evaluation_page
+from tasks import evaluation_page, stores
 from tasks.evaluation import Evaluation, Labelled, LabelPrecision, NoLabels, evaluate, steps
 
 WORST_LABELS = 5
@@ -37,13 +36,13 @@ class Command(BaseCommand):
             raise CommandError("There is no index yet; run manage.py build_index.")
         try:
             with _written(html) if html else nullcontext() as page:
-                index = Index.open(active.directory)
+                index = stores.chosen().open(active)
                 labelled = Labelled(index, active.network)
                 with Progress(steps(index, labelled), "Evaluating", "picture") as progress:
                     result, rankings = evaluate(index, labelled, k, progress.advance)
                 if page:
                     page.write(evaluation_page.render(result, rankings, labelled, active).encode())
-        except (BadIndex, NoLabels) as error:
+        except (BadIndex, IndexAway, NoLabels) as error:
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
             raise CommandError("Stopped; nothing was written.", returncode=130) from None
@@ -67,7 +66,7 @@ def _json(result: Evaluation, generation: int, network: str) -> str:
 def _table(result: Evaluation, network: str) -> str:
     index = result.index
     lines = [
-        f"network                 {network}",
+        f"model                   {network}",
         f"pictures                {result.images} ({result.labelled} visible with a label, {result.queries} queries)",
         f"precision@1             {result.precision_at_1:.3f}",
         f"{f'precision@{result.k}':23} {result.precision_at_k:.3f}",

@@ -1,4 +1,4 @@
-"""manage.py switch_model: let another network serve, without a gap."""
+"""manage.py switch_model: change the active model without a gap."""
 
 import os
 from argparse import ArgumentParser
@@ -21,15 +21,15 @@ NICE = 10  # as the gallery's worker: searches go first
 
 class Command(BaseCommand):
     help = (
-        "Let another network serve: embeds every picture and builds an index beside those in use, then changes over. "
-        "It can be stopped and run again. Without a name: says which networks there are."
+        "Change the active model: embeds every picture and builds an index beside those in use, then changes over. "
+        "It can be stopped and run again. Without a name: lists the models."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", nargs="?", help=f"{', '.join(registry.MODELS)}, or one that is kept")
-        parser.add_argument("--weights", type=Path, metavar="FILE", help="these instead of the network's own")
+        parser.add_argument("--weights", type=Path, metavar="FILE", help="these instead of the model's own")
         parser.add_argument(
-            "--prune", action="store_true", help="afterwards delete what is kept of the networks that do not serve"
+            "--prune", action="store_true", help="afterwards delete the data of the models that are not active"
         )
 
     def run_from_argv(self, argv: list[str]) -> None:
@@ -93,5 +93,5 @@ class Command(BaseCommand):
             f"{served} serves." if served else "Nothing serves yet; manage.py build_index makes an index."
         )
         for known, embedded in sorted(networks.embedded().items()):
-            gone = "" if registry.is_known(known) else " This version no longer has this network."
+            gone = "" if registry.is_known(known) else " This version no longer has this model."
             self.stdout.write(f"{known}: {embedded} of {count} pictures embedded.{gone}")

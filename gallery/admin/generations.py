@@ -1,0 +1,128 @@
+"""Index generations in the admin site: their recall, rebuild, roll back."""
+
+import time
+from contextlib import suppress
+from typing import Any
+
+import redis
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import path
+from django.urls.resolvers import URLPattern
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from gallery.admin.base import ReadOnlyAdmin
+from gallery.curation import generations, networks, recall
+from gallery.models import Image, IndexGeneration
+from gallery.operations import workers
+from gallery.queries import wakeup
+
+WAITS_S = 300  # a build that no worker has begun by then is not waited for
+
+
+@admin.register(IndexGeneration)
+class IndexGenerationAdmin(ReadOnlyAdmin):
+    list_display = ["number", "is_active", "state", "network_name", "images", "recall", "live_recall", "made", "error"]
+    actions = ["activate"]
+    change_list_template = "admin/gallery/indexgeneration/change_list.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the button and its progress."""
+        rebuild = self.admin_site.admin_view(require_POST(self.rebuild))
+        progress = self.admin_site.admin_view(require_safe(self.progress))
+        return [
+            path("rebuild/", rebuild, name="gallery_indexgeneration_rebuild"),
+            path("progress/", progress, name="gallery_indexgeneration_progress"),
+            *super().get_urls(),
+        ]
+
+    def rebuild(self, request: HttpRequest) -> HttpResponse:
+        """Have the index built anew; the list shows how far it is."""
+        if not self.has_index_permission(request):
+            raise PermissionDenied
+        newest = IndexGeneration.objects.order_by("-number").values_list("number", flat=True).first()
+        wakeup.wake_workers(wakeup.BUILD)
+        self.message_user(request, _("A rebuild is under way; searches go on meanwhile."), messages.INFO)
+        request.session["rebuild_after"] = [newest or 0, time.time()]
+        return redirect("admin:gallery_indexgeneration_changelist")
+
+    def progress(self, request: HttpRequest) -> HttpResponse:
+        """Show the part of the list that tells of a build; the list asks for it again and again."""
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+        return render(request, "admin/gallery/indexgeneration/_build.html", self._build(request))
+
+    def _build(self, request: HttpRequest) -> dict[str, Any]:
+        after, since = request.session.get("rebuild_after") or [None, 0.0]
+        building = IndexGeneration.objects.filter(state=generations.BUILDING).first()
+        made = IndexGeneration.objects.filter(number__gt=after).first() if after is not None else None
+        waits = after is not None and made is None and time.time() - since < WAITS_S
+        ended = made if made and made.state != generations.BUILDING else None
+        return {"building": building, "waits": waits, "ended": ended}
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse: old generations are deleted by the worker."""
+        return False
+
+    @admin.display(description="model", ordering="network")
+    def network_name(self, generation: IndexGeneration) -> str:
+        """Return the name of the model that embedded the pictures."""
+        return generation.network.partition("-")[0]
+
+    @admin.display(description="built", ordering="created_at")
+    def made(self, generation: IndexGeneration) -> str:
+        """Return when it was built."""
+        return date_format(timezone.localtime(generation.created_at), "j M Y H:i")
+
+    @admin.display(description="recall@10")
+    def recall(self, generation: IndexGeneration) -> str:
+        """Return the measured recall in words."""
+        measured, target = generation.manifest.get("recall"), generation.manifest.get("recall_target")
+        if measured is None or target is None:
+            return "—"
+        return f"{measured:.3f}" if measured >= target else f"{measured:.3f}, misses its target {target:.3f}"
+
+    @admin.display(description="recall@10 of real searches")
+    def live_recall(self, generation: IndexGeneration) -> str:
+        """Return the recall of real searches in words."""
+        try:
+            measured = recall.measured(generation.number)
+        except (redis.RedisError, OSError):
+            return "Redis does not answer"
+        return "—" if measured is None else f"{measured:.3f}"
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """Say which networks there are, and why the workers do not use the active generation, if so."""
+        self._tell_networks(request)
+        with suppress(redis.RedisError, OSError):
+            for problem in sorted({worker.index_problem for worker in workers.alive()} - {""}):
+                self.message_user(request, problem, messages.WARNING)
+        context = self._build(request) | {"may_rebuild": self.has_index_permission(request)}
+        return super().changelist_view(request, (extra_context or {}) | context)
+
+    def _tell_networks(self, request: HttpRequest) -> None:
+        """Say how far a switch_model is, or what it kept."""
+        served, count = generations.served(), Image.objects.count()
+        for network, embedded in sorted(networks.embedded().items()):
+            if network != served:
+                message = f"Beside the active model: {network}, which has embedded {embedded} of {count} pictures."
+                self.message_user(request, message, messages.INFO)
+
+    @admin.action(description="Search the selected generation from now on", permissions=["index"])
+    def activate(self, request: HttpRequest, selected: QuerySet[IndexGeneration]) -> None:
+        """Make a generation active, an older or a newer one."""
+        try:
+            [chosen] = selected
+            generations.choose(chosen)
+        except ValueError:
+            self.message_user(request, _("Select one generation."), messages.ERROR)
+        except generations.NotReady as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            self.message_user(request, _("%s is active now.") % str(chosen).capitalize(), messages.SUCCESS)

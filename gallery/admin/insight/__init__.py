@@ -1,0 +1,1 @@
+"""Pages of the admin site about the gallery as a whole."""

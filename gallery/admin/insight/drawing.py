@@ -1,0 +1,21 @@
+"""The page of the admin that has the map drawn."""
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from gallery.admin.insight import pages
+from gallery.models import Analysis, MapPoint
+
+
+@require_safe
+def view(request: HttpRequest) -> HttpResponse:
+    """Say how old the map is, and who sees it."""
+    pages.require(request, pages.VIEW)
+    context = pages.state(Analysis.Kind.MAP) | {
+        "pictures": MapPoint.objects.filter(image__is_hidden=False).count(),
+        "is_public": settings.SIMSEARCH_PUBLIC_MAP,
+        "may_change": request.user.has_perm(pages.CHANGE),
+    }
+    return pages.frame(request, "admin/insight/map.html", _("Map"), context)

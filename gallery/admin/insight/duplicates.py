@@ -1,0 +1,81 @@
+"""The page of near-duplicates: keep one picture of a group and hide the others, or say that they are none."""
+
+from django.contrib import messages
+from django.core.exceptions import BadRequest
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_http_methods
+
+from gallery.admin.insight import pages
+from gallery.insight import duplicates
+from gallery.models import Analysis, DuplicateGroup
+
+PAGE_SIZE = 20
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def view(request: HttpRequest) -> HttpResponse:
+    """Show the groups, or do with them what a curator chose."""
+    pages.require(request, pages.VIEW)
+    if request.method == "POST":
+        pages.require(request, pages.CHANGE)
+        _act(request)
+        return redirect(request.get_full_path())
+    kind = _kind(request.GET.get("kind", ""))
+    page = pages.paged(request, duplicates.groups(kind), PAGE_SIZE)
+    counts = duplicates.by_kind()
+    context = pages.state(Analysis.Kind.DUPLICATES) | {
+        "page": page,
+        "groups": duplicates.shown(page.object_list),
+        "kind": kind,
+        "kinds": [(value, label, counts[value]) for value, label in DuplicateGroup.Kind.choices if value in counts],
+        "may_change": request.user.has_perm(pages.CHANGE),
+    }
+    return pages.frame(request, "admin/insight/duplicates.html", _("Duplicates"), context)
+
+
+def _act(request: HttpRequest) -> None:
+    by, action = request.user.get_username(), request.POST.get("action", "")
+    if action == "hide_kind":
+        _hide_kind(request, _kind(request.POST.get("kind", "")), by)
+    elif action in {"hide", "apart"}:
+        group = _groups().filter(pk=pages.number(request.POST.get("group", ""))).first()
+        if group is None:
+            messages.warning(request, _("That group is gone: another analysis or another curator was quicker."))
+        elif action == "apart":
+            duplicates.set_apart(group, by)
+            messages.success(request, _("They will not be shown as duplicates again."))
+        else:
+            _hide(request, group, by)
+    else:
+        raise BadRequest("That is no action of this page.")
+
+
+def _hide(request: HttpRequest, group: DuplicateGroup, by: str) -> None:
+    count = duplicates.hide_others(group, pages.identifier(request.POST.get("keep", "")), by)
+    if count:
+        message = ngettext("%(count)s picture hidden.", "%(count)s pictures hidden.", count) % {"count": count}
+        messages.success(request, message)
+    else:
+        messages.warning(request, _("Nothing was hidden: the picture to keep is not shown any more."))
+
+
+def _hide_kind(request: HttpRequest, kind: str, by: str) -> None:
+    count, is_done = duplicates.hide_all_others(kind, by)
+    if is_done:
+        messages.success(request, _("%(count)s pictures hidden; the best of each group is kept.") % {"count": count})
+    else:
+        messages.info(request, _("%(count)s pictures are being hidden.") % {"count": count})
+
+
+def _groups() -> "QuerySet[DuplicateGroup]":
+    return DuplicateGroup.objects.all()
+
+
+def _kind(text: str) -> str:
+    if text and text not in DuplicateGroup.Kind.values:
+        raise BadRequest("That is no kind of duplicates.")
+    return text

@@ -1,0 +1,232 @@
+"""Archives of pictures that a curator uploads: received in parts, then imported by a worker, file by file.
+
+Nothing is unpacked to the disk, no name in an archive is used as a path, and each file is read up to the limit of an
+upload, whatever the archive says of its size.
+"""
+
+import hashlib
+import os
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, Protocol
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+
+from gallery import files, text
+from gallery.curation import importing, library
+from gallery.errors import Refusal, no_space
+from gallery.models import LONGEST_TITLE, Image, ZipImport
+from gallery.queries import wakeup
+
+STEP = 16  # files of one task: the next task in line waits some seconds
+MOST_FILES = 50_000
+MOST_DIRECTORY_BYTES = 16 * 2**20  # what Python reads into memory to list the files
+MOST_BYTES = 32 * 2**30
+MOST_RATIO = 200  # uncompressed to compressed, of the whole archive; pictures hardly compress
+REFUSED_LISTED = 500
+SHOWN = timedelta(hours=1)
+ABANDONED = timedelta(days=1)  # an upload that nobody goes on with
+# What is no picture that somebody wanted to add.
+LEFT_OUT = ("__MACOSX", ".")
+END_BYTES, COMMENT_BYTES = 22, 2**16
+END, END64_PLACE, END64 = b"PK\x05\x06", b"PK\x06\x07", b"PK\x06\x06"
+BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
+
+
+class Readable(Protocol):
+    """What a part of an archive is read from."""
+
+    def read(self, count: int, /) -> bytes:
+        """Return up to so many bytes, none at the end."""
+
+
+class BadArchive(Exception):
+    """An archive that is not imported; its text is a sentence."""
+
+
+class Misplaced(Exception):
+    """A part does not go on where the parts before ended; `received`: how many bytes there are."""
+
+    def __init__(self, received: int) -> None:
+        super().__init__(f"{received} bytes have arrived.")
+        self.received = received
+
+
+# --- Receiving ------------------------------------------------------------------------------------------------
+
+
+def begin(name: str, size: int, label: str, by: str, *, label_from_folder: bool = False) -> ZipImport:
+    """Begin an upload, or go on with the same one that was interrupted. Raises Refusal."""
+    if not 0 < size <= MOST_BYTES:
+        raise Refusal("too_large", f"An archive has at most {MOST_BYTES // 2**30} GB.")
+    known = ZipImport.objects.filter(name=name[-255:], size=size, requested_by=by, received__lt=F("size"))
+    row = known.order_by("-created_at").first() or ZipImport(name=name[-255:], size=size, requested_by=by)
+    row.label, row.label_from_folder = text.kept_label(label), label_from_folder
+    row.save()
+    return row
+
+
+def receive(row: ZipImport, offset: int, source: Readable) -> ZipImport:
+    """Append a part of the archive. Raises Misplaced, and Refusal `no_space`."""
+    if offset != row.received:
+        raise Misplaced(row.received)
+    try:
+        row.upload_file.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if shutil.disk_usage(row.upload_file.path.parent).free < files.RESERVED_BYTES:
+            raise no_space()
+        end = _append(row, offset, source)
+    except OSError as error:
+        raise no_space() from error
+    if not ZipImport.objects.filter(pk=row.pk, received=offset).update(received=end):
+        raise Misplaced(ZipImport.objects.get(pk=row.pk).received)
+    row.received = end
+    if end == row.size:
+        wakeup.wake_workers(wakeup.ZIP)
+    return row
+
+
+def _append(row: ZipImport, offset: int, source: Readable) -> int:
+    """Write a part at its place; returns where it ends. A part that was cut off is written again."""
+    descriptor = os.open(row.upload_file.path, os.O_WRONLY | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.seek(offset)
+        left = row.size - offset
+        while left and (data := source.read(min(left, 2**16))):
+            file.write(data)
+            left -= len(data)
+        return file.tell()
+
+
+# --- Importing ------------------------------------------------------------------------------------------------
+
+
+def unfinished() -> "QuerySet[ZipImport]":
+    """Return the archives that are here as a whole and not imported as a whole."""
+    return ZipImport.objects.filter(finished_at__isnull=True, received=F("size"))
+
+
+def shown(by: str) -> "QuerySet[ZipImport]":
+    """Return the archives of an account that are under way or have just been imported, the newest first."""
+    recent = Q(finished_at__isnull=True, received=F("size")) | Q(finished_at__gt=timezone.now() - SHOWN)
+    return ZipImport.objects.filter(recent, requested_by=by).order_by("-created_at")
+
+
+def step() -> bool:
+    """Import the next files of the oldest archive; returns False when there is none. Raises Refusal on a full disk."""
+    row = unfinished().order_by("created_at").first()
+    if row is None:
+        return False
+    try:
+        with row.upload_file.path.open("rb") as file:
+            _import(row, file)
+    except FileNotFoundError:
+        _finish(row, "The archive is gone; upload it again.")
+    except BadArchive as error:
+        _finish(row, str(error))
+    wakeup.wake_workers(wakeup.CURATE)
+    return True
+
+
+def _import(row: ZipImport, file: BinaryIO) -> None:
+    """Import the next files. Raises BadArchive, and Refusal on a full disk."""
+    try:
+        _check_directory(file)
+        archive = zipfile.ZipFile(file)
+    except BROKEN as error:
+        raise BadArchive("This is no ZIP archive, or it is damaged.") from error
+    entries = list(_pictures(archive, row.size))
+    ZipImport.objects.filter(pk=row.pk).update(total=len(entries))
+    for place, entry in enumerate(entries[row.done : row.done + STEP], start=row.done):
+        if not _import_one(row, archive, place, entry):
+            return  # another worker did
+    if row.done + STEP >= len(entries):
+        _finish(row)
+
+
+def _check_directory(file: BinaryIO) -> None:
+    """Refuse a list of files that takes much memory to read. Raises BadArchive and ValueError."""
+    length = file.seek(0, os.SEEK_END)
+    file.seek(max(0, length - END_BYTES - COMMENT_BYTES))
+    tail = file.read()
+    at = tail.rindex(END)
+    size = int.from_bytes(tail[at + 12 : at + 16], "little")
+    if at >= 20 and tail[at - 20 : at - 16] == END64_PLACE:
+        file.seek(int.from_bytes(tail[at - 12 : at - 4], "little"))
+        head = file.read(48)
+        size = int.from_bytes(head[40:48], "little") if head.startswith(END64) else MOST_DIRECTORY_BYTES + 1
+    file.seek(0)
+    if size > MOST_DIRECTORY_BYTES:
+        raise BadArchive(f"The archive has more than {MOST_FILES:,} files; split it.")
+
+
+def _pictures(archive: zipfile.ZipFile, size: int) -> Iterator[zipfile.ZipInfo]:
+    """Return the files that may be pictures. Raises BadArchive."""
+    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    if len(entries) > MOST_FILES:
+        raise BadArchive(f"The archive has more than {MOST_FILES:,} files; split it.")
+    if sum(entry.compress_size for entry in entries) > size:
+        raise BadArchive("Files in this archive overlap: it is not what it seems.")
+    if sum(entry.file_size for entry in entries) > MOST_RATIO * size:
+        raise BadArchive("This archive claims to hold far more than pictures do.")
+    for entry in entries:
+        if not any(part.startswith(LEFT_OUT) for part in PurePosixPath(entry.filename).parts):
+            yield entry
+
+
+def _import_one(row: ZipImport, archive: zipfile.ZipFile, place: int, entry: zipfile.ZipInfo) -> bool:
+    """Import a file; returns False if another worker did. Raises Refusal on a full disk."""
+    try:
+        with archive.open(entry) as file:
+            data = file.read(settings.SIMSEARCH_MAX_UPLOAD_BYTES + 1)
+        content_hash = hashlib.sha256(data).hexdigest()
+        if library.find(content_hash):
+            return _count(row, place, known=F("known") + 1)
+        encoded = importing.reencoded(data)
+    except BROKEN:
+        return _refuse(row, place, entry, "This file cannot be read from the archive; it is damaged or encrypted.")
+    except Refusal as refusal:
+        return _refuse(row, place, entry, str(refusal))
+    image = Image(label=_label(row, entry), title=title_of(entry.filename)[:LONGEST_TITLE])
+    try:
+        with transaction.atomic():  # a worker that is killed counts none twice
+            library.keep(image, content_hash, encoded, data)
+            return _count(row, place, added=F("added") + 1)
+    except library.AlreadyThere:
+        return _count(row, place, known=F("known") + 1)
+
+
+def _refuse(row: ZipImport, place: int, entry: zipfile.ZipInfo, reason: str) -> bool:
+    if len(row.refused) < REFUSED_LISTED:
+        row.refused.append([entry.filename[:200], reason])
+    return _count(row, place, refused=row.refused)
+
+
+def _count(row: ZipImport, place: int, **fields: Any) -> bool:
+    return bool(ZipImport.objects.filter(pk=row.pk, done=place).update(done=place + 1, **fields))
+
+
+def _label(row: ZipImport, entry: zipfile.ZipInfo) -> str:
+    folder = PurePosixPath(entry.filename).parent.name
+    return text.kept_label(folder) if row.label_from_folder and folder else row.label
+
+
+def title_of(name: str) -> str:
+    """Return the title that a picture has by the name of its file."""
+    return text.tidied(Path(name.replace("\\", "/").replace("\0", "")).stem)
+
+
+def _finish(row: ZipImport, error: str = "") -> None:
+    ZipImport.objects.filter(pk=row.pk).update(finished_at=timezone.now(), error=error)
+    row.upload_file.path.unlink(missing_ok=True)
+
+
+def remove_abandoned() -> int:
+    """Delete archives that never arrived as a whole; returns how many rows."""
+    return ZipImport.objects.filter(received__lt=F("size"), created_at__lt=timezone.now() - ABANDONED).delete()[0]

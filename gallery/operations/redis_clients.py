@@ -1,0 +1,32 @@
+"""Clients of Redis. Each has a time-out with a name, so that nobody waits longer for a Redis that is silent.
+
+Celery's own connections have theirs in the settings.
+"""
+
+import functools
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+STARTING_S = 3.0  # before something starts: a Redis that loads its data may be slow
+# A silent Redis must not cost an upload its patience: first the throttle asks, then the wake-up message is sent.
+COUNTING_S, WAKING_S = 0.5, 1.0
+
+
+def connect(url: str, timeout_s: float) -> redis.Redis:
+    """Return a client that tries once; to connect and each reply may take that long."""
+    return _client(url, timeout_s, Retry(NoBackoff(), 0))
+
+
+@functools.cache
+def kept(url: str, timeout_s: float) -> redis.Redis:
+    """Return one whose connections stay open; it tries once more when Redis was started anew meanwhile."""
+    return _client(url, timeout_s, Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)))
+
+
+def _client(url: str, timeout_s: float, retry: Retry) -> redis.Redis:
+    client: redis.Redis = redis.Redis.from_url(
+        url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=retry
+    )
+    return client

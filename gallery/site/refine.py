@@ -1,0 +1,46 @@
+"""The page's "+", "−" and "remove": a new search from a finished one."""
+
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import require_POST, require_safe
+
+from gallery.errors import Refusal
+from gallery.models import Query, QueryPart
+from gallery.queries import refinement
+from gallery.queries.refinement import Changes
+from gallery.site import submit
+from gallery.site.pages import refuse
+from gallery.site.views import jpeg, to_result
+
+
+@require_POST
+def refine(request: HttpRequest, query_id: UUID) -> HttpResponse:
+    """Search again with more or fewer pictures: `like`, `unlike` (gallery pictures), `remove` (parts of the query)."""
+    row = get_object_or_404(Query.objects.select_related("like"), pk=query_id)
+    try:
+        changes = Changes(*(_ids(request.POST, name) for name in ("like", "unlike", "remove")))
+        pictures = refinement.pictures(row, changes)
+        query = submit.search(request, pictures, refinement.parameters(row, changes))
+    except Refusal as refusal:
+        return refuse(request, refusal)
+    return to_result(request, query)
+
+
+@require_safe
+@cache_control(private=True, max_age=3600)  # it is deleted with its query
+def part_picture(request: HttpRequest, part_id: UUID) -> HttpResponseBase:
+    """Send the file of a further picture of a query."""
+    parts = QueryPart.objects.select_related("query")  # an inner join: the version before deletes queries alone
+    return jpeg(get_object_or_404(parts, pk=part_id, has_picture=True).picture_file)
+
+
+def _ids(sent: QueryDict, name: str) -> list[UUID]:
+    try:
+        return [UUID(text) for text in sent.getlist(name)]
+    except ValueError as error:
+        raise Refusal("invalid", _("That is no picture of the gallery; go back and choose another one.")) from error

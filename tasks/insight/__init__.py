@@ -1,0 +1,1 @@
+"""Analyses of the whole gallery, run by a gallery worker."""

@@ -1,0 +1,91 @@
+"""Near-duplicates of the gallery, as groups: the best picture of each and those that look like it."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from uuid import UUID
+
+from engine.images.fingerprints import is_mirrored
+from gallery.insight.duplicates import quality
+from gallery.models import Decision, Duplicate, DuplicateGroup, Image
+from tasks.insight.surroundings import Advance, Gallery
+
+Kind = DuplicateGroup.Kind
+SAME_SHAPE = 0.02  # by which the aspect ratio of a copy may differ: a thumbnail's sides are rounded
+COPY = 0.93  # the cosine from which a picture of the same shape is the same one, saved again or resized
+ROWS = 10_000  # ids of one statement
+
+
+@dataclass(frozen=True)
+class Group:
+    """The best picture, and its copies with their cosines."""
+
+    kind: Kind
+    best: UUID
+    copies: dict[UUID, float]
+
+
+def find(gallery: Gallery, advance: Advance) -> list[Group]:
+    """Return the groups, the most similar pictures first.
+
+    Each picture belongs to the best one that it is a near-duplicate of, so a curator who hides the others of a group
+    still shows each of them. Pictures that a curator has set apart are in no group together.
+    """
+    found = {one.image: dict(one.copies) for one in gallery.surroundings(advance) if one.copies}
+    images = {image.pk: image for image in _rows(list(found))}
+    apart = _set_apart()
+    groups: list[Group] = []
+    taken: set[UUID] = set()
+    for best in sorted(images.values(), key=quality):
+        if best.pk not in taken:
+            free = {other: cosine for other, cosine in found[best.pk].items() if other in images and other not in taken}
+            copies = {other: cosine for other, cosine in free.items() if not apart[other] & apart[best.pk]}
+            taken |= {best.pk, *copies} if copies else set()
+            groups += [Group(_kind(gallery, images, best, copies), best.pk, copies)] if copies else []
+    return sorted(groups, key=lambda group: -max(group.copies.values()))
+
+
+def keep(groups: list[Group]) -> dict[str, int]:
+    """Write the groups in the place of those before; returns what is said about them. In a transaction."""
+    DuplicateGroup.objects.all().delete()
+    rows = DuplicateGroup.objects.bulk_create([DuplicateGroup(kind=group.kind) for group in groups])
+    members = [(row, image, cosine) for row, group in zip(rows, groups, strict=True) for image, cosine in _all(group)]
+    there = {image.pk for image in _rows([image for _, image, _ in members])}  # the others were deleted
+    Duplicate.objects.bulk_create(
+        Duplicate(group=row, image_id=image, similarity=cosine) for row, image, cosine in members if image in there
+    )
+    return {"groups": len(groups), "copies": sum(len(group.copies) for group in groups)}
+
+
+def _all(group: Group) -> list[tuple[UUID, float]]:
+    return [(group.best, 1.0), *group.copies.items()]
+
+
+def _rows(pks: list[UUID]) -> list[Image]:
+    """Return those of the pictures that are still there and visible."""
+    rows: list[Image] = []
+    for start in range(0, len(pks), ROWS):
+        rows += Image.objects.visible().filter(pk__in=pks[start : start + ROWS])
+    return rows
+
+
+def _set_apart() -> dict[UUID, set[int]]:
+    """Return the decisions that name each picture: two with one in common are no duplicates of each other."""
+    apart: dict[UUID, set[int]] = defaultdict(set)
+    for decision in Decision.objects.filter(kind=Decision.Kind.NOT_DUPLICATES):
+        for image in decision.images:
+            apart[UUID(image)].add(decision.pk)
+    return apart
+
+
+def _kind(gallery: Gallery, images: dict[UUID, Image], best: Image, copies: dict[UUID, float]) -> Kind:
+    """Return what the copies are; for several the kind that asks for the closest look."""
+    kinds = [_kind_of(gallery, best, images[copy], cosine) for copy, cosine in copies.items()]
+    return max(kinds, key=list(Kind).index)
+
+
+def _kind_of(gallery: Gallery, best: Image, copy: Image, cosine: float) -> Kind:
+    if is_mirrored(*gallery.fingerprint([best.pk, copy.pk])):
+        return Kind.MIRRORED
+    shapes = [image.width_px / image.height_px for image in (best, copy)]
+    is_same_shape = max(shapes) <= (1 + SAME_SHAPE) * min(shapes)
+    return Kind.COPY if is_same_shape and cosine >= COPY else Kind.ALTERED

@@ -1,0 +1,99 @@
+"""The map: embeddings projected on a plane, so that similar pictures lie side by side (t-SNE over the PCA)."""
+
+import os
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from openTSNE import TSNE
+
+from engine.index.pca import reduced
+from gallery.models import Embedding, Image, MapPoint
+from tasks.delta import to_vectors
+from tasks.insight.surroundings import Advance
+from tasks.neighbours import Neighbours
+
+DIMENSIONS = 50  # of the PCA, as van der Maaten and Hinton 2008 use
+PERPLEXITY = 30
+ITERATIONS = (150, 350)  # with and without early exaggeration; more of them move little at 10,000 pictures
+TELL_EVERY = 10  # iterations
+ALONE = 3000  # fewer pictures are laid out by one core: threads would mostly wait for each other
+EXACT = 20_000  # pictures up to which neighbours are compared exactly
+FEWEST = 8  # fewer lie on a line
+STEP = 2000  # embeddings read at once: 16 MB
+SEED = 1
+CORES = 2
+
+Points = NDArray[np.float32]
+
+
+def find(neighbours: Neighbours, advance: Advance) -> dict[UUID, tuple[float, float]]:
+    """Return the place of each visible picture, 0 to 1 from the left and from the top."""
+    neighbours.refresh()
+    if neighbours.index is None:
+        return {}
+    images, short = _projected(neighbours, neighbours.index.components[:DIMENSIONS])
+    points = _framed(_spread(short, advance))
+    return dict(zip(images, [(x, y) for x, y in points.tolist()], strict=True))
+
+
+def keep(points: dict[UUID, tuple[float, float]]) -> dict[str, int]:
+    """Write them in the place of those before; returns what is said about them. In a transaction."""
+    MapPoint.objects.all().delete()
+    there = set(Image.objects.values_list("pk", flat=True))  # some may have been deleted meanwhile
+    rows = (MapPoint(image_id=image, x=x, y=y) for image, (x, y) in points.items() if image in there)
+    MapPoint.objects.bulk_create(rows, batch_size=1000)
+    return {"pictures": len(points)}
+
+
+def _projected(neighbours: Neighbours, components: Points) -> tuple[list[UUID], Points]:
+    """Return the visible pictures and their embeddings in few dimensions, [n, d]."""
+    rows = Embedding.objects.filter(network=neighbours.network, image__is_hidden=False).order_by("id")
+    ids = list(rows.values_list("id", flat=True))
+    images, parts = list[UUID](), [np.empty((0, len(components)), np.float32)]
+    for start in range(0, len(ids), STEP):
+        found = list(rows.filter(id__in=ids[start : start + STEP]).values_list("image__id", "vector"))
+        images += [image for image, _ in found]
+        parts.append(reduced(to_vectors([vector for _, vector in found]), components))
+    return images, np.concatenate(parts)
+
+
+def _spread(short: Points, advance: Advance) -> Points:
+    """Return a place [n, 2] for each of [n, d]."""
+    if len(short) < FEWEST:
+        return np.stack([np.arange(len(short)), np.zeros(len(short))], axis=1).astype(np.float32)
+    layout = TSNE(
+        perplexity=min(PERPLEXITY, (len(short) - 1) / 3),
+        early_exaggeration_iter=ITERATIONS[0],
+        n_iter=ITERATIONS[1],
+        neighbors="exact" if len(short) <= EXACT else "annoy",
+        n_jobs=min(CORES, os.cpu_count() or 1) if len(short) >= ALONE else 1,
+        random_state=SEED,
+        callbacks=Progress(advance),
+        callbacks_every_iters=TELL_EVERY,
+    ).fit(short)
+    return np.asarray(layout, np.float32)
+
+
+class Progress:
+    """What openTSNE calls every TELL_EVERY iterations; both of its phases count from one."""
+
+    def __init__(self, advance: Advance) -> None:
+        self._advance = advance
+        self._done = 0
+
+    def __call__(self, iteration: int, error: float, embedding: Points) -> bool:
+        """Say how far the layout is; False lets it go on."""
+        self._done += TELL_EVERY
+        self._advance(self._done, sum(ITERATIONS))
+        return False
+
+
+def _framed(points: Points) -> Points:
+    """Return points in a square from 0 to 1 whose longer side they fill."""
+    if not len(points):
+        return points
+    low, high = points.min(axis=0), points.max(axis=0)
+    side = max(float((high - low).max()), 1e-9)
+    framed: Points = (points - (low + high) / 2) / side + 0.5
+    return framed

@@ -1,0 +1,123 @@
+"""Run the requested analyses, one a task."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.db import transaction
+
+from engine.errors import EngineError
+from gallery.curation import generations
+from gallery.insight import analyses
+from gallery.models import Analysis
+from gallery.persistence import AWAY
+from gallery.queries import wakeup
+from tasks import near_duplicates
+from tasks.evaluation import NoLabels
+from tasks.insight import duplicates, mislabels, quality
+from tasks.insight.surroundings import Advance, Gallery
+from tasks.neighbours import Neighbours
+from tasks.thresholds import thresholds
+
+logger = logging.getLogger(__name__)
+
+SAID_EVERY_S = 0.5
+NO_INDEX = "There is no index yet. It is built once pictures are embedded."
+Keep = Callable[[], dict[str, Any]]  # writes the rows and returns the result; in a transaction
+
+
+class NotPossible(Exception):
+    """One sentence on why there is nothing to analyse."""
+
+
+def run_next() -> str:
+    """Run the analysis that waits longest; returns a sentence about it."""
+    analysis = analyses.claim()
+    if analysis is None:
+        return "No analysis waits."
+    try:
+        return _run(analysis)
+    except analyses.Superseded:
+        return f"{analysis}: another worker has taken over"
+    except AWAY:  # the lease ends, and it is tried again
+        raise
+    except (NotPossible, EngineError) as error:
+        analyses.fail(analysis, str(error))
+        return f"{analysis}: {error}"
+    except Exception:
+        analyses.fail(analysis, "Something went wrong. The log of the gallery worker says what.")
+        raise
+    finally:
+        wakeup.wake_workers(wakeup.ANALYSE)  # there may be more
+
+
+def _run(analysis: Analysis) -> str:
+    began = time.monotonic()
+    keep = RUNS[Analysis.Kind(analysis.kind)](_progress(analysis))
+    with transaction.atomic():
+        result = keep()
+        analyses.finish(analysis, result | {"seconds": round(time.monotonic() - began, 1)})
+    logger.info("analysed %s", analysis)
+    return f"{analysis}: done"
+
+
+def _progress(analysis: Analysis) -> Advance:
+    """Return what tells how far it is, at most twice a second."""
+    said_s = 0.0
+
+    def advance(done: int, total: int) -> None:
+        nonlocal said_s
+        if time.monotonic() - said_s >= SAID_EVERY_S:
+            said_s = time.monotonic()
+            analyses.advance(analysis, done, total)
+
+    return advance
+
+
+def _neighbours() -> Neighbours:
+    network = generations.served()
+    if network is None:
+        raise NotPossible(NO_INDEX)
+    return Neighbours(network)
+
+
+def _gallery() -> Gallery:
+    neighbours = _neighbours()
+    return Gallery(neighbours, near_duplicates.configured(thresholds(neighbours.network).duplicate))
+
+
+def _duplicates(advance: Advance) -> Keep:
+    groups = duplicates.find(_gallery(), advance)
+    return lambda: duplicates.keep(groups)
+
+
+def _mislabels(advance: Advance) -> Keep:
+    doubts = mislabels.find(_gallery(), advance)
+    return lambda: mislabels.keep(doubts)
+
+
+def _map(advance: Advance) -> Keep:
+    from tasks.insight import layout  # scikit-learn and SciPy: 60 MB that nothing else of a worker needs
+
+    points = layout.find(_neighbours(), advance)
+    return lambda: layout.keep(points)
+
+
+def _evaluation(advance: Advance) -> Keep:
+    active = generations.active()
+    if active is None or not active.images:
+        raise NotPossible(NO_INDEX)
+    try:
+        result = quality.measure(active, advance)
+    except NoLabels as error:
+        raise NotPossible(str(error)) from error
+    return lambda: result
+
+
+RUNS: dict[Analysis.Kind, Callable[[Advance], Keep]] = {
+    Analysis.Kind.DUPLICATES: _duplicates,
+    Analysis.Kind.MISLABELS: _mislabels,
+    Analysis.Kind.MAP: _map,
+    Analysis.Kind.EVALUATION: _evaluation,
+}
