@@ -51,6 +51,7 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
             file_overwrite=True,
         )
         self._signing: Any = None
+        self._silent_until = 0.0
 
     @property
     def _client(self) -> Any:
@@ -69,7 +70,7 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
 
     def size(self, name: str) -> int:
         """Return its bytes. Raises FileNotFoundError."""
-        with _translated():
+        with self._translated():
             return int(self._client.head_object(**self._object(name))["ContentLength"])
 
     def write(self, name: str, data: bytes | Path) -> None:
@@ -83,12 +84,12 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
 
     def _put(self, name: str, data: bytes) -> None:
         """Keep an object, whole or not at all."""
-        with _translated():
+        with self._translated():
             self._client.put_object(**self._object(name), Body=data, ContentType="image/jpeg")
 
     def source(self, name: str) -> Path | bytes:
         """Return the file for a decoder."""
-        with _translated():
+        with self._translated():
             return bytes(self._client.get_object(**self._object(name))["Body"].read())
 
     def remove(self, names: Iterable[str]) -> None:
@@ -97,7 +98,7 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
         for start in range(0, len(wanted), REMOVED_AT_ONCE):
             keys = wanted[start : start + REMOVED_AT_ONCE]
             try:
-                with _translated():
+                with self._translated():
                     self._client.delete_objects(Bucket=self.bucket_name, Delete={"Objects": keys, "Quiet": True})
             except OSError as error:
                 logger.warning("%d files were not deleted from the storage: %s", len(keys), error)
@@ -106,7 +107,7 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
         """Return all files below a folder, which ends with a slash or is empty."""
         start = len(self.location) + 1
         pages = self._client.get_paginator("list_objects_v2")
-        with _translated():
+        with self._translated():
             for page in pages.paginate(Bucket=self.bucket_name, Prefix=f"{self.location}/{folder}"):
                 for found in page.get("Contents", ()):
                     yield Entry(found["Key"][start:], found["Size"], found["LastModified"].timestamp())
@@ -139,25 +140,20 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
         """Say where it keeps files, for the operator."""
         return f"the bucket {self.bucket_name} at {settings.SIMSEARCH_S3_ENDPOINT}"
 
-
-_silent_until = 0.0
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Raise what a disk would raise, or StorageAway."""
-    global _silent_until
-    if time.monotonic() < _silent_until:
-        raise StorageAway(errno.EIO, "the storage does not answer")
-    try:
-        yield
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        if code in GONE:
-            raise FileNotFoundError(errno.ENOENT, "not in the storage") from error
-        if code in FULL:
-            raise OSError(errno.ENOSPC, "the storage is full") from error
-        raise StorageAway(errno.EIO, f"the storage refused a request ({code or error})") from error
-    except BotoCoreError as error:
-        _silent_until = time.monotonic() + SILENT_S
-        raise StorageAway(errno.EIO, f"the storage does not answer ({type(error).__name__})") from error
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Raise what a disk would raise, or StorageAway."""
+        if time.monotonic() < self._silent_until:
+            raise StorageAway(errno.EIO, "the storage does not answer")
+        try:
+            yield
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "")
+            if code in GONE:
+                raise FileNotFoundError(errno.ENOENT, "not in the storage") from error
+            if code in FULL:
+                raise OSError(errno.ENOSPC, "the storage is full") from error
+            raise StorageAway(errno.EIO, f"the storage refused a request ({code or error})") from error
+        except BotoCoreError as error:
+            self._silent_until = time.monotonic() + SILENT_S
+            raise StorageAway(errno.EIO, f"the storage does not answer ({type(error).__name__})") from error

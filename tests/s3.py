@@ -76,11 +76,11 @@ class S3Server:
             "SIMSEARCH_S3_SECRET_KEY": KEY,
         }
 
-    def keys(self) -> set[str]:
+    def names(self) -> set[str]:
         """Return the names of all objects."""
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
         return {found["Key"] for page in pages for found in page.get("Contents", ())}
 
     def empty(self) -> None:
-        for key in self.keys():
+        for key in self.names():
             self.client.delete_object(Bucket=BUCKET, Key=key)

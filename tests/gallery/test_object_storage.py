@@ -55,7 +55,7 @@ def test_uploads_pictures_and_thumbnails_are_in_the_bucket_and_not_on_the_disk(
 ) -> None:
     image, done, waiting = add_image(1), finished(), ask(2)
     expected = {f"pictures/{file.name}" for file in (image.picture_file, image.thumbnail_file, done.picture_file)}
-    assert s3.keys() == expected | {f"uploads/{waiting.upload_file.name}"}
+    assert s3.names() == expected | {f"uploads/{waiting.upload_file.name}"}
     assert waiting.upload_file.read_bytes() == picture(2)
     assert on_disk(settings) == []
 
@@ -69,7 +69,7 @@ def test_an_uploaded_gallery_picture_is_decoded_from_the_bucket(
     assert sent.status_code in {201, 202}, sent.content
     assert importing.decode_pending(10) == 1
     image = Image.objects.get()
-    assert s3.keys() == {f"pictures/{file.name}" for file in (image.picture_file, image.thumbnail_file)}
+    assert s3.names() == {f"pictures/{file.name}" for file in (image.picture_file, image.thumbnail_file)}
 
 
 def test_a_picture_is_shown_by_a_signed_link_that_ends(s3: S3Server, client: Client) -> None:
@@ -94,7 +94,7 @@ def test_what_is_deleted_leaves_the_bucket(
     with django_capture_on_commit_callbacks(execute=True):
         image.delete()
         query.delete()
-    assert s3.keys() == set()
+    assert s3.names() == set()
 
 
 def test_prune_finds_lost_rows_and_leaves_young_objects(s3: S3Server) -> None:
@@ -111,12 +111,12 @@ def test_prune_finds_lost_rows_and_leaves_young_objects(s3: S3Server) -> None:
 
 def test_prune_removes_old_objects_without_a_row(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     add_image()
-    kept = s3.keys()
+    kept = s3.names()
     s3.client.put_object(Bucket=BUCKET, Key="pictures/gallery/ab/00000000-0000-4000-8000-000000000000.jpg", Body=b"a")
     s3.client.put_object(Bucket=BUCKET, Key="pictures/gallery/ab/notes.txt", Body=b"not ours")
     monkeypatch.setattr("gallery.operations.pruning.SETTLED_S", -60)  # the server sets the time of an object
     call_command("prune", "--apply", stdout=io.StringIO())
-    assert s3.keys() == kept | {"pictures/gallery/ab/notes.txt"}
+    assert s3.names() == kept | {"pictures/gallery/ab/notes.txt"}
 
 
 def test_the_quota_of_queries_counts_objects(
