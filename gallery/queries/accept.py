@@ -40,7 +40,6 @@ class Pictures:
     """
 
     link: str = ""
-
     files: "Sequence[UploadedFile[Any]]" = ()
     kept: Sequence[Stored] = ()
     like: Sequence[Image] = ()
@@ -48,19 +47,19 @@ class Pictures:
 
     @property
     def uploads(self) -> int:
-        """How many of them a worker has to decode and embed."""
+        """Return how many of them a worker has to decode and embed."""
         return bool(self.link) + len(self.files) + len(self.kept)
 
     @property
     def cost(self) -> int:
-        """What they count as against the rate limit, in uploads."""
+        """Return what they count as against the rate limit, in uploads."""
         return max(1, self.uploads + (links.LINK_COST - 1 if self.link else 0))
 
     def check(self) -> None:
         """Raise Refusal `invalid` for too many, for none to look for, and for one that is wanted and unwanted."""
         if not (self.uploads or self.like):
             raise Refusal("invalid", _("Add a picture to look for: with `unlike` alone there is nothing to find."))
-        if self.uploads > MOST_UPLOADS:
+        if len(self.files) + len(self.kept) > MOST_UPLOADS:
             raise Refusal("invalid", _("A search takes at most %(most)d uploaded pictures.") % {"most": MOST_UPLOADS})
         if max(len(self.like), len(self.unlike)) > MOST_NAMED:
             raise Refusal(

@@ -7,6 +7,7 @@ import secrets
 import signal
 import time
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -26,8 +27,12 @@ def picture(number: int) -> bytes:
 
 def gallery_workers(stack: Stack) -> list[psutil.Process]:
     """Return the children of the gallery worker, which decode and import."""
-    found = psutil.Process(stack.process.pid).children(recursive=True)
-    return [process for process in found if "gallery@" in " ".join(process.cmdline())]
+    found = []
+    for process in psutil.Process(stack.process.pid).children(recursive=True):
+        with suppress(psutil.Error):  # it ended just now
+            if "gallery@" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
 
 
 def log_in(stack: Stack) -> httpx.Client:
