@@ -18,6 +18,7 @@ from gallery.operations import counters
 from gallery.queries import links, uploads, waiting, wakeup
 from gallery.timings import Stopwatch, in_ms
 
+MOST_LINKS = 100  # unfinished searches by link: a slow server holds one of few threads of a worker for 10 s
 MOST_UPLOADS, MOST_NAMED = 10, 20  # pictures of one search: uploaded; of the gallery, positive or negative
 
 
@@ -88,6 +89,7 @@ def store_all(pictures: Pictures, parameters: Parameters, received: Stopwatch, c
         received.end("check")
     if pictures.link:
         links.check(pictures.link)
+        _check_fetches()
     query = _new(parameters, received, client=client if pictures.uploads else None)
     parts = _parts(query, pictures)
     rows: list[Query | QueryPart] = [query, *parts]
@@ -101,6 +103,13 @@ def store_all(pictures: Pictures, parameters: Parameters, received: Stopwatch, c
             raise Refusal("not_found", _("That gallery picture has been removed; choose another one.")) from error
         raise
     return query
+
+
+def _check_fetches() -> None:
+    """Raise Refusal `busy` while so many links wait to be fetched; a link that is being fetched is RUNNING."""
+    unfinished = Query.objects.filter(state__in=[Query.State.WAITING, Query.State.RUNNING], link__isnull=False)
+    if unfinished.count() >= MOST_LINKS:
+        raise Refusal("busy", _("Too many pictures are waiting; try again in a moment."), retry_after_s=5)
 
 
 def _parts(query: Query, pictures: Pictures) -> list[QueryPart]:

@@ -5,9 +5,10 @@ from django.test import Client
 from pytest_django import Settings
 
 from gallery.models import Query
+from gallery.queries import accept
 from gallery.queries.links import LINK_COST
 from tests.api.answers import error_code
-from tests.gallery.rows import add_image, files_kept
+from tests.gallery.rows import add_image, files_kept, picture, uploaded
 
 pytestmark = pytest.mark.django_db
 
@@ -63,6 +64,16 @@ def test_links_are_fetched_unless_the_operator_says_otherwise(settings: Settings
 def test_a_link_counts_as_several_uploads(client: Client, settings: Settings) -> None:
     settings.SIMSEARCH_UPLOADS_PER_MINUTE = 2 * LINK_COST
     assert [client.post("/api/queries", {"url": LINK}).status_code for _ in range(3)] == [202, 202, 429]
+
+
+@pytest.mark.parametrize(("state", "status"), [("running", 503), ("waiting", 503), ("done", 202)])
+def test_the_links_that_wait_to_be_fetched_are_bounded(client: Client, state: str, status: int) -> None:
+    Query.objects.bulk_create(
+        Query(has_picture=True, link="https://example.org/a.jpg", state=state) for _ in range(accept.MOST_LINKS)
+    )
+    refused = client.post("/api/queries", {"url": "https://example.org/b.jpg"})
+    assert refused.status_code == status
+    assert client.post("/api/queries", {"image": uploaded(picture())}).status_code == 202
 
 
 def test_the_page_takes_a_link(client: Client) -> None:

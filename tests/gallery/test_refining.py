@@ -208,8 +208,7 @@ def test_a_part_is_gone_with_its_query_whoever_deletes_that(visitor: Client) -> 
     part.picture_file.path.write_bytes(picture())
     address = f"/parts/{part.pk}/picture.jpg"
     response = visitor.get(address)
-    response.close()
-    assert response.status_code == 200
+    assert (response.status_code, b"".join(response.streaming_content)) == (200, picture())  # type: ignore[attr-defined]
     Query.objects.filter(pk=query.pk)._raw_delete("default")  # as the version before, which knows no parts
     assert visitor.get(address).status_code == 404
 
