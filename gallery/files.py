@@ -1,17 +1,239 @@
-"""Pictures on the disk: whole or not at all, and what nginx sends readable for it: its account is in our group."""
+"""Pictures and uploads, wherever they are kept: the one module that knows the paths of a disk.
 
+Rows name their files (`Stored`); the storages of Django's settings keep them: the data directory, or S3
+(gallery/object_storage.py).
+"""
+
+import errno
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, Protocol, cast
 
 from django.conf import settings
+from django.core.files.storage import FileSystemStorage, storages
+from django.core.files.uploadedfile import UploadedFile
 
 UNFINISHED = ".new-"  # what the name of a file begins with until it is whole
+RESERVED_BYTES = 8 * 2**20  # room on the disk that uploads leave to the database, Redis and the logs
+
+# Aliases of settings.STORAGES. `received`: bodies of requests and archives, on this host in any case.
+Area = Literal["default", "originals", "uploads", "received"]
 
 
-def write(path: Path, data: bytes | Path) -> None:
+class StorageAway(OSError):
+    """The storage does not answer; it will be back."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file that a storage has; `modified_at` in seconds since the epoch."""
+
+    name: str
+    size_bytes: int
+    modified_at: float
+
+
+class Keeper(Protocol):
+    """What both storages do. Each raises FileNotFoundError, StorageAway, or OSError (no space)."""
+
+    def exists(self, name: str) -> bool:
+        """Tell whether the file is there."""
+
+    def size(self, name: str) -> int:
+        """Return its bytes. Raises FileNotFoundError."""
+
+    def write(self, name: str, data: bytes | Path) -> None:
+        """Keep a file, or a copy of one, in one step: a crash leaves the whole file or none."""
+
+    def take(self, name: str, file: "UploadedFile[Any]") -> None:
+        """Keep an uploaded file."""
+
+    def source(self, name: str) -> Path | bytes:
+        """Return the file for a decoder."""
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Delete files; one that is gone already is fine."""
+
+    def entries(self, folder: str) -> Iterator[Entry]:
+        """Return all files below a folder, which ends with a slash or is empty."""
+
+    def link(self, name: str, *, is_download: bool = False) -> str | None:
+        """Return an address that shows the file for a short time; None where Django has to send it."""
+
+    def require_room(self) -> None:
+        """Raise OSError where what is left is reserved."""
+
+    def free_bytes(self) -> int | None:
+        """Return how much more it can keep; None where that is not known."""
+
+    def described(self) -> str:
+        """Say where it keeps files, for the operator."""
+
+
+@dataclass(frozen=True, order=True)
+class Stored:
+    """A file of a row, which may not be there (yet, or any more)."""
+
+    area: Area
+    name: str
+
+    @property
+    def _keeper(self) -> Keeper:
+        return keeper(self.area)
+
+    @property
+    def path(self) -> Path:
+        """Return where it is on this host's disk. Raises NotImplementedError where it is on none."""
+        return Path(storages[self.area].path(self.name))
+
+    def exists(self) -> bool:
+        """Tell whether the file is there."""
+        return self._keeper.exists(self.name)
+
+    def size(self) -> int:
+        """Return its bytes; 0 where it is gone."""
+        try:
+            return self._keeper.size(self.name)
+        except FileNotFoundError:
+            return 0
+
+    def source(self) -> Path | bytes:
+        """Return what a decoder reads it from. Raises OSError: here, or where it is read."""
+        return self._keeper.source(self.name)
+
+    def read_bytes(self) -> bytes:
+        """Return its bytes. Raises OSError."""
+        source = self.source()
+        return source if isinstance(source, bytes) else source.read_bytes()
+
+    def link(self, *, is_download: bool = False) -> str | None:
+        """Return an address that shows the file for a short time; None where Django has to send it."""
+        return self._keeper.link(self.name, is_download=is_download)
+
+
+def keeper(area: Area = "default") -> Keeper:
+    """Return the storage of an area."""
+    return cast(Keeper, storages[area])
+
+
+def is_remote() -> bool:
+    """Tell whether reading a picture waits for the network."""
+    return str(settings.SIMSEARCH_STORAGE) != "disk"
+
+
+def write(file: Stored, data: bytes | Path) -> None:
+    """Keep a file, or a copy of one, in one step. Raises OSError (no space)."""
+    keeper(file.area).write(file.name, data)
+
+
+def take(file: Stored, uploaded: "UploadedFile[Any]") -> None:
+    """Keep an uploaded file, for our own processes alone. Raises OSError (no space)."""
+    keeper(file.area).take(file.name, uploaded)
+
+
+def remove(*files: Stored) -> None:
+    """Delete the files; one that is gone already is fine."""
+    for area in dict.fromkeys(file.area for file in files):
+        keeper(area).remove(file.name for file in files if file.area == area)
+
+
+def entries(area: Area, folder: str) -> Iterator[tuple[Stored, Entry]]:
+    """Return all files below a folder of an area."""
+    return ((Stored(area, entry.name), entry) for entry in keeper(area).entries(folder))
+
+
+# --- The disk -------------------------------------------------------------------------------------------------
+
+
+class DiskStorage(FileSystemStorage):
+    """Files below a folder that a setting names. Names are made of ids, so they lead nowhere else."""
+
+    def __init__(self, root: str = "MEDIA_ROOT") -> None:
+        super().__init__()
+        self._setting = root
+
+    @property
+    def root(self) -> Path:
+        """Return the folder."""
+        return cast(Path, getattr(settings, self._setting))
+
+    def path(self, name: str) -> str:
+        """Return where it is on this host's disk."""
+        return f"{self.root}/{name}"
+
+    def write(self, name: str, data: bytes | Path) -> None:
+        """Keep a file, or a copy of one, in one step."""
+        write_whole(Path(self.path(name)), data)
+
+    def take(self, name: str, file: "UploadedFile[Any]") -> None:
+        """Keep an uploaded file. No row names it yet, so a write that is killed leaves an orphan that `prune` finds."""
+        path = Path(self.path(name))
+        try:
+            _take(path, file)
+        except FileNotFoundError:  # the first upload into this folder
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _take(path, file)
+
+    def source(self, name: str) -> Path | bytes:
+        """Return the file for a decoder."""
+        return Path(self.path(name))
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Delete files; one that is gone already is fine."""
+        for name in names:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                os.unlink(self.path(name))  # noqa: PTH108 (a string already)
+
+    def entries(self, folder: str) -> Iterator[Entry]:
+        """Return all files below a folder, which ends with a slash or is empty."""
+        root = str(self.root)
+        for place, _, names in os.walk(f"{root}/{folder}".rstrip("/")):
+            for path in (f"{place}/{name}" for name in names):
+                with suppress(FileNotFoundError):  # deleted at this moment
+                    stat = os.stat(path)  # noqa: PTH116 (half the time)
+                    yield Entry(path.removeprefix(f"{root}/"), stat.st_size, stat.st_mtime)
+
+    def link(self, name: str, *, is_download: bool = False) -> str | None:
+        """Return an address that shows the file for a short time; None where Django has to send it."""
+        return None
+
+    def require_room(self) -> None:
+        """Raise OSError where what is left is reserved."""
+        make_folder(self.root)
+        require_room(self.root)
+
+    def free_bytes(self) -> int | None:
+        """Return how much more it can keep; None where that is not known."""
+        make_folder(self.root)
+        return shutil.disk_usage(self.root).free
+
+    def described(self) -> str:
+        """Say where it keeps files, for the operator."""
+        return str(self.root)
+
+
+def require_room(folder: Path) -> None:
+    """Raise OSError where what is left of the disk is reserved."""
+    if shutil.disk_usage(folder).free < RESERVED_BYTES:
+        raise OSError(errno.ENOSPC, "the rest of the disk is reserved")
+
+
+def _take(path: Path, file: "UploadedFile[Any]") -> None:
+    require_room(path.parent)
+    if temporary := getattr(file, "temporary_file_path", None):  # large, and on the disk already
+        Path(temporary()).rename(path)
+        return
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
+        for chunk in file.chunks():
+            target.write(chunk)
+
+
+def write_whole(path: Path, data: bytes | Path) -> None:
     """Put `data`, or a copy of that file, at `path` in one step: a crash leaves the whole file or none.
 
     Raises OSError (a full disk).
@@ -45,12 +267,5 @@ def make_folder(folder: Path) -> None:
 
 
 def _is_sent(path: Path) -> bool:
-    """Tell whether nginx sends what is there (SIMSEARCH_ACCEL_PREFIX)."""
+    """Tell whether nginx, whose account is in our group, sends what is there (SIMSEARCH_ACCEL_PREFIX)."""
     return path.is_relative_to(settings.MEDIA_ROOT)
-
-
-def remove(*paths: Path) -> None:
-    """Delete the files; one that is gone already is fine."""
-    for path in paths:
-        with suppress(FileNotFoundError, NotADirectoryError):
-            path.unlink()

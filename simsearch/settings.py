@@ -1,9 +1,12 @@
 """Django's settings. Production is the default and fails closed: without a secret or hosts nothing starts."""
 
 import os
+from typing import Any
+from urllib.parse import urlsplit
 
 import django_stubs_ext
 from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
 
 from simsearch import __version__, logs
 from simsearch.databases import configured
@@ -103,10 +106,32 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STATIC_URL = "static/"
 STATIC_ROOT = env.path("STATIC_ROOT", default=str(DATA_DIR / "static"))
-STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+STORAGES: dict[str, dict[str, Any]] = {
+    # Pictures, uploads until they are decoded (never served), and bodies of requests (gallery/files.py).
+    "default": {"BACKEND": "gallery.files.DiskStorage"},
+    "uploads": {"BACKEND": "gallery.files.DiskStorage", "OPTIONS": {"root": "UPLOADS_ROOT"}},
+    "originals": {"BACKEND": "gallery.files.DiskStorage", "OPTIONS": {"root": "ORIGINALS_ROOT"}},
+    "received": {"BACKEND": "gallery.files.DiskStorage", "OPTIONS": {"root": "UPLOADS_ROOT"}},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
+# `disk`, or `s3`: then several hosts share the pictures.
+SIMSEARCH_STORAGE = env.str("SIMSEARCH_STORAGE", default="disk")
+if SIMSEARCH_STORAGE not in {"disk", "s3"}:
+    raise ImproperlyConfigured(f"SIMSEARCH_STORAGE={SIMSEARCH_STORAGE}: choose disk or s3")
+if SIMSEARCH_STORAGE == "s3":
+    SIMSEARCH_S3_BUCKET = env.str("SIMSEARCH_S3_BUCKET")
+    SIMSEARCH_S3_ENDPOINT = env.str("SIMSEARCH_S3_ENDPOINT")
+    # Where browsers reach it, if that is another address.
+    SIMSEARCH_S3_PUBLIC_ENDPOINT = env.str("SIMSEARCH_S3_PUBLIC_ENDPOINT", default="") or SIMSEARCH_S3_ENDPOINT
+    SIMSEARCH_S3_REGION = env.str("SIMSEARCH_S3_REGION", default="us-east-1")
+    # Empty: from where boto3 finds them (the role of a machine, say).
+    SIMSEARCH_S3_ACCESS_KEY = env.str("SIMSEARCH_S3_ACCESS_KEY", default="").strip()
+    SIMSEARCH_S3_SECRET_KEY = env.str("SIMSEARCH_S3_SECRET_KEY", default="").strip()
+    SIMSEARCH_S3_LINK_S = env.int("SIMSEARCH_S3_LINK_S", default=300)
+    _bucket = "gallery.object_storage.ObjectStorage"
+    STORAGES["default"] = {"BACKEND": _bucket, "OPTIONS": {"folder": "pictures"}}
+    STORAGES["uploads"] = {"BACKEND": _bucket, "OPTIONS": {"folder": "uploads"}}
+    STORAGES["originals"] = {"BACKEND": _bucket, "OPTIONS": {"folder": "originals"}}
 if DEBUG:
     STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
 
@@ -212,14 +237,18 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$", r"^staff$"]
 TRUSTED_PROXIES = env.list("FORWARDED_ALLOW_IPS", default=[])
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-# Everything is ours. `blob:` is the picture that somebody chose, shown while it is sent; `data:` the icons in the style
-# sheets of the API's documentation.
+_picture_origins = []
+if SIMSEARCH_STORAGE == "s3":
+    _public = urlsplit(SIMSEARCH_S3_PUBLIC_ENDPOINT)
+    _picture_origins = [f"{_public.scheme}://{_public.netloc}"]
+# Everything is ours, but for pictures on S3. `blob:` is the picture that somebody chose, shown while it is sent;
+# `data:` the icons in the style sheets of the API's documentation.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
         "script-src": [SELF],
         "style-src": [SELF],
-        "img-src": [SELF, "blob:", "data:"],
+        "img-src": [SELF, "blob:", "data:", *_picture_origins],
         "connect-src": [SELF],
         "form-action": [SELF],
         "base-uri": [NONE],

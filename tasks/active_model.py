@@ -72,7 +72,7 @@ def keep_weights(embedder: "Embedder") -> None:
     """Copy the weights into the data directory, where every worker finds them. Raises OSError (a full disk)."""
     kept = kept_weights(embedder.network)
     if embedder.weights != kept:
-        files.write(kept, embedder.weights.read_bytes())
+        files.write_whole(kept, embedder.weights.read_bytes())
 
 
 def _find_weights(network: str, name: str) -> Path | None:

@@ -37,7 +37,8 @@ Crop = list[float] | None
 def answer_waiting(worker: Worker, batch: int) -> list[UUID]:
     """Answer up to `batch` waiting queries in one forward pass; returns those that it took on.
 
-    Raises IndexAway while the server of the index does not answer: the queries wait, and the sweep comes again.
+    Raises IndexAway or files.StorageAway while the server of the index or of the pictures does not answer: the queries
+    wait, and the sweep comes again.
     """
     worker.neighbours.require()
     stages = Stopwatch()
@@ -47,11 +48,12 @@ def answer_waiting(worker: Worker, batch: int) -> list[UUID]:
     if len(claim.queries) == batch:  # there may be more: for another process, while this one is busy
         wakeup.wake_unless_pending(wakeup.ANSWER)
     stages.end("claim")
-    report = Batch(worker, len(claim.queries), stages)
+    report, is_away = Batch(worker, len(claim.queries), stages), False
     try:
         _answer(worker, claim, report)
     except Exception as error:
-        if isinstance(error, IndexAway):
+        is_away = isinstance(error, IndexAway | files.StorageAway)
+        if is_away:
             lifecycle.postpone(claim.token)
         else:
             lifecycle.give_back(claim.token)
@@ -60,7 +62,7 @@ def answer_waiting(worker: Worker, batch: int) -> list[UUID]:
         raise
     finally:
         # The rest must not depend on wake-up messages of its own: Redis may have lost them.
-        if waiting.count():
+        if not is_away and waiting.count():
             wakeup.wake_unless_pending(wakeup.ANSWER)
     return [query.pk for query in claim.queries]
 
@@ -177,6 +179,8 @@ def _one(worker: Worker, query: Query, row: Query | QueryPart, known: Known) -> 
         return vector
     try:
         decoded = _uploaded(worker, query, row, crop) if row.has_picture else _named(worker, row, crop)
+    except files.StorageAway:  # the batch is tried again
+        raise
     except OSError as error:
         raise BadImage("gone", "The picture is no longer on the server; upload it again.") from error
     return worker.embedder.prepare_decoded(decoded.pixels)
@@ -191,9 +195,9 @@ def _named(worker: Worker, row: Query | QueryPart, crop: Crop) -> Decoded:
     if crop:
         within_px = pictures.within_for_crop(image, crop, embedder.at_least_px)
         wanted = pictures.request(within_px=within_px, crop=crop, square=embedder.square)
-        return DECODERS.decode(image.picture_path, wanted)
+        return DECODERS.decode(image.picture_file.source(), wanted)
     wanted = pictures.request(within_px=None, at_least_px=embedder.at_least_px, square=embedder.square)
-    return DECODERS.decode(image.shown_path, wanted)
+    return DECODERS.decode(image.shown_file.source(), wanted)
 
 
 def _uploaded(worker: Worker, query: Query, row: Query | QueryPart, crop: Crop) -> Decoded:
@@ -202,23 +206,23 @@ def _uploaded(worker: Worker, query: Query, row: Query | QueryPart, crop: Crop) 
     Raises OSError where the file is gone, BadImage, TakesLong, and NotFetched.
     """
     square = worker.embedder.square
-    if not row.upload_path.exists():
-        if row is query and query.link and not row.picture_path.exists():
+    if not row.upload_file.exists():
+        if row is query and query.link and not row.picture_file.exists():
             raise NotFetched
-        return DECODERS.decode(row.picture_path, pictures.request(crop=crop, square=square))
+        return DECODERS.decode(row.picture_file.source(), pictures.request(crop=crop, square=square))
     wanted = pictures.request(jpegs=(pictures.KEPT,), crop=crop, square=square)
     # A later attempt is claimed alone, so it delays no other query.
     is_first = query.attempts == 1
-    decoded = DECODERS.decode(row.upload_path, wanted, worker.slow.patience_s if is_first else None)
+    decoded = DECODERS.decode(row.upload_file.source(), wanted, worker.slow.patience_s if is_first else None)
     if not is_first:
         throttle.charge(query.client, decoded.cpu_s)
     query.is_incomplete = query.is_incomplete or decoded.is_incomplete
     try:
-        files.write(row.picture_path, *decoded.jpegs)
+        files.write(row.picture_file, *decoded.jpegs)
     except OSError as error:  # a full disk: the result is worth more than its picture, and the upload stays
         logger.warning("the picture of a query was not kept: %s", error)
     else:
-        files.remove(row.upload_path)
+        files.remove(row.upload_file)
     return decoded
 
 

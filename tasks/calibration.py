@@ -197,7 +197,7 @@ def _read(image: Image | None) -> Pillow.Image | None:
     if image is None:
         return None
     try:
-        decoded = DECODERS.decode(image.shown_path, pictures.request(within_px=None, whole=True))
+        decoded = DECODERS.decode(image.shown_file.source(), pictures.request(within_px=None, whole=True))
     except (OSError, BadImage):
         return None
     return Pillow.frombytes("RGB", (decoded.width_px, decoded.height_px), decoded.pixels)

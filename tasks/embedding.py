@@ -18,6 +18,7 @@ from engine.decoders.pool import DECODERS
 from engine.errors import BadImage
 from engine.images.fingerprints import fingerprint
 from engine.networks.embedder import Embedder, picture
+from gallery import files
 from gallery.curation import networks, pictures
 from gallery.curation.progress import Progress
 from gallery.models import Embedding, Image
@@ -106,7 +107,9 @@ def _look(embedder: Embedder, step: Sequence[Image], forward: AbstractContextMan
 def _decode(embedder: Embedder, image: Image) -> torch.Tensor:
     wanted = pictures.request(within_px=None, at_least_px=embedder.at_least_px, square=embedder.square)
     try:
-        decoded = DECODERS.decode(image.shown_path, wanted)
+        decoded = DECODERS.decode(image.shown_file.source(), wanted)
+    except files.StorageAway:  # no fault of the picture
+        raise
     except OSError:
         raise BadImage("gone", "Its file is missing.") from None
     return embedder.prepare_decoded(decoded.pixels)

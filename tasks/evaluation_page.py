@@ -78,7 +78,7 @@ def _gone(label: str) -> Picture:
 
 def _thumbnail(image: Image) -> str:
     try:
-        data = image.thumbnail_path.read_bytes()
+        data = image.thumbnail_file.read_bytes()
     except OSError:
         return ""
     return "data:image/jpeg;base64," + base64.b64encode(data).decode()

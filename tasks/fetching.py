@@ -188,7 +188,7 @@ def fetch(fetcher: Fetcher, token: UUID, query: Query) -> None:
         data = fetcher.fetch(query.link or "", settings.SIMSEARCH_MAX_UPLOAD_BYTES)
         file: UploadedFile[Any] = UploadedFile(ContentFile(data), "picture", size=len(data))
         uploads.check(file)
-        uploads.store_fetched(data, query.upload_path)
+        uploads.store_fetched(data, query.upload_file)
     except BadLink as error:
         lifecycle.fail(token, query, "unreachable", str(error))
         logger.info("a picture by link: unreachable")

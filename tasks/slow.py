@@ -98,7 +98,7 @@ def _decode(token: UUID, query: Query) -> None:
     """Decode the uploads of this query that no batch has decoded, and let the query wait again."""
     try:
         for row in query.pictures:
-            if row.has_picture and row.upload_path.exists():
+            if row.has_picture and row.upload_file.exists():
                 lifecycle.renew([query])
                 _decode_one(token, query, row)
     except BadImage as error:
@@ -110,13 +110,13 @@ def _decode(token: UUID, query: Query) -> None:
 
 def _decode_one(token: UUID, query: Query, row: Query | QueryPart) -> None:
     """Decode one upload in the background and keep its picture. Raises BadImage."""
-    decoded = DECODERS.decode(row.upload_path, pictures.request(jpegs=(pictures.KEPT,)), in_background=True)
+    decoded = DECODERS.decode(row.upload_file.source(), pictures.request(jpegs=(pictures.KEPT,)), in_background=True)
     throttle.charge(query.client, decoded.cpu_s)
     if decoded.is_incomplete:
         lifecycle.mark_incomplete(token, [query])
     try:
-        files.write(row.picture_path, *decoded.jpegs)
-        files.remove(row.upload_path)
+        files.write(row.picture_file, *decoded.jpegs)
+        files.remove(row.upload_file)
     except OSError as error:  # a full disk: the next attempt comes alone, and has time for it
         logger.warning("the picture of a query was not kept: %s", error)
     logger.info("a slow picture: %.1f s", decoded.cpu_s)

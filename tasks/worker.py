@@ -19,6 +19,7 @@ from engine.decoders.pool import DECODERS
 from engine.errors import EngineError, IndexAway
 from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
+from gallery import files
 from gallery.curation import generations, recall
 from gallery.models import Query
 from gallery.operations import processes, workers
@@ -31,6 +32,7 @@ from tasks.thresholds import thresholds
 logger = logging.getLogger(__name__)
 
 THRESHOLDS_S = 10.0
+REMOTE_LANES = 4  # pictures that are read and written at once where the storage is another host's
 FETCHES = 4  # pictures by link at once: a slow server keeps the others waiting no longer than that
 
 
@@ -57,7 +59,9 @@ class Worker:
 
     def __post_init__(self) -> None:
         # Each thread has a decoder process. On the CPU there is a worker process per core.
-        self.decode = map if self.embedder.device == "cpu" else ThreadPoolExecutor(self.embedder.decoders).map
+        lanes = 1 if self.embedder.device == "cpu" else self.embedder.decoders
+        lanes = max(lanes, REMOTE_LANES) if files.is_remote() else lanes
+        self.decode = map if lanes == 1 else ThreadPoolExecutor(lanes).map
 
     def follow(self) -> None:
         """Change to the network that serves if it is another one; for a moment between two batches.

@@ -67,7 +67,7 @@ def _archive(images: QuerySet[Image]) -> Iterator[bytes]:
     with zipfile.ZipFile(sent, "w") as file:  # stored: JPEGs do not get smaller
         for image in images[:MOST]:
             try:
-                file.writestr(_name(image), image.picture_path.read_bytes())
+                file.writestr(_name(image), image.picture_file.read_bytes())
             except FileNotFoundError:  # deleted meanwhile, or not decoded yet
                 continue
             image_table.write_row(table_of, image, _name(image))

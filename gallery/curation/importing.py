@@ -123,18 +123,19 @@ def decode_pending(limit: int) -> int:
     pending = list(Image.objects.pending().order_by("created_at")[:limit])
     for image in pending:
         try:
-            encoded = reencoded(image.upload_path)
+            source = image.upload_file.source()
+            encoded = reencoded(source)
         except FileNotFoundError:
             _mark(image, problem="Its file is missing.")
         except Refusal as refusal:
             _mark(image, problem=str(refusal)[:200])
         else:
-            library.write(image, encoded, image.upload_path)
+            library.write(image, encoded, source)
             names = [*library.KNOWN_BY_FILE, "has_original"]
             is_there = _mark(image, is_pending=False, **{name: getattr(image, name) for name in names})
             if not is_there:  # deleted since
-                files.remove(*image.paths)
-        files.remove(image.upload_path)
+                files.remove(*image.files)
+        files.remove(image.upload_file)
     return len(pending)
 
 

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 
 from gallery import files
 from gallery.errors import Refusal
+from gallery.files import Stored
 from gallery.models import Image
 from gallery.queries import uploads, wakeup
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 KNOWN_BY_FILE = ("width_px", "height_px", "taken_at", "has_preview")
-WRITTEN = 4  # of `Image.paths`; the last one is what they are made of
+WRITTEN = 4  # of `Image.files`; the last one is what they are made of
 
 
 class AlreadyThere(Exception):
@@ -54,8 +55,8 @@ def upload(image: Image, file: "UploadedFile[Any]") -> None:
     """
     image.content_hash, image.is_pending = check_new(file), True
     image.width_px = image.height_px = 0
-    uploads.store(file, image.upload_path)
-    _insert(image, image.upload_path)
+    uploads.store(file, image.upload_file)
+    _insert(image, image.upload_file)
 
 
 def keep(image: Image, content_hash: str, encoded: "Encoded", original: bytes | Path) -> None:
@@ -65,7 +66,7 @@ def keep(image: Image, content_hash: str, encoded: "Encoded", original: bytes | 
         write(image, encoded, original)
     except OSError as error:
         raise Refusal("no_space", "The disk is full: the picture could not be kept.") from error
-    _insert(image, *image.paths)
+    _insert(image, *image.files)
 
 
 def write(image: Image, encoded: "Encoded", original: bytes | Path) -> None:
@@ -74,24 +75,24 @@ def write(image: Image, encoded: "Encoded", original: bytes | Path) -> None:
         setattr(image, name, getattr(encoded, name))
     image.has_original = settings.SIMSEARCH_KEEP_ORIGINALS
     try:
-        files.write(image.picture_path, encoded.picture)
-        files.write(image.thumbnail_path, encoded.thumbnail)
+        files.write(image.picture_file, encoded.picture)
+        files.write(image.thumbnail_file, encoded.thumbnail)
         if encoded.preview:
-            files.write(image.preview_path, encoded.preview)
+            files.write(image.preview_file, encoded.preview)
         if image.has_original:
-            files.write(image.original_path, original)
+            files.write(image.original_file, original)
     except BaseException:
-        files.remove(*image.paths[:WRITTEN])
+        files.remove(*image.files[:WRITTEN])
         raise
 
 
-def _insert(image: Image, *paths: Path) -> None:
+def _insert(image: Image, *stored: Stored) -> None:
     """Save a row whose files are there, and have it embedded; without it the files go. Raises AlreadyThere."""
     try:
         with transaction.atomic():  # so that a duplicate leaves an outer transaction usable
             image.save(force_insert=True)
     except BaseException as error:
-        files.remove(*paths)
+        files.remove(*stored)
         if isinstance(error, IntegrityError) and (existing := find(image.content_hash)):
             raise AlreadyThere(existing) from error
         raise

@@ -13,20 +13,20 @@ from gallery.models import Image, Query, QueryPart, ZipImport
 @receiver(post_delete, sender=Image)
 def remove_image_files(instance: Image, **_: Any) -> None:
     """Delete the files of a deleted gallery picture."""
-    paths = instance.paths
-    transaction.on_commit(lambda: files.remove(*paths))
+    stored = instance.files
+    transaction.on_commit(lambda: files.remove(*stored))
 
 
 @receiver(post_delete, sender=ZipImport)
 def remove_archive(instance: ZipImport, **_: Any) -> None:
     """Delete the file of a deleted archive."""
-    path = instance.upload_path
-    transaction.on_commit(lambda: files.remove(path))
+    archive = instance.upload_file
+    transaction.on_commit(lambda: files.remove(archive))
 
 
 @receiver(post_delete, sender=Query)
 @receiver(post_delete, sender=QueryPart)
 def remove_query_files(instance: Query | QueryPart, **_: Any) -> None:
     """Delete the files of a deleted query, or of a part of one."""
-    paths = (instance.picture_path, instance.upload_path)
-    transaction.on_commit(lambda: files.remove(*paths))
+    stored = (instance.picture_file, instance.upload_file)
+    transaction.on_commit(lambda: files.remove(*stored))

@@ -23,7 +23,7 @@ from gallery import files, text
 from gallery.curation import importing, library
 from gallery.errors import Refusal, no_space
 from gallery.models import LONGEST_TITLE, Image, ZipImport
-from gallery.queries import uploads, wakeup
+from gallery.queries import wakeup
 
 STEP = 16  # files of one task: the next task in line waits some seconds
 MOST_FILES = 50_000
@@ -37,9 +37,9 @@ KEPT = timedelta(days=1)  # the rest of an interrupted upload, and the row of a 
 LEFT_OUT = ("__MACOSX", ".")
 END_BYTES, COMMENT_BYTES = 22, 2**16
 END, END64_PLACE, END64 = b"PK\x05\x06", b"PK\x06\x07", b"PK\x06\x06"
-# What zipfile raises on a damaged or encrypted archive: besides its own exception those of deflate, of LZMA and of bzip2
-# (OSError); EOFError where the file ends too soon; RuntimeError for a password, an unknown method or version; ValueError
-# for a name that is not UTF-8; ValueError and OSError for an impossible place in the file.
+# What zipfile raises on a damaged or encrypted archive: besides its own exception those of deflate, of LZMA and of
+# bzip2 (OSError); EOFError where the file ends too soon; RuntimeError for a password, an unknown method or version;
+# ValueError for a name that is not UTF-8; ValueError and OSError for an impossible place in the file.
 BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, OSError)
 
 
@@ -81,8 +81,8 @@ def receive(row: ZipImport, offset: int, source: Readable) -> ZipImport:
     if offset != row.received:
         raise Misplaced(row.received)
     try:
-        files.make_folder(row.upload_path.parent)
-        uploads.require_room(row.upload_path.parent)
+        files.make_folder(row.upload_file.path.parent)
+        files.require_room(row.upload_file.path.parent)
         end = _append(row, offset, source)
     except OSError as error:
         raise no_space() from error
@@ -96,7 +96,7 @@ def receive(row: ZipImport, offset: int, source: Readable) -> ZipImport:
 
 def _append(row: ZipImport, offset: int, source: Readable) -> int:
     """Write a part at its place; returns where it ends. A part that was cut off is written again."""
-    descriptor = os.open(row.upload_path, os.O_WRONLY | os.O_CREAT, 0o600)
+    descriptor = os.open(row.upload_file.path, os.O_WRONLY | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.seek(offset)
         left = row.size - offset
@@ -126,7 +126,7 @@ def step() -> bool:
     if row is None:
         return False
     try:
-        with wakeup.once(), row.upload_path.open("rb") as file:
+        with wakeup.once(), row.upload_file.path.open("rb") as file:
             _import(row, file)
     except FileNotFoundError:
         _finish(row, "The archive is gone; upload it again.")
@@ -226,7 +226,7 @@ def title_of(name: str) -> str:
 
 def _finish(row: ZipImport, error: str = "") -> None:
     ZipImport.objects.filter(pk=row.pk).update(finished_at=timezone.now(), error=error)
-    row.upload_path.unlink(missing_ok=True)
+    row.upload_file.path.unlink(missing_ok=True)
 
 
 def remove_old() -> int:

@@ -1,14 +1,13 @@
 """What curators have asked for and workers do in steps: actions on many rows, archives of pictures."""
 
 import uuid
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
+from gallery.files import Stored
 from gallery.text import LONGEST_LABEL
 
 
@@ -65,9 +64,9 @@ class ZipImport(models.Model):
         return self.name
 
     @property
-    def upload_path(self) -> Path:
+    def upload_file(self) -> Stored:
         """Return where the archive is while it is received and imported."""
-        return settings.UPLOADS_ROOT / "zips" / self.pk.hex[:2] / str(self.pk)
+        return Stored("received", f"zips/{self.pk.hex[:2]}/{self.pk}")
 
     @property
     def bad(self) -> int:

@@ -3,7 +3,6 @@
 import difflib
 import uuid
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -12,6 +11,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from gallery.addresses import OfPicture
+from gallery.files import Stored
 from gallery.text import LONGEST_LABEL, FoldedField, folded, kept_label, label_key, with_folded
 
 LONGEST_TITLE = 200
@@ -130,39 +130,39 @@ class Image(OfPicture, models.Model):
         return max(self.width_px, self.height_px) > LONG * min(self.width_px, self.height_px)
 
     @property
-    def picture_path(self) -> Path:
-        """Return the path of the picture file."""
-        return settings.MEDIA_ROOT / "gallery" / self.pk.hex[:2] / f"{self.pk}.jpg"
+    def picture_file(self) -> Stored:
+        """Return the picture file."""
+        return Stored("default", f"gallery/{self.pk.hex[:2]}/{self.pk}.jpg")
 
     @property
-    def preview_path(self) -> Path:
+    def preview_file(self) -> Stored:
         """Return the large thumbnail, if `has_preview`."""
-        return settings.MEDIA_ROOT / "previews" / self.pk.hex[:2] / f"{self.pk}.jpg"
+        return Stored("default", f"previews/{self.pk.hex[:2]}/{self.pk}.jpg")
 
     @property
-    def shown_path(self) -> Path:
+    def shown_file(self) -> Stored:
         """Return the picture as pages show it and the network sees it, within 1,000 px."""
-        return self.preview_path if self.has_preview else self.picture_path
+        return self.preview_file if self.has_preview else self.picture_file
 
     @property
-    def original_path(self) -> Path:
+    def original_file(self) -> Stored:
         """Return the file as it came, if `has_original`; only the staff gets it."""
-        return settings.ORIGINALS_ROOT / self.pk.hex[:2] / str(self.pk)
+        return Stored("originals", f"{self.pk.hex[:2]}/{self.pk}")
 
     @property
-    def thumbnail_path(self) -> Path:
-        """Return the path of the thumbnail."""
-        return settings.MEDIA_ROOT / "thumbnails" / self.pk.hex[:2] / f"{self.pk}.jpg"
+    def thumbnail_file(self) -> Stored:
+        """Return the file of the thumbnail."""
+        return Stored("default", f"thumbnails/{self.pk.hex[:2]}/{self.pk}.jpg")
 
     @property
-    def upload_path(self) -> Path:
+    def upload_file(self) -> Stored:
         """Return the uploaded bytes of a pending picture."""
-        return settings.UPLOADS_ROOT / "gallery" / self.pk.hex[:2] / str(self.pk)
+        return Stored("uploads", f"gallery/{self.pk.hex[:2]}/{self.pk}")
 
     @property
-    def paths(self) -> tuple[Path, ...]:
+    def files(self) -> tuple[Stored, ...]:
         """Return all files that it may have."""
-        return self.picture_path, self.preview_path, self.thumbnail_path, self.original_path, self.upload_path
+        return self.picture_file, self.preview_file, self.thumbnail_file, self.original_file, self.upload_file
 
 
 class Embedding(models.Model):

@@ -1,15 +1,14 @@
 """Searches, with their pictures and their matches."""
 
 import uuid
-from pathlib import Path
 from typing import Any, ClassVar, Literal, NotRequired, TypedDict
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
 from gallery.addresses import address
+from gallery.files import Stored
 from gallery.models.images import Image
 from gallery.timings import in_ms
 
@@ -37,14 +36,14 @@ class Uploaded:
     pk: Any
 
     @property
-    def picture_path(self) -> Path:
+    def picture_file(self) -> Stored:
         """Return the picture as a worker encoded it."""
-        return settings.MEDIA_ROOT / self.folder / str(self.pk)[:2] / f"{self.pk}.jpg"
+        return Stored("default", f"{self.folder}/{str(self.pk)[:2]}/{self.pk}.jpg")
 
     @property
-    def upload_path(self) -> Path:
+    def upload_file(self) -> Stored:
         """Return the uploaded bytes, until the picture is encoded."""
-        return settings.UPLOADS_ROOT / self.folder / str(self.pk)[:2] / str(self.pk)
+        return Stored("uploads", f"{self.folder}/{str(self.pk)[:2]}/{self.pk}")
 
 
 class Query(Uploaded, models.Model):
@@ -128,7 +127,7 @@ class Query(Uploaded, models.Model):
     def picture_url(self) -> str | None:
         """Return where the browser finds the picture that is searched with; None while it is not decoded, or gone."""
         if self.has_picture:
-            return address("query_picture", self.pk) if self.picture_path.exists() else None
+            return address("query_picture", self.pk) if self.picture_file.exists() else None
         return self.like.preview_url if self.like else None
 
     @property
@@ -160,9 +159,9 @@ class Query(Uploaded, models.Model):
         return frozenset(row.gallery_id for row in self.pictures if row.gallery_id)
 
     @property
-    def files(self) -> list[Path]:
+    def files(self) -> list[Stored]:
         """Return where each of its uploaded pictures may be."""
-        return [path for row in self.pictures for path in (row.picture_path, row.upload_path) if row.has_picture]
+        return [file for row in self.pictures for file in (row.picture_file, row.upload_file) if row.has_picture]
 
     @property
     def timings_ms(self) -> dict[str, float]:
@@ -221,4 +220,4 @@ class QueryPart(Uploaded, models.Model):
     @property
     def picture_url(self) -> str | None:
         """Return where the browser finds an uploaded picture; None while it is not decoded, or gone."""
-        return address("part_picture", self.pk) if self.has_picture and self.picture_path.exists() else None
+        return address("part_picture", self.pk) if self.has_picture and self.picture_file.exists() else None

@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from gallery.curation import generations
 from gallery.curation.progress import Progress
+from gallery.files import Stored
 from gallery.models import Image, Query, QueryPart
 from gallery.operations import tables
 from gallery.operations.archive import Manifest, Picture, Rows, Writer
@@ -154,7 +155,7 @@ class _Copy:
         A row that can be seen has its files: they are written before it and deleted after it.
         """
         wanted = tables.pictures_of(row)
-        pictures = [picture for kind, paths in wanted.items() if (picture := _picture(kind, row, paths))]
+        pictures = [picture for kind, stored in wanted.items() if (picture := _picture(kind, row, stored))]
         if len(pictures) < len(wanted):
             if not self._present.has(row):
                 self._gone.setdefault(type(row), set()).add(row.pk)
@@ -177,10 +178,10 @@ def _in_steps(table: Table) -> Iterator[list[Model]]:
         step = list(rows.filter(pk__gt=step[-1].pk)[:ROWS_AT_ONCE])
 
 
-def _picture(kind: str, row: Model, paths: Sequence[Path]) -> Picture | None:
-    for path in paths:
+def _picture(kind: str, row: Model, stored: Sequence[Stored]) -> Picture | None:
+    for file in stored:
         with suppress(FileNotFoundError):
-            return Picture(kind, row.pk, path.read_bytes())
+            return Picture(kind, row.pk, file.read_bytes())
     return None
 
 

@@ -1,40 +1,43 @@
 """Orphans, which only an accident leaves behind: files without a row, rows without their picture file or picture."""
 
+import re
 import time
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TypeVar
 
-from django.conf import settings
 from django.db.models import Q, QuerySet
 
 from gallery import files
 from gallery.curation import library, networks
+from gallery.files import Area, Stored
 from gallery.models import Image, Query, QueryPart, ZipImport
 from gallery.queries import lifecycle
 
 # A file is written before its row is committed, and a row's files go after it: what is younger may be on its way.
 SETTLED_S = 3600
 BATCH = 500
+UNNAMED = re.compile(r"[^/]*\.upload[^/]*")
+OF_ROW = re.compile("../[^/]+")
 Item = TypeVar("Item")
 Owner = type[Image] | type[Query] | type[QueryPart] | type[ZipImport]
 
 
-def owners() -> dict[Path, Owner]:
-    """Return the folders of picture files, and whose they are."""
-    media, uploads = settings.MEDIA_ROOT, settings.UPLOADS_ROOT
-    return {
-        media / "gallery": Image,
-        media / "previews": Image,
-        media / "thumbnails": Image,
-        settings.ORIGINALS_ROOT: Image,
-        uploads / "gallery": Image,
-        uploads / "zips": ZipImport,
-        **{root / row.folder: row for root in (media, uploads) for row in (Query, QueryPart)},
-    }
+# The folders of picture files, and whose they are.
+OWNERS: dict[tuple[Area, str], Owner] = {
+    ("default", "gallery/"): Image,
+    ("default", "previews/"): Image,
+    ("default", "thumbnails/"): Image,
+    ("default", "queries/"): Query,
+    ("default", "parts/"): QueryPart,
+    ("originals", ""): Image,
+    ("uploads", "gallery/"): Image,
+    ("uploads", "queries/"): Query,
+    ("uploads", "parts/"): QueryPart,
+    ("received", "zips/"): ZipImport,
+}
 
 
 class TooMany(Exception):
@@ -43,7 +46,7 @@ class TooMany(Exception):
 
 @dataclass(frozen=True)
 class Orphans:
-    files: list[Path]
+    files: list[Stored]
     images: list[uuid.UUID]
     queries: list[uuid.UUID]
     embeddings: int
@@ -51,22 +54,22 @@ class Orphans:
     @property
     def bytes(self) -> int:
         """Return the bytes of all files to delete."""
-        return sum(path.stat().st_size for path in self.files if path.exists())
+        return sum(file.size() for file in self.files)
 
 
 def find() -> Orphans:
     """Find what can be deleted, without a change. Raises TooMany."""
     orphans = Orphans(
         files=sorted(_files_without_rows()),
-        images=[image.pk for image in _decoded().iterator(BATCH) if not image.picture_path.exists()],
+        images=[image.pk for image in _decoded().iterator(BATCH) if not image.picture_file.exists()],
         queries=[query.pk for query in _answered().iterator(BATCH) if not _has_files(query)],
         embeddings=networks.without_picture().count(),
     )
     gallery = Image.objects.count()
     if len(orphans.images) > max(10, gallery // 2):
         raise TooMany(
-            f"{len(orphans.images)} of {gallery} gallery pictures have no file in {settings.MEDIA_ROOT}: nothing was "
-            "removed; mount the right data directory, or restore a backup."
+            f"{len(orphans.images)} of {gallery} gallery pictures have no file in {files.keeper().described()}: "
+            "nothing was removed; mount the right data directory or name the right bucket, or restore a backup."
         )
     return orphans
 
@@ -93,20 +96,20 @@ def _answered() -> "QuerySet[Query]":
 
 def _has_files(query: Query) -> bool:
     uploaded = (row for row in query.pictures if row.has_picture)
-    return all(row.picture_path.exists() or row.upload_path.exists() for row in uploaded)
+    return all(row.picture_file.exists() or row.upload_file.exists() for row in uploaded)
 
 
-def _files_without_rows() -> Iterator[Path]:
+def _files_without_rows() -> Iterator[Stored]:
     # Of an upload that was killed, before it had its name.
-    yield from (path for path in settings.UPLOADS_ROOT.glob("*.upload*") if _is_settled(path))
-    for folder, model in owners().items():
+    yield from (file for file in _settled("received", "") if UNNAMED.fullmatch(file.name))
+    for (area, folder), model in OWNERS.items():
         # Only what has a name of ours is ours to delete.
-        settled = (path for path in folder.glob("??/*") if _is_settled(path))
-        for paths in _batches(settled):
-            named = {path: _owner(path) for path in paths}
+        ours = (file for file in _settled(area, folder) if OF_ROW.fullmatch(file.name.removeprefix(folder)))
+        for batch in _batches(ours):
+            named = {file: _owner(file) for file in batch}
             wanted = [row for row in named.values() if row]
             there = set(model.objects.filter(pk__in=wanted).values_list("pk", flat=True))
-            yield from (path for path, row in named.items() if row not in there and (row or _is_leftover(path)))
+            yield from (file for file, row in named.items() if row not in there and (row or _is_leftover(file)))
 
 
 def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
@@ -115,20 +118,23 @@ def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
         yield batch
 
 
-def _is_settled(path: Path) -> bool:
-    try:
-        return path.is_file() and path.stat().st_mtime < time.time() - SETTLED_S
-    except FileNotFoundError:  # deleted at this moment
-        return False
+def _settled(area: Area, folder: str) -> Iterator[Stored]:
+    """Return the files below a folder that are old enough."""
+    before = time.time() - SETTLED_S
+    return (file for file, entry in files.entries(area, folder) if entry.modified_at < before)
 
 
-def _owner(path: Path) -> uuid.UUID | None:
+def _owner(file: Stored) -> uuid.UUID | None:
     try:
-        return uuid.UUID(path.stem) if path.suffix in {".jpg", ""} else None
+        return uuid.UUID(_base(file).removesuffix(".jpg"))
     except ValueError:
         return None
 
 
-def _is_leftover(path: Path) -> bool:
+def _is_leftover(file: Stored) -> bool:
     """Tell whether it is the temporary file of a write that was killed."""
-    return path.name.startswith(files.UNFINISHED)
+    return _base(file).startswith(files.UNFINISHED)
+
+
+def _base(file: Stored) -> str:
+    return file.name.rpartition("/")[2]

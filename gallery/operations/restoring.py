@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import BinaryIO
 
 import redis
@@ -25,6 +24,7 @@ from django.db.models import Model
 
 from gallery import files
 from gallery.curation.progress import Progress
+from gallery.files import Stored
 from gallery.models import Embedding, Image, IndexGeneration, Query
 from gallery.operations import tables, workers
 from gallery.operations.archive import BadBackup, Manifest, Picture, Reader, Rows
@@ -71,7 +71,7 @@ def verify(file: BinaryIO) -> tuple[Manifest, Contents]:
                 progress.advance(len(part.lines))
             else:
                 contents.pictures += 1
-                if not _path(part).exists():
+                if not _file(part).exists():
                     contents.needs_bytes += len(part.data) + BLOCK_BYTES
                 progress.advance(1)
     return reader.manifest, contents
@@ -148,11 +148,11 @@ def _workers() -> str:
 
 
 def _refuse_a_small_disk(needs_bytes: int) -> None:
-    files.make_folder(settings.MEDIA_ROOT)
-    free = shutil.disk_usage(settings.MEDIA_ROOT).free
-    if needs_bytes > free:
+    storage = files.keeper()
+    free = storage.free_bytes()
+    if free is not None and needs_bytes > free:
         raise Refused(
-            f"The disk of {settings.MEDIA_ROOT} is too small: the backup needs about {needs_bytes / 1e6:.1f} MB, "
+            f"The disk of {storage.described()} is too small: the backup needs about {needs_bytes / 1e6:.1f} MB, "
             f"and {free / 1e6:.1f} MB are free."
         )
 
@@ -172,7 +172,7 @@ def _fill(reader: Reader, progress: Progress, replace: bool) -> None:
             _clear()
             for part in reader:
                 if isinstance(part, Picture):
-                    files.write(_path(part), part.data)
+                    files.write(_file(part), part.data)
                     written.add((part.kind, part.id))
                     progress.advance(1)
                 else:
@@ -193,12 +193,12 @@ def _pictures_here() -> set[tuple[str, uuid.UUID]]:
 
 
 def _remove_pictures(pictures: set[tuple[str, uuid.UUID]]) -> None:
-    files.remove(*(tables.picture_path(*picture) for picture in pictures))
+    files.remove(*(tables.picture_file(*picture) for picture in pictures))
 
 
-def _path(picture: Picture) -> Path:
+def _file(picture: Picture) -> Stored:
     try:
-        return tables.picture_path(picture.kind, picture.id)
+        return tables.picture_file(picture.kind, picture.id)
     except KeyError as error:
         raise BadBackup(f"This backup holds pictures of an unknown kind ({picture.kind}).") from error
 

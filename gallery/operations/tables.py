@@ -1,7 +1,6 @@
 """What a backup is of: every table but those that mean nothing elsewhere, and the pictures that the rows name."""
 
 import uuid
-from pathlib import Path
 
 from django.apps import apps
 from django.contrib.sessions.models import Session
@@ -9,6 +8,7 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Model
 
+from gallery.files import Stored
 from gallery.models import (
     Analysis,
     BulkAction,
@@ -40,17 +40,17 @@ NOT_KEPT: set[Table] = {
     ZipImport,
 }
 QUERIES: set[Table] = {Query, QueryPart}
-# Kind of picture file -> whose it is, and which property says where it is on the disk.
+# Kind of picture file -> whose it is, and which property names the file.
 PICTURES: dict[str, tuple[Table, str]] = {
-    "gallery": (Image, "picture_path"),
-    "previews": (Image, "preview_path"),
-    "thumbnails": (Image, "thumbnail_path"),
-    "originals": (Image, "original_path"),
-    "pending": (Image, "upload_path"),
-    "queries": (Query, "picture_path"),
-    "uploads": (Query, "upload_path"),
-    "parts": (QueryPart, "picture_path"),
-    "partuploads": (QueryPart, "upload_path"),
+    "gallery": (Image, "picture_file"),
+    "previews": (Image, "preview_file"),
+    "thumbnails": (Image, "thumbnail_file"),
+    "originals": (Image, "original_file"),
+    "pending": (Image, "upload_file"),
+    "queries": (Query, "picture_file"),
+    "uploads": (Query, "upload_file"),
+    "parts": (QueryPart, "picture_file"),
+    "partuploads": (QueryPart, "upload_file"),
 }
 
 
@@ -71,35 +71,35 @@ def name(table: Table) -> str:
     return table._meta.label_lower
 
 
-def pictures_of(row: Model) -> dict[str, list[Path]]:
+def pictures_of(row: Model) -> dict[str, list[Stored]]:
     """Return the kinds of picture files that a row needs, and where each may be found, the best place first.
 
     What waits for a worker may be decoded while the backup is made: then the decoded picture takes the upload's place.
     """
     if isinstance(row, Image):
         if row.is_pending:
-            return {} if row.problem else {"pending": [row.upload_path, row.picture_path]}
-        files = {"gallery": [row.picture_path], "thumbnails": [row.thumbnail_path]}
-        files |= {"previews": [row.preview_path]} if row.has_preview else {}
-        return files | ({"originals": [row.original_path]} if row.has_original else {})
+            return {} if row.problem else {"pending": [row.upload_file, row.picture_file]}
+        files = {"gallery": [row.picture_file], "thumbnails": [row.thumbnail_file]}
+        files |= {"previews": [row.preview_file]} if row.has_preview else {}
+        return files | ({"originals": [row.original_file]} if row.has_original else {})
     if not isinstance(row, Query | QueryPart) or not row.has_picture:
         return {}
     state = row.state if isinstance(row, Query) else row.query.state
     if state == Query.State.FAILED:
         return {}
-    if isinstance(row, Query) and row.link and not any(path.exists() for path in (row.picture_path, row.upload_path)):
+    if isinstance(row, Query) and row.link and not any(file.exists() for file in (row.picture_file, row.upload_file)):
         return {}  # a worker fetches it
     encoded, uploaded = ("queries", "uploads") if isinstance(row, Query) else ("parts", "partuploads")
-    if row.picture_path.exists() and not row.upload_path.exists():
-        return {encoded: [row.picture_path]}
-    return {uploaded: [row.upload_path, row.picture_path]}
+    if row.picture_file.exists() and not row.upload_file.exists():
+        return {encoded: [row.picture_file]}
+    return {uploaded: [row.upload_file, row.picture_file]}
 
 
-def picture_path(kind: str, row_id: uuid.UUID) -> Path:
-    """Where the picture of this kind of the row with this id is. Raises KeyError for an unknown kind."""
+def picture_file(kind: str, row_id: uuid.UUID) -> Stored:
+    """Return the file of this kind of the row with this id. Raises KeyError for an unknown kind."""
     table, attribute = PICTURES[kind]
-    path: Path = getattr(table(pk=row_id), attribute)
-    return path
+    file: Stored = getattr(table(pk=row_id), attribute)
+    return file
 
 
 def migrations() -> list[str]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -13,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from gallery import files
 from gallery.errors import Refusal, no_space
+from gallery.files import Stored
 from gallery.models import Image, Query, QueryPart
 from gallery.operations import counters
 from gallery.queries import links, uploads, waiting, wakeup
@@ -42,7 +42,7 @@ class Pictures:
 
     link: str = ""
     files: "Sequence[UploadedFile[Any]]" = ()
-    kept: Sequence[Path] = ()
+    kept: Sequence[Stored] = ()
     like: Sequence[Image] = ()
     unlike: Sequence[Image] = ()
 
@@ -88,7 +88,7 @@ def store(pictures: Pictures, parameters: Parameters, received: Stopwatch, clien
         _keep_files(pictures, uploaded)
         _save(query, parts, received)
     except BaseException as error:
-        files.remove(*(path for row in uploaded for path in (row.picture_path, row.upload_path)))
+        files.remove(*(file for row in uploaded for file in (row.picture_file, row.upload_file)))
         if isinstance(error, IntegrityError):  # deleted since it was looked up
             raise Refusal("not_found", _("That gallery picture has been removed; choose another one.")) from error
         raise
@@ -120,16 +120,18 @@ def _keep_files(pictures: Pictures, rows: "Sequence[Query | QueryPart]") -> None
     """Put the files of these rows where a worker finds them. Raises Refusal."""
     if pictures.link:  # its file is fetched by the worker
         rows = rows[1:]
-    for path, row in zip(pictures.kept, rows, strict=False):
+    for kept, row in zip(pictures.kept, rows, strict=False):
         try:
-            uploads.require_room(path.parent)
-            files.write(row.picture_path, path)
+            files.keeper().require_room()
+            files.write(row.picture_file, kept.source())
+        except files.StorageAway as error:
+            raise uploads.away() from error
         except FileNotFoundError as error:
             raise Refusal("not_found", _("The picture of that search is no longer here; upload it again.")) from error
         except OSError as error:
             raise no_space() from error
     for file, row in zip(pictures.files, rows[len(pictures.kept) :], strict=True):
-        uploads.store(file, row.upload_path)
+        uploads.store(file, row.upload_file)
 
 
 def _new(parameters: Parameters, received: Stopwatch, client: str | None) -> Query:

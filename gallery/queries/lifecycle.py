@@ -27,7 +27,7 @@ MAX_ATTEMPTS = 3
 GAVE_UP = gettext_noop("The search stopped 3 times while it looked at this picture. Try another picture.")
 # The task is killed at its time limit; a row that is still RUNNING a little later has no owner.
 LEASE_MARGIN_S = 5
-# A batch that cannot write its answers costs its queries an attempt. Less than uploads leave (uploads.RESERVED_BYTES).
+# A batch that cannot write its answers costs its queries an attempt. Less than uploads leave (files.RESERVED_BYTES).
 ROOM_FOR_ANSWERS_BYTES = 4 * 2**20
 WAITING, RUNNING, DONE, FAILED = Query.State.WAITING, Query.State.RUNNING, Query.State.DONE, Query.State.FAILED
 
@@ -235,7 +235,7 @@ def _fail(rows: "QuerySet[Query]", queries: Sequence[Query], code: str, reason: 
         client=None,
     )
     if failed:
-        paths = [row.upload_path for query in queries for row in query.pictures]
-        transaction.on_commit(lambda: files.remove(*paths))
+        stored = [row.upload_file for query in queries for row in query.pictures]
+        transaction.on_commit(lambda: files.remove(*stored))
     counters.ANSWERS.labels("failed", code).inc(failed)
     return failed

@@ -45,7 +45,7 @@ def pictures(query: Query, changes: Changes) -> Pictures:
     signs |= dict.fromkeys(changes.like, True) | dict.fromkeys(changes.unlike, False)
     visible = Image.objects.visible().in_bulk(list(signs))
     return Pictures(
-        kept=[row.picture_path for row in rows if row.has_picture],
+        kept=[row.picture_file for row in rows if row.has_picture],
         like=[visible[id_] for id_, is_positive in signs.items() if is_positive and id_ in visible],
         unlike=[visible[id_] for id_, is_positive in signs.items() if not is_positive and id_ in visible],
     )

@@ -1,11 +1,9 @@
 """The quota of disk space for the pictures of queries."""
 
-import os
-from pathlib import Path
-
 from django.conf import settings
 from django.db.models import Q, QuerySet
 
+from gallery import files
 from gallery.models import Query, QueryPart
 
 DONE, FAILED = Query.State.DONE, Query.State.FAILED
@@ -20,7 +18,7 @@ def enforce() -> int:
     if excess <= 0:
         return 0
     for query in _with_pictures().iterator(500):
-        excess -= sum(map(_bytes, query.files))
+        excess -= sum(file.size() for file in query.files)
         query.delete()
         count += 1
         if excess <= 0:
@@ -30,18 +28,12 @@ def enforce() -> int:
 
 def used() -> int:
     """Return the bytes of all files of queries; a second for 100,000 of them."""
-    roots = [root / row.folder for root in (settings.MEDIA_ROOT, settings.UPLOADS_ROOT) for row in (Query, QueryPart)]
-    return sum(_bytes(Path(folder, name)) for root in roots for folder, _, names in os.walk(root) for name in names)
+    areas: tuple[files.Area, ...] = ("default", "uploads")
+    folders = [(area, f"{row.folder}/") for area in areas for row in (Query, QueryPart)]
+    return sum(entry.size_bytes for place in folders for _, entry in files.entries(*place))
 
 
 def _with_pictures() -> "QuerySet[Query]":
     """Return the finished queries, the oldest first, but those that only name gallery pictures."""
     finished = Query.objects.filter(state__in=[DONE, FAILED]).order_by("created_at")
     return finished.filter(Q(has_picture=True) | Q(has_parts=True))
-
-
-def _bytes(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:  # deleted at this moment
-        return 0

@@ -1,9 +1,5 @@
 """Uploaded bytes: checked by their header, stored where no client can read them, until a worker has decoded them."""
 
-import errno
-import os
-import shutil
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -15,9 +11,7 @@ from engine.images import headers
 from engine.images.headers import Limits
 from gallery import files
 from gallery.errors import Refusal, no_space
-
-# Room on the disk that uploads leave to the database, Redis and the logs.
-RESERVED_BYTES = 8 * 2**20
+from gallery.files import Stored
 
 
 def limits() -> Limits:
@@ -33,49 +27,34 @@ def check(file: "UploadedFile[Any]") -> None:
         raise Refusal(error.code, _(str(error))) from error
 
 
-def store(file: "UploadedFile[Any]", path: Path) -> None:
-    """Keep the uploaded bytes, readable for our own processes alone. Raises Refusal `no_space`.
-
-    No row names the file yet, so a write that is killed leaves an orphan that `prune` finds.
-    """
+def store(file: "UploadedFile[Any]", place: Stored) -> None:
+    """Keep the uploaded bytes, readable for our own processes alone. Raises Refusal `no_space` or `busy`."""
     try:
-        try:
-            _store(file, path)
-        except FileNotFoundError:  # the first upload into this folder
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _store(file, path)
+        files.take(place, file)
+    except files.StorageAway as error:
+        raise away() from error
     except OSError as error:
-        files.remove(path)
+        files.remove(place)
         raise no_space() from error
 
 
-def store_fetched(data: bytes, path: Path) -> None:
+def store_fetched(data: bytes, place: Stored) -> None:
     """Keep fetched bytes, whole or not at all: their row is there, so another process may look at any moment.
 
-    Raises Refusal `no_space`.
+    Raises Refusal `no_space`, and files.StorageAway.
     """
     try:
-        files.make_folder(path.parent)
-        require_room(path.parent)
-        files.write(path, data)
+        files.keeper(place.area).require_room()
+        files.write(place, data)
+    except files.StorageAway:
+        raise
     except OSError as error:
         raise no_space() from error
 
 
-def require_room(folder: Path) -> None:
-    """Raise OSError where what is left of the disk is reserved."""
-    if shutil.disk_usage(folder).free < RESERVED_BYTES:
-        raise OSError(errno.ENOSPC, "the rest of the disk is reserved")
-
-
-def _store(file: "UploadedFile[Any]", path: Path) -> None:
-    require_room(path.parent)
-    if temporary := getattr(file, "temporary_file_path", None):  # large, and on the disk already
-        Path(temporary()).rename(path)
-        return
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
-        for chunk in file.chunks():
-            target.write(chunk)
+def away() -> Refusal:
+    """Return the refusal of an upload while the storage does not answer."""
+    return Refusal("busy", _("The storage of pictures does not answer; try again in a moment."), retry_after_s=5)
 
 
 def too_large() -> Refusal:

@@ -3,14 +3,13 @@
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.translation import gettext as _
 from django.views.decorators.cache import cache_control
 from django.views.decorators.clickjacking import xframe_options_exempt
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_safe
 
 from gallery.errors import Refusal
-from gallery.queries.accept import Parameters, Pictures
+from gallery.queries.accept import Parameters
 from gallery.site import submit
 from gallery.site.pages import with_upload_form
 from gallery.site.views import MOST_SHOWN, to_result
@@ -26,11 +25,7 @@ def embed(request: HttpRequest) -> HttpResponse:
     error, status = "", 200
     if request.method == "POST":
         try:
-            submit.check_space(request)
-            files = request.FILES.getlist("image")
-            if not files:
-                raise Refusal("empty", _("Choose a picture first."))
-            return to_result(request, submit.search(request, Pictures(files=files), Parameters(k=MOST_SHOWN)))
+            return to_result(request, submit.search(request, submit.posted(request), Parameters(k=MOST_SHOWN)))
         except Refusal as refusal:
             error, status = refusal.message, refusal.status
     response = render(request, "gallery/embed.html", with_upload_form({"error": error}), status=status)

@@ -36,7 +36,7 @@ def refine(request: HttpRequest, query_id: UUID) -> HttpResponse:
 def part_picture(request: HttpRequest, part_id: UUID) -> HttpResponseBase:
     """Send the file of a further picture of a query."""
     parts = QueryPart.objects.select_related("query")  # an inner join: the version before deletes queries alone
-    return jpeg(get_object_or_404(parts, pk=part_id, has_picture=True).picture_path)
+    return jpeg(get_object_or_404(parts, pk=part_id, has_picture=True).picture_file)
 
 
 def _ids(sent: QueryDict, name: str) -> list[UUID]:

@@ -7,6 +7,7 @@ from django.core.files.uploadhandler import SkipFile, TemporaryFileUploadHandler
 from django.core.handlers.wsgi import LimitedStream, WSGIRequest
 from django.http import HttpRequest
 from django.http.request import UnreadablePostError
+from django.utils.translation import gettext as _
 
 from gallery.errors import OUTCOME, Refusal, no_space
 from gallery.models import Query
@@ -78,6 +79,15 @@ def check_space(request: HttpRequest) -> None:
     """Raise Refusal `no_space` when the disk was full while the request was read."""
     if NO_SPACE in request.META:
         raise no_space()
+
+
+def posted(request: HttpRequest) -> Pictures:
+    """Return the pictures and the link of a form. Raises Refusal `no_space` or `empty`."""
+    check_space(request)
+    pictures = Pictures(link=request.POST.get("url", "").strip(), files=request.FILES.getlist("image"))
+    if not (pictures.link or pictures.files):
+        raise Refusal("empty", _("Choose a picture first."))
+    return pictures
 
 
 def search(request: HttpRequest, pictures: Pictures, parameters: Parameters) -> Query:

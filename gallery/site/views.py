@@ -1,7 +1,6 @@
 """The pages of the site: parse, call one function, render."""
 
 from dataclasses import replace
-from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -12,18 +11,19 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonRe
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.cache import patch_cache_control
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.middleware import HtmxDetails
 
 from gallery.errors import Refusal
+from gallery.files import Stored
 from gallery.models import Image, Query
 from gallery.queries import crops, filters, lifecycle, refinement, results, waiting
 from gallery.queries.accept import Parameters, Pictures
 from gallery.queries.refinement import Changes
 from gallery.site import submit
-from gallery.site.forms import UploadForm
 from gallery.site.pages import refuse, wants_json, with_upload_form
 
 PAGE_SIZE = 48
@@ -51,14 +51,8 @@ def home(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         context = with_upload_form({"images": Image.objects.visible().count()})
         return render(request, "gallery/home.html", context)
-    form = UploadForm(request.POST, request.FILES)
     try:
-        submit.check_space(request)
-        link = request.POST.get("url", "").strip()
-        if not (form.is_valid() or link):
-            return refuse(request, Refusal("empty", _("Choose a picture first.")))
-        pictures = Pictures(link=link, files=request.FILES.getlist("image"))
-        query = submit.search(request, pictures, Parameters(k=MOST_SHOWN))
+        query = submit.search(request, submit.posted(request), Parameters(k=MOST_SHOWN))
     except Refusal as refusal:
         return refuse(request, refusal)
     return to_result(request, query)
@@ -192,14 +186,14 @@ def image(request: HttpRequest, image_id: UUID) -> HttpResponse:
 @cache_control(private=True, max_age=YEAR_S, immutable=True)  # of the visitor's browser alone: it may be hidden later
 def image_picture(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
     """Send the file of a gallery picture."""
-    return jpeg(_image(request, image_id).picture_path)
+    return jpeg(_image(request, image_id).picture_file)
 
 
 @require_safe
 @cache_control(private=True, max_age=YEAR_S, immutable=True)
 def image_preview(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
     """Send the preview of a gallery picture."""
-    return jpeg(_image(request, image_id).shown_path)
+    return jpeg(_image(request, image_id).shown_file)
 
 
 @require_safe
@@ -209,8 +203,10 @@ def image_original(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
     if not request.user.has_perm("gallery.view_image"):
         raise Http404
     row = get_object_or_404(Image, pk=image_id, has_original=True)
+    if link := row.original_file.link(is_download=True):
+        return _left_to_storage(link)
     try:
-        file = row.original_path.open("rb")
+        file = row.original_file.path.open("rb")
     except FileNotFoundError as error:
         raise Http404 from error
     response = FileResponse(file, as_attachment=True, filename=str(row.pk), content_type="application/octet-stream")
@@ -222,14 +218,14 @@ def image_original(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
 @cache_control(private=True, max_age=YEAR_S, immutable=True)
 def image_thumbnail(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
     """Send the thumbnail of a gallery picture."""
-    return jpeg(_image(request, image_id).thumbnail_path)
+    return jpeg(_image(request, image_id).thumbnail_file)
 
 
 @require_safe
 @cache_control(private=True, max_age=3600)  # it is deleted with its query
 def query_picture(request: HttpRequest, query_id: UUID) -> HttpResponseBase:
     """Send the file of a query's picture."""
-    return jpeg(get_object_or_404(Query, pk=query_id, has_picture=True).picture_path)
+    return jpeg(get_object_or_404(Query, pk=query_id, has_picture=True).picture_file)
 
 
 def to_result(request: HttpRequest, query: Query) -> HttpResponse:
@@ -265,24 +261,33 @@ def _image(request: HttpRequest, image_id: UUID) -> Image:
     return get_object_or_404(images, pk=image_id)
 
 
-def jpeg(path: Path) -> HttpResponseBase:
-    """Return the response with a JPEG file; nginx sends it where there is one. Raises Http404."""
+def jpeg(file: Stored) -> HttpResponseBase:
+    """Return the response with a JPEG file; nginx or the storage sends it where there is one. Raises Http404."""
+    if link := file.link():
+        return _left_to_storage(link)
     try:
-        response = _left_to_nginx(path) if settings.SIMSEARCH_ACCEL_PREFIX else _sent(path)
+        response = _left_to_nginx(file) if settings.SIMSEARCH_ACCEL_PREFIX else _sent(file)
     except FileNotFoundError as error:
         raise Http404 from error
     response["Content-Security-Policy"] = SANDBOX  # whatever a browser may take it for
     return response
 
 
-def _left_to_nginx(path: Path) -> HttpResponseBase:
-    path.stat()  # a page of ours when it is gone, not nginx's
-    address = settings.SIMSEARCH_ACCEL_PREFIX + path.relative_to(settings.MEDIA_ROOT).as_posix()
+def _left_to_storage(link: str) -> HttpResponseBase:
+    """Send the browser to a link that ends soon; it may keep the redirect for half of that time."""
+    response = HttpResponse(status=302, headers={"Location": link})
+    patch_cache_control(response, max_age=settings.SIMSEARCH_S3_LINK_S // 2)
+    return response
+
+
+def _left_to_nginx(file: Stored) -> HttpResponseBase:
+    file.path.stat()  # a page of ours when it is gone, not nginx's
+    address = settings.SIMSEARCH_ACCEL_PREFIX + file.name
     return HttpResponse(content_type="image/jpeg", headers={"X-Accel-Redirect": address})
 
 
-def _sent(path: Path) -> HttpResponseBase:
-    return FileResponse(path.open("rb"), content_type="image/jpeg")
+def _sent(file: Stored) -> HttpResponseBase:
+    return FileResponse(file.path.open("rb"), content_type="image/jpeg")
 
 
 def _to(address: str) -> HttpResponse:

@@ -53,7 +53,7 @@ def test_an_upload_becomes_a_waiting_query(client: Client) -> None:
         "poll_after_ms": round(1000 * (waiting.USUAL_S + waiting.WAKE_S + 1 / waiting.USUAL_PER_S)),
     }
     assert (query.k, query.crop, query.labels, query.like) == (10, None, [], None)
-    assert files_kept() == [query.upload_path]
+    assert files_kept() == [query.upload_file.path]
 
 
 def test_the_options_are_kept(client: Client) -> None:

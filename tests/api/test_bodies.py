@@ -64,15 +64,15 @@ def test_a_picture_as_the_body_is_searched(client: Client, kind: str, name: str)
     assert response.status_code == 202
     query = Query.objects.get()
     assert (query.k, query.crop, query.collapse, query.has_picture) == (3, [0, 0, 0.5, 1], False, True)
-    assert query.upload_path.read_bytes() == data
-    assert files_kept() == [query.upload_path]
+    assert query.upload_file.path.read_bytes() == data
+    assert files_kept() == [query.upload_file.path]
 
 
 def test_a_picture_as_the_body_comes_into_the_gallery(client: Client) -> None:
     response = post(client, "/api/images?label=cat&title=Tom", picture(), "image/png")
     assert response.status_code == 201
     image = Image.objects.get()
-    assert (image.label, image.title, image.upload_path.read_bytes()) == ("cat", "Tom", picture())
+    assert (image.label, image.title, image.upload_file.path.read_bytes()) == ("cat", "Tom", picture())
 
 
 def test_without_a_key_a_body_is_no_gallery_picture(client: Client) -> None:

@@ -50,7 +50,7 @@ def test_a_picture_comes_in_and_the_workers_are_woken(
     assert response.status_code == 201
     assert response.json()["id"] == str(image.pk)
     assert (image.label, image.title, image.is_hidden, image.is_pending) == ("cat", "Tom", False, True)
-    assert files_kept() == [image.upload_path]
+    assert files_kept() == [image.upload_file.path]
     assert len(result) == 1
 
 
@@ -63,7 +63,7 @@ def test_a_picture_is_there_when_it_is_decoded(client: Client) -> None:
     assert client.get(f"/api/images/{added['id']}").json() == added
     image = Image.objects.get()
     assert (image.width_px, image.height_px) == (48, 32)
-    assert files_kept() == sorted([image.picture_path, image.thumbnail_path])
+    assert files_kept() == sorted([image.picture_file.path, image.thumbnail_file.path])
     assert importing.decode_pending(10) == 0
 
 

@@ -38,7 +38,7 @@ def test_its_addresses_lead_to_jpegs(client: Client, which: str) -> None:
 @pytest.mark.parametrize("end", ["picture.jpg", "thumbnail.jpg"])
 def test_a_lost_file_is_not_found(client: Client, end: str) -> None:
     image = add_image()
-    for path in (image.picture_path, image.thumbnail_path):
+    for path in (image.picture_file.path, image.thumbnail_file.path):
         Path(path).unlink()
     assert client.get(f"/gallery/{image.pk}/{end}").status_code == 404
 

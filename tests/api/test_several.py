@@ -33,8 +33,8 @@ def test_several_files_are_one_query(client: Client) -> None:
     query = Query.objects.get()
     assert (query.has_picture, query.has_parts, query.like) == (True, True, None)
     assert parts() == [(None, True, False)] * 2
-    assert files_kept() == sorted(row.upload_path for row in query.pictures)
-    assert [row.upload_path.read_bytes() for row in query.pictures] == [picture(seed) for seed in (1, 2, 3)]
+    assert files_kept() == sorted(row.upload_file.path for row in query.pictures)
+    assert [row.upload_file.path.read_bytes() for row in query.pictures] == [picture(seed) for seed in (1, 2, 3)]
 
 
 def test_files_come_first_then_what_is_like_then_what_is_unlike(client: Client) -> None:

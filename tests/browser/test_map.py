@@ -23,8 +23,8 @@ made = [Image(content_hash=f"map {{n}}", label=f"label {{n % 40}}", width_px=1, 
         for n in range({COUNT} - len(known))]
 Image.objects.bulk_create(made, batch_size=500)
 for n, image in enumerate(made):
-    files.make_folder(image.thumbnail_path.parent)
-    os.link(known[n % len(known)].thumbnail_path, image.thumbnail_path)
+    files.make_folder(image.thumbnail_file.path.parent)
+    os.link(known[n % len(known)].thumbnail_file.path, image.thumbnail_file.path)
 centres = {{n: (random.random(), random.random()) for n in range(40)}}
 MapPoint.objects.bulk_create([
     MapPoint(image=image, x=min(1, max(0, random.gauss(centres[n % 40][0], 0.04))),

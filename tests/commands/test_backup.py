@@ -146,7 +146,7 @@ def test_a_picture_whose_file_was_lost_is_named_and_its_row_kept(target: Site, t
     lost = target.run("""
 from tests.gallery.rows import add_image
 image = add_image(1)
-image.picture_path.unlink()
+image.picture_file.path.unlink()
 print(json.dumps(str(image.pk)))
 """)
     finished = target.manage("backup", str(tmp_path / "backup.tar"))

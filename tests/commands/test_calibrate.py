@@ -83,7 +83,7 @@ def test_cosines_are_those_of_the_embeddings(labelled: None) -> None:
 def test_an_alteration_is_compared_with_the_picture_itself(labelled: None, embedder: Embedder) -> None:
     rows = Embedding.objects.select_related("image")
     kept = to_vectors([row.vector for row in rows])
-    pictures = [decoding.decode(row.image.picture_path.read_bytes()) for row in rows]
+    pictures = [decoding.decode(row.image.picture_file.path.read_bytes()) for row in rows]
     result = figures()["alterations"]
     assert list(result) == list(ALTERATIONS)
     for name in ("mirrored", "half size"):
@@ -138,7 +138,7 @@ def test_hidden_pictures_do_not_count(labelled: None) -> None:
 
 def test_pictures_without_a_file_are_passed_over(labelled: None) -> None:
     for image in Image.objects.filter(label="kind 3"):
-        image.picture_path.unlink()
+        image.picture_file.path.unlink()
     assert figures()["cosines"]["altered"]["pairs"] == 7 * (KINDS - 1) * EACH
 
 

@@ -116,7 +116,7 @@ def test_ctrl_c_after_the_commit_takes_no_picture_away(backup: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         restoring.restore(StoppedLate(backup.read_bytes()), replace=False)
     assert Image.objects.count() == 5
-    assert all(image.picture_path.exists() and image.thumbnail_path.exists() for image in Image.objects.all())
+    assert all(image.picture_file.path.exists() and image.thumbnail_file.path.exists() for image in Image.objects.all())
 
 
 # --- Forged -------------------------------------------------------------------------------------------------

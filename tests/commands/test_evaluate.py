@@ -115,7 +115,7 @@ def test_the_page_holds_the_pictures_and_refers_to_nothing_outside(tmp_path: Pat
     page = (tmp_path / "page.html").read_text()
     sources = re.findall(r'src="([^"]*)"', page)
     shown = {base64.b64decode(source.removeprefix("data:image/jpeg;base64,")) for source in sources}
-    assert shown == {image.thumbnail_path.read_bytes() for image in images}
+    assert shown == {image.thumbnail_file.path.read_bytes() for image in images}
     assert not re.search(r"https?:|//|href|<script|url\(|@import", re.sub(r'src="data:[^"]*"', "", page))
 
 

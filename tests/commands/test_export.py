@@ -61,7 +61,7 @@ def test_pictures_table_and_embeddings_are_written(tmp_path: Path, gallery: list
     assert [row["label"] for row in table] == ["Äpfel; rot", "", "cat", ""]
     assert [row["hidden"] for row in table] == ["false", "false", "false", "true"]
     for image, row in zip(gallery, table, strict=True):
-        assert (tmp_path / "out" / row["file"]).read_bytes() == image.picture_path.read_bytes()
+        assert (tmp_path / "out" / row["file"]).read_bytes() == image.picture_file.path.read_bytes()
     named = json.loads((tmp_path / "out" / "embeddings.json").read_text())
     assert named == {"network": NETWORK, "ids": [str(image.pk) for image in gallery[:3]]}
     vectors = np.load(tmp_path / "out" / "embeddings.npy", mmap_mode="r")
@@ -72,7 +72,7 @@ def test_an_export_has_more_steps_than_one(
     tmp_path: Path, gallery: list[Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tasks.management.commands.export.STEP", 2)
-    gallery[1].picture_path.unlink()
+    gallery[1].picture_file.path.unlink()
     assert export(tmp_path / "out").startswith("3 pictures and 2 embeddings")
     assert np.load(tmp_path / "out" / "embeddings.npy").shape == (2, 4096)
 

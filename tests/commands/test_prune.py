@@ -28,7 +28,7 @@ def prune(option: str) -> str:
 
 def old(path: Path, data: bytes = b"\xff\xd8") -> Path:
     """Return a file that was written some hours ago."""
-    files.write(path, data)
+    files.write_whole(path, data)
     return make_old(path)
 
 
@@ -75,30 +75,30 @@ def test_uploaded_bytes_without_a_row_are_removed(folder: str) -> None:
 def test_a_pending_gallery_picture_stays() -> None:
     image = Image()
     library.upload(image, uploaded(picture()))
-    make_old(image.upload_path)
+    make_old(image.upload_file.path)
     prune("--apply")
-    assert files_kept() == [image.upload_path]
+    assert files_kept() == [image.upload_file.path]
     assert list(Image.objects.all()) == [image]
 
 
 def test_a_result_whose_picture_did_not_fit_on_the_disk_stays() -> None:
     query, _ = in_state("done")
-    query.upload_path.write_bytes(query.picture_path.read_bytes())
-    files.remove(query.picture_path)
+    query.upload_file.path.write_bytes(query.picture_file.path.read_bytes())
+    files.remove(query.picture_file)
     prune("--apply")
     assert list(Query.objects.all()) == [query]
 
 
 def test_what_a_killed_write_left_is_removed_after_an_hour() -> None:
     leftover, fresh = old(stray("queries", ".new-abc")), stray("queries", ".new-def")
-    files.write(fresh, b"")
+    files.write_whole(fresh, b"")
     prune("--apply")
     assert (leftover.exists(), fresh.exists()) == (False, True)
 
 
 def test_a_file_whose_row_may_be_on_its_way_stays() -> None:
     path = stray("queries")
-    files.write(path, b"\xff\xd8")
+    files.write_whole(path, b"\xff\xd8")
     prune("--apply")
     assert path.exists()
 
@@ -111,17 +111,17 @@ def test_what_is_not_ours_stays() -> None:
 
 def test_a_gallery_picture_without_its_file_is_named_and_removed() -> None:
     kept, lost = add_image(1), add_image(2)
-    files.remove(lost.picture_path)
+    files.remove(lost.picture_file)
     assert str(lost.pk) in prune("--dry-run")
     assert Image.objects.count() == 2
     prune("--apply")
     assert list(Image.objects.all()) == [kept]
-    assert files_kept() == sorted([kept.picture_path, kept.thumbnail_path])
+    assert files_kept() == sorted([kept.picture_file.path, kept.thumbnail_file.path])
 
 
 def test_a_missing_folder_costs_no_gallery() -> None:
     for seed in range(12):
-        files.remove(add_image(seed).picture_path)
+        files.remove(add_image(seed).picture_file)
     with pytest.raises(CommandError, match=r"^12 of 12 gallery pictures have no file in .+ restore a backup\.$"):
         prune("--apply")
     assert Image.objects.count() == 12
@@ -130,7 +130,7 @@ def test_a_missing_folder_costs_no_gallery() -> None:
 def test_a_finished_query_without_its_picture_is_removed_and_a_waiting_one_is_left_to_its_end() -> None:
     done, _ = in_state("done")
     waiting = ask()
-    files.remove(done.picture_path, waiting.upload_path)
+    files.remove(done.picture_file, waiting.upload_file)
     assert "     1 queries without their picture" in prune("--dry-run")
     prune("--apply")
     assert list(Query.objects.all()) == [waiting]

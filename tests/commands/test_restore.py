@@ -145,7 +145,7 @@ from gallery.models import Image
 from tests.gallery.rows import add_image
 add_image(40)
 Image.objects.first().delete()
-Image.objects.first().picture_path.write_bytes(b"damaged")
+Image.objects.first().picture_file.path.write_bytes(b"damaged")
 """)
     assert target.files() != source.files()
     target.output("restore", "--replace", str(backup))

@@ -88,7 +88,7 @@ from tasks.answer import answer_waiting
 from tasks.worker import current
 image = Image.objects.get(title="3")
 client = Client(headers={"host": "localhost"})
-upload = SimpleUploadedFile("picture.jpg", image.picture_path.read_bytes(), "image/jpeg")
+upload = SimpleUploadedFile("picture.jpg", image.picture_file.path.read_bytes(), "image/jpeg")
 url = client.post("/api/queries", {"image": upload}).json()["url"]
 answer_waiting(current(), 8)
 print(json.dumps(client.get(url).json()))

@@ -21,7 +21,7 @@ from tests.tasks.conftest import drawn
 embedder = active_model.load_served()
 images = Image.objects.order_by("content_hash")
 some = list(images)[:: len(images) // 50][:50]
-pictures = [Pillow.open(image.picture_path).convert("RGB") for image in some]
+pictures = [Pillow.open(image.picture_file.path).convert("RGB") for image in some]
 pictures += [drawn(number + 5000) for number in range(50)]
 neighbours = Neighbours(embedder.network)
 neighbours.refresh()

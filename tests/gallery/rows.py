@@ -62,7 +62,7 @@ def finished(*images: Image, band: Band | None = "similar", query: Query | None 
     """Return a query that was answered with these pictures."""
     query = query or ask()
     claim = lifecycle.claim(1)
-    if query.upload_path.exists():  # else it has the picture of an earlier search
+    if query.upload_file.exists():  # else it has the picture of an earlier search
         decode(query)
     assert finish(claim.token, {query: answer(*images, band=band)}, **({"images": len(images)} | fields)) == 1
     return now(query)
@@ -71,8 +71,8 @@ def finished(*images: Image, band: Band | None = "similar", query: Query | None 
 def decode(query: Query) -> None:
     """Decode the upload as a worker does."""
     wanted = pictures.request(jpegs=(pictures.KEPT,))
-    files.write(query.picture_path, *DECODERS.decode(query.upload_path, wanted).jpegs)
-    files.remove(query.upload_path)
+    files.write(query.picture_file, *DECODERS.decode(query.upload_file.source(), wanted).jpegs)
+    files.remove(query.upload_file)
 
 
 def matches(query: Query) -> list[tuple[int, float, uuid.UUID]]:

@@ -104,7 +104,7 @@ def test_an_archive_becomes_pictures(curator: Client) -> None:
     assert [name for name, _ in row.refused] == ["notes.png"]
     assert set(Image.objects.values_list("title", "label")) == {("Tom", "pets"), ("Rex", "pets")}
     assert row.finished_at is not None
-    assert not row.upload_path.exists()
+    assert not row.upload_file.path.exists()
     assert "2 added, 1 were there already, 1 refused." in curator.get(reverse(STATE)).content.decode()
 
 
@@ -178,7 +178,7 @@ def test_names_in_an_archive_are_no_paths(curator: Client) -> None:
             file.writestr(name, picture(number))
     send_zip(curator, data.getvalue())
     assert set(Image.objects.values_list("title", flat=True)) == {"root"}  # others look like hidden files
-    paths = {path for image in Image.objects.all() for path in image.paths}
+    paths = {file.path for image in Image.objects.all() for file in image.files}
     assert set(files_kept()) <= paths
 
 

@@ -127,7 +127,7 @@ def test_a_picture_is_added_by_upload(
     image = Image.objects.get()
     assert (image.title, image.label, image.is_hidden) == ("Tom", "cat", False)
     assert image.is_pending
-    assert files_kept() == [image.upload_path]
+    assert files_kept() == [image.upload_file.path]
     with workers.connect() as redis:
         assert redis.llen("gallery") == 1  # so that it is decoded and embedded soon
     assert "not decoded yet" in curator.get(reverse(IMAGES)).content.decode()
@@ -208,7 +208,7 @@ def test_a_deleted_picture_is_gone_with_its_files(
             chosen = {"action": "delete_selected", ACTION_CHECKBOX_NAME: str(gone.pk), "post": "yes"}
             curator.post(reverse(IMAGES), chosen)
     assert list(Image.objects.all()) == [kept]
-    assert files_kept() == sorted([kept.picture_path, kept.thumbnail_path, query.picture_path])
+    assert files_kept() == sorted([kept.picture_file.path, kept.thumbnail_file.path, query.picture_file.path])
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_a_selection_is_downloaded(curator: Client) -> None:
     answer: Any = curator.post(reverse(IMAGES), chosen)
     with zipfile.ZipFile(io.BytesIO(b"".join(answer))) as archive:
         assert archive.namelist() == [f"pictures/{image.pk}.jpg", "images.csv"]
-        assert archive.read(archive.namelist()[0]) == image.picture_path.read_bytes()
+        assert archive.read(archive.namelist()[0]) == image.picture_file.path.read_bytes()
         table = archive.read("images.csv")
     answer = curator.post(reverse(IMAGES), chosen | {"action": "table"})
     assert b"".join(answer) == table

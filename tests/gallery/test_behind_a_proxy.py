@@ -118,9 +118,9 @@ def test_pictures_are_left_to_nginx_where_there_is_one(client: Client, settings:
     settings.SIMSEARCH_ACCEL_PREFIX = "/_pictures/"
     image, query = add_image(), finished()
     for address, path in [
-        (image.picture_url, image.picture_path),
-        (image.thumbnail_url, image.thumbnail_path),
-        (str(query.picture_url), query.picture_path),
+        (image.picture_url, image.picture_file.path),
+        (image.thumbnail_url, image.thumbnail_file.path),
+        (str(query.picture_url), query.picture_file.path),
     ]:
         answer = client.get(address)
         assert answer.content == b""
@@ -131,7 +131,7 @@ def test_pictures_are_left_to_nginx_where_there_is_one(client: Client, settings:
 def test_a_hidden_or_missing_picture_is_not_left_to_nginx(client: Client, settings: Settings) -> None:
     settings.SIMSEARCH_ACCEL_PREFIX = "/_pictures/"
     hidden, missing = add_image(1, is_hidden=True), add_image(2)
-    missing.picture_path.unlink()
+    missing.picture_file.path.unlink()
     for image in (hidden, missing):
         answer = client.get(image.picture_url)
         assert answer.status_code == 404

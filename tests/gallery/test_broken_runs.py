@@ -102,6 +102,6 @@ def test_old_queries_expire_when_they_are_finished(state: str, django_capture_on
     assert expired == gone
     assert Query.objects.filter(pk=old.pk).exists() is not gone
     assert set(before) - set(files_kept()) == (
-        {old.picture_path if state == "done" else old.upload_path} if gone else set()
+        {old.picture_file.path if state == "done" else old.upload_file.path} if gone else set()
     )
     assert len(matches(young)) == 1

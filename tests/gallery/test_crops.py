@@ -26,7 +26,7 @@ def test_a_frame_in_the_link_searches_for_that_part(client: Client) -> None:
     first = finished(add_image(), query=ask(k=20, labels=("cat",)))
     query = framed(client, first)
     assert (query.state, query.crop, query.k, query.labels) == ("waiting", [0.1, 0.2, 0.5, 0.25], 20, ["cat"])
-    assert query.picture_path.read_bytes() == first.picture_path.read_bytes()
+    assert query.picture_file.path.read_bytes() == first.picture_file.path.read_bytes()
 
 
 def test_a_part_of_a_gallery_picture_is_searched(client: Client) -> None:

@@ -22,7 +22,7 @@ def test_a_picture_comes_in_with_its_files() -> None:
     row = Image.objects.get()
     assert (row, row.label, row.title, row.is_hidden) == (image, "cat", "Tom", False)
     assert (row.width_px, row.height_px) == (48, 32)
-    assert files_kept() == sorted([row.picture_path, row.thumbnail_path])
+    assert files_kept() == sorted([row.picture_file.path, row.thumbnail_file.path])
 
 
 def test_others_may_read_the_files() -> None:  # a web server that runs as somebody else
@@ -84,14 +84,14 @@ def test_a_deleted_picture_takes_its_files_along(
     how: str, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
     gone, kept = add_image(1), add_image(2)
-    query, path = finished(gone, kept), gone.picture_path
+    query, path = finished(gone, kept), gone.picture_file.path
     with django_capture_on_commit_callbacks(execute=True):
         if how == "one":
             gone.delete()
         else:
             Image.objects.filter(pk=gone.pk).delete()
         assert path.exists()  # until the deletion is certain
-    assert files_kept() == sorted([kept.picture_path, kept.thumbnail_path, query.picture_path])
+    assert files_kept() == sorted([kept.picture_file.path, kept.thumbnail_file.path, query.picture_file.path])
     assert [match.image.id for match in results.shown(now(query))] == [kept.pk]
 
 
@@ -114,12 +114,12 @@ def test_a_deleted_picture_may_come_back(
     with django_capture_on_commit_callbacks(execute=True):
         add_image().delete()
     again = add_image()
-    assert files_kept() == sorted([again.picture_path, again.thumbnail_path])
+    assert files_kept() == sorted([again.picture_file.path, again.thumbnail_file.path])
 
 
 def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     taken = tmp_path / "taken"
     taken.mkdir()
     with pytest.raises(OSError, match="taken"):  # the very last step of writing fails
-        files.write(taken, b"data")
+        files.write_whole(taken, b"data")
     assert list(tmp_path.iterdir()) == [taken]

@@ -52,7 +52,9 @@ def test_the_command_fills_the_gallery_wakes_the_workers_and_a_second_run_adds_w
     assert "240 pictures imported, 0 were there already, 0 refused" in make_demo()
     assert set(Image.objects.values_list("label", flat=True)) == set(demo.KINDS)
     assert Image.objects.filter(label="sailing boat", title="Sailing boat 1").count() == 1
-    assert all(image.picture_path.is_file() and image.thumbnail_path.is_file() for image in Image.objects.all())
+    assert all(
+        image.picture_file.path.is_file() and image.thumbnail_file.path.is_file() for image in Image.objects.all()
+    )
     with workers.connect() as client:
         assert client.llen("gallery") == 1
 

@@ -40,7 +40,7 @@ def test_searches_whose_best_match_is_weak_are_found() -> None:
     finished()
     assert list(figures.weak()) == [weak]
     assert figures.weak_pictures() == [weak]
-    weak.picture_path.unlink()
+    weak.picture_file.path.unlink()
     assert figures.weak_pictures() == []
 
 

@@ -41,7 +41,9 @@ def size(data: bytes) -> tuple[int, int]:
 
 
 def sizes(image: Image) -> list[tuple[int, int]]:
-    return [size(path.read_bytes()) for path in (image.picture_path, image.shown_path, image.thumbnail_path)]
+    return [
+        size(path.read_bytes()) for path in (image.picture_file.path, image.shown_file.path, image.thumbnail_file.path)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ def test_what_the_network_sees_is_the_same_for_every_setting(settings: Settings)
 @pytest.mark.parametrize("side", [800, 1000])
 def test_a_small_picture_is_its_own_preview(side: int) -> None:
     image = add(photo(side, side // 2))
-    assert (image.has_preview, image.shown_path) == (False, image.picture_path)
+    assert (image.has_preview, image.shown_file.path) == (False, image.picture_file.path)
     assert len(files_kept()) == 2
 
 
@@ -98,13 +100,13 @@ def test_a_picture_of_a_version_before_is_shown_as_it_is(client: Client) -> None
     image = add_image()
     Image.objects.update(has_preview=None, has_original=None)
     answer = client.get(f"/gallery/{image.pk}/preview.jpg")
-    assert b"".join(answer) == image.picture_path.read_bytes()
+    assert b"".join(answer) == image.picture_file.path.read_bytes()
 
 
 def test_all_files_go_with_the_picture(settings: Settings, django_capture_on_commit_callbacks: Any) -> None:
     settings.SIMSEARCH_KEEP_ORIGINALS = True
     image = add(photo())
-    written = image.paths[:4]
+    written = image.files[:4]
     assert {path.exists() for path in written} == {True}
     with django_capture_on_commit_callbacks(execute=True):
         image.delete()
@@ -182,6 +184,6 @@ def test_nobody_else_gets_it(settings: Settings, visitor: Client, member: Client
 
 def test_without_the_setting_no_original_is_kept(curator: Client) -> None:
     image = add(photo(60, 45))
-    assert not image.original_path.exists()
+    assert not image.original_file.path.exists()
     for pk in (image.pk, STRANGER):
         assert curator.get(f"/gallery/{pk}/original").status_code == 404

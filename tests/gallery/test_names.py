@@ -64,7 +64,7 @@ def test_the_name_of_a_file_is_not_used_at_all(
     records = [str(response.headers), response.content.decode(), caplog.text]
     if response.status_code in {202, 303}:
         query = Query.objects.get()
-        assert everywhere() - before == {query.upload_path}
+        assert everywhere() - before == {query.upload_file.path}
         records += [
             client.get(f"/q/{query.pk}").content.decode(),
             client.get(f"/api/queries/{query.pk}").content.decode(),
@@ -131,5 +131,5 @@ def assert_nothing_runs(response: Response) -> None:
 
 def test_the_name_of_an_imported_file_is_a_label_and_no_path() -> None:
     image = importing.add(io.BytesIO(picture()), title="../../../etc/passwd", label="../..")
-    assert files_kept() == sorted([image.picture_path, image.thumbnail_path])
-    assert Image.objects.get().picture_path.is_relative_to(settings.MEDIA_ROOT)
+    assert files_kept() == sorted([image.picture_file.path, image.thumbnail_file.path])
+    assert Image.objects.get().picture_file.path.is_relative_to(settings.MEDIA_ROOT)

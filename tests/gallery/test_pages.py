@@ -36,7 +36,7 @@ def test_a_picture_leads_to_the_page_of_its_query(client: Client) -> None:
     response = send(client, picture())
     query = Query.objects.get()
     assert (response.status_code, response["Location"]) == (303, f"/q/{query.pk}")
-    assert query.upload_path.read_bytes() == picture()
+    assert query.upload_file.path.read_bytes() == picture()
 
 
 def test_more_like_a_gallery_picture_is_a_query_too(client: Client) -> None:

@@ -37,7 +37,7 @@ def test_an_accepted_upload_waits_with_its_picture() -> None:
     query = now(ask(k=3, labels=("cat",), crop=(0, 0, 0.5, 0.5)))
     assert (query.state, query.attempts, query.claim, query.lease_until) == ("waiting", 0, None, None)
     assert (query.k, query.labels, query.crop) == (3, ["cat"], [0, 0, 0.5, 0.5])
-    assert files_kept() == [query.upload_path]
+    assert files_kept() == [query.upload_file.path]
 
 
 def test_no_more_wait_than_the_queue_may_hold(settings: Settings) -> None:
@@ -46,7 +46,7 @@ def test_no_more_wait_than_the_queue_may_hold(settings: Settings) -> None:
     with pytest.raises(Refusal) as refusal:
         ask()
     assert refusal.value.code == "busy"
-    assert files_kept() == [first.upload_path]
+    assert files_kept() == [first.upload_file.path]
     lifecycle.claim(1)  # what runs does not wait
     assert ask()
 

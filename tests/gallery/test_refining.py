@@ -6,8 +6,9 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
+from gallery import files
 from gallery.models import Image, Query, QueryPart
-from gallery.queries import accept, lifecycle, uploads
+from gallery.queries import accept, lifecycle
 from gallery.queries.accept import Parameters, Pictures
 from gallery.timings import Stopwatch
 from tests.gallery.rows import add_image, answer, ask, files_kept, finish, finished, now, picture, uploaded
@@ -34,7 +35,7 @@ def test_a_match_is_added_to_an_upload(visitor: Client, sign: str) -> None:
     first = finished(image, query=ask(k=20, collapse=False))
     query = refine(visitor, first, **{sign: str(image.pk)})
     assert (query.state, query.has_picture, query.k, query.collapse) == ("waiting", True, 20, False)
-    assert query.picture_path.read_bytes() == first.picture_path.read_bytes()
+    assert query.picture_file.path.read_bytes() == first.picture_file.path.read_bytes()
     assert named(query) == (([image], []) if sign == "like" else ([], [image]))
     assert now(first).state == "done"
 
@@ -96,7 +97,7 @@ def test_the_crop_goes_with_its_picture(visitor: Client, what: str) -> None:
 def test_a_kept_picture_leaves_the_rest_of_the_disk(visitor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     image = add_image(4)
     first = finished(image, query=ask())
-    monkeypatch.setattr(uploads, "RESERVED_BYTES", 2**60)
+    monkeypatch.setattr(files, "RESERVED_BYTES", 2**60)
     assert visitor.post(f"/q/{first.pk}/refine", {"like": str(image.pk)}).status_code == 507
     assert Query.objects.count() == 1
 
@@ -111,19 +112,19 @@ def test_what_was_hidden_since_is_left_out(visitor: Client) -> None:
 def test_every_upload_is_kept_for_the_new_query(visitor: Client) -> None:
     image = add_image(4)
     first = ask(1)
-    query = accept.store(Pictures(kept=[finished(query=first).picture_path] * 2), Parameters(), Stopwatch())
+    query = accept.store(Pictures(kept=[finished(query=first).picture_file] * 2), Parameters(), Stopwatch())
     claim = lifecycle.claim(1)
     assert finish(claim.token, {query: answer(image)}) == 1
     third = refine(visitor, now(query), like=str(image.pk))
-    assert [row.picture_path.exists() for row in third.pictures] == [True, True, False]
+    assert [row.picture_file.path.exists() for row in third.pictures] == [True, True, False]
     query.delete()
-    assert [row.picture_path.exists() for row in third.pictures] == [True, True, False]
+    assert [row.picture_file.path.exists() for row in third.pictures] == [True, True, False]
 
 
 def test_a_search_whose_picture_is_gone_says_so(visitor: Client) -> None:
     image = add_image(4)
     first = finished(image)
-    first.picture_path.unlink()
+    first.picture_file.path.unlink()
     before = files_kept()
     response = visitor.post(f"/q/{first.pk}/refine", {"like": str(image.pk)})
     assert (response.status_code, "upload it again" in response.content.decode()) == (404, True)
@@ -181,13 +182,13 @@ def test_the_page_shows_what_a_query_consists_of(visitor: Client) -> None:
 
 
 def test_the_uploads_among_the_parts_are_shown(visitor: Client) -> None:
-    path = finished(query=ask(1)).picture_path
-    query = accept.store(Pictures(kept=[path, path]), Parameters(), Stopwatch())
+    file = finished(query=ask(1)).picture_file
+    query = accept.store(Pictures(kept=[file, file]), Parameters(), Stopwatch())
     page = visitor.get(query.get_absolute_url()).content.decode()
     url = str(query.further[0].picture_url)
     assert f'src="{url}"' in page
     response = visitor.get(url)
-    assert b"".join(response.streaming_content) == path.read_bytes()  # type: ignore[attr-defined]
+    assert b"".join(response.streaming_content) == file.read_bytes()  # type: ignore[attr-defined]
     assert "sandbox" in response["Content-Security-Policy"]
 
 
@@ -203,8 +204,8 @@ def test_a_part_is_gone_with_its_query_whoever_deletes_that(visitor: Client) -> 
     files = [uploaded(picture(seed)) for seed in (1, 2)]
     query = finished(query=accept.store(Pictures(files=files), Parameters(), Stopwatch()))
     [part] = query.further
-    part.picture_path.parent.mkdir(parents=True, exist_ok=True)
-    part.picture_path.write_bytes(picture())
+    part.picture_file.path.parent.mkdir(parents=True, exist_ok=True)
+    part.picture_file.path.write_bytes(picture())
     address = f"/parts/{part.pk}/picture.jpg"
     response = visitor.get(address)
     assert (response.status_code, b"".join(response.streaming_content)) == (200, picture())  # type: ignore[attr-defined]

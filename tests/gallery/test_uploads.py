@@ -14,6 +14,7 @@ from pytest_django import Settings
 from engine.errors import BadImage
 from gallery.curation import pictures
 from gallery.errors import Refusal
+from gallery.files import Stored
 from gallery.queries import uploads
 from tests.engine.pictures import FORMATS, encoded, noise, oriented, scene, with_metadata
 
@@ -76,16 +77,17 @@ def test_the_bytes_are_stored_as_they_came_for_our_processes_alone(tmp_path: Pat
         file.write(data)
         file.seek(0)
     uploads.check(file)
-    uploads.store(file, path)
+    uploads.store(file, Stored("uploads", "ab/name"))
     file.close()
     assert path.read_bytes() == data
     assert path.stat().st_mode & 0o077 == 0
 
 
-def test_a_full_disk_is_a_refusal_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_a_refusal_and_leaves_nothing(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "full").write_bytes(b"")
+    settings.UPLOADS_ROOT = tmp_path / "full"
     with pytest.raises(Refusal) as refusal:
-        uploads.store(SimpleUploadedFile("a", b"data"), tmp_path / "full" / "name")
+        uploads.store(SimpleUploadedFile("a", b"data"), Stored("uploads", "name"))
     assert (refusal.value.code, refusal.value.status) == ("no_space", 507)
 
 

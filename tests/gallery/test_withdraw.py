@@ -51,7 +51,7 @@ def test_nothing_of_it_is_left(client: Client, way: Callable[[Client, object], R
     other = ask(2)
     assert way(client, query.pk).status_code in {303, 204}
     assert list(Query.objects.all()) == [other]
-    assert files_kept() == [other.upload_path]
+    assert files_kept() == [other.upload_file.path]
     assert client.get(f"/q/{query.pk}").status_code == 404
     assert client.get(f"/q/{query.pk}/picture.jpg").status_code == 404
     assert client.get(f"/api/queries/{query.pk}").status_code == 404
@@ -61,7 +61,7 @@ def test_the_gallery_keeps_its_pictures(client: Client) -> None:
     image = add_image()
     assert by_page(client, finished(image).pk).status_code == 303
     assert list(Image.objects.all()) == [image]
-    assert files_kept() == sorted([image.picture_path, image.thumbnail_path])
+    assert files_kept() == sorted([image.picture_file.path, image.thumbnail_file.path])
 
 
 def test_one_that_is_being_answered_gets_no_answer(client: Client) -> None:

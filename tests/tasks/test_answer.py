@@ -137,8 +137,8 @@ def test_what_the_answer_says_of_the_network(worker: Worker, gallery: list[Image
 
 def test_a_bad_picture_fails_alone(worker: Worker, gallery: list[Image], ask: Ask) -> None:
     bad, gone, good = ask(1), ask(2), ask(3)
-    bad.upload_path.write_bytes(b"not a picture")
-    gone.upload_path.unlink()
+    bad.upload_file.path.write_bytes(b"not a picture")
+    gone.upload_file.path.unlink()
     assert len(answer_waiting(worker, 32)) == 3
     states = {q.pk: (q.state, q.error_code) for q in Query.objects.all()}
     assert states == {bad.pk: (FAILED, "unsupported_format"), gone.pk: (FAILED, "gone"), good.pk: (DONE, "")}
@@ -252,26 +252,29 @@ def test_the_uploaded_bytes_are_replaced_by_a_picture_of_ours(worker: Worker, ga
     query = accept.store(Pictures(files=[uploaded(data)]), Parameters(), Stopwatch())
     answer_waiting(worker, 32)
     assert files_kept() == sorted(
-        [query.picture_path, *(path for image in gallery for path in (image.picture_path, image.thumbnail_path))]
+        [
+            query.picture_file.path,
+            *(path for image in gallery for path in (image.picture_file.path, image.thumbnail_file.path)),
+        ]
     )
-    with Pillow.open(query.picture_path) as kept:
+    with Pillow.open(query.picture_file.path) as kept:
         assert (kept.format, kept.size) == ("JPEG", (1000, 750))
-    assert b"secret" not in query.picture_path.read_bytes()
+    assert b"secret" not in query.picture_file.path.read_bytes()
     assert shown(query)[0] == "3"
 
 
 @pytest.mark.parametrize("left", ["upload", "picture", "both"])
 def test_a_second_attempt_uses_what_is_there(worker: Worker, gallery: list[Image], ask: Ask, left: str) -> None:
     query = ask(3)
-    data = query.upload_path.read_bytes()
+    data = query.upload_file.path.read_bytes()
     if left != "upload":
         decode(query)
     if left == "both":
-        query.upload_path.write_bytes(data)
+        query.upload_file.path.write_bytes(data)
     assert len(answer_waiting(worker, 32)) == 1
     assert shown(query)[0] == "3"
-    assert query.picture_path.exists()
-    assert not query.upload_path.exists()
+    assert query.picture_file.path.exists()
+    assert not query.upload_file.path.exists()
 
 
 def test_without_room_for_its_picture_a_query_is_answered_all_the_same(
@@ -282,7 +285,7 @@ def test_without_room_for_its_picture_a_query_is_answered_all_the_same(
     settings.MEDIA_ROOT = tmp_path / "full" / "pictures"
     answer_waiting(worker, 32)
     assert shown(query)[0] == "3"
-    assert query.upload_path.exists()
+    assert query.upload_file.path.exists()
     assert "was not kept" in caplog.text
 
 
@@ -315,4 +318,4 @@ def test_a_query_deleted_while_it_is_answered_leaves_no_picture(embedder: Embedd
     worker = Worker(Withdrawing(embedder, query), Neighbours(embedder.network))  # type: ignore[arg-type]
     assert len(answer_waiting(worker, 32)) == 2
     assert now(other).state == DONE
-    assert files_kept() == [other.picture_path]
+    assert files_kept() == [other.picture_file.path]

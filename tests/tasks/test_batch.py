@@ -35,8 +35,8 @@ def line(caplog: pytest.LogCaptureFixture) -> logging.LogRecord:
 
 def test_a_batch_is_one_line(worker: Worker, gallery: list[Image], ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
     good, bad, gone = ask(1), ask(2), ask(3)
-    bad.upload_path.write_bytes(b"not a picture")
-    gone.upload_path.unlink()
+    bad.upload_file.path.write_bytes(b"not a picture")
+    gone.upload_file.path.unlink()
     caplog.set_level(logging.INFO)
     answer_waiting(worker, 32)
     assert line(caplog).levelno == logging.INFO
@@ -46,7 +46,7 @@ def test_a_batch_is_one_line(worker: Worker, gallery: list[Image], ask: Ask, cap
     assert records["ms"].keys() == STAGES
     assert all(ms >= 0 for ms in records["ms"].values())
     said = json.dumps(records, default=str) + line(caplog).getMessage()
-    assert not any(str(query.pk) in said or query.picture_path.name in said for query in (good, bad, gone))
+    assert not any(str(query.pk) in said or query.picture_file.path.name in said for query in (good, bad, gone))
 
 
 def test_a_batch_is_counted_with_its_stages(worker: Worker, gallery: list[Image], ask: Ask) -> None:

@@ -60,7 +60,7 @@ def test_a_frame_around_one_of_two_photographs_finds_it_first(
         data, middle = pasted(left, right)
         query = accept.store(Pictures(files=[uploaded(data)]), Parameters(), Stopwatch())
         answer_waiting(worker, 8)
-        with Pillow.open(now(query).picture_path) as kept:
+        with Pillow.open(now(query).picture_file.path) as kept:
             assert max(kept.size) == 1000
         middle = round(middle, 4)
         found.append(framed(worker, client, query, f"0,0,{middle},1") == one)

@@ -29,7 +29,7 @@ def test_a_step_embeds_no_more_than_its_limit(embedder: Embedder, db: None) -> N
 
 def test_an_unreadable_picture_is_marked_and_not_tried_again(embedder: Embedder, db: None) -> None:
     bad, good = add(1), add(2)
-    bad.picture_path.write_bytes(b"\xff\xd8 not a picture")
+    bad.picture_file.path.write_bytes(b"\xff\xd8 not a picture")
     assert embed_step(embedder, 10) == 2
     assert embed_step(embedder, 10) == 0
     bad.refresh_from_db()
@@ -39,7 +39,7 @@ def test_an_unreadable_picture_is_marked_and_not_tried_again(embedder: Embedder,
 
 def test_lanes_side_by_side_look_at_every_picture_once(embedder: Embedder, db: None) -> None:
     bad, *good = [add(number) for number in range(8)]
-    bad.picture_path.unlink()
+    bad.picture_file.path.unlink()
     looked_at: list[int] = []
     embed_all(embedder, 2, looked_at.append, lanes=3)
     assert sorted(looked_at) == [2, 2, 2, 2]

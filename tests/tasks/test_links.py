@@ -68,15 +68,15 @@ def test_a_picture_by_link_is_searched_like_an_upload(worker: Worker, gallery: l
     assert (now(query).state, query.has_picture, files_kept_of(query)) == ("waiting", True, [])
     answer_waiting(worker, 32)
     worker.links.join()
-    assert (now(query).state, files_kept_of(query)) == ("waiting", [query.upload_path])
+    assert (now(query).state, files_kept_of(query)) == ("waiting", [query.upload_file.path])
     answer_waiting(worker, 32)
     done = now(query)
     assert (done.state, (done.matches or [])[0]["image"]) == ("done", str(gallery[3].pk))
-    assert files_kept_of(query) == [query.picture_path]
+    assert files_kept_of(query) == [query.picture_file.path]
 
 
 def files_kept_of(query: Query) -> list[Path]:
-    return [path for path in (query.picture_path, query.upload_path) if path.exists()]
+    return [path for path in (query.picture_file.path, query.upload_file.path) if path.exists()]
 
 
 @with_threads

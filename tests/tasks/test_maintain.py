@@ -115,5 +115,5 @@ def test_old_finished_queries_expire_with_their_pictures(
     Query.objects.exclude(pk=young.pk).update(created_at=timezone.now() - timedelta(days=8))
     with django_capture_on_commit_callbacks(execute=True):
         assert expire() == 1
-    assert not old.upload_path.exists()
+    assert not old.upload_file.path.exists()
     assert {query.pk for query in Query.objects.all()} == {unfinished.pk, young.pk}

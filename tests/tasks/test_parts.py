@@ -43,7 +43,7 @@ def searched(query: Query) -> dict[str, float]:
 
 
 def uploads_of(query: Query) -> list[Path]:
-    return [row.upload_path for row in now(query).pictures if row.has_picture]
+    return [row.upload_file.path for row in now(query).pictures if row.has_picture]
 
 
 def expected(gallery: list[Image], positive: list[int], negative: list[int]) -> dict[str, float]:
@@ -135,7 +135,7 @@ def test_every_upload_is_replaced_by_a_picture_of_ours(worker: Worker, gallery: 
     assert all(path.exists() for path in uploads_of(query))
     answer_waiting(worker, 32)
     assert not any(path.exists() for path in uploads_of(query))
-    assert all(row.picture_path.exists() for row in now(query).pictures)
+    assert all(row.picture_file.path.exists() for row in now(query).pictures)
 
 
 def test_a_bad_picture_fails_its_query_alone_and_leaves_no_upload(
@@ -174,7 +174,7 @@ def test_slow_parts_are_decoded_beside_the_batch(worker: Worker, gallery: list[I
 def test_a_second_attempt_uses_what_is_there(worker: Worker, gallery: list[Image]) -> None:
     query = ask(3, 4)
     claim = lifecycle.claim(1)
-    assert claim.queries[0].further[0].upload_path.exists()
+    assert claim.queries[0].further[0].upload_file.path.exists()
     set_row(query, lease_until=timezone.now() - timedelta(hours=1))
     assert lifecycle.release_overdue() == 1
     answer_waiting(worker, 32)
@@ -238,11 +238,11 @@ def test_files_of_parts_without_rows_are_pruned_and_others_are_not(worker: Worke
     answer_waiting(worker, 32)
     [part] = now(query).further
     orphan = QueryPart(has_picture=True)
-    orphan.picture_path.parent.mkdir(parents=True, exist_ok=True)
-    orphan.picture_path.write_bytes(b"x")
+    orphan.picture_file.path.parent.mkdir(parents=True, exist_ok=True)
+    orphan.picture_file.path.write_bytes(b"x")
     for path in files_kept():
         os.utime(path, (0, 0))
-    assert pruning.find().files == [orphan.picture_path]
+    assert pruning.find().files == [orphan.picture_file]
     assert pruning.find().queries == []
-    part.picture_path.unlink()
+    part.picture_file.path.unlink()
     assert pruning.find().queries == [query.pk]

@@ -34,8 +34,8 @@ def test_a_batch_does_not_wait_for_a_slow_picture(worker: Worker, gallery: list[
     assert (now(slow).state, now(other).state) == (RUNNING, DONE)
     worker.slow.join()
     assert now(slow).state == WAITING
-    assert slow.picture_path.exists()
-    assert not slow.upload_path.exists()
+    assert slow.picture_file.path.exists()
+    assert not slow.upload_file.path.exists()
     answer_waiting(worker, 32)
     assert (now(slow).state, len(now(slow).matches or [])) == (DONE, 10)
 
@@ -76,7 +76,7 @@ def test_a_costly_picture_fails_alone_and_leaves_no_uploaded(
         answer_waiting(worker, 32)
     assert (now(costly).state, now(costly).error_code, now(other).state) == (FAILED, "too_costly", DONE)
     assert "save it again" in now(costly).error
-    assert not costly.upload_path.exists()
+    assert not costly.upload_file.path.exists()
 
 
 # Who pays for it

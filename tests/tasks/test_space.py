@@ -21,7 +21,9 @@ def kept() -> list[Query]:
 
 
 def sizes(queries: list[Query]) -> int:
-    return sum(path.stat().st_size for q in queries for path in (q.picture_path, q.upload_path) if path.exists())
+    return sum(
+        path.stat().st_size for q in queries for path in (q.picture_file.path, q.upload_file.path) if path.exists()
+    )
 
 
 @pytest.mark.parametrize(("missing", "gone"), [(0, 0), (1, 1), ("one", 1), ("one and a byte", 2), ("all", 3)])
@@ -39,7 +41,7 @@ def test_the_oldest_finished_queries_go_first(
     left = [kept[0], *kept[1 + gone :]]
     assert set(Query.objects.all()) == set(left)
     assert space.used() == sizes(kept) == sizes(left)
-    assert kept[0].upload_path.exists()
+    assert kept[0].upload_file.path.exists()
 
 
 def test_the_quota_is_5_gb_unless_the_operator_says_otherwise(settings: Settings) -> None:

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseError
 
+from gallery import files
 from gallery.operations import backup
 
 
@@ -41,9 +42,10 @@ class Command(BaseCommand):
             self.stderr.write(f"  the file of {row} is missing; its row is in the backup without it")
         out = self.stderr if file == "-" else self.stdout
         rows = outcome.rows
+        kept_in = f", with {outcome.pictures} files of {files.keeper().described()}" if files.is_remote() else ""
         out.write(
             f"Backed up {rows['gallery.image']} pictures, {rows['gallery.embedding']} embeddings, "
-            f"{rows['gallery.query']} queries and {rows['auth.user']} accounts."
+            f"{rows['gallery.query']} queries and {rows['auth.user']} accounts{kept_in}."
         )
 
 

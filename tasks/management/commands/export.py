@@ -1,7 +1,6 @@
 """manage.py export DIR: the gallery as files that other programs read."""
 
 import json
-import shutil
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -64,7 +63,7 @@ def _write_picture(image: Image, directory: Path, table: TextIO) -> bool:
     """Copy a picture and add its row; whether it is still there."""
     name = f"pictures/{image.pk}.jpg"
     try:
-        shutil.copyfile(image.picture_path, directory / name)
+        (directory / name).write_bytes(image.picture_file.read_bytes())
     except FileNotFoundError:
         (directory / name).unlink(missing_ok=True)
         return False

@@ -1,0 +1,159 @@
+"""Pictures and uploads in a bucket of an S3 server (SIMSEARCH_STORAGE=s3), for several hosts."""
+
+import errno
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from storages.backends.s3 import S3Storage
+
+from gallery.files import Entry, StorageAway
+
+logger = logging.getLogger(__name__)
+
+GONE = {"404", "NoSuchKey"}
+# What servers say when there is no room: MinIO, Ceph, Garage.
+FULL = {"507", "InsufficientStorage", "QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"}
+REMOVED_AT_ONCE = 1000  # what one request may name
+# A request thread or a batch waits for it: two attempts of at most these times, then it is away.
+SILENT_S = 2.0  # for so long after that nobody waits for it
+CONFIG = Config(
+    connect_timeout=2,
+    read_timeout=5,
+    retries={"mode": "standard", "total_max_attempts": 2},
+    s3={"addressing_style": "path"},
+    signature_version="s3v4",
+    # Not the checksums that only Amazon's own servers know.
+    request_checksum_calculation="when_required",
+    response_checksum_validation="when_required",
+)
+
+
+class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
+    """Files below a folder of the bucket. No file has an address that works without a signature."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(
+            bucket_name=settings.SIMSEARCH_S3_BUCKET,
+            endpoint_url=settings.SIMSEARCH_S3_ENDPOINT,
+            region_name=settings.SIMSEARCH_S3_REGION,
+            access_key=settings.SIMSEARCH_S3_ACCESS_KEY or None,
+            secret_key=settings.SIMSEARCH_S3_SECRET_KEY or None,
+            location=folder,
+            client_config=CONFIG,
+            file_overwrite=True,
+        )
+        self._signing: Any = None
+        self._silent_until = 0.0
+
+    @property
+    def _client(self) -> Any:
+        return self.connection.meta.client
+
+    def _object(self, name: str) -> dict[str, str]:
+        return {"Bucket": self.bucket_name, "Key": f"{self.location}/{name}"}
+
+    def exists(self, name: str) -> bool:
+        """Tell whether the file is there."""
+        try:
+            self.size(name)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def size(self, name: str) -> int:
+        """Return its bytes. Raises FileNotFoundError."""
+        with self._translated():
+            return int(self._client.head_object(**self._object(name))["ContentLength"])
+
+    def write(self, name: str, data: bytes | Path) -> None:
+        """Keep a file, or a copy of one, in one step."""
+        self._put(name, data.read_bytes() if isinstance(data, Path) else data)
+
+    def take(self, name: str, file: "UploadedFile[Any]") -> None:
+        """Keep an uploaded file."""
+        file.seek(0)
+        self._put(name, file.read())
+
+    def _put(self, name: str, data: bytes) -> None:
+        """Keep an object, whole or not at all."""
+        with self._translated():
+            self._client.put_object(**self._object(name), Body=data, ContentType="image/jpeg")
+
+    def source(self, name: str) -> Path | bytes:
+        """Return the file for a decoder."""
+        with self._translated():
+            return bytes(self._client.get_object(**self._object(name))["Body"].read())
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Delete objects. One that cannot be deleted is an orphan that `prune` finds: its row is gone already."""
+        wanted = [{"Key": self._object(name)["Key"]} for name in names]
+        for start in range(0, len(wanted), REMOVED_AT_ONCE):
+            keys = wanted[start : start + REMOVED_AT_ONCE]
+            try:
+                with self._translated():
+                    self._client.delete_objects(Bucket=self.bucket_name, Delete={"Objects": keys, "Quiet": True})
+            except OSError as error:
+                logger.warning("%d files were not deleted from the storage: %s", len(keys), error)
+
+    def entries(self, folder: str) -> Iterator[Entry]:
+        """Return all files below a folder, which ends with a slash or is empty."""
+        start = len(self.location) + 1
+        pages = self._client.get_paginator("list_objects_v2")
+        with self._translated():
+            for page in pages.paginate(Bucket=self.bucket_name, Prefix=f"{self.location}/{folder}"):
+                for found in page.get("Contents", ()):
+                    yield Entry(found["Key"][start:], found["Size"], found["LastModified"].timestamp())
+
+    def link(self, name: str, *, is_download: bool = False) -> str | None:
+        """Return a signed link, made without asking the server."""
+        if self._signing is None:
+            # The server may have another address for browsers than for this host.
+            self._signing = self._create_session().client(
+                "s3",
+                region_name=self.region_name,
+                endpoint_url=settings.SIMSEARCH_S3_PUBLIC_ENDPOINT,
+                config=CONFIG,
+            )
+        shown = {"ResponseContentType": "image/jpeg"}
+        download = {"ResponseContentType": "application/octet-stream", "ResponseContentDisposition": "attachment"}
+        wanted = self._object(name) | (download if is_download else shown)
+        return str(
+            self._signing.generate_presigned_url("get_object", Params=wanted, ExpiresIn=settings.SIMSEARCH_S3_LINK_S)
+        )
+
+    def require_room(self) -> None:
+        """Do nothing: a server says so itself when it is full."""
+
+    def free_bytes(self) -> int | None:
+        """Return how much more it can keep; None where that is not known."""
+        return None
+
+    def described(self) -> str:
+        """Say where it keeps files, for the operator."""
+        return f"the bucket {self.bucket_name} at {settings.SIMSEARCH_S3_ENDPOINT}"
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Raise what a disk would raise, or StorageAway."""
+        if time.monotonic() < self._silent_until:
+            raise StorageAway(errno.EIO, "the storage does not answer")
+        try:
+            yield
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "")
+            if code in GONE:
+                raise FileNotFoundError(errno.ENOENT, "not in the storage") from error
+            if code in FULL:
+                raise OSError(errno.ENOSPC, "the storage is full") from error
+            raise StorageAway(errno.EIO, f"the storage refused a request ({code or error})") from error
+        except BotoCoreError as error:
+            self._silent_until = time.monotonic() + SILENT_S
+            raise StorageAway(errno.EIO, f"the storage does not answer ({type(error).__name__})") from error
