@@ -11,6 +11,7 @@ CLOCK: FilePayload = {"name": "clock.jpg", "mimeType": "image/jpeg", "buffer": j
 def test_a_filter_changes_the_result_without_a_page_load(stack: Stack, page: Page) -> None:
     page.goto(stack.url)
     page.set_input_files("input[type=file]", files=[CLOCK])
+    page.wait_for_url("**/q/*")  # with its scripts: until they run, a chip is a link that loads a page
     chip = page.locator("#filters a[data-filter]").nth(1)
     expect(chip).to_be_visible(timeout=20_000)
     label, count = chip.get_attribute("data-filter"), int(chip.locator(".count").inner_text())
