@@ -31,7 +31,7 @@ def test_searching_and_browsing_keep_the_policy(stack: Stack, page: Page) -> Non
         page.goto(stack.url + address)
     page.goto(stack.url + "/gallery/")
     page.locator(".card a").first.click()
-    expect(page.get_by_role("button", name="More like this")).to_be_visible()
+    expect(page.get_by_role("button", name="More like this", exact=True)).to_be_visible()
 
 
 @pytest.mark.usefixtures("violations")
