@@ -60,7 +60,7 @@ def measure(directory: Path, folder: Path, rounds: int) -> Iterator[Row]:
 def server_cpu_s(pid: int) -> float:
     """Return the CPU seconds so far of the S3 server, a child of this process."""
     [server] = [one for one in psutil.Process(pid).children() if "moto.server" in one.cmdline()]
-    return sum(server.cpu_times()[:2])
+    return float(sum(server.cpu_times()[:2]))
 
 
 if __name__ == "__main__":
