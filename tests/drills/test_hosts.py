@@ -94,7 +94,7 @@ def test_five_hundred_queries_are_answered_once_by_both(hosts: Hosts) -> None:
 def embedded_at(hosts: Hosts, title: str) -> float:
     question = (
         "SELECT extract(epoch FROM e.created_at) FROM gallery_embedding e "
-        "JOIN gallery_image i ON i.content_hash = e.image_id WHERE i.title = %s"
+        "JOIN gallery_image i ON i.content_hash = e.content_hash WHERE i.title = %s"
     )
     wait_until(lambda: bool(hosts.a.rows(question, title)), hosts.a, PATIENCE_S)
     return float(hosts.a.rows(question, title)[0][0])
