@@ -30,7 +30,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("places", nargs="*", type=Path, metavar="PLACE", help="a folder or a file")
         parser.add_argument(
-            "--csv", type=Path, metavar="FILE", help="a table of files with label, title, date, hidden, taken: see `export`"
+            "--csv",
+            type=Path,
+            metavar="FILE",
+            help="a table of files with label, title, date, hidden, taken: see `export`",
         )
         parser.add_argument(
             "--label-from",
