@@ -155,6 +155,8 @@ SIMSEARCH_MAX_IMPORT_BYTES = env.int("SIMSEARCH_MAX_IMPORT_BYTES", default=512 *
 SIMSEARCH_MAX_PIXELS = env.int("SIMSEARCH_MAX_PIXELS", default=50_000_000)
 SIMSEARCH_KEPT_PX = env.int("SIMSEARCH_KEPT_PX", default=4096)
 SIMSEARCH_KEEP_ORIGINALS = env.bool("SIMSEARCH_KEEP_ORIGINALS", default=False)
+SIMSEARCH_WATCH = env.str("SIMSEARCH_WATCH", default="")  # a folder whose new pictures are imported as they come
+SIMSEARCH_WATCH_MIRROR = env.bool("SIMSEARCH_WATCH_MIRROR", default=False)
 SIMSEARCH_FETCH_LINKS = env.bool("SIMSEARCH_FETCH_LINKS", default=True)  # why: docs/security.md
 SIMSEARCH_MAX_WAITING = env.int("SIMSEARCH_MAX_WAITING", default=10_000)
 SIMSEARCH_UPLOADS_PER_MINUTE = env.int("SIMSEARCH_UPLOADS_PER_MINUTE", default=600)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from gallery import files
 from gallery.curation import library, networks
@@ -50,6 +50,7 @@ class Orphans:
     images: list[uuid.UUID]
     queries: list[uuid.UUID]
     embeddings: int
+    parts: int
 
     @property
     def bytes(self) -> int:
@@ -64,6 +65,7 @@ def find() -> Orphans:
         images=[image.pk for image in _decoded().iterator(BATCH) if not image.picture_file.exists()],
         queries=[query.pk for query in _answered().iterator(BATCH) if not _has_files(query)],
         embeddings=networks.without_picture().count(),
+        parts=_parts_without_query().count(),
     )
     gallery = Image.objects.count()
     if len(orphans.images) > max(10, gallery // 2):
@@ -82,6 +84,8 @@ def remove(orphans: Orphans) -> None:
     for query_id in orphans.queries:
         lifecycle.withdraw(query_id)
     networks.forget_deleted()
+    for ids in _batches(_parts_without_query().values_list("pk", flat=True)):
+        QueryPart.objects.filter(pk__in=ids).delete()
 
 
 def _decoded() -> "QuerySet[Image]":
@@ -92,6 +96,11 @@ def _answered() -> "QuerySet[Query]":
     """Return the finished queries with a picture: a waiting one without its file fails by itself."""
     uploaded = Q(has_picture=True) | Q(has_parts=True)
     return Query.objects.filter(uploaded, state=Query.State.DONE)
+
+
+def _parts_without_query() -> "QuerySet[QueryPart]":
+    """Return the parts of queries that a version deleted which knew of no parts; their files go with the rows."""
+    return QueryPart.objects.filter(~Exists(Query.objects.filter(pk=OuterRef("query_id"))))
 
 
 def _has_files(query: Query) -> bool:

@@ -191,6 +191,21 @@ def test_the_second_worker_is_the_first_with_another_gpu() -> None:
     assert {key: value for key, value in second.items() if key != "deploy"} == first
 
 
+def test_the_watched_folder_is_imported_by_supervisors_own_command_in_a_container_like_the_site() -> None:
+    watch = files.compose("compose.watch.yaml")["services"]["watch"]
+    own = files.supervisor("watch")
+    assert watch["command"] == shlex.split(own["command"].replace("%(ENV_SIMSEARCH_BIN)s/", ""))
+    assert watch["stop_signal"] == f"SIG{own['stopsignal']}"
+    assert watch["stop_grace_period"] == f"{own['stopwaitsecs']}s"
+    web = dict(SERVICES["web"])
+    web["volumes"] = [*web["volumes"], "${SIMSEARCH_WATCH:?set it in docker/.env to the folder}:/watched:ro"]
+    environment = {key: value for key, value in web["environment"].items() if key in SERVICES["gallery"]["environment"]}
+    web["environment"] = environment | {"SIMSEARCH_WATCH": "/watched"}
+    different = {"build", "command", "healthcheck", "stop_grace_period"}
+    like_the_site = {key: value for key, value in web.items() if key not in different}
+    assert {key: watch[key] for key in like_the_site} == like_the_site
+
+
 @pytest.mark.parametrize("file", ["compose.cuda.yaml", "compose.gpus.yaml"])
 def test_each_search_worker_has_a_gpu_of_its_own(file: str) -> None:
     services = files.compose(file)["services"]

@@ -33,6 +33,7 @@ class Command(BaseCommand):
         self._tell(len(orphans.queries), "queries without their picture")
         self._tell(len(orphans.images), "gallery pictures without their file")
         self._tell(orphans.embeddings, "embeddings of deleted pictures")
+        self._tell(orphans.parts, "pictures of deleted queries")
         for image_id in orphans.images:
             self.stdout.write(f"  {image_id}")
         if options["dry_run"]:
