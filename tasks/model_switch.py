@@ -1,9 +1,8 @@
-"""Change the active model: everything is prepared beside it, then one row changes."""
+"""Change the active model: prepare the other one in the background, then change one row."""
 
 import fcntl
 import logging
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import redis
@@ -18,14 +17,12 @@ from gallery.operations import workers
 from gallery.queries import wakeup
 from tasks import stores
 from tasks.active_model import kept_weights
-from tasks.build import build_generation
+from tasks.build import Tell, build_in_turn
 from tasks.embedding import embed_step
 
 logger = logging.getLogger(__name__)
 
 LOCK = ".switch.lock"
-ASK_AGAIN_S = 1.0  # whether the other build is over
-Tell = Callable[[str], object]
 
 
 class SwitchError(Exception):
@@ -50,7 +47,7 @@ def switch(embedder: Embedder, tell: Tell) -> IndexGeneration:
     Its index is made beside the one that serves. What is made is kept when it is stopped: the next call goes on.
     Raises generations.BuildFailed.
     """
-    generation = _ready(embedder.network) or _build(embedder.network, tell)
+    generation = _ready(embedder.network) or build_in_turn(embedder.network, tell)
     while not generations.serve(generation):
         embed_step(embedder, embedder.batch)  # what was added during the build
     wakeup.wake_workers(wakeup.ANSWER)  # workers load it before the next query comes
@@ -66,21 +63,9 @@ def _ready(network: str) -> IndexGeneration | None:
     try:
         stores.chosen().open(generation, network)
     except BadIndex as error:
-        logger.warning("%s is not used again: %s", generation, error)
+        logger.warning("the earlier index %s cannot be used again: %s", generation, error)
         return None
     return generation
-
-
-def _build(network: str, tell: Tell) -> IndexGeneration:
-    has_reported = False
-    while True:
-        try:
-            return build_generation(network, tell)
-        except generations.Busy as busy:
-            if not has_reported:
-                tell(str(busy))
-            has_reported = True
-            time.sleep(ASK_AGAIN_S)
 
 
 def prune(keep: set[str]) -> tuple[set[str], set[str]]:

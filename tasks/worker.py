@@ -81,7 +81,7 @@ class Worker:
                 logger.info("changed to the model %s", served)
         except EngineError as error:
             self.problem = str(error)
-            logger.error("this worker goes on with %s: %s", self.embedder.network, error)  # noqa: TRY400 (one clear line)
+            logger.error("this worker keeps the model %s: %s", self.embedder.network, error)  # noqa: TRY400 (one clear line)
             return
         self.problem = active_model.disagreement(served)
         if self.problem:
@@ -102,15 +102,16 @@ class Worker:
 
     def report(self) -> None:
         """Tell the web that this process is alive and what it runs on."""
-        away = self.neighbours.away()
+        away, generation = self.neighbours.away(), self.neighbours.generation
+        lost = "" if generation is None else stores.chosen().problem(generation)
         entry = workers.Report(
             name=processes.current(),
             device=self.embedder.device,
             precision=self.embedder.precision,
             model=self.embedder.name,
             network=self.embedder.network,
-            generation=self.neighbours.generation,
-            index_problem=" ".join(filter(None, [self.problem, away or self.neighbours.problem, self._lost_index()])),
+            generation=generation,
+            index_problem=" ".join(filter(None, [self.problem, away or self.neighbours.problem, lost])),
             is_index_away=bool(away),
             at=time.time(),
             swept_at=self.swept_at,
@@ -120,10 +121,6 @@ class Worker:
             workers.report(entry)
         except redis.RedisError as error:
             logger.warning("could not report to Redis: %s", error)
-
-    def _lost_index(self) -> str:
-        number = self.neighbours.generation
-        return "" if number is None else stores.chosen().problem(number)
 
     def count_recall(self) -> None:
         """Check the last search against the exact one; in the sweep, so that no query waits for it."""

@@ -1,4 +1,4 @@
-"""The kinds of TIFF that Pillow reads wrong or not at all, read by tifffile."""
+"""Read the kinds of TIFF that Pillow reads wrong or not at all, with tifffile."""
 
 import io
 import math
@@ -125,16 +125,14 @@ class _Bands:
         if self._is_negative:
             np.subtract(1, colours, out=colours)
         if self._alpha:
-            alpha = np.clip(numbers[..., self._channels, None].astype(np.float32) / self._opaque(), 0, 1)
+            opaque = 1.0 if self._numbers.dtype.kind == "f" else self._white
+            alpha = np.clip(numbers[..., self._channels, None].astype(np.float32) / opaque, 0, 1)
             if self._alpha == _UNASSOCIATED:
                 colours *= alpha
             colours += paper * (1 - alpha)
             np.clip(colours, 0, 1, out=colours)
         colours[nothing] = paper
         return colours
-
-    def _opaque(self) -> float:
-        return 1.0 if self._numbers.dtype.kind == "f" else self._white
 
     def _range(self, page: "TiffPage") -> tuple[float, float]:
         """Return the numbers of black and white."""

@@ -1,4 +1,4 @@
-"""Orphans, which only an accident leaves behind: files without a row, rows without their picture file or picture."""
+"""Find orphans: files without a row, rows without their picture, embeddings without a picture."""
 
 import re
 import time
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
 from gallery import files
 from gallery.curation import library, networks
@@ -59,10 +59,13 @@ class Orphans:
 
 def find() -> Orphans:
     """Find what can be deleted, without a change. Raises TooMany."""
+    decoded = Image.objects.exclude(is_pending=True)
+    # A waiting query without its file fails by itself.
+    answered = Query.objects.filter(Q(has_picture=True) | Q(has_parts=True), state=Query.State.DONE)
     orphans = Orphans(
         files=sorted(_files_without_rows()),
-        images=[image.pk for image in _decoded().iterator(BATCH) if not image.picture_file.exists()],
-        queries=[query.pk for query in _answered().iterator(BATCH) if not _has_files(query)],
+        images=[image.pk for image in decoded.iterator(BATCH) if not image.picture_file.exists()],
+        queries=[query.pk for query in answered.iterator(BATCH) if not _has_files(query)],
         embeddings=networks.without_picture().count(),
     )
     gallery = Image.objects.count()
@@ -84,16 +87,6 @@ def remove(orphans: Orphans) -> None:
     networks.forget_deleted()
 
 
-def _decoded() -> "QuerySet[Image]":
-    return Image.objects.exclude(is_pending=True)
-
-
-def _answered() -> "QuerySet[Query]":
-    """Return the finished queries with a picture: a waiting one without its file fails by itself."""
-    uploaded = Q(has_picture=True) | Q(has_parts=True)
-    return Query.objects.filter(uploaded, state=Query.State.DONE)
-
-
 def _has_files(query: Query) -> bool:
     uploaded = (row for row in query.pictures if row.has_picture)
     return all(row.picture_file.exists() or row.upload_file.exists() for row in uploaded)
@@ -109,7 +102,10 @@ def _files_without_rows() -> Iterator[Stored]:
             named = {file: _owner(file) for file in batch}
             wanted = [row for row in named.values() if row]
             there = set(model.objects.filter(pk__in=wanted).values_list("pk", flat=True))
-            yield from (file for file, row in named.items() if row not in there and (row or _is_leftover(file)))
+            for file, row in named.items():
+                # Without an id in its name: the temporary file of a write that was killed.
+                if row not in there and (row or _base(file).startswith(files.UNFINISHED)):
+                    yield file
 
 
 def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
@@ -129,11 +125,6 @@ def _owner(file: Stored) -> uuid.UUID | None:
         return uuid.UUID(_base(file).removesuffix(".jpg"))
     except ValueError:
         return None
-
-
-def _is_leftover(file: Stored) -> bool:
-    """Tell whether it is the temporary file of a write that was killed."""
-    return _base(file).startswith(files.UNFINISHED)
 
 
 def _base(file: Stored) -> str:
