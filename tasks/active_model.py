@@ -1,4 +1,4 @@
-"""The network that serves: which one it is, and where its weights are.
+"""The active model: which one it is, and where its weights are.
 
 The active index generation names it. The environment (SIMSEARCH_MODEL, SIMSEARCH_WEIGHTS) only says by what the first
 index is made; from then on `manage.py switch_model` alone changes it. Its weights are copied into the data directory,
@@ -44,7 +44,7 @@ def load(network: str) -> "Embedder":
     if embedder.network != network:
         raise BadWeights(
             f"The weights of {network} are not here (there are those of {embedder.network}); "
-            f"bring them to {kept_weights(network)}, or change to what is here: manage.py switch_model {name}."
+            f"copy them to {kept_weights(network)}, or change to the model that is here: manage.py switch_model {name}."
         )
     return embedder
 

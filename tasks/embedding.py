@@ -1,4 +1,4 @@
-"""Gallery pictures without an embedding -> embeddings."""
+"""Embed gallery pictures that have no embedding yet."""
 
 import logging
 import random

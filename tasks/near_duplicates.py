@@ -1,4 +1,4 @@
-"""Near-duplicates: hits that come best first become groups, each of a picture and those that look the same."""
+"""Group hits that come best first: a picture and its near-duplicates are one match."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The time and the memory that decoding a picture file would take, by its header."""
+"""Estimate from a file's header the time and the memory that decoding takes."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Files that end too soon, or hold wrong checksums: what is there, as a file that can be read."""
+"""Repair files that end too soon or hold wrong checksums, so that decoders read what is there."""
 
 import zlib
 from collections.abc import Iterator

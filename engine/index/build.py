@@ -1,4 +1,4 @@
-"""Vectors to a new index generation: written beside, synced, then renamed. It is there whole or not at all."""
+"""Build a new index generation: write it to a temporary folder, sync it, rename it. It is there whole or not at all."""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""Everything that cannot be made again, out of a system that goes on serving."""
+"""Back up everything that cannot be made again, while the system serves."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Clients of Redis. Each has a time-out with a name, so that nobody waits longer for a Redis that is silent.
+"""Redis clients. Each has a named time-out, so that nobody waits long for a silent Redis.
 
 Celery's own connections have theirs in the settings.
 """

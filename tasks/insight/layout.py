@@ -1,4 +1,4 @@
-"""The map: embeddings projected on a plane, so that similar pictures lie side by side (t-SNE over the PCA)."""
+"""Lay out the map: embeddings on a plane, so that similar pictures lie side by side (t-SNE over the PCA)."""
 
 import os
 from uuid import UUID
