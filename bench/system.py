@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Self
 
 import psutil
+
+from tests.ports import free_port as free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S, STOP_S = 600, 60
@@ -86,14 +87,6 @@ class System:
                 raise SystemExit("The system does not come to rest.")
             spent_s = now_s
             time.sleep(REST_S)
-
-
-def free_port() -> int:
-    """Return a port of the loopback that no process listens on right now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 # --- What its processes cost ----------------------------------------------------------------------------------
