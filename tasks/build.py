@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 STEP = 32  # pictures a task takes before it lets the next task in line go first
 BLOCK = 1000  # embeddings read at once: 16 MB as float32
-TRIES = 3  # of a build that begins anew because pictures were deleted
+TRIES = 3  # of a build that starts again because pictures were deleted
 Tell = Callable[[str], object]
 
 
@@ -63,7 +63,7 @@ def rebuild_if_it_pays() -> str:
 
 
 def build_generation_of_all() -> str:
-    """Build and activate a new generation by the network that serves; returns a sentence about it."""
+    """Build and activate a new generation of the active model; returns a sentence about it."""
     return build_and_tell(current().embedder.network)
 
 
@@ -124,7 +124,7 @@ def plan() -> str:
 
 
 def build_generation(network: str, tell: Tell = logger.info) -> IndexGeneration:
-    """Build a generation of every embedding of `network`, and activate it unless another network serves.
+    """Build a generation of every embedding of `network`, and activate it unless another one is active.
 
     Raises generations.Busy (another build is under way) and generations.BuildFailed; the active one then stays.
     """

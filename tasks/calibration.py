@@ -34,7 +34,7 @@ Advance = Callable[[int], None]
 
 
 class TooFewPictures(Exception):
-    """The gallery is too small to measure anything; the text says what to do."""
+    """The gallery is too small to measure anything; the text advises what to do."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ Advance = Callable[[int], None]
 
 
 class NoLabels(Exception):
-    """There is nothing to measure precision by; the text says what to do."""
+    """No labels to measure precision by; the text advises what to do."""
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class Fetcher:
         try:
             found = [ip_address(host)]
         except ValueError:
-            resolver = self._resolver or dns.resolver.Resolver()  # anew, because /etc/resolv.conf may have changed
+            resolver = self._resolver or dns.resolver.Resolver()  # a new one, because /etc/resolv.conf may have changed
             answers = resolver.resolve_name(f"{host}.", lifetime=DNS_S).addresses()
             found = [ip_address(text) for text in sorted(answers, key=lambda text: ":" in text)]  # IPv4 first
         refused = [one for one in found if not links.is_public(one) and not any(one in own for own in self._networks)]

@@ -39,7 +39,7 @@ class MilvusStore:
         return self._milvus
 
     def write(self, generation: IndexGeneration, source: Source, progress: Progress) -> dict[str, Any]:
-        """Write a generation, test it, and return what its row's `manifest` says. Raises BadIndex."""
+        """Write a generation, test it, and return the `manifest` of its row. Raises BadIndex."""
         name = name_of(generation)
         try:
             progress("components", 0, 1)
@@ -119,7 +119,7 @@ class MilvusStore:
         self.milvus.write(name, ids, [labels.get(id_) or "" for id_ in ids.tolist()], reduced(vectors, components))
 
     def _require(self, generation: IndexGeneration) -> None:
-        """Raise OldIndex unless the server has the collection; one that was started anew loads it."""
+        """Raise OldIndex unless the server has the collection; load it where the server was restarted."""
         try:
             there = generation.is_synchronised and self.milvus.has(name_of(generation))
             if there:
@@ -134,7 +134,7 @@ class MilvusStore:
             )
 
     def forget_connection(self) -> None:
-        """Connect anew the next time."""
+        """Drop the connection; the next call makes a new one."""
         # gRPC tries a lost connection again after up to two minutes, a new one at once.
         if self._milvus is not None:
             self._milvus.close()

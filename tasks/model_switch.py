@@ -26,7 +26,7 @@ LOCK = ".switch.lock"
 
 
 class SwitchError(Exception):
-    """The change cannot be made now; one sentence for a person. What serves is unchanged."""
+    """The change cannot be made now: one sentence for a person. The active model is unchanged."""
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def only_one() -> Iterator[None]:
 def switch(embedder: Embedder, tell: Tell) -> IndexGeneration:
     """Let this network, which has embedded the gallery, serve from one moment to the next with every picture of it.
 
-    Its index is made beside the one that serves. What is made is kept when it is stopped: the next call goes on.
+    Its index is built in the background. A call that is stopped keeps what is built, and the next one goes on.
     Raises generations.BuildFailed.
     """
     generation = _ready(embedder.network) or build_in_turn(embedder.network, tell)
@@ -69,10 +69,10 @@ def _ready(network: str) -> IndexGeneration | None:
 
 
 def prune(keep: set[str]) -> tuple[set[str], set[str]]:
-    """Delete what is kept of all networks but the one that serves and those of `keep`.
+    """Delete the data of all networks but the active one and those of `keep`.
 
     Returns which were deleted, and which were spared because a worker still runs them (or Redis did not answer).
-    Raises SwitchError while nothing serves: what is there then is the beginning of the first index.
+    Raises SwitchError while there is no active one: the data then belong to the first index.
     """
     served = generations.served()
     if served is None:

@@ -72,7 +72,7 @@ class Neighbours:
         self.index: SearchIndex | None = None
         self.tried: int | None = None  # the generation that was active when we last looked
         self._delta = Delta(network)
-        self._without_index = ""  # what is said while there is none
+        self._without_index = ""  # the problem that is reported while there is none
         self._sample: Vectors | None = None
         self._sampled_at = -math.inf
         self._indexed = 0  # embeddings of the generation

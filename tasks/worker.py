@@ -40,7 +40,7 @@ FETCHES = 4  # pictures by link at once: a slow server keeps the others waiting 
 class Worker:
     """One process's network and gallery; tests make their own.
 
-    `load`: from a network's identity to the network. `problem`: why this one does not run the one that serves, or
+    `load`: from a network's identity to the network. `problem`: why this one does not run the active model, or
     what the environment asks for in vain. `slow`, `links`: pictures that no batch waits for. `decode`: `map`, in
     several threads where a GPU is fed.
     """
@@ -64,7 +64,7 @@ class Worker:
         self.decode = map if lanes == 1 else ThreadPoolExecutor(lanes).map
 
     def follow(self) -> None:
-        """Change to the network that serves if it is another one; for a moment between two batches.
+        """Change to the active model if it is another one; for a moment between two batches.
 
         Queries wait until it ends. One that takes longer to load than the task may run costs this process, and the one
         that replaces it loads it in its own time; nothing is claimed yet. Where it cannot be loaded this process goes
@@ -147,7 +147,7 @@ _current: Worker | None = None
 
 
 def current() -> Worker:
-    """Return this process's worker, loaded on first use with the active network. Each task asks for it once, as it
+    """Return this process's worker, loaded on first use with the active model. Each task asks for it once, as it
     starts: what it does, from pixels to matches, is then of one network. Raises what `load_served` raises.
     """
     global _current

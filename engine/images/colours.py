@@ -57,7 +57,7 @@ class CodePoints:
 
 @dataclass(frozen=True)
 class _Colours:
-    """A colour space; `nits` tells the brightness of codes that reach above white."""
+    """A colour space; `nits`: the brightness of codes, where they reach above white."""
 
     chromaticities: Chromaticities
     curve: Curve | None  # None: sRGB's

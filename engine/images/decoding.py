@@ -28,7 +28,7 @@ from engine.images.repair import Repaired
 
 LONG = 10  # a picture that is more than so many times as long as wide is shrunk less, see `decode`
 _BAND_PIXELS = 2**20
-# A picture that is shrunk and little smaller after that exists beside what its codec holds: it may have fewer pixels.
+# A picture that is shrunk by little takes its memory on top of what its codec holds, so it may have fewer pixels.
 _LITTLE_SMALLER, _SHARE_OF_PIXELS = 2, 0.75
 _DEEP_WHITE = 65535  # of a picture of 16 bits a channel
 _INCOMPLETE = "simsearch_incomplete"  # a key of the info of a picture

@@ -27,7 +27,7 @@ _NODATA = 42113  # GDAL's tag for the number that stands for no value
 _MOST_BITS_TO_WHITE = 24
 _WHITES = (1.0, 127.0, 255.0, 1023.0, 4095.0, 16383.0, 32767.0, 65535.0, 2.0**24 - 1, 2.0**31 - 1, 2.0**32 - 1)
 _OUTLIERS = 5  # percent of the numbers that may be above white, or below black
-_SAMPLED = 2**18  # as many numbers tell the percentiles
+_SAMPLED = 2**18  # numbers that the percentiles are taken from
 _MADE_BYTES = 8.0  # of Pillow's picture and of the one that is turned upright
 
 

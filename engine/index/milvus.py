@@ -16,7 +16,7 @@ from engine.errors import IndexAway
 from engine.index.protocol import Ids
 from engine.index.ranking import Hits, Vectors
 
-CALL_S = 10.0  # a server that says nothing for so long is away
+CALL_S = 10.0  # a server that does not answer for so long is away
 PING_S = 5.0  # with the pause between two heartbeats less than a heartbeat's life: a silent server is no dead worker
 LOAD_S = 3000.0  # the graph of some million rows
 GRAPH = {"M": 16, "efConstruction": 200}  # as hnswlib's README proposes

@@ -96,7 +96,7 @@ class Writer:
         self._add(f"pictures/{picture.kind}/{picture.id}.jpg", picture.data)
 
     def finish(self) -> None:
-        """Write what tells a complete backup from a part of one."""
+        """Write the end, which only a complete backup has."""
         self._add(END, _json({"sha256": self._digest.hexdigest()}))
         self._stream.write(bytes(2 * tarfile.BLOCKSIZE))
 

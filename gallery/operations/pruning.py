@@ -78,7 +78,7 @@ def find() -> Orphans:
 
 
 def remove(orphans: Orphans) -> None:
-    """Can be stopped at any moment, and said again."""
+    """Delete the orphans; safe to stop at any moment, and to repeat."""
     files.remove(*orphans.files)
     for ids in _batches(orphans.images):
         library.remove(Image.objects.filter(pk__in=ids))

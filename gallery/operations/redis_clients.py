@@ -21,7 +21,7 @@ def connect(url: str, timeout_s: float) -> redis.Redis:
 
 @functools.cache
 def kept(url: str, timeout_s: float) -> redis.Redis:
-    """Return one whose connections stay open; it tries once more when Redis was started anew meanwhile."""
+    """Return one whose connections stay open; it tries once more when Redis was restarted meanwhile."""
     return _client(url, timeout_s, Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)))
 
 

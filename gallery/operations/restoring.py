@@ -37,7 +37,7 @@ SQLITE_COPIES = 2
 
 
 class Refused(Exception):
-    """This system cannot take this backup as things are; the text is a sentence that says what to do."""
+    """This system cannot take this backup now; the text is a sentence with advice."""
 
 
 @dataclass

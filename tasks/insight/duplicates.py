@@ -45,7 +45,7 @@ def find(gallery: Gallery, advance: Advance) -> list[Group]:
 
 
 def keep(groups: list[Group]) -> dict[str, int]:
-    """Write the groups in the place of those before; returns what is said about them. In a transaction."""
+    """Replace the rows of the last analysis; returns the counts that the page shows. In a transaction."""
     DuplicateGroup.objects.all().delete()
     rows = DuplicateGroup.objects.bulk_create([DuplicateGroup(kind=group.kind) for group in groups])
     members = [

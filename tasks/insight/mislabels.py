@@ -43,7 +43,7 @@ def find(gallery: Gallery, advance: Advance) -> list[Doubt]:
 
 
 def keep(doubts: list[Doubt]) -> dict[str, int]:
-    """Write them in the place of those before; returns what is said about them. In a transaction."""
+    """Replace the rows of the last analysis; returns the counts that the page shows. In a transaction."""
     Suspect.objects.all().delete()
     there = set(Image.objects.values_list("pk", flat=True))  # some may be deleted by now
     Suspect.objects.bulk_create(
