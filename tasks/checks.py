@@ -1,4 +1,4 @@
-"""System checks: a setting that no worker could start with is one clear line before anything starts."""
+"""System checks: one clear line for a setting that no worker could start with."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
