@@ -27,7 +27,7 @@ class AnnoyStore:
         self._follower = published.Follower()
 
     def write(self, generation: IndexGeneration, source: Source, progress: Progress) -> dict[str, Any]:
-        """Write a generation, test it, and return what its row's `manifest` says. Raises BadIndex, IndexAway."""
+        """Write a generation, test it, and return the `manifest` of its row. Raises BadIndex, IndexAway."""
         settings.INDEX_ROOT.mkdir(parents=True, exist_ok=True)
         manifest = build(generation.directory, source.ids, source.blocks(), generation.network, progress=progress)
         facts = {"recall": manifest.recall, "recall_target": manifest.recall_target}
