@@ -75,7 +75,7 @@ def wake_unless_pending(task: str) -> None:
 
 
 def clear_pending(task: str) -> None:
-    """Note that the task begins to look for work: what is committed from now on needs another message. Never raises."""
+    """Note that the task, having been woken, begins to look for work: messages are sent again. Never raises."""
     try:
         _client().delete(PENDING + task)
     except (redis.RedisError, OSError) as error:
