@@ -35,15 +35,16 @@ FOCUSED = """() => {
     if (element === document.body) return null;
     const shown = [element, element.closest(".drop"), element.closest("label")].filter(Boolean);
     const name = element.id || element.textContent.trim().slice(0, 40) || element.name || element.tagName;
-    return [name, element.matches("cropper-canvas *") || shown.some((one) => getComputedStyle(one).outlineStyle !== "none")];
+    return [name, shown.some((one) => getComputedStyle(one).outlineStyle !== "none")];
 }"""
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Provide a system whose map and search box are public, and whose pictures have dates."""
-    settings = {"SIMSEARCH_PUBLIC_MAP": "on", "SIMSEARCH_EMBED_ORIGINS": "https://museum.example.org"}
-    with Stack(tmp_path_factory.mktemp("stack"), **settings) as running:
+    site = "https://museum.example.org"
+    directory = tmp_path_factory.mktemp("stack")
+    with Stack(directory, SIMSEARCH_PUBLIC_MAP="on", SIMSEARCH_EMBED_ORIGINS=site) as running:
         running.manage("shell", "-c", DATED_AND_PLACED).check_returncode()
         yield running
 
