@@ -29,7 +29,7 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 INSTALLED_APPS = [
     "gallery",
     "tasks",
-    "simsearch.apps.DeskConfig",  # django.contrib.admin, with our login
+    "simsearch.apps.CurationAdminConfig",  # django.contrib.admin, with our login
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -95,7 +95,6 @@ UPLOADS_ROOT = DATA_DIR / "uploads"  # bytes as they were sent, until a worker h
 ORIGINALS_ROOT = DATA_DIR / "originals"  # of gallery pictures, if they are kept; for the staff alone
 INDEX_ROOT = DATA_DIR / "index"
 WEIGHTS_ROOT = DATA_DIR / "weights"
-RUN_ROOT = DATA_DIR / "run"
 METRICS_ROOT = DATA_DIR / "metrics"  # gallery/operations/counters.py; shared by the containers of a machine
 # Where nginx keeps MEDIA_ROOT for X-Accel-Redirect; empty where no nginx is in front: then Django sends the files.
 SIMSEARCH_ACCEL_PREFIX = env.str("SIMSEARCH_ACCEL_PREFIX", default="")
@@ -155,6 +154,8 @@ SIMSEARCH_MAX_IMPORT_BYTES = env.int("SIMSEARCH_MAX_IMPORT_BYTES", default=512 *
 SIMSEARCH_MAX_PIXELS = env.int("SIMSEARCH_MAX_PIXELS", default=50_000_000)
 SIMSEARCH_KEPT_PX = env.int("SIMSEARCH_KEPT_PX", default=4096)
 SIMSEARCH_KEEP_ORIGINALS = env.bool("SIMSEARCH_KEEP_ORIGINALS", default=False)
+SIMSEARCH_WATCH = env.str("SIMSEARCH_WATCH", default="")  # a folder whose new pictures are imported as they come
+SIMSEARCH_WATCH_MIRROR = env.bool("SIMSEARCH_WATCH_MIRROR", default=False)
 SIMSEARCH_FETCH_LINKS = env.bool("SIMSEARCH_FETCH_LINKS", default=True)  # why: docs/security.md
 SIMSEARCH_MAX_WAITING = env.int("SIMSEARCH_MAX_WAITING", default=10_000)
 SIMSEARCH_UPLOADS_PER_MINUTE = env.int("SIMSEARCH_UPLOADS_PER_MINUTE", default=600)

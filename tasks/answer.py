@@ -1,4 +1,4 @@
-"""claim -> decode -> embed -> search -> finish, for all waiting queries that fit into one batch."""
+"""Answer waiting queries in batches: claim, decode, embed, search, finish."""
 
 import logging
 import time
@@ -92,7 +92,13 @@ def _answer(worker: Worker, claim: Claim, report: "Batch") -> None:
     vectors = _embed(worker, prepared)
     report.stages.end("embed")
     queries = list(prepared)
-    found = _search(worker, vectors, [_request(worker, query) for query in queries])
+    rule = worker.near_duplicates
+    requests = [
+        # A gallery picture that a search names is known to its visitor, or unwanted.
+        SearchRequest(query.k, tuple(query.labels), query.gallery_ids, rule if query.collapse else None)
+        for query in queries
+    ]
+    found = _search(worker, vectors, requests)
     report.stages.end("search")
     searched = Searched(
         images=worker.neighbours.images,
@@ -127,13 +133,6 @@ def _with_bands(worker: Worker, queries: Sequence[Query], found: Sequence[Sequen
         query: [replace(match, band=band(match.similarity)) for match in matches]
         for query, matches in zip(queries, found, strict=True)
     }
-
-
-def _request(worker: Worker, query: Query) -> SearchRequest:
-    # A gallery picture that a search names is known to its visitor, or unwanted.
-    without = query.gallery_ids
-    rule = worker.near_duplicates if query.collapse else None
-    return SearchRequest(query.k, tuple(query.labels), without, rule)
 
 
 # --- From a query to what the network takes -----------------------------------------------------------------

@@ -206,7 +206,7 @@ def start_child(**_: object) -> None:
 
 @beat_embedded_init.connect
 def end_beat_with_its_worker(**_: object) -> None:
-    """End beat with its worker; else it goes on after a kill, beside the beat of the next one."""
+    """End beat with its worker; after a kill it would go on and run together with the next worker's."""
     process_group.follow_parent()
 
 

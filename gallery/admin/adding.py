@@ -17,6 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from gallery import text
 from gallery.curation import library, zips
+from gallery.curation.folders import scanning
 from gallery.errors import Refusal
 from gallery.models import LONGEST_TITLE, Image, ZipImport
 from gallery.site import submit
@@ -53,6 +54,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "opts": Image._meta,
         "types": PICTURE_TYPES,
         "labels": all_labels(),
+        "system_folders": "|".join(scanning.SYSTEM_FOLDERS),
         "part_bytes": min(PART_BYTES, settings.SIMSEARCH_MAX_UPLOAD_BYTES),
         "max_bytes": settings.SIMSEARCH_MAX_UPLOAD_BYTES,
         "label": request.GET.get("label", ""),
@@ -74,7 +76,7 @@ def add_file(request: HttpRequest) -> HttpResponse:
     try:
         submit.check_space(request)
         file = _file(request)
-        title = zips.title_of(file.name or "")[:LONGEST_TITLE]
+        title = zips.title_of(request.POST.get("name") or file.name or "")[:LONGEST_TITLE]
         image = Image(title=title, label=text.kept_label(request.POST.get("label", "").replace("\0", "")))
         library.upload(image, file)
     except library.AlreadyThere as known:

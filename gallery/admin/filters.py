@@ -1,13 +1,23 @@
 """The filters of the list of gallery pictures."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from gallery.models import Image
+
+
+class ValuesFilter(admin.AllValuesFieldListFilter):
+    """The values of a text, the empty one by a name: Django's link to it has no text."""
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        """Return the choices."""
+        return (choice | {"display": choice["display"] or _("None")} for choice in super().choices(changelist))
 
 
 class EmbeddingFilter(admin.SimpleListFilter):

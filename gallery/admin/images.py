@@ -1,5 +1,6 @@
 """Gallery pictures in the admin site: upload, label, hide, delete."""
 
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -24,7 +25,7 @@ from gallery import text
 from gallery.addresses import address
 from gallery.admin import adding, downloads
 from gallery.admin.base import BulkAdmin
-from gallery.admin.filters import DuplicatesFilter, EmbeddingFilter
+from gallery.admin.filters import DuplicatesFilter, EmbeddingFilter, ValuesFilter
 from gallery.curation import bulk, library, zips
 from gallery.errors import Refusal
 from gallery.models import LONGEST_TITLE, Embedding, Image, IndexGeneration
@@ -68,7 +69,7 @@ class ImageActionForm(ActionForm):
 
 @admin.register(Image)
 class ImageAdmin(BulkAdmin[Image]):
-    list_display = ["thumbnail", "name", "label", "is_hidden", "has_embedding", "taken_at", "created_at", "similar"]
+    list_display = ["thumbnail", "name", "label", "is_hidden", "has_embedding", "taken", "created_at", "similar"]
     list_display_links = ["thumbnail"]
     list_editable = ["label"]
     list_filter = [
@@ -77,7 +78,7 @@ class ImageAdmin(BulkAdmin[Image]):
         DuplicatesFilter,
         ("created_at", admin.DateFieldListFilter),
         ("taken_at", admin.DateFieldListFilter),
-        ("label", admin.AllValuesFieldListFilter),
+        ("label", ValuesFilter),
     ]
     list_per_page = 60
     action_form = ImageActionForm
@@ -202,6 +203,11 @@ class ImageAdmin(BulkAdmin[Image]):
     def name(self, image: Image) -> str:
         """Return the title."""
         return image.title or "—"
+
+    @admin.display(description="taken", ordering="taken_at", empty_value="")
+    def taken(self, image: Image) -> datetime | None:
+        """Return when it was photographed."""
+        return image.taken_at
 
     @admin.display(description="similar")
     def similar(self, image: Any) -> SafeString | str:

@@ -9,9 +9,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from gallery.admin.base import BulkAdmin, ReadOnlyAdmin
+from gallery.admin.filters import ValuesFilter
 from gallery.admin.images import thumbnail_of
 from gallery.models import Query
-from gallery.queries import results
+from gallery.queries import refinement, results
 
 PICTURE = '<img src="{}" alt="{}" height="96" loading="lazy">'
 
@@ -20,7 +21,7 @@ PICTURE = '<img src="{}" alt="{}" height="96" loading="lazy">'
 class QueryAdmin(ReadOnlyAdmin, BulkAdmin[Any]):
     list_display = ["picture", "best_match", "state", "reason", "total_ms", "created_at"]
     list_select_related = ["like"]
-    list_filter = ["state", ("created_at", admin.DateFieldListFilter), "error_code"]
+    list_filter = ["state", ("created_at", admin.DateFieldListFilter), ("error_code", ValuesFilter)]
     list_per_page = 40
     actions = ["delete_selected"]
     exclude = ["matches", "has_picture", "like", "client", "claim"]
@@ -32,10 +33,11 @@ class QueryAdmin(ReadOnlyAdmin, BulkAdmin[Any]):
         return ["seen", *fields]
 
     @admin.display(description="picture")
-    def picture(self, query: Query) -> SafeString | str:
+    def picture(self, query: Query) -> SafeString:
         """Return the picture that was searched with as HTML."""
         name = _("The picture of the search of %s") % f"{query.created_at:%Y-%m-%d %H:%M:%S}"
-        return format_html(PICTURE, query.picture_url, name) if query.picture_url else _("no longer here")
+        url = query.picture_url
+        return format_html(PICTURE, url, name) if url else format_html("{}", _("no longer here"))
 
     @admin.display(description="best match")
     def best_match(self, query: Query) -> SafeString | str:
@@ -51,14 +53,14 @@ class QueryAdmin(ReadOnlyAdmin, BulkAdmin[Any]):
             or "—"
         )
 
-    @admin.display(description="what went wrong")
+    @admin.display(description="what went wrong", empty_value="")
     def reason(self, query: Query) -> str:
         """Return why it failed."""
-        return query.error or "—"
+        return query.error
 
     @admin.display(description="what its visitor saw")
     def seen(self, query: Query) -> SafeString:
-        """Return the picture and all matches as HTML."""
+        """Return the pictures that were searched with and all matches as HTML."""
         match = '<li><a href="{}">{}</a>{} · {} {}</li>'
         shown = results.shown(query)
         matches = format_html_join(
@@ -69,10 +71,22 @@ class QueryAdmin(ReadOnlyAdmin, BulkAdmin[Any]):
                 for m in shown
             ),
         )
-        page = '{}<p><a href="{}">{}</a></p><ol class="seen">{}</ol>'
+        page = '<div class="asked">{}</div><p><a href="{}">{}</a></p><ol class="seen">{}</ol>'
         return format_html(
-            page, self.picture(query), query.get_absolute_url(), _("Open the page of the result"), matches
+            page, self._asked(query), query.get_absolute_url(), _("Open the page of the result"), matches
         )
+
+    def _asked(self, query: Query) -> SafeString:
+        """Return the pictures that were searched with as HTML, with what matches shall be where they are several."""
+        parts = refinement.shown(query)
+        if not parts:
+            return self.picture(query)
+        figures = ((self._part(part), _("less of this") if part.is_negative else _("more of this")) for part in parts)
+        return format_html_join("", "<figure>{}<figcaption>{}</figcaption></figure>", figures)
+
+    def _part(self, part: refinement.ShownPart) -> SafeString | str:
+        name = str(part.image) if part.image else _("Uploaded picture")
+        return format_html(PICTURE, part.url, name) if part.url else _("no longer here")
 
     @admin.display(description="total, ms")
     def total_ms(self, query: Query) -> float | None:

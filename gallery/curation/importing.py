@@ -208,6 +208,7 @@ def _keep(source: Source, content_hash: str, encoded: Encoded) -> bool:
     """Tell whether it was new: another process may have been quicker. Raises Refusal on a full disk."""
     image = Image(label=source.label, title=source.title[:LONGEST_TITLE], is_hidden=source.is_hidden)
     image.created_at = source.created_at or image.created_at
+    encoded = replace(encoded, taken_at=source.taken_at or encoded.taken_at)
     try:
         library.keep(image, content_hash, encoded, source.path)
     except library.AlreadyThere:

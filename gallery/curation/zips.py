@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from gallery import files, text
 from gallery.curation import importing, library
+from gallery.curation.folders import scanning
 from gallery.errors import Refusal, no_space
 from gallery.models import LONGEST_TITLE, Image, ZipImport
 from gallery.queries import wakeup
@@ -33,8 +34,6 @@ MOST_RATIO = 200  # uncompressed to compressed, of the whole archive; pictures h
 REFUSED_LISTED = 500
 SHOWN = timedelta(hours=1)
 KEPT = timedelta(days=1)  # the rest of an interrupted upload, and the row of a finished import
-# What is no picture that somebody wanted to add.
-LEFT_OUT = ("__MACOSX", ".")
 END_BYTES, COMMENT_BYTES = 22, 2**16
 END, END64_PLACE, END64 = b"PK\x05\x06", b"PK\x06\x07", b"PK\x06\x06"
 # What zipfile raises on a damaged or encrypted archive: besides its own exception those of deflate, of LZMA and of
@@ -177,7 +176,9 @@ def _pictures(archive: zipfile.ZipFile, size: int) -> Iterator[zipfile.ZipInfo]:
     if sum(entry.file_size for entry in entries) > MOST_RATIO * size:
         raise BadArchive("This archive claims to hold far more than pictures do.")
     for entry in entries:
-        if not any(part.startswith(LEFT_OUT) for part in PurePosixPath(entry.filename).parts):
+        path = PurePosixPath(entry.filename)
+        is_left_out = any(scanning.reason_to_skip(part, is_folder=True) for part in path.parent.parts)
+        if not is_left_out and not scanning.reason_to_skip(path.name, is_folder=False):
             yield entry
 
 

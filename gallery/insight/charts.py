@@ -59,4 +59,8 @@ def line(values: Sequence[float | None], most: float) -> Line | None:
     ]
     if not points:
         return None
+    if len(points) == 1:  # a line through one point is not drawn: one as wide as its bar is
+        [(x, y)] = points
+        half = room * (1 - GAP) / 2
+        points = [(round(x - half, 1), y), (round(x + half, 1), y)]
     return Line(" ".join(f"{x},{y}" for x, y in points), points[-1][1])

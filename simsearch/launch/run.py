@@ -61,7 +61,7 @@ class LocalSystem(System):
             self._start_redis()
         if self.photos:
             self._manage("import_images", str(self.photos))
-        elif not facts["has_images"]:
+        elif not facts["has_images"] and not self.environ.get("SIMSEARCH_WATCH"):
             self._manage("make_demo")
         self._manage("build_index", "--if-stale")
         if not facts["has_admin"]:
@@ -96,12 +96,15 @@ class LocalSystem(System):
     def addresses(self) -> str:
         """Return what to open, and where to look."""
         site = f"http://{preflight.authority(self.host, self.port)}"
+        folder = self.environ.get("SIMSEARCH_WATCH")
+        watched = f"  Watch   {folder} (new pictures are imported as they come)\n" if folder else ""
         return (
             f"\n  Site    {site}/\n"
             f"  Admin   {site}/admin/    (an account: {_shown(Path(sys.executable))} manage.py createsuperuser)\n"
             f"  API     {site}/api/docs\n"
             f"  Flower  http://127.0.0.1:{self.flower_port}/flower/\n"
-            f"  Logs    {_shown(self.data_dir / 'logs')}/\n\n"
+            f"  Logs    {_shown(self.data_dir / 'logs')}/\n"
+            f"{watched}\n"
             f"{PHONE if preflight.is_loopback(self.host) else OPEN.format(port=self.port)}"
             "Press Ctrl-C to stop."
         )

@@ -1,4 +1,4 @@
-"""supervisord with the programs of `docker/supervisord.conf`, as its parent starts and asks it."""
+"""Start supervisord with the programs of `docker/supervisord.conf`, and ask it how they are."""
 
 import http.client
 import os
@@ -22,6 +22,7 @@ from simsearch.launch.preflight import StartError
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 REDIS, GROUP = "redis", "simsearch:*"
+ASIDE = {"watch"}  # the site starts and serves without it
 LAUNCH_S = 20.0
 # A little more than supervisor itself grants: the group side by side (18 s), then Redis (5 s).
 STOP_S = 30.0
@@ -85,11 +86,15 @@ class Supervisor:
         ]
         if os.geteuid() == 0:
             command += ["--user", "root"]  # otherwise it warns at every start
+        chosen = {
+            "SIMSEARCH_AUTOSTART": str(autostart).lower(),
+            "SIMSEARCH_WATCHERS": str(int(bool(self._environ.get("SIMSEARCH_WATCH")))),
+        }
         with (self.logs / "supervisord.out").open("wb") as output:
             self._process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env={**self._environ, "SIMSEARCH_AUTOSTART": str(autostart).lower()},
+                env={**self._environ, **chosen},
                 pass_fds=[int(self._environ["SIMSEARCH_WEB_FD"])],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -120,12 +125,12 @@ class Supervisor:
                     self.start(f"{program['group']}:{program['name']}")
 
     def states(self) -> dict[str, str]:
-        """Return the state of every program in supervisor's words: `RUNNING` once it stays up."""
-        return {program["name"]: program["statename"] for program in self._programs()}
+        """Return the state of every program that the site needs, in supervisor's words: `RUNNING` once it stays up."""
+        return {program["name"]: program["statename"] for program in self._needed()}
 
     def failing(self) -> list[str]:
-        """Return the programs that do not come up: supervisor gave them up, or they ended several times."""
-        programs = self._programs()
+        """Return the programs that the site needs and that supervisor gave up, or that ended several times."""
+        programs = self._needed()
         for program in programs:
             if program["stop"]:
                 self._ends.setdefault(program["name"], set()).add(program["stop"])
@@ -150,6 +155,9 @@ class Supervisor:
         if self._is_outside:
             with suppress(OSError):
                 self._run_dir.rmdir()
+
+    def _needed(self) -> list[dict[str, Any]]:
+        return [program for program in self._programs() if program["name"] not in ASIDE]
 
     def _programs(self) -> list[dict[str, Any]]:
         try:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from tests.gallery.rows import add_image, ago, files_kept, picture
 pytestmark = pytest.mark.django_db
 
 ODD_TITLE = '=1+1; "Ünïcode",\u2028 and a\r\nline of its own'
-Row = tuple[str, str, bool, Any]
+TAKEN = datetime(2019, 7, 1, 18, 30, tzinfo=timezone(timedelta(hours=2)))
+Row = tuple[str, str, bool, Any, Any]
 
 
 def rows() -> set[Row]:
-    return set(Image.objects.values_list("title", "label", "is_hidden", "created_at"))
+    return set(Image.objects.values_list("title", "label", "is_hidden", "created_at", "taken_at"))
 
 
 @pytest.fixture
@@ -32,6 +34,7 @@ def gallery() -> list[Image]:
     images += [add_image(4, title="hidden", is_hidden=True)]
     for number, image in enumerate(images):
         Image.objects.filter(pk=image.pk).update(created_at=ago(1_000_000 - number))
+    Image.objects.filter(pk=images[2].pk).update(taken_at=TAKEN)
     for image, vector in zip(images[:3], make_vectors(3).astype("<f2"), strict=True):
         Embedding.objects.create(image_id=image.content_hash, network=NETWORK, vector=vector.tobytes())
         Embedding.objects.create(image_id=image.content_hash, network="other", vector=bytes(8192))
@@ -60,6 +63,7 @@ def test_pictures_table_and_embeddings_are_written(tmp_path: Path, gallery: list
     assert [row["title"] for row in table] == [image.title for image in gallery]
     assert [row["label"] for row in table] == ["Äpfel; rot", "", "cat", ""]
     assert [row["hidden"] for row in table] == ["false", "false", "false", "true"]
+    assert [row["taken"] for row in table] == ["", "", "2019-07-01T16:30:00+00:00", ""]
     for image, row in zip(gallery, table, strict=True):
         assert (tmp_path / "out" / row["file"]).read_bytes() == image.picture_file.path.read_bytes()
     named = json.loads((tmp_path / "out" / "embeddings.json").read_text())
@@ -126,7 +130,7 @@ def test_an_edited_table_changes_what_is_there(folder: Path, delimiter: str, enc
     lines = ["File,LABEL,hidden", "cat/1.png,CAT,yes", "cat/2.png,Wölfe,", "cat/3.png,wo\u0308lfe,false", ""]
     message, _ = take_back(write(folder, "\r\n".join(lines).replace(",", delimiter), encoding))
     assert message == "1 pictures imported, 2 were there already, 0 refused. 2 changed."
-    found = {(title, label, hidden) for title, label, hidden, _ in rows()}
+    found = {(title, label, hidden) for title, label, hidden, *_ in rows()}
     spelling = Image.objects.get(title="3").label
     assert spelling == "wölfe"
     assert {(title, label.lower(), hidden) for title, label, hidden in found} == {
@@ -135,6 +139,15 @@ def test_an_edited_table_changes_what_is_there(folder: Path, delimiter: str, enc
         ("3", "wölfe", False),
     }
     assert len(set(Image.objects.values_list("label", flat=True))) == 2
+
+
+def test_a_table_says_when_pictures_were_taken_and_leaves_the_others(folder: Path) -> None:
+    """Where it says nothing, the date of the file's Exif data stays."""
+    Image.objects.filter(title="two").update(taken_at=TAKEN)
+    take_back(write(folder, "file,taken\ncat/1.png,2020-05-31\ncat/2.png,\ncat/3.png,2021-01-02T03:04:05+00:00\n"))
+    taken = {title: date and date.isoformat() for title, date in Image.objects.values_list("title", "taken_at")}
+    expected = {"one": "2020-05-31T00:00:00+00:00", "two": "2019-07-01T16:30:00+00:00"}
+    assert taken == expected | {"3": "2021-01-02T03:04:05+00:00"}
 
 
 def test_a_dry_run_of_a_table_changes_nothing(folder: Path) -> None:
@@ -158,10 +171,11 @@ def test_files_of_a_table_that_are_not_there_are_left_out(folder: Path) -> None:
         ("file,label\n,cat\n", "line 2"),
         ("file,hidden\ncat/1.png,false\ncat/3.png,perhaps\n", "line 3.*perhaps"),
         ("file,date\ncat/3.png,31.05.2026\n", "line 2.*2026-05-31"),
+        ("file,taken\ncat/3.png,yesterday\n", "line 2.*`taken`.*2026-05-31"),
         ("file,title\ncat/3.png,a\0b\n", "line 2"),
         (f"file,title\ncat/3.png,{'x' * 200_000}\n", "field larger"),
     ],
-    ids=["nothing", "no file", "no name", "hidden", "date", "nul", "long"],
+    ids=["nothing", "no file", "no name", "hidden", "date", "taken", "nul", "long"],
 )
 def test_a_table_that_cannot_be_read_is_one_clear_line(folder: Path, text: str, words: str) -> None:
     before = rows()

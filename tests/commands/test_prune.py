@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from gallery import files
 from gallery.curation import library
-from gallery.models import Embedding, Image, Query
+from gallery.models import Embedding, Image, Query, QueryPart
 from gallery.operations import pruning
+from gallery.queries import accept
+from gallery.queries.accept import Parameters, Pictures
+from gallery.timings import Stopwatch
 from tests.gallery.rows import add_image, ago, ask, files_kept, in_state, picture, set_row, uploaded
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -53,7 +57,7 @@ def test_what_has_an_owner_stays() -> None:
     assert (Image.objects.count(), list(Query.objects.all())) == (1, [query])
 
 
-@pytest.mark.parametrize("folder", ["gallery", "previews", "thumbnails", "queries"])
+@pytest.mark.parametrize("folder", ["gallery", "previews", "thumbnails", "queries", "parts"])
 def test_a_file_without_a_row_is_removed(folder: str) -> None:
     path = old(stray(folder))
     assert "     1 files without a row" in prune("--dry-run")
@@ -62,7 +66,7 @@ def test_a_file_without_a_row_is_removed(folder: str) -> None:
     assert not path.exists()
 
 
-@pytest.mark.parametrize("folder", ["gallery", "queries"])
+@pytest.mark.parametrize("folder", ["gallery", "queries", "parts"])
 def test_uploaded_bytes_without_a_row_are_removed(folder: str) -> None:
     path = old(settings.UPLOADS_ROOT / folder / "ab" / str(uuid.uuid4()))
     half_way = old(settings.UPLOADS_ROOT / "tmpabc.upload.jpg")
@@ -157,10 +161,30 @@ def test_an_embedding_without_a_picture_is_removed() -> None:
     assert Embedding.objects.get().image == kept
 
 
+def test_the_parts_of_a_query_that_an_old_version_deleted_are_removed_with_their_files() -> None:
+    """It deleted the row of the query alone: the database has no constraint that it would have broken."""
+    kept, deleted = (accept.store(several(seed), Parameters(), Stopwatch(ago(0))) for seed in (1, 5))
+    with connection.cursor() as cursor:
+        id_of = Query._meta.pk.get_db_prep_value(deleted.pk, connection)
+        cursor.execute("DELETE FROM gallery_query WHERE id = %s", [id_of])
+    for path in files_kept():
+        make_old(path)
+    assert "     2 pictures of deleted queries" in prune("--dry-run")
+    assert QueryPart.objects.count() == 4
+    assert "     1 files without a row" in prune("--apply")  # that of its first picture
+    assert {part.query_id for part in QueryPart.objects.all()} == {kept.pk}
+    assert files_kept() == sorted(row.upload_file.path for row in kept.pictures)
+    assert "     0 pictures of deleted queries" in prune("--dry-run")
+
+
+def several(seed: int) -> Pictures:
+    return Pictures(files=[uploaded(picture(seed + more)) for more in range(3)])
+
+
 def test_saying_it_twice_finds_nothing_more() -> None:
     old(stray("queries"))
     prune("--apply")
-    assert pruning.find() == pruning.Orphans([], [], [], 0)
+    assert pruning.find() == pruning.Orphans([], [], [], 0, 0)
 
 
 def test_one_has_to_choose() -> None:

@@ -72,6 +72,12 @@ def test_each_file_has_a_result_of_its_own(curator: Client) -> None:
     assert (image.title, image.label, image.is_pending) == ("Tom", "big cat", True)
 
 
+def test_a_title_keeps_what_browsers_escape_in_the_name_of_a_file(curator: Client) -> None:
+    file = SimpleUploadedFile("the %22old%22 harbour.png", picture(1))
+    curator.post(reverse(FILE), {"file": file, "name": 'the "old" harbour.png'})
+    assert Image.objects.get().title == 'the "old" harbour'
+
+
 def test_a_request_without_a_file_and_a_full_disk_are_refused(
     curator: Client, settings: Settings, tmp_path: Any
 ) -> None:
@@ -180,6 +186,17 @@ def test_names_in_an_archive_are_no_paths(curator: Client) -> None:
     assert set(Image.objects.values_list("title", flat=True)) == {"root"}  # others look like hidden files
     paths = {file.path for image in Image.objects.all() for file in image.files}
     assert set(files_kept()) <= paths
+
+
+def test_what_systems_keep_beside_pictures_is_left_out_of_an_archive(curator: Client) -> None:
+    folders = ("@eaDir", "#Recycle", "$RECYCLE.BIN", "found.000", "Catalog Previews.lrdata", ".thumbnails")
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as file:
+        for number, folder in enumerate(folders):
+            file.writestr(f"holiday/{folder}/left over.png", picture(number))
+        file.writestr("holiday/recycle/kept.png", picture(90))
+    assert counted(send_zip(curator, data.getvalue())) == (1, 0, 0)
+    assert Image.objects.get().title == "kept"
 
 
 def test_a_file_larger_than_an_upload_is_refused_alone(curator: Client, settings: Settings) -> None:

@@ -81,6 +81,13 @@ def test_a_line_leaves_out_days_without_a_value() -> None:
     assert charts.line([None], 10) is None
 
 
+def test_a_single_day_is_a_line_as_wide_as_its_bar() -> None:
+    line, [bar] = charts.line([5], 10), charts.bars([("a", 1)])
+    assert line
+    ends = [tuple(map(float, point.split(","))) for point in line.points.split()]
+    assert ends == [(bar.x, 80), (bar.x + bar.width, 80)]
+
+
 def test_days_are_named_in_the_language_of_each_viewer(curator: Client, settings: Settings) -> None:
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "figures"}}
     set_row(finished(), created_at=timezone.now())

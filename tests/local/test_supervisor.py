@@ -40,6 +40,14 @@ found = {"states": programs.states(), "redis": mode, "run_dir": str(run_dir)}
 KILL = """
 os.kill(int((run_dir / "supervisor.pid").read_text()), 9)
 """
+# Without the settings that it needs it ends at once.
+FAILING_WATCH = """
+programs.start("simsearch:watch")
+log = data_dir / "logs" / "watch.log"
+while not log.exists() or "SECRET_KEY" not in log.read_text():
+    time.sleep(0.05)
+found = [programs.failing(), list(programs.states())]
+"""
 # A request while there is no gunicorn waits in the socket of the parent.
 WEB_TWICE = """
 control = [supervisor.BIN / "supervisorctl", "-s", f"unix://{run_dir}/supervisor.sock"]
@@ -72,6 +80,12 @@ def test_every_program_is_known_and_redis_starts_and_stops(tmp_path: Path, name:
     assert Path(found["run_dir"]).exists() == Path(found["run_dir"]).is_relative_to(tmp_path)
     assert "root" not in (tmp_path / name / "logs" / "supervisord.log").read_text()
     assert (tmp_path / name / "logs" / "supervisord.out").read_text() == ""
+
+
+def test_a_failing_watch_keeps_no_site_from_starting(tmp_path: Path) -> None:
+    failing, needed = run(FAILING_WATCH, tmp_path, SIMSEARCH_WATCH=str(tmp_path))
+    assert failing == []
+    assert set(needed) == {"redis", "search", "gallery", "web", "flower"}
 
 
 @pytest.mark.drill
@@ -113,7 +127,7 @@ def test_the_number_of_children_can_be_chosen() -> None:
 @pytest.mark.parametrize("number", ["two", "0", "-1"])
 def test_what_is_no_number_of_processes_is_refused(tmp_path: Path, number: str) -> None:
     line = one_clear_line(start(tmp_path, "--port", str(free_port()), SIMSEARCH_SEARCH_CHILDREN=number))
-    assert f"SIMSEARCH_SEARCH_CHILDREN={number} is no number of processes" in line
+    assert f"SIMSEARCH_SEARCH_CHILDREN={number} is not a number of processes" in line
 
 
 def test_children_share_the_gpus() -> None:

@@ -16,10 +16,10 @@ from gallery.models import LONGEST_TITLE, Image
 from gallery.text import kept_label, tidied
 
 NAME = "images.csv"
-COLUMNS = ("file", "label", "title", "date", "hidden")
+COLUMNS = ("file", "label", "title", "date", "hidden", "taken")
 DELIMITERS = ",;\t"  # of spreadsheets in different countries
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": False}
-FIELDS = {"label": "label", "title": "title", "date": "created_at", "hidden": "is_hidden"}
+FIELDS = {"label": "label", "title": "title", "date": "created_at", "hidden": "is_hidden", "taken": "taken_at"}
 
 
 class BadTable(Exception):
@@ -47,7 +47,8 @@ def write_head(file: TextIO) -> None:
 def write_row(file: TextIO, image: Image, name: str) -> None:
     """Write the row of one picture."""
     hidden = "true" if image.is_hidden else "false"
-    csv.writer(file).writerow([name, image.label, image.title, image.created_at.isoformat(), hidden])
+    taken = image.taken_at.isoformat() if image.taken_at else ""
+    csv.writer(file).writerow([name, image.label, image.title, image.created_at.isoformat(), hidden, taken])
 
 
 def read(path: Path) -> Table:
@@ -75,7 +76,8 @@ def _source(folder: Path, given: Mapping[str, str]) -> Source:
         raise ValueError("the name of the file is missing, or a text has a NUL in it.")
     path = folder / given["file"]
     title = given.get("title", tidied(text_of(path.stem)))[:LONGEST_TITLE]
-    return Source(path, title, kept_label(given.get("label", "")), _truth(given), _date(given))
+    label, dates = kept_label(given.get("label", "")), (_date(given, column) for column in ("date", "taken"))
+    return Source(path, title, label, _truth(given), *dates)
 
 
 def _truth(given: Mapping[str, str]) -> bool:
@@ -85,12 +87,12 @@ def _truth(given: Mapping[str, str]) -> bool:
     return TRUTH[text]
 
 
-def _date(given: Mapping[str, str]) -> datetime | None:
-    text = given.get("date", "").strip()
+def _date(given: Mapping[str, str], column: str) -> datetime | None:
+    text = given.get(column, "").strip()
     try:
         date = datetime.fromisoformat(text) if text else None
     except ValueError as error:
-        raise ValueError(f"`date` is such as 2026-05-31 or 2026-05-31T12:00:00+02:00, not {text!r}.") from error
+        raise ValueError(f"`{column}` is such as 2026-05-31 or 2026-05-31T12:00:00+02:00, not {text!r}.") from error
     return timezone.make_aware(date) if date and timezone.is_naive(date) else date
 
 

@@ -31,7 +31,7 @@ LabelFrom = Callable[[Path, Path], str]
 class Source:
     """A file to import, with the title and the label that its place gives it, or a table.
 
-    `created_at`: now, if not given.
+    `created_at`: now, if not given; `taken_at`: by its Exif data, if not given.
     """
 
     path: Path
@@ -39,6 +39,7 @@ class Source:
     label: str
     is_hidden: bool = False
     created_at: datetime | None = None
+    taken_at: datetime | None = None
 
     @property
     def has_foreign_name(self) -> bool:

@@ -1,10 +1,15 @@
-"""manage.py import_images PLACE…: put pictures of this machine's disk into the gallery."""
+"""manage.py import_images PLACE…: put pictures of this machine's disk into the gallery.
 
+`import_images --watch` without a PLACE watches the folder of the settings, SIMSEARCH_WATCH: a program of supervisor.
+"""
+
+import time
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import close_old_connections
 
@@ -25,7 +30,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("places", nargs="*", type=Path, metavar="PLACE", help="a folder or a file")
         parser.add_argument(
-            "--csv", type=Path, metavar="FILE", help="a table of files with label, title, date, hidden: see `export`"
+            "--csv",
+            type=Path,
+            metavar="FILE",
+            help="a table of files with label, title, date, hidden, taken: see `export`",
         )
         parser.add_argument(
             "--label-from",
@@ -41,6 +49,8 @@ class Command(BaseCommand):
 
     def handle(self, *, places: list[Path], **options: Any) -> None:
         self.places, self.options = [place.absolute() for place in places], options
+        if options["watch"] and not places and settings.SIMSEARCH_WATCH:
+            self._watch_the_folder_of_the_settings()
         self._check()
         self.table = self._read_table() if options["csv"] else None
         watcher = Watcher(self._scan)
@@ -50,6 +60,19 @@ class Command(BaseCommand):
         elif not outcome.added and not outcome.known:
             held = "no readable picture" if outcome.left_out else "no files"
             raise CommandError(f"The folder {places[0]} holds {held}." if len(places) == 1 else f"There is {held}.")
+
+    def _watch_the_folder_of_the_settings(self) -> None:
+        """Return when it is there: a disk may be mounted later."""
+        folder = Path(settings.SIMSEARCH_WATCH).expanduser().absolute()
+        self.places, self.options["mirror"] = [folder], self.options["mirror"] or settings.SIMSEARCH_WATCH_MIRROR
+        if not _exists(folder):
+            self.stdout.write(f"There is no folder {folder} (SIMSEARCH_WATCH) yet.")
+            self.stdout.flush()
+        try:
+            while not _exists(folder):
+                time.sleep(watching.LOOK_MS / 1000)
+        except KeyboardInterrupt:
+            raise CommandError("Stopped.", returncode=130) from None
 
     def _check(self) -> None:
         for place in self.places:

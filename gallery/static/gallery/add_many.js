@@ -54,6 +54,7 @@ async function sendFile({ file, path }) {
   if (file.size > Number(form.dataset.most)) return refuse(path, form.dataset.tooLarge);
   const body = new FormData();
   body.append("file", file, file.name);
+  body.append("name", file.name);  // in the part of the file browsers write quotation marks as %22
   body.append("label", label(path));
   const response = await post(form.dataset.file, body);
   if (response && response.ok) counts[(await response.json()).result]++;
@@ -108,8 +109,18 @@ async function work() {
   }
 }
 
+// What file systems and photo programs keep beside people's pictures: patterns as `import_images` has them.
+const SYSTEM_FOLDERS = form.dataset.skip.split("|").map(
+  (pattern) => new RegExp(`^${pattern.replace(/[.+$#@]/g, "\\$&").replaceAll("*", ".*")}$`, "i"));
+
+function isLeftOut(path) {
+  const parts = path.split("/");
+  if (parts.some((part) => part.startsWith("."))) return true;
+  return parts.slice(0, -1).some((part) => SYSTEM_FOLDERS.some((pattern) => pattern.test(part)));
+}
+
 function add(files) {
-  for (const one of files) if (!one.path.split("/").some((part) => part.startsWith("."))) queue.push(one), total++;
+  for (const one of files) if (!isLeftOut(one.path)) queue.push(one), total++;
   show();
   while (running < AT_ONCE && running < queue.length + running) {
     if (!queue.length) break;
