@@ -21,8 +21,9 @@ from django.core.files.uploadedfile import UploadedFile
 UNFINISHED = ".new-"  # what the name of a file begins with until it is whole
 RESERVED_BYTES = 8 * 2**20  # room on the disk that uploads leave to the database, Redis and the logs
 
-# Aliases of settings.STORAGES. `received`: bodies of requests and archives, on this host in any case.
-Area = Literal["default", "originals", "uploads", "received"]
+# Aliases of settings.STORAGES. `received`: bodies of requests and archives, on this host in any case. `index`: index
+# files and weights for other hosts; only where the storage is remote.
+Area = Literal["default", "originals", "uploads", "received", "index"]
 
 
 class StorageAway(OSError):
@@ -55,6 +56,9 @@ class Keeper(Protocol):
 
     def source(self, name: str) -> Path | bytes:
         """Return the file for a decoder."""
+
+    def fetch(self, name: str, path: Path) -> None:
+        """Copy the file to this path, without holding it in memory."""
 
     def remove(self, names: Iterable[str]) -> None:
         """Delete files; one that is gone already is fine."""
@@ -182,6 +186,10 @@ class DiskStorage(FileSystemStorage):
     def source(self, name: str) -> Path | bytes:
         """Return the file for a decoder."""
         return Path(self.path(name))
+
+    def fetch(self, name: str, path: Path) -> None:
+        """Copy the file to this path, without holding it in memory."""
+        shutil.copyfile(self.path(name), path)
 
     def remove(self, names: Iterable[str]) -> None:
         """Delete files; one that is gone already is fine."""

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
+from s3transfer.exceptions import RetriesExceededError
 from storages.backends.s3 import S3Storage
 
 from gallery.files import Entry, StorageAway
@@ -34,6 +36,9 @@ CONFIG = Config(
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
 )
+
+# Large files go in parts, a few at once: of an index of a million pictures one has 16 GB.
+TRANSFER = TransferConfig(multipart_threshold=2**26, multipart_chunksize=2**26, max_concurrency=4)
 
 
 class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
@@ -75,7 +80,12 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
 
     def write(self, name: str, data: bytes | Path) -> None:
         """Keep a file, or a copy of one, in one step."""
-        self._put(name, data.read_bytes() if isinstance(data, Path) else data)
+        if isinstance(data, bytes):
+            self._put(name, data)
+            return
+        place = self._object(name)
+        with self._translated(), data.open("rb") as file:
+            self._client.upload_fileobj(file, place["Bucket"], place["Key"], Config=TRANSFER)
 
     def take(self, name: str, file: "UploadedFile[Any]") -> None:
         """Keep an uploaded file."""
@@ -91,6 +101,12 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
         """Return the file for a decoder."""
         with self._translated():
             return bytes(self._client.get_object(**self._object(name))["Body"].read())
+
+    def fetch(self, name: str, path: Path) -> None:
+        """Copy the file to this path, without holding it in memory."""
+        place = self._object(name)
+        with self._translated(), path.open("wb") as file:
+            self._client.download_fileobj(place["Bucket"], place["Key"], file, Config=TRANSFER)
 
     def remove(self, names: Iterable[str]) -> None:
         """Delete objects. One that cannot be deleted is an orphan that `prune` finds: its row is gone already."""
@@ -154,6 +170,6 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
             if code in FULL:
                 raise OSError(errno.ENOSPC, "the storage is full") from error
             raise StorageAway(errno.EIO, f"the storage refused a request ({code or error})") from error
-        except BotoCoreError as error:
+        except (BotoCoreError, RetriesExceededError) as error:
             self._silent_until = time.monotonic() + SILENT_S
             raise StorageAway(errno.EIO, f"the storage does not answer ({type(error).__name__})") from error

@@ -131,6 +131,7 @@ if SIMSEARCH_STORAGE == "s3":
     STORAGES["default"] = {"BACKEND": _bucket, "OPTIONS": {"folder": "pictures"}}
     STORAGES["uploads"] = {"BACKEND": _bucket, "OPTIONS": {"folder": "uploads"}}
     STORAGES["originals"] = {"BACKEND": _bucket, "OPTIONS": {"folder": "originals"}}
+    STORAGES["index"] = {"BACKEND": _bucket, "OPTIONS": {"folder": "index"}}  # what other hosts fetch
 if DEBUG:
     STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
 
@@ -207,8 +208,9 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # Celery would connect anew for every task, which to PostgreSQL takes as long as a forward pass; simsearch/celery.py
 # looks after the connection instead.
 CELERY_DB_REUSE_MAX = 2**62
-# A child counts as up only when its network is warm; VGG-19 on a slow disk takes its time.
-CELERY_WORKER_PROC_ALIVE_TIMEOUT = 300.0
+# A child counts as up only when its network is warm; VGG-19 on a slow disk takes its time, and so does the first index
+# of a host that fetches it.
+CELERY_WORKER_PROC_ALIVE_TIMEOUT = 300.0 if SIMSEARCH_STORAGE == "disk" else 3600.0
 CELERY_BEAT_SCHEDULE = {
     # Messages that no worker takes within their period expire: they must not pile up while no worker runs.
     "sweep": {"task": "tasks.sweep", "schedule": 3.0, "options": {"expires": 3}},

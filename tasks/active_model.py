@@ -69,14 +69,36 @@ def kept_weights(network: str) -> Path:
 
 
 def keep_weights(embedder: "Embedder") -> None:
-    """Copy the weights into the data directory, where every worker finds them. Raises OSError (a full disk)."""
+    """Copy the weights into the data directory, where every worker finds them, and to where other hosts do.
+
+    Raises OSError (a full disk, a storage that is away).
+    """
     kept = kept_weights(embedder.network)
     if embedder.weights != kept:
         files.write_whole(kept, embedder.weights.read_bytes())
+    if files.is_remote() and not _shared_weights(embedder.network).exists():
+        files.write(_shared_weights(embedder.network), kept)
+
+
+def _shared_weights(network: str) -> files.Stored:
+    return files.Stored("index", f"weights/{network}")
+
+
+def _bring_weights(network: str) -> None:
+    """Copy weights that another host has shared into the data directory, if there are any."""
+    if not files.is_remote() or kept_weights(network).exists():
+        return
+    try:
+        files.write_whole(kept_weights(network), _shared_weights(network).read_bytes())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        logger.warning("the weights of %s could not be fetched: %s", network, error)
 
 
 def _find_weights(network: str, name: str) -> Path | None:
     """Return the first file that holds them; None when only the network's own file can."""
+    _bring_weights(network)
     for path in (kept_weights(network), configured_weights()):
         if path and path.is_file() and registry.identity(name, registry.checksum(path)) == network:
             return path

@@ -1,38 +1,67 @@
 """Generations as folders, `index/<number>/`, each with Annoy's file and a manifest."""
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Set
 from typing import Any
 
 from django.conf import settings
 
-from engine.errors import BadIndex, OldIndex
+from engine.errors import BadIndex, IndexAway, OldIndex
 from engine.index import manifest as manifests
 from engine.index.annoy_index import Index
 from engine.index.build import build, clean_leftovers
+from gallery import files
 from gallery.models import IndexGeneration
+from tasks import published
+from tasks.index_check import check
 from tasks.stores import Progress, Source
-
-CHECK_S = 600
 
 
 class AnnoyStore:
-    """The folder INDEX_ROOT. What a worker has open stays mapped when it is deleted."""
+    """The folder INDEX_ROOT; where hosts share a storage, their copies of what that has.
+
+    What a worker has open stays mapped when it is deleted.
+    """
+
+    def __init__(self) -> None:
+        self._follower = published.Follower()
 
     def write(self, generation: IndexGeneration, source: Source, progress: Progress) -> dict[str, Any]:
-        """Write a generation, test it, and return the `manifest` of its row. Raises BadIndex."""
+        """Write a generation, test it, and return the `manifest` of its row. Raises BadIndex, IndexAway."""
         settings.INDEX_ROOT.mkdir(parents=True, exist_ok=True)
         manifest = build(generation.directory, source.ids, source.blocks(), generation.network, progress=progress)
-        _check(generation)
-        return {"recall": manifest.recall, "recall_target": manifest.recall_target}
+        facts = {"recall": manifest.recall, "recall_target": manifest.recall_target}
+        try:
+            check(generation.directory, generation.network)
+            return facts | ({"sha256": published.publish(generation, progress)} if files.is_remote() else {})
+        except (BadIndex, IndexAway):
+            shutil.rmtree(generation.directory, ignore_errors=True)
+            raise
 
     def open(self, generation: IndexGeneration, network: str | None = None) -> Index:
         """Open a generation, of that network where one is given. Raises BadIndex, OldIndex."""
         if generation.is_synchronised:
             raise OldIndex(f"The index {generation.number} is in Milvus; run manage.py build_index.")
+        self.bring(generation)
         return Index.open(generation.directory, network)
+
+    def is_here(self, generation: IndexGeneration) -> bool:
+        """Tell whether it can be opened at once; False where it has to be fetched."""
+        return not files.is_remote() or generation.is_synchronised or published.is_here(generation)
+
+    def bring(self, generation: IndexGeneration) -> None:
+        """Fetch it if it is not here. Raises BadIndex."""
+        if not self.is_here(generation):
+            published.bring(generation)
+
+    def follow(self) -> None:
+        """Have each generation that becomes active fetched, by one process of this host."""
+        if files.is_remote():
+            self._follower.start()
+
+    def not_fetched(self) -> tuple[int, str] | None:
+        """Return the number of the active generation while this process cannot fetch it, and why."""
+        return self._follower.failed
 
     def is_outdated(self, generation: IndexGeneration) -> bool:
         """Return whether a version with another format wrote it, or it is in Milvus."""
@@ -50,23 +79,17 @@ class AnnoyStore:
 
     def remove(self, generation: IndexGeneration) -> None:
         """Delete a generation, if it is there."""
+        if files.is_remote():
+            published.remove(generation.number)
         shutil.rmtree(generation.directory, ignore_errors=True)
 
     def clean(self, wanted: Set[int]) -> None:
-        """Delete all generations but those of these numbers, and what killed builds left."""
+        """Delete all generations but those of these numbers, and what killed builds left. Raises IndexAway."""
+        if files.is_remote():
+            published.clean(wanted)
         settings.INDEX_ROOT.mkdir(parents=True, exist_ok=True)
         clean_leftovers(settings.INDEX_ROOT)
         names = {str(number) for number in wanted}
         for directory in settings.INDEX_ROOT.iterdir():
             if directory.name not in names:
                 shutil.rmtree(directory, ignore_errors=True)
-
-
-def _check(generation: IndexGeneration) -> None:
-    """Open and search it in a process of its own: a file that crashes Annoy must not take this process along."""
-    command = [sys.executable, "-m", "engine.index.check", str(generation.directory), generation.network]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=CHECK_S, check=False)  # noqa: S603
-    if done.returncode:
-        shutil.rmtree(generation.directory, ignore_errors=True)
-        reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise BadIndex(f"The new index does not pass its test ({reason[0]}).")

@@ -87,6 +87,20 @@ class MilvusStore:
             lambda: np.fromiter(rows.values_list("id", flat=True).iterator(), np.int64),
         )
 
+    def is_here(self, generation: IndexGeneration) -> bool:
+        """Return True: it is nowhere else."""
+        return True
+
+    def bring(self, generation: IndexGeneration) -> None:
+        """Do nothing."""
+
+    def follow(self) -> None:
+        """Do nothing."""
+
+    def not_fetched(self) -> tuple[int, str] | None:
+        """Return None."""
+        return None
+
     def is_outdated(self, generation: IndexGeneration) -> bool:
         """Return whether it is no collection of this server: Annoy's, or lost with the server's data."""
         try:

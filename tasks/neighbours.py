@@ -2,6 +2,7 @@
 
 import logging
 import math
+import socket
 import time
 import uuid
 from collections.abc import Sequence
@@ -77,6 +78,7 @@ class Neighbours:
         self._sampled_at = -math.inf
         self._indexed = 0  # embeddings of the generation
         self._last = 0  # the highest of them
+        self._is_missing = False  # the active generation is still to be fetched by this host
         self._is_synchronised = False  # what is in the delta may be in the index by now
 
     @property
@@ -95,7 +97,7 @@ class Neighbours:
         if active is None:
             self._without_index = self._without_index or _without_index(self.network)
             self.problem, self.is_away = self._without_index, False
-        elif number != self.tried and active.network == self.network:
+        elif (number != self.tried or self._is_missing) and active.network == self.network:
             self._switch_to(active)
         elif number == self.generation and active.last_embedding != self._last:
             self._follow(active)
@@ -133,7 +135,14 @@ class Neighbours:
         self._delta.forget(active.last_embedding)
 
     def _switch_to(self, active: IndexGeneration) -> None:
-        """Open the generation. One that cannot be opened leaves the old one in place, or exact search."""
+        """Open the generation. One that cannot be opened leaves the old one in place, or exact search.
+
+        One that this host has to fetch first is not waited for.
+        """
+        self._is_missing = not stores.chosen().is_here(active)
+        if self._is_missing:
+            self.problem, self.is_outdated = f"{active} is not on the host {socket.gethostname()} yet.", False
+            return
         try:
             index = stores.chosen().open(active, self.network)
         except IndexAway as error:

@@ -36,6 +36,18 @@ class Store(Protocol):
     def open(self, generation: IndexGeneration, network: str | None = None) -> "SearchIndex":
         """Open a generation, of that network where one is given. Raises BadIndex, OldIndex."""
 
+    def is_here(self, generation: IndexGeneration) -> bool:
+        """Tell whether it can be opened at once; False where it has to be fetched from another host's storage."""
+
+    def bring(self, generation: IndexGeneration) -> None:
+        """Fetch it if it is not here. Raises BadIndex."""
+
+    def follow(self) -> None:
+        """Have each generation that becomes active fetched, by one process of this host."""
+
+    def not_fetched(self) -> tuple[int, str] | None:
+        """Return the number of the active generation while this process cannot fetch it, and why."""
+
     def is_outdated(self, generation: IndexGeneration) -> bool:
         """Return whether a build would replace a generation that this store or this version cannot open."""
 

@@ -6,9 +6,12 @@ A worker's parent imports this module, so everything heavy (torch, annoy, numpy)
 import gc
 import importlib
 import os
+import threading
 import time
+from contextlib import suppress
 from typing import Any
 
+import redis
 from billiard import current_process, pool
 from celery import shared_task
 from celery.signals import beat_embedded_init, celeryd_after_setup, celeryd_init, worker_process_init, worker_ready
@@ -16,11 +19,13 @@ from django.conf import settings
 
 from engine.decoders.pool import DECODERS
 from engine.errors import IndexAway
+from gallery import files
 from gallery.curation import bulk as bulk_actions
 from gallery.curation import generations, zips
 from gallery.errors import Refusal
 from gallery.insight import analyses
 from gallery.models import Image
+from gallery.operations import processes, workers
 from gallery.persistence import AWAY
 from gallery.queries import lifecycle, space, waiting, wakeup
 from simsearch.launch import gpu, process_group
@@ -202,6 +207,16 @@ def start_child(**_: object) -> None:
         from tasks.worker import start
 
         start()
+    elif files.is_remote():
+        threading.Thread(target=_send_heartbeats, args=[processes.current()], name="heartbeat", daemon=True).start()
+
+
+def _send_heartbeats(name: str) -> None:
+    """Say that this child is alive: when it is not, another host takes over its build or analysis."""
+    while True:
+        with suppress(redis.RedisError):
+            workers.beat(name)
+        time.sleep(workers.REPORT_EVERY_S)
 
 
 @beat_embedded_init.connect

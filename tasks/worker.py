@@ -16,7 +16,7 @@ import redis
 from django.db import DatabaseError, connections
 
 from engine.decoders.pool import DECODERS
-from engine.errors import EngineError, IndexAway
+from engine.errors import BadIndex, EngineError, IndexAway
 from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
 from gallery import files
@@ -78,6 +78,7 @@ class Worker:
             if served != self.embedder.network:
                 self.embedder = self.load(served)
                 self.neighbours, self._thresholds = Neighbours(served), None
+                _bring_active()
                 logger.info("changed to the model %s", served)
         except EngineError as error:
             self.problem = str(error)
@@ -104,6 +105,7 @@ class Worker:
         """Tell the web that this process is alive and what it runs on."""
         away, generation = self.neighbours.away(), self.neighbours.generation
         lost = "" if generation is None else stores.chosen().problem(generation)
+        tried, not_fetched = stores.chosen().not_fetched() or (self.neighbours.tried, "")
         entry = workers.Report(
             name=processes.current(),
             device=self.embedder.device,
@@ -111,11 +113,11 @@ class Worker:
             model=self.embedder.name,
             network=self.embedder.network,
             generation=generation,
-            index_problem=" ".join(filter(None, [self.problem, away or self.neighbours.problem, lost])),
+            index_problem=" ".join(filter(None, [self.problem, not_fetched or away or self.neighbours.problem, lost])),
             is_index_away=bool(away),
             at=time.time(),
             swept_at=self.swept_at,
-            tried=self.neighbours.tried,
+            tried=tried,
         )
         try:
             workers.report(entry)
@@ -141,6 +143,16 @@ def _fetch(token: UUID, query: Query) -> None:
     from tasks.fetching import Fetcher, fetch  # its libraries take some MB, and no time of a start
 
     fetch(Fetcher(), token, query)
+
+
+def _bring_active() -> None:
+    """Fetch the active generation, if this host has to, before any query is claimed: a batch has too little time."""
+    active = generations.active()
+    try:
+        if active is not None:
+            stores.chosen().bring(active)
+    except BadIndex as error:
+        logger.warning("%s", error)
 
 
 _current: Worker | None = None
@@ -172,6 +184,7 @@ def start() -> None:
         return
     except DatabaseError as error:
         logger.error("simsearch: this worker waits for its database: %s", error)  # noqa: TRY400 (one clear line)
+    stores.chosen().follow()
     threading.Thread(target=_report_regularly, name="report", daemon=True).start()
 
 
@@ -179,6 +192,7 @@ def _load_and_warm_up() -> None:
     worker = current()
     # On the CPU a whole batch would only take memory before it is needed.
     worker.embedder.warm_up(*([1] if worker.embedder.device == "cpu" else []))
+    _bring_active()
     worker.neighbours.refresh()
     DECODERS.warm_up()
     connections.close_all()  # Celery's own start of a child, after ours, would close it less gently

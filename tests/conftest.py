@@ -24,7 +24,7 @@ DRILLS_WITHOUT_ROWS = ["clear_starts", "damaged_index", "full_disk", "given_up",
 DRILLS_WITHOUT_ROWS += ["full_disks_while_serving", "many_queries", "monitoring", "odd_photos", "one_full_disk"]
 DRILLS_WITHOUT_ROWS += ["faults_show_in_time", "milvus_away"]
 # These start a PostgreSQL of their own in either run.
-OWN_CLUSTER = ["deployment", "drills/test_postgres.py", "drills/test_restored_searches.py"]
+OWN_CLUSTER = ["deployment", "drills/test_hosts.py", "drills/test_postgres.py", "drills/test_restored_searches.py"]
 NOT_TWICE = [*NO_ROWS, *(f"drills/test_{name}.py" for name in DRILLS_WITHOUT_ROWS), *OWN_CLUSTER]
 assert not (gone := [name for name in NOT_TWICE if not (Path(__file__).parent / name).exists()]), gone
 collect_ignore = NOT_TWICE if CLUSTER else []

@@ -3,14 +3,14 @@
 The active generation also names the network that serves: searches are embedded by the network that made it.
 """
 
-from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Max, QuerySet
+from django.db.models import F, Max, Q, QuerySet
 from django.utils import timezone
 
+from gallery import clock
 from gallery.models import Embedding, Image, IndexGeneration
 from gallery.operations import processes
 
@@ -110,9 +110,9 @@ def has_new_pictures() -> bool:
 
 def start(network: str) -> IndexGeneration:
     """Take the one place of the builder. Raises Busy while another build is alive (its process, or its lease)."""
-    for other in _building():
-        if processes.is_gone(other.builder) or (other.lease_until and other.lease_until < timezone.now()):
-            fail(other, "The build was stopped before it was finished.")
+    gone = processes.gone(_building().values_list("builder", flat=True))
+    for other in _building().filter(clock.is_over("lease_until") | Q(builder__in=gone)):
+        fail(other, "The build was stopped before it was finished.")
     try:
         with transaction.atomic():
             return IndexGeneration.objects.create(network=network, builder=processes.current(), lease_until=_lease())
@@ -215,6 +215,11 @@ def prune() -> set[int]:
     ready = IndexGeneration.objects.filter(state=READY).order_by()
     kept |= set(ready.values("network").annotate(newest=Max("number")).values_list("newest", flat=True))
     IndexGeneration.objects.exclude(number__in=kept).exclude(state=BUILDING).exclude(is_active=True).delete()
+    return wanted()
+
+
+def wanted() -> set[int]:
+    """Return the numbers of the generations whose files are wanted."""
     return set(IndexGeneration.objects.filter(state__in=[READY, BUILDING]).values_list("number", flat=True))
 
 
@@ -226,5 +231,5 @@ def _building() -> "QuerySet[IndexGeneration]":
     return IndexGeneration.objects.filter(state=BUILDING)
 
 
-def _lease() -> datetime:
-    return timezone.now() + timedelta(seconds=LEASE_S)
+def _lease() -> Any:
+    return clock.from_now(LEASE_S)

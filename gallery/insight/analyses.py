@@ -1,13 +1,13 @@
 """The life of an analysis: requested by a person or a new index, claimed by a worker, finished, or released again."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from gallery import clock
 from gallery.models import Analysis
 from gallery.operations import processes
 from gallery.queries import wakeup
@@ -96,9 +96,9 @@ def release_overdue() -> int:
     One that ended its process MAX_ATTEMPTS times fails and says so.
     """
     running = Analysis.objects.filter(state=RUNNING)
-    gone = [name for name in _runners() if processes.is_gone(name)]
+    gone = processes.gone(_runners())
     with transaction.atomic():
-        overdue = running.filter(Q(lease_until__lt=timezone.now()) | Q(runner__in=gone))
+        overdue = running.filter(clock.is_over("lease_until") | Q(runner__in=gone))
         overdue.filter(attempts__gte=MAX_ATTEMPTS).update(state=FAILED, error=GAVE_UP, lease_until=None, runner="")
         overdue.update(state=WAITING, lease_until=None, runner="")
     return Analysis.objects.filter(state=WAITING).count()
@@ -114,5 +114,5 @@ def _mine(analysis: Analysis) -> Any:
     )
 
 
-def _lease() -> datetime:
-    return timezone.now() + timedelta(seconds=LEASE_S)
+def _lease() -> Any:
+    return clock.from_now(LEASE_S)

@@ -1,9 +1,17 @@
 """The identity and liveness of processes, so that the leases of a killed one are released early."""
 
+import functools
 import os
 import socket
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+
+import redis
+
+from gallery.operations import workers
+
+MACHINE_ID = Path("/etc/machine-id")
 
 
 def current() -> str:
@@ -11,18 +19,42 @@ def current() -> str:
     return f"{_host_and_namespace()}:{os.getpid()}"
 
 
+@functools.cache
 def _host_and_namespace() -> str:
-    """Return where process ids mean the same: containers may share a host's name, but not its process ids."""
-    namespace = ""
+    """Return where process ids mean the same: containers may share a host's name, and machines too, by accident."""
+    namespace = machine = ""
     with suppress(OSError):
         namespace = str(Path("/proc/self/ns/pid").readlink())
-    return f"{socket.gethostname()}/{namespace}"
+    with suppress(OSError):
+        machine = MACHINE_ID.read_text().strip()[:32]
+    return f"{socket.gethostname()}/{namespace}/{machine}"
+
+
+def gone(names: Iterable[str]) -> list[str]:
+    """Return which of these processes have ended: seen here on this host, by their heartbeats on others.
+
+    Where Redis is away or has forgotten a process of another host, the lease decides.
+    """
+    strangers, ended = [], []
+    for name in dict.fromkeys(names):
+        if not _is_of_this_host(name):
+            strangers.append(name)
+        elif is_gone(name):
+            ended.append(name)
+    if strangers:
+        with suppress(redis.RedisError):
+            ended += workers.silent(strangers)
+    return ended
+
+
+def _is_of_this_host(name: str) -> bool:
+    return name.rpartition(":")[0] == _host_and_namespace()
 
 
 def is_gone(name: str) -> bool:
-    """Tell whether this process has certainly ended. False for one of another host: there the lease decides."""
-    place, _, pid = name.rpartition(":")
-    if place != _host_and_namespace() or not pid.isdecimal():
+    """Tell whether this process of this host has ended; False for one of another host."""
+    pid = name.rpartition(":")[2]
+    if not _is_of_this_host(name) or not pid.isdecimal():
         return False
     try:
         os.kill(int(pid), 0)

@@ -1,8 +1,12 @@
-"""Heartbeats of the search workers, kept in Redis for some seconds: who is alive, on which device."""
+"""Heartbeats of the search workers, kept in Redis for some seconds: who is alive, on which device.
+
+Times in Redis are by its own clock: those of hosts may differ.
+"""
 
 import json
 import time
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Self
 
 import redis
@@ -13,11 +17,15 @@ from gallery.operations import redis_clients
 KEY = "simsearch:workers"
 REPORT_EVERY_S = 3
 ALIVE_S = 12  # four reports; a fault shows within 15 s
+HEARTBEATS = "simsearch:heartbeats"  # process -> when it sent the last one
+REMEMBERED_S = 3600  # longer than any lease
 
 
 @dataclass(frozen=True)
 class Report:
     """One search worker process as of `at` (seconds since the epoch); its last sweep was at `swept_at`.
+
+    Both by the clock of the host that has it at hand.
 
     `tried`: the generation that was active when it last looked, before a task; `index_problem` is about that one.
     `is_index_away`: the server that holds the index does not answer, so searches wait.
@@ -43,6 +51,10 @@ class Report:
         known = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in json.loads(text).items() if name in known})
 
+    def shifted(self, seconds: float) -> Self:
+        """Return it by a clock that is so much ahead."""
+        return replace(self, at=self.at + seconds, swept_at=self.swept_at + seconds)
+
 
 def connect() -> redis.Redis:
     """Return a client that gives up in time. `ping()` and the rest raise redis.RedisError."""
@@ -65,15 +77,47 @@ def is_moving(entries: list[Report]) -> bool:
 def report(entry: Report) -> None:
     """Say that this worker is alive. Raises redis.RedisError."""
     with connect() as client:
-        client.hset(KEY, entry.name, json.dumps(asdict(entry)))
-        client.expire(KEY, 3600)
+        ahead_s = _time(client.time()) - time.time()
+        pipeline = client.pipeline(transaction=False)
+        pipeline.hset(KEY, entry.name, json.dumps(asdict(entry.shifted(ahead_s))))
+        pipeline.expire(KEY, 3600)
+        pipeline.hset(HEARTBEATS, entry.name, entry.at + ahead_s)
+        pipeline.expire(HEARTBEATS, REMEMBERED_S)
+        pipeline.execute()
 
 
 def alive() -> list[Report]:
     """Return the workers with a recent heartbeat; drops the others. Raises redis.RedisError."""
     with connect() as client:
-        entries = [Report.read(text) for text in client.hgetall(KEY).values()]
+        now, stored = client.pipeline(transaction=False).time().hgetall(KEY).execute()
+        ahead_s = _time(now) - time.time()
+        entries = [Report.read(text).shifted(-ahead_s) for text in stored.values()]
         gone = [entry.name for entry in entries if entry.at < time.time() - ALIVE_S]
         if gone:
             client.hdel(KEY, *gone)
     return [entry for entry in entries if entry.name not in gone]
+
+
+def beat(name: str) -> None:
+    """Say that this process is alive, which does not search. Raises redis.RedisError."""
+    with connect() as client:
+        client.hset(HEARTBEATS, name, _time(client.time()))
+        client.expire(HEARTBEATS, REMEMBERED_S)
+
+
+def silent(names: Sequence[str]) -> list[str]:
+    """Return those that sent heartbeats and stopped; nothing of those that Redis does not know.
+
+    Raises redis.RedisError.
+    """
+    with connect() as client:
+        now, stored = client.pipeline(transaction=False).time().hgetall(HEARTBEATS).execute()
+        last = {name.decode(): float(at) for name, at in stored.items()}
+        if long_gone := [name for name, at in last.items() if at < _time(now) - REMEMBERED_S]:
+            client.hdel(HEARTBEATS, *long_gone)
+    return [name for name in names if name in last and last[name] < _time(now) - ALIVE_S]
+
+
+def _time(answer: tuple[int, int]) -> float:
+    seconds, microseconds = answer
+    return seconds + microseconds / 1e6

@@ -7,8 +7,8 @@ import shutil
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -16,7 +16,7 @@ from django.db.models import F, Q, QuerySet, prefetch_related_objects
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
-from gallery import files
+from gallery import clock, files
 from gallery.models import Query
 from gallery.operations import counters, processes
 from gallery.persistence import persist
@@ -57,13 +57,14 @@ def claim(limit: int) -> Claim:
         "claim": token,
         "claimed_by": processes.current(),
         "claimed_at": now,
-        "lease_until": _lease_end(),
     }
     with transaction.atomic():
         mine = _next(limit)
         if mine:
             ids = [query.pk for query in mine]
-            Query.objects.filter(id__in=ids, state=WAITING).update(attempts=F("attempts") + 1, **claimed)
+            Query.objects.filter(id__in=ids, state=WAITING).update(
+                attempts=F("attempts") + 1, lease_until=_lease_end(), **claimed
+            )
     prefetch_related_objects([query for query in mine if not query.has_picture], "like")
     prefetch_related_objects([query for query in mine if query.has_parts], "parts__image")
     for query in mine:  # as the rows are now, without asking for them again
@@ -73,8 +74,8 @@ def claim(limit: int) -> Claim:
     return Claim(token, mine)
 
 
-def _lease_end() -> datetime:
-    return timezone.now() + timedelta(seconds=settings.SIMSEARCH_ANSWER_LIMIT_S + LEASE_MARGIN_S)
+def _lease_end() -> Any:
+    return clock.from_now(settings.SIMSEARCH_ANSWER_LIMIT_S + LEASE_MARGIN_S)
 
 
 def _has_room() -> bool:
@@ -202,9 +203,9 @@ def release_overdue() -> int:
     """Release queries whose lease is over or whose process has ended. Returns how many."""
     running = Query.objects.filter(state=RUNNING)
     names = running.order_by().values_list("claimed_by", flat=True).distinct()
-    gone = [name for name in names if processes.is_gone(name)]
+    gone = processes.gone(names)
     with transaction.atomic():  # one that is being finished at this moment is not waited for
-        left = _unlocked(running.order_by().filter(Q(lease_until__lt=timezone.now()) | Q(claimed_by__in=gone)))
+        left = _unlocked(running.order_by().filter(clock.is_over("lease_until") | Q(claimed_by__in=gone)))
         return _release(running.filter(id__in=list(left.values_list("id", flat=True))))
 
 

@@ -43,6 +43,7 @@ def on_s3(settings: Settings, environment: dict[str, str]) -> None:
     settings.STORAGES = settings.STORAGES | {
         "default": {"BACKEND": backend, "OPTIONS": {"folder": "pictures"}},
         "uploads": {"BACKEND": backend, "OPTIONS": {"folder": "uploads"}},
+        "index": {"BACKEND": backend, "OPTIONS": {"folder": "index"}},
     }
 
 

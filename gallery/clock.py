@@ -1,0 +1,20 @@
+"""The clock of leases: the database's, which all hosts share."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.db import connection
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+
+def from_now(seconds: float) -> Any:
+    """Return the moment in so many seconds, for an UPDATE. SQLite serves one host, whose clock is at hand."""
+    now = timezone.now() if connection.vendor == "sqlite" else Now()
+    return now + timedelta(seconds=seconds)
+
+
+def is_over(lease: str) -> Q:
+    """Return what is true of rows whose lease, the field of this name, is over."""
+    return Q(**{f"{lease}__lt": timezone.now() if connection.vendor == "sqlite" else Now()})
