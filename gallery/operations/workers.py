@@ -1,4 +1,4 @@
-"""Heartbeats of the search workers, kept in Redis for some seconds: who is alive, on which device.
+"""Heartbeats of the workers, kept in Redis for some seconds: who is alive, on which device.
 
 Times in Redis are by its own clock: those of hosts may differ.
 """

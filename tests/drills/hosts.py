@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import httpx
 import psutil
 import pytest
 
@@ -44,6 +45,7 @@ class Host(Stack):
         directory.mkdir()
         super().__init__(directory, photos or directory, {"DATABASE_URL": shared["DATABASE_URL"]}, **shared)
         self.name, self._has_photos = name, photos is not None
+        self.client.timeout = httpx.Timeout(120)  # two systems and an S3 server of one process share two cores
 
     def command(self) -> list[str]:
         photos = ["--photos", str(self.photos)] if self._has_photos else []

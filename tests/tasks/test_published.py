@@ -143,10 +143,12 @@ def test_files_that_are_damaged_or_of_another_index_are_not_used(
 
 
 def test_another_index_under_the_same_number_is_replaced(
-    pictures: list[Image], embedder: Embedder, on_host: Host, settings: Settings
+    pictures: list[Image], embedder: Embedder, on_host: Host
 ) -> None:
     """As after a restore, which begins to count anew."""
     first = build_generation(embedder.network)
+    add(99)
+    assert embed_step(embedder, 4) == 1
     second = build_generation(embedder.network)
     on_host("b")
     AnnoyStore().bring(first)
