@@ -57,9 +57,10 @@ def planted(shared_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Pl
         for label in sorted(path for path in shared_photos.iterdir() if path.is_dir())
         for path in random_.sample(sorted(label.glob("*.jpg")), PER_LABEL)
     ]
-    twins = set().union(*known_groups())  # their twin would hide them
-    wrong = set(random_.sample([path for path in paths if _own_name(path) not in twins], MISLABELS))
-    copied = random_.sample([path for path in paths if path not in wrong], DUPLICATES)
+    # One that has a twin in its own folder may be in a group with the twin, and its copy in none.
+    twins = set().union(*known_groups())
+    chosen = random_.sample([path for path in paths if _own_name(path) not in twins], MISLABELS + DUPLICATES)
+    wrong, copied = chosen[:MISLABELS], chosen[MISLABELS:]
     for number, path in enumerate(paths):
         true = path.parent.name.replace("_", " ")
         label = random_.choice([one for one in made.labels if one != true]) if path in wrong else true
