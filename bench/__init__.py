@@ -1,1 +1,1 @@
-"""How fast, side by side with what a user would pick instead."""
+"""Benchmarks: each figure stands beside that of the alternative that people would use instead."""

@@ -6,18 +6,23 @@ batch and the visitors' own are estimates. It prints the measured two-core machi
 predicts of others.
 """
 
-import heapq
 import itertools
 import random
 import statistics
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Generator
 from dataclasses import dataclass, replace
+from typing import Any
+
+import simpy
 
 SEARCHES = 3000  # simulated for each figure, after WARM_UP
 WARM_UP = 300
 SPREAD = 0.25  # standard deviation of a service time, to its mean
+SLICE_MS = 1.0  # of a core, as the kernel shares it
 SEED = 1
+
+Steps = Generator[simpy.Event, Any, None]
 
 
 @dataclass(frozen=True)
@@ -59,64 +64,6 @@ class Outcome:
     p95_ms: float
 
 
-class Cores:
-    """Processor sharing: each of the jobs that run gets a core, or its share where there are fewer cores."""
-
-    def __init__(self, clock: "Clock", cores: int) -> None:
-        self._clock, self._cores = clock, cores
-        self._jobs: dict[int, tuple[float, Callable[[], None]]] = {}  # to what virtual time each runs, and what then
-        self._virtual = self._at = 0.0
-        self._numbers, self._version = itertools.count(), 0
-
-    def run(self, work_ms: float, then: Callable[[], None]) -> None:
-        """Call `then` when this much work is done."""
-        self._advance()
-        self._jobs[next(self._numbers)] = (self._virtual + work_ms, then)
-        self._plan()
-
-    def _rate(self) -> float:
-        return min(1.0, self._cores / len(self._jobs)) if self._jobs else 0.0
-
-    def _advance(self) -> None:
-        self._virtual += (self._clock.now - self._at) * self._rate()
-        self._at = self._clock.now
-
-    def _plan(self) -> None:
-        self._version += 1
-        if self._jobs:
-            first = min(end for end, _ in self._jobs.values())
-            version = self._version
-            self._clock.after(max(0.0, first - self._virtual) / self._rate(), lambda: self._finish(version))
-
-    def _finish(self, version: int) -> None:
-        if version != self._version:
-            return
-        self._advance()
-        over = [number for number, (end, _) in self._jobs.items() if end <= self._virtual + 1e-9]
-        calls = [self._jobs.pop(number)[1] for number in over]
-        self._plan()
-        for call in calls:
-            call()
-
-
-class Clock:
-    """Simulated time in ms."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._numbers = itertools.count()
-
-    def after(self, ms: float, then: Callable[[], None]) -> None:
-        """Call `then` so much later."""
-        heapq.heappush(self._events, (self.now + ms, next(self._numbers), then))
-
-    def step(self) -> None:
-        """Go to the next event."""
-        self.now, _, then = heapq.heappop(self._events)
-        then()
-
-
 @dataclass
 class Search:
     """One search: when it was sent, and when its matches were written."""
@@ -126,85 +73,78 @@ class Search:
 
 
 class Simulation:
-    """One machine under so many searches in flight."""
+    """One machine under so many searches in flight; times are in ms."""
 
     def __init__(self, machine: Machine, in_flight: int) -> None:
-        self.machine, self.clock = machine, Clock()
-        self._cores = Cores(self.clock, machine.cores)
+        self.machine, self.clock = machine, simpy.Environment()
+        self._cores = simpy.Resource(self.clock, machine.cores)
+        self._waiting = simpy.Store(self.clock)
         self._random = random.Random(SEED)
-        self._waiting: deque[Search] = deque()
-        self._idle = machine.workers
         self._batch_ms = machine.batch + machine.picture
         self._finished: deque[float] = deque(maxlen=100)
         self.latencies: list[float] = []
+        self._began = 0.0
+        self._is_over = self.clock.event()
+        for _ in range(machine.workers):
+            self.clock.process(self._worker())
         for _ in range(in_flight):
-            self._send()
+            self.clock.process(self._visitor())
 
     def run(self) -> Outcome:
-        """Simulate until enough searches have ended."""
-        while len(self.latencies) < WARM_UP:
-            self.clock.step()
-        began = self.clock.now
-        while len(self.latencies) < WARM_UP + SEARCHES:
-            self.clock.step()
+        """Return what SEARCHES searches after the first WARM_UP took."""
+        self.clock.run(self._is_over)
         kept = sorted(self.latencies[WARM_UP:])
-        per_s = 1000 * len(kept) / (self.clock.now - began)
+        per_s = 1000 * len(kept) / (self.clock.now - self._began)
         return Outcome(per_s, statistics.median(kept), kept[int(0.95 * len(kept))])
 
-    def _send(self) -> None:
-        search = Search(self.clock.now)
-        self._work(self.machine.visitor + self.machine.upload + self.machine.other, lambda: self._accept(search))
+    def _visitor(self) -> Steps:
+        machine = self.machine
+        while True:
+            search = Search(self.clock.now)
+            yield from self._work(machine.visitor + machine.upload + machine.other)
+            self.clock.process(self._enqueue(search))
+            while search.done is None:
+                yield self.clock.timeout(self._poll_after(search))
+                yield from self._work(machine.visitor + machine.poll)
+            self.latencies.append(self.clock.now - search.sent)
+            if len(self.latencies) == WARM_UP:
+                self._began = self.clock.now
+            if len(self.latencies) == WARM_UP + SEARCHES:
+                self._is_over.succeed()
 
-    def _accept(self, search: Search) -> None:
-        self._waiting.append(search)
-        self.clock.after(self.machine.wake, self._claim)
-        self.clock.after(self._poll_after(search), lambda: self._poll(search))
+    def _enqueue(self, search: Search) -> Steps:
+        yield self.clock.timeout(self.machine.wake)
+        yield self._waiting.put(search)
 
-    def _claim(self) -> None:
-        if not (self._idle and self._waiting):
-            return
-        self._idle -= 1
-        batch = [self._waiting.popleft() for _ in range(min(self.machine.most, len(self._waiting)))]
-        began, machine = self.clock.now, self.machine
-        on_cores = machine.batch + (machine.picture - machine.device) * len(batch)
+    def _worker(self) -> Steps:
+        machine = self.machine
+        while True:
+            batch: list[Search] = [(yield self._waiting.get())]
+            while self._waiting.items and len(batch) < machine.most:
+                batch.append((yield self._waiting.get()))
+            began = self.clock.now
+            yield from self._work(machine.batch + (machine.picture - machine.device) * len(batch))
+            yield self.clock.timeout(machine.device * len(batch))
+            self._batch_ms = self.clock.now - began
+            for search in batch:
+                search.done = self.clock.now
+                self._finished.append(self.clock.now)
 
-        def end() -> None:
-            self.clock.after(machine.device * len(batch), lambda: self._finish(batch, began))
-
-        self._work(on_cores, end)
-
-    def _finish(self, batch: list[Search], began: float) -> None:
-        self._batch_ms = self.clock.now - began
-        for search in batch:
-            search.done = self.clock.now
-            self._finished.append(self.clock.now)
-        self._idle += 1
-        self._claim()
-
-    def _poll(self, search: Search) -> None:
-        self._work(self.machine.visitor + self.machine.poll, lambda: self._answer(search))
-
-    def _answer(self, search: Search) -> None:
-        if search.done is None:
-            self.clock.after(self._poll_after(search), lambda: self._poll(search))
-            return
-        self.latencies.append(self.clock.now - search.sent)
-        self._send()
+    def _work(self, mean_ms: float) -> Steps:
+        """Take the cores in turns with all others, SLICE_MS at a time."""
+        left_ms = max(0.1, self._random.gauss(mean_ms, SPREAD * mean_ms))
+        while left_ms > 0:
+            with self._cores.request() as core:
+                yield core
+                yield self.clock.timeout(min(SLICE_MS, left_ms))
+            left_ms -= SLICE_MS
 
     def _poll_after(self, search: Search) -> float:
         """Return what gallery/queries/waiting.py tells a visitor."""
-        ahead = sum(1 for other in self._waiting if other.sent < search.sent)
-        age, rate = self.clock.now - search.sent, self._rate()
-        expected = (ahead / rate if rate else 0.0) + self._batch_ms
-        return min(2000.0, max(0.3 * age, expected))
-
-    def _rate(self) -> float:
-        if len(self._finished) < 2 or self._finished[-1] == self._finished[0]:
-            return 0.0
-        return len(self._finished) / (self._finished[-1] - self._finished[0])
-
-    def _work(self, mean_ms: float, then: Callable[[], None]) -> None:
-        self._cores.run(max(0.1, self._random.gauss(mean_ms, SPREAD * mean_ms)), then)
+        ahead = sum(1 for other in self._waiting.items if other.sent < search.sent)
+        took_ms = self._finished[-1] - self._finished[0] if self._finished else 0.0
+        ahead_ms = ahead * took_ms / len(self._finished) if took_ms else 0.0
+        return min(2000.0, max(0.3 * (self.clock.now - search.sent), ahead_ms + self._batch_ms))
 
 
 def simulate(machine: Machine, in_flight: int) -> Outcome:

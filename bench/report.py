@@ -13,11 +13,13 @@ OUT = Path(__file__).parent / "out"
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "photos"
 
 
-def options(description: str | None) -> Namespace:
-    """Return what was chosen on the command line: `photos`, `quick`."""
+def options(description: str | None, **flags: str) -> Namespace:
+    """Return what was chosen on the command line: `photos`, `quick`, and `flags` with their help texts."""
     parser = ArgumentParser(description=description)
     parser.add_argument("--photos", type=Path, default=PHOTOS)
     parser.add_argument("--quick", action="store_true", help="fewer pictures and rounds; a minute or two")
+    for name, text in flags.items():
+        parser.add_argument(f"--{name}", action="store_true", help=text)
     return parser.parse_args()
 
 

@@ -1,8 +1,9 @@
-"""Searches over HTTP against the classic design: `python -m bench.search [--quick] [--photos DIR]`.
+"""Searches over HTTP against the classic design: `python -m bench.search [--quick] [--profile] [--photos DIR]`.
 
 Measured in turns, five rounds: the bare pipeline (bench/pipeline.py), the classic design (bench/classic/) with one loop
 and with a loop per core, and the product as `make run` starts it, polled as the page polls it. All have the same
 network, photographs and gallery. At each load the product is compared with the better of the two classic ones.
+`--profile` samples the product alone at 64 in flight instead: where does its CPU time go? (bench/profiling.py)
 """
 
 import os
@@ -18,6 +19,7 @@ from statistics import median
 from bench import photos, pipeline, report, system
 from bench.classic.server import Classic
 from bench.load import Round, Visitor, drive
+from bench.profiling import Profile
 from bench.report import Row, say
 from bench.system import System
 
@@ -62,10 +64,25 @@ class Measured:
 
 def main() -> None:
     """Measure, print the table, write bench/out/search.json."""
-    chosen = report.options(__doc__)
+    chosen = report.options(__doc__, profile="where the product's CPU time goes, instead of the comparison")
     effort = QUICK if chosen.quick else FULL
     with tempfile.TemporaryDirectory(prefix="simsearch-bench-") as directory:
-        report.publish("search", list(measure(Path(directory), chosen.photos, effort)))
+        figures, name = (profiled, "profile") if chosen.profile else (measure, "search")
+        report.publish(name, list(figures(Path(directory), chosen.photos, effort)))
+
+
+def profiled(directory: Path, folder: Path, effort: Effort) -> Iterator[Row]:
+    """Sample the product at 64 in flight, yield what each kind of process and each function takes."""
+    pictures = photos.split(directory / "photos", effort.gallery, effort.queries, 0, folder)
+    queries = [path.read_bytes() for path in sorted(pictures.queries.iterdir())]
+    say("starting the product, importing the gallery")
+    with System(directory / "product", pictures.gallery) as product:
+        drive(product.port, Visitor.search, queries[:64], 64)
+        with Profile(product.pid, directory) as profile:
+            for number in range(effort.rounds):
+                say(f"round {number + 1} of {effort.rounds}")
+                drive(product.port, Visitor.search, queries, 64)
+        yield from profile.rows(effort.rounds * len(queries))
 
 
 def measure(directory: Path, folder: Path, effort: Effort) -> Iterator[Row]:

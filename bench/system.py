@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Self
 
 import psutil
+
+from tests.ports import free_port as free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S, STOP_S = 600, 60
@@ -29,6 +30,7 @@ UNLIMITED = str(10**9)  # everything comes from one address
 # Parts of a command line -> the name of that kind of process; the first that fits.
 KINDS = {
     "gunicorn": "web",
+    "engine.decoders": "decoders",
     "--queues search": "search worker",
     "--queues gallery": "gallery worker",
     " flower ": "Flower",
@@ -87,14 +89,6 @@ class System:
             time.sleep(REST_S)
 
 
-def free_port() -> int:
-    """Return a port of the loopback that no process listens on right now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
 # --- What its processes cost ----------------------------------------------------------------------------------
 
 
@@ -118,13 +112,22 @@ def pss_mb(pid: int) -> dict[str, float]:
     return _by_kind(pid, lambda process: process.memory_full_info().pss / 2**20)
 
 
+def kinds(pid: int) -> dict[int, str]:
+    """Return the kind of the process and of everything below it, by their ids."""
+    found = {}
+    parent = psutil.Process(pid)
+    for process in [parent, *parent.children(recursive=True)]:
+        with suppress(psutil.Error):  # it has ended meanwhile
+            command = " ".join(process.cmdline())
+            found[process.pid] = next((name for part, name in KINDS.items() if part in command), OTHER)
+    return found
+
+
 def _by_kind(
     pid: int, figure: Callable[[psutil.Process], float], together: Callable[[list[float]], float] = sum
 ) -> dict[str, float]:
     found: dict[str, list[float]] = defaultdict(list)
-    parent = psutil.Process(pid)
-    for process in [parent, *parent.children(recursive=True)]:
+    for one, kind in kinds(pid).items():
         with suppress(psutil.Error, OSError, StopIteration):  # it has ended meanwhile
-            command = " ".join(process.cmdline())
-            found[next((name for part, name in KINDS.items() if part in command), OTHER)].append(figure(process))
-    return {name: together(figures) for name, figures in found.items()}
+            found[kind].append(figure(psutil.Process(one)))
+    return {kind: together(figures) for kind, figures in found.items()}

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the secrets that compose.yaml names, once, in the folder secrets/ beside this file (or in the one that is given).
+# Makes the secrets that the compose files name, once, in the folder secrets/ beside this file (or in the one that is given).
 # The folder is open to its owner alone. The files are readable, because a container sees them with the same rights
 # and reads them as a user of its own.
 set -eu
@@ -30,6 +30,7 @@ printf %s "$postgres_password" >postgres_password
 printf %s "postgres://simsearch:$postgres_password@postgres:5432/simsearch" >database_url
 printf %s "$redis_password" >redis_password
 printf %s "redis://:$redis_password@redis:6379/0" >redis_url
+random >s3_secret_key
 
 cd - >/dev/null
 mv "$fresh" "$folder"

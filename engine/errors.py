@@ -1,4 +1,4 @@
-"""What can go wrong with pictures, networks and indexes, as one tree."""
+"""The errors of the engine: one tree of exceptions for pictures, networks and indexes."""
 
 
 class EngineError(Exception):

@@ -1,4 +1,4 @@
-"""Addresses of rows. An answer has twenty of them, and `reverse` takes 13 µs for each: a tenth of a poll."""
+"""Addresses of rows, made without `reverse`: a response has twenty, and `reverse` takes 13 µs for each."""
 
 import functools
 import uuid

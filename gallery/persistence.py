@@ -1,4 +1,4 @@
-"""Writes that must not be lost because the database was away for a moment, or because two came at once."""
+"""Repeat writes that must not be lost while the database is away or busy for a moment."""
 
 import logging
 import time
@@ -40,7 +40,7 @@ def persist(write: Callable[[], T]) -> T:
         except (*AWAY, IntegrityError) as error:
             if connection.in_atomic_block or time.monotonic() + pause_s > deadline:
                 raise
-            logger.warning("writing once more, for the database said: %s", str(error).partition("\n")[0])
+            logger.warning("the database refused a write, which is repeated: %s", str(error).partition("\n")[0])
             connection.close()  # it may be dead, and Django would not notice before the next task
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

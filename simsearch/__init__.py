@@ -1,4 +1,4 @@
-"""The Django project: it configures and knows nothing else."""
+"""The Django project: settings, addresses and the Celery application."""
 
 from simsearch.celery import app as celery_app
 

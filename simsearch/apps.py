@@ -1,7 +1,7 @@
-"""Which admin the site has."""
+"""The admin site of this project."""
 
 from django.contrib.admin.apps import AdminConfig
 
 
-class DeskConfig(AdminConfig):
+class CurationAdminConfig(AdminConfig):
     default_site = "gallery.site.admin_site.CurationSite"

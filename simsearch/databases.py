@@ -1,4 +1,4 @@
-"""How each kind of database is talked to: what `DATABASE_URL` leaves open."""
+"""Settings of each kind of database that `DATABASE_URL` does not name."""
 
 from typing import Any
 

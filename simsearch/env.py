@@ -1,4 +1,4 @@
-"""The environment, in one place: real variables first, then the file that `make run` wrote into the data directory."""
+"""Environment variables: real ones first, then those of `simsearch.env` in the data directory."""
 
 import os
 from pathlib import Path

@@ -16,7 +16,7 @@ FORMATS = {"line": LINE, "json": JSON}
 
 
 class NoPaths(logging.Filter):
-    """Takes the path out of what Django says about a request: it may be the secret link of somebody's query."""
+    """Removes the path from Django's messages about a request: it may be the secret link of a query."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Remove paths and the request from a record."""
@@ -39,7 +39,7 @@ def configuration(form: str, level: str) -> dict[str, Any]:
         "root": {"handlers": ["console"], "level": level},
         "loggers": {
             "django.server": {"handlers": ["console"], "propagate": False},
-            # Our own line per request says all that a 4xx has to say.
+            # Our own line per request has everything about a 4xx.
             "django.request": {"level": "ERROR"},
             # Three lines per message, also of those that find nothing to do; a batch has our own line.
             "celery.worker.strategy": {"level": "WARNING"},

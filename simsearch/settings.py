@@ -29,7 +29,7 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 INSTALLED_APPS = [
     "gallery",
     "tasks",
-    "simsearch.apps.DeskConfig",  # django.contrib.admin, with our login
+    "simsearch.apps.CurationAdminConfig",  # django.contrib.admin, with our login
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -95,7 +95,6 @@ UPLOADS_ROOT = DATA_DIR / "uploads"  # bytes as they were sent, until a worker h
 ORIGINALS_ROOT = DATA_DIR / "originals"  # of gallery pictures, if they are kept; for the staff alone
 INDEX_ROOT = DATA_DIR / "index"
 WEIGHTS_ROOT = DATA_DIR / "weights"
-RUN_ROOT = DATA_DIR / "run"
 METRICS_ROOT = DATA_DIR / "metrics"  # gallery/operations/counters.py; shared by the containers of a machine
 # Where nginx keeps MEDIA_ROOT for X-Accel-Redirect; empty where no nginx is in front: then Django sends the files.
 SIMSEARCH_ACCEL_PREFIX = env.str("SIMSEARCH_ACCEL_PREFIX", default="")

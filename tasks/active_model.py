@@ -1,8 +1,8 @@
-"""The network that serves: which one it is, and where its weights are.
+"""The active model: which one it is, and where its weights are.
 
 The active index generation names it. The environment (SIMSEARCH_MODEL, SIMSEARCH_WEIGHTS) only says by what the first
 index is made; from then on `manage.py switch_model` alone changes it. Its weights are copied into the data directory,
-under the network's identity: neither a deleted file nor a release that bundles other weights changes what serves.
+under the network's identity: neither a deleted file nor a release that bundles other weights changes the active model.
 
 Importable without torch: the system checks need it.
 """
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 def load_served() -> "Embedder":
-    """Load the active network, or the configured one. Raises UnknownModel, BadDevice, BadWeights."""
+    """Load the active model, or the configured one. Raises UnknownModel, BadDevice, BadWeights."""
     served = generations.served()
     embedder = load(served) if served else load_named(configured_name(), configured_weights())
     try:
@@ -44,7 +44,7 @@ def load(network: str) -> "Embedder":
     if embedder.network != network:
         raise BadWeights(
             f"The weights of {network} are not here (there are those of {embedder.network}); "
-            f"bring them to {kept_weights(network)}, or change to what is here: manage.py switch_model {name}."
+            f"copy them to {kept_weights(network)}, or change to the model that is here: manage.py switch_model {name}."
         )
     return embedder
 
@@ -84,7 +84,7 @@ def _find_weights(network: str, name: str) -> Path | None:
 
 
 def is_outdated(network: str) -> bool:
-    """Return whether this network serves from a generation that cannot be opened any more as it is."""
+    """Return whether this network is active with a generation that this version cannot open as it is."""
     active = generations.active()
     return active is not None and active.network == network and stores.chosen().is_outdated(active)
 

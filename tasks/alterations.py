@@ -1,4 +1,4 @@
-"""What people do to a picture that leaves it the same picture: the alterations that near-duplicates are measured by."""
+"""Alterations that leave a picture the same picture: recognising near-duplicates is measured by them."""
 
 import io
 from collections.abc import Callable

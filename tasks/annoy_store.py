@@ -22,7 +22,7 @@ class AnnoyStore:
     """The folder INDEX_ROOT. What a worker has open stays mapped when it is deleted."""
 
     def write(self, generation: IndexGeneration, source: Source, progress: Progress) -> dict[str, Any]:
-        """Write a generation, test it, and return what its row's `manifest` says. Raises BadIndex."""
+        """Write a generation, test it, and return the `manifest` of its row. Raises BadIndex."""
         settings.INDEX_ROOT.mkdir(parents=True, exist_ok=True)
         manifest = build(generation.directory, source.ids, source.blocks(), generation.network, progress=progress)
         _check(generation)

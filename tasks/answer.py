@@ -1,4 +1,4 @@
-"""claim -> decode -> embed -> search -> finish, for all waiting queries that fit into one batch."""
+"""Answer waiting queries in batches: claim, decode, embed, search, finish."""
 
 import logging
 import time
@@ -30,8 +30,32 @@ from tasks.worker import Worker
 logger = logging.getLogger(__name__)
 
 PAUSE_S = 0.5  # before the next try to search an index whose server is away
+ROUND_S = 1.0  # for which one task goes on: far below its time limit
 
 Crop = list[float] | None
+
+
+def answer_round(worker: Worker, batch: int, seconds: float = ROUND_S) -> list[list[UUID]]:
+    """Answer batches until no query waits or the time is over; returns the queries of each.
+
+    One message for many batches: each costs a Celery parent and Flower some milliseconds. Raises as `answer_waiting`.
+    """
+    wakeup.clear_pending(wakeup.ANSWER)
+    deadline, batches, is_away = time.monotonic() + seconds, list[list[UUID]](), False
+    try:
+        while True:
+            if not (answered := answer_waiting(worker, batch)):
+                return batches
+            batches.append(answered)
+            if time.monotonic() > deadline:
+                return batches
+    except (IndexAway, files.StorageAway):
+        is_away = True
+        raise
+    finally:
+        # The rest must not depend on wake-up messages of its own: Redis may have lost them.
+        if not is_away and waiting.count():
+            wakeup.wake_unless_pending(wakeup.ANSWER)
 
 
 def answer_waiting(worker: Worker, batch: int) -> list[UUID]:
@@ -48,22 +72,17 @@ def answer_waiting(worker: Worker, batch: int) -> list[UUID]:
     if len(claim.queries) == batch:  # there may be more: for another process, while this one is busy
         wakeup.wake_unless_pending(wakeup.ANSWER)
     stages.end("claim")
-    report, is_away = Batch(worker, len(claim.queries), stages), False
+    report = Batch(worker, len(claim.queries), stages)
     try:
         _answer(worker, claim, report)
     except Exception as error:
-        is_away = isinstance(error, IndexAway | files.StorageAway)
-        if is_away:
+        if isinstance(error, IndexAway | files.StorageAway):
             lifecycle.postpone(claim.token)
         else:
             lifecycle.give_back(claim.token)
         lifecycle.remove_withdrawn(claim.queries)
         report.broke(error)
         raise
-    finally:
-        # The rest must not depend on wake-up messages of its own: Redis may have lost them.
-        if not is_away and waiting.count():
-            wakeup.wake_unless_pending(wakeup.ANSWER)
     return [query.pk for query in claim.queries]
 
 
@@ -73,7 +92,13 @@ def _answer(worker: Worker, claim: Claim, report: "Batch") -> None:
     vectors = _embed(worker, prepared)
     report.stages.end("embed")
     queries = list(prepared)
-    found = _search(worker, vectors, [_request(worker, query) for query in queries])
+    rule = worker.near_duplicates
+    requests = [
+        # A gallery picture that a search names is known to its visitor, or unwanted.
+        SearchRequest(query.k, tuple(query.labels), query.gallery_ids, rule if query.collapse else None)
+        for query in queries
+    ]
+    found = _search(worker, vectors, requests)
     report.stages.end("search")
     searched = Searched(
         images=worker.neighbours.images,
@@ -108,13 +133,6 @@ def _with_bands(worker: Worker, queries: Sequence[Query], found: Sequence[Sequen
         query: [replace(match, band=band(match.similarity)) for match in matches]
         for query, matches in zip(queries, found, strict=True)
     }
-
-
-def _request(worker: Worker, query: Query) -> SearchRequest:
-    # A gallery picture that a search names is known to its visitor, or unwanted.
-    without = query.gallery_ids
-    rule = worker.near_duplicates if query.collapse else None
-    return SearchRequest(query.k, tuple(query.labels), without, rule)
 
 
 # --- From a query to what the network takes -----------------------------------------------------------------

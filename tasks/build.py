@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 STEP = 32  # pictures a task takes before it lets the next task in line go first
 BLOCK = 1000  # embeddings read at once: 16 MB as float32
-TRIES = 3  # of a build that begins anew because pictures were deleted
+TRIES = 3  # of a build that starts again because pictures were deleted
 Tell = Callable[[str], object]
 
 
@@ -39,7 +39,11 @@ Tell = Callable[[str], object]
 
 def curate_step() -> int:
     """Decode and embed one step of new pictures and come again while there are more; returns how many were embedded."""
-    decoded = _decode_step()
+    try:
+        decoded = importing.decode_pending(STEP)
+    except OSError as error:  # the sweep comes again
+        logger.warning("uploaded gallery pictures stay pending: %s", error)
+        decoded = 0
     embedder = current().embedder
     done = embed_step(embedder, STEP)
     if done:
@@ -51,14 +55,6 @@ def curate_step() -> int:
     return done
 
 
-def _decode_step() -> int:
-    try:
-        return importing.decode_pending(STEP)
-    except OSError as error:  # the sweep comes again
-        logger.warning("uploaded gallery pictures stay pending: %s", error)
-        return 0
-
-
 def rebuild_if_it_pays() -> str:
     """Build a new generation if enough is newer than the active one; returns a sentence about it."""
     network = current().embedder.network
@@ -67,7 +63,7 @@ def rebuild_if_it_pays() -> str:
 
 
 def build_generation_of_all() -> str:
-    """Build and activate a new generation by the network that serves; returns a sentence about it."""
+    """Build and activate a new generation of the active model; returns a sentence about it."""
     return build_and_tell(current().embedder.network)
 
 
@@ -100,7 +96,7 @@ def index(tell: Tell, *, distributed: bool) -> str:
             tell(f"{notice} Embedding its {missing} pictures with {embedder.name} and building a new index.")
         if distributed:
             embed_elsewhere(embedder.network)
-            generation = _build_in_turn(embedder.network, tell)
+            generation = build_in_turn(embedder.network, tell)
         else:
             embed_missing(embedder)
             generation = build_generation(embedder.network, tell)
@@ -108,19 +104,6 @@ def index(tell: Tell, *, distributed: bool) -> str:
         raise NotIndexed(str(error)) from error
     state = "Active" if generation.is_active else "Kept, because another model is active now"
     return f"{state}: {generations.described(generation)}."
-
-
-def _build_in_turn(network: str, tell: Tell) -> IndexGeneration:
-    """Build when no other build is under way: a worker that has embedded the last picture may have begun one."""
-    is_waiting = False
-    while True:
-        try:
-            return build_generation(network, tell)
-        except generations.Busy:
-            if not is_waiting:
-                tell("Another build of the index is under way; this one begins when it has ended.")
-            is_waiting = True
-            time.sleep(LOOK_EVERY_S)
 
 
 def plan() -> str:
@@ -141,7 +124,7 @@ def plan() -> str:
 
 
 def build_generation(network: str, tell: Tell = logger.info) -> IndexGeneration:
-    """Build a generation of every embedding of `network`, and activate it unless another network serves.
+    """Build a generation of every embedding of `network`, and activate it unless another one is active.
 
     Raises generations.Busy (another build is under way) and generations.BuildFailed; the active one then stays.
     """
@@ -159,6 +142,22 @@ def build_generation(network: str, tell: Tell = logger.info) -> IndexGeneration:
         persist(lambda: generations.fail(generation, reason))
         raise
     return generation
+
+
+def build_in_turn(network: str, tell: Tell) -> IndexGeneration:
+    """Build when no other build is under way: a worker that has embedded the last picture may have begun one.
+
+    Raises generations.BuildFailed.
+    """
+    is_waiting = False
+    while True:
+        try:
+            return build_generation(network, tell)
+        except generations.Busy:
+            if not is_waiting:
+                tell("Another build of the index is under way; this one begins when it has ended.")
+            is_waiting = True
+            time.sleep(LOOK_EVERY_S)
 
 
 def _ids(network: str) -> Ids:

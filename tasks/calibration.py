@@ -1,4 +1,4 @@
-"""What the active network's cosines mean in this gallery, and the thresholds that follow from that."""
+"""Measure what the active model's cosines mean in this gallery, and derive thresholds."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from gallery.curation import pictures
 from gallery.models import Embedding, Image
 from tasks.alterations import ALTERATIONS
 from tasks.delta import to_fingerprints
+from tasks.evaluation import sample
 
 ALTERED = 300  # pictures: with seven alterations 2,100 embeddings, half a minute on two cores
 COMPARED = 1000  # pictures whose nearest other picture is looked for
@@ -25,7 +26,6 @@ PAIRED = 2000  # labelled pictures that are compared with each other: 2 million 
 FEWEST_PICTURES = 20
 FEWEST_PAIRS = 20
 NEAREST = 32  # of each picture: hidden ones and copies among them are left out
-SEED = 1
 
 Cosines = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -34,7 +34,7 @@ Advance = Callable[[int], None]
 
 
 class TooFewPictures(Exception):
-    """The gallery is too small to measure anything; the text says what to do."""
+    """The gallery is too small to measure anything; the text advises what to do."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Gallery:
         places = [row for row, id_ in enumerate(index.ids.tolist()) if id_ in visible]
         if len(places) < FEWEST_PICTURES:
             raise TooFewPictures(
-                f"The index has {len(places)} visible pictures; {FEWEST_PICTURES} are the fewest that tell anything. "
+                f"The index has {len(places)} visible pictures; at least {FEWEST_PICTURES} are needed. "
                 "Add some with manage.py import_images DIR."
             )
         self.index = index
@@ -93,11 +93,11 @@ class Gallery:
 
     def sample(self, size: int) -> Rows:
         """Return up to `size` rows of the index, the same ones each time."""
-        return _sample(self.rows, size)
+        return sample(self.rows, size)
 
     def labelled(self, size: int) -> tuple[Rows, NDArray[np.object_]]:
         """Return up to `size` rows of labelled pictures, and their labels."""
-        places = _sample(np.flatnonzero(np.array(self.labels, object) != ""), size)
+        places = sample(np.flatnonzero(np.array(self.labels, object) != ""), size)
         return self.rows[places], np.array([self.labels[place] for place in places], object)
 
     def picture(self, row: int) -> Image | None:
@@ -187,10 +187,6 @@ def _reached_by_at_most(cosines: Cosines, share: float) -> float:
         return -1.0
     highest = np.sort(np.clip(cosines, -1, 1))[::-1][int(share * len(cosines))]
     return min(1.0, round(float(np.floor(highest * 1000) / 1000) + 0.001, 3))
-
-
-def _sample(rows: Rows, size: int) -> Rows:
-    return np.sort(np.random.default_rng(SEED).permutation(rows)[:size])
 
 
 def _read(image: Image | None) -> Pillow.Image | None:

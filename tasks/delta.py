@@ -7,6 +7,7 @@ from django.db import connection
 from numpy.typing import NDArray
 
 from engine.images.fingerprints import BYTES, WITHOUT, Fingerprints, stacked
+from engine.index.pca import unit
 from engine.index.ranking import Hits, rank, scan
 from engine.networks.registry import EMBEDDING_SIZE
 from gallery.models import Embedding
@@ -60,7 +61,8 @@ class Delta:
     def _add(self, ids: list[int]) -> None:
         found = read_rows(ids)
         self.ids = np.append(self.ids, [id_ for id_, _, _ in found])
-        self._vectors = np.concatenate([self._vectors, to_vectors([blob for _, blob, _ in found])])
+        # Of unit length as in the index: a picture's similarity does not change when the index takes it in.
+        self._vectors = np.concatenate([self._vectors, unit(to_vectors([blob for _, blob, _ in found]))])
         self._marks = np.concatenate([self._marks, to_fingerprints([mark for _, _, mark in found])])
         if ids[0] < self._newest:  # late ones: sorted once here instead of in every search
             order = np.argsort(self.ids)

@@ -1,4 +1,4 @@
-"""Gallery pictures without an embedding -> embeddings."""
+"""Embed gallery pictures that have no embedding yet."""
 
 import logging
 import random
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 # So many steps of the oldest pictures are shuffled: workers side by side then seldom take the same ones.
 WINDOW = 16
-EMBEDDING = "Embedding"  # what the progress bar says
+EMBEDDING = "Embedding"  # title of the progress bar
 
 
 @dataclass(frozen=True)

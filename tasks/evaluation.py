@@ -1,4 +1,4 @@
-"""How good the searches are: precision by label, and recall and latency of the index.
+"""Measure the searches: precision by label, and recall and latency of the index.
 
 The measures are those of Manning, Raghavan and Schütze, Introduction to Information Retrieval (2008), chapter 8.
 """
@@ -27,7 +27,7 @@ Advance = Callable[[int], None]
 
 
 class NoLabels(Exception):
-    """There is nothing to measure precision by; the text says what to do."""
+    """No labels to measure precision by; the text advises what to do."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Labelled:
         repeated = np.array([place for place, label in enumerate(self.labels) if often[label] > 1], np.intp)
         if not len(repeated):
             raise NoLabels("No two visible pictures have the same label; label some in the admin, then try again.")
-        self.queries = _sample(repeated, QUERIES)
+        self.queries = sample(repeated, QUERIES)
 
 
 def steps(index: SearchIndex, labelled: Labelled) -> int:
@@ -126,7 +126,7 @@ def evaluate(index: SearchIndex, labelled: Labelled, k: int, advance: Advance) -
         images=len(index.ids),
         labelled=len(labelled.ids),
         queries=len(rankings),
-        precision_at_1=_mean([_is_right(labelled, query, 0) for query in rankings]),
+        precision_at_1=_mean([labelled.codes[one.matches[0]] == labelled.codes[one.row] for one in rankings]),
         precision_at_k=_mean([query.precision for query in rankings]),
         mean_average_precision=_mean([query.average_precision for query in rankings]),
         index=_measure_index(index, k, advance),
@@ -140,17 +140,13 @@ def worst(rankings: Sequence[Ranking], count: int) -> list[Ranking]:
     return sorted(rankings, key=lambda query: (query.precision, query.average_precision))[:count]
 
 
-def _sample(rows: Rows, size: int) -> Rows:
+def sample(rows: Rows, size: int) -> Rows:
     """Return up to `size` of the rows, the same ones each time."""
     return np.sort(np.random.default_rng(SEED).permutation(rows)[:size])
 
 
 def _mean(values: Sequence[float]) -> float:
     return round(float(np.mean(values)), 4)
-
-
-def _is_right(labelled: Labelled, query: Ranking, rank: int) -> bool:
-    return bool(labelled.codes[query.matches[rank]] == labelled.codes[query.row])
 
 
 # --- Precision ----------------------------------------------------------------------------------------------
@@ -194,13 +190,12 @@ def _by_label(labelled: Labelled, rankings: Sequence[Ranking]) -> list[LabelPrec
         precisions.setdefault(own, []).append(query.precision)
         others = (labelled.labels[place] for place in query.matches.tolist())
         wrong.setdefault(own, Counter()).update(label for label in others if label != own)
-    labels = [LabelPrecision(own, often[own], _mean(values), _most(wrong[own])) for own, values in precisions.items()]
+    confusions = {
+        own: [Confusion(*one) for one in sorted(others.items(), key=lambda item: (-item[1], item[0]))[:CONFUSIONS]]
+        for own, others in wrong.items()
+    }
+    labels = [LabelPrecision(own, often[own], _mean(each), confusions[own]) for own, each in precisions.items()]
     return sorted(labels, key=lambda one: (one.precision_at_k, one.label))
-
-
-def _most(wrong: Counter[str]) -> list[Confusion]:
-    counted = sorted(wrong.items(), key=lambda item: (-item[1], item[0]))
-    return [Confusion(label, times) for label, times in counted[:CONFUSIONS]]
 
 
 # --- The index ----------------------------------------------------------------------------------------------
@@ -209,7 +204,7 @@ def _most(wrong: Counter[str]) -> list[Confusion]:
 def _measure_index(index: SearchIndex, k: int, advance: Advance) -> IndexSearch:
     """Search one by one for k pictures besides the query's own."""
     found, took_ms = [], []
-    for row in _sample(np.arange(len(index.ids)), TIMED):
+    for row in sample(np.arange(len(index.ids)), TIMED):
         vector = index.vectors_at(row[None])
         began = time.perf_counter()
         [hits] = index.search(vector, k + 1)

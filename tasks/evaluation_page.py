@@ -1,4 +1,4 @@
-"""An evaluation as one page: the figures, and the worst queries with their matches as pictures.
+"""Render an evaluation as one page: the figures, and the worst queries with their matches as pictures.
 
 The page holds everything it shows, so that it can be sent to somebody who has no access to the gallery.
 """
@@ -51,8 +51,10 @@ def render(result: Evaluation, rankings: Sequence[Ranking], labelled: Labelled, 
 
 def _worst_queries(rankings: Sequence[Ranking], labelled: Labelled) -> list[WorstQuery]:
     places = {place for one in rankings for place in (one.row, *one.matches.tolist())}
-    pictures = _pictures({labelled.ids[place] for place in places})
-    shown = {place: pictures.get(labelled.ids[place], _gone(labelled.labels[place])) for place in places}
+    rows = Embedding.objects.filter(id__in={labelled.ids[place] for place in places}).select_related("image")
+    pictures = {row.pk: Picture(row.image.title, row.image.label, _thumbnail(row.image)) for row in rows}
+    # A picture that was deleted during the evaluation has its label alone.
+    shown = {place: pictures.get(labelled.ids[place], Picture("", labelled.labels[place], "")) for place in places}
     return [
         WorstQuery(
             shown[one.row],
@@ -64,16 +66,6 @@ def _worst_queries(rankings: Sequence[Ranking], labelled: Labelled) -> list[Wors
         )
         for one in rankings
     ]
-
-
-def _pictures(embeddings: set[int]) -> dict[int, Picture]:
-    rows = Embedding.objects.filter(id__in=embeddings).select_related("image")
-    return {row.pk: Picture(row.image.title, row.image.label, _thumbnail(row.image)) for row in rows}
-
-
-def _gone(label: str) -> Picture:
-    """Stand in for a picture that was deleted during the evaluation."""
-    return Picture("", label, "")
 
 
 def _thumbnail(image: Image) -> str:

@@ -1,4 +1,4 @@
-"""Pictures by link: names are resolved once, only public addresses are connected to, and everything has a limit."""
+"""Fetch pictures by link: resolve each name once, connect to public addresses only, limit everything."""
 
 import logging
 import time
@@ -67,10 +67,12 @@ class Fetcher:
         url = httpcore.URL(
             scheme=link.scheme.encode(), host=link.host.encode(), port=link.port, target=link.target.encode()
         )
+        host = f"[{link.host}]" if ":" in link.host else link.host
+        host = host if link.port == links.PORTS[link.scheme] else f"{host}:{link.port}"
         backend = _Backend(self, deadline)
         with (
             httpcore.ConnectionPool(network_backend=backend, max_connections=1) as pool,
-            pool.stream("GET", url, headers=HEADERS | {"Host": _host(link)}) as response,
+            pool.stream("GET", url, headers=HEADERS | {"Host": host}) as response,
         ):
             headers = {name.lower(): value.decode("latin-1") for name, value in response.headers}
             if response.status in REDIRECTS and headers.get(b"location"):
@@ -83,18 +85,13 @@ class Fetcher:
         try:
             found = [ip_address(host)]
         except ValueError:
-            found = self._resolved(host)
-        if not found or not all(self._is_permitted(address) for address in found):
+            resolver = self._resolver or dns.resolver.Resolver()  # a new one, because /etc/resolv.conf may have changed
+            answers = resolver.resolve_name(f"{host}.", lifetime=DNS_S).addresses()
+            found = [ip_address(text) for text in sorted(answers, key=lambda text: ":" in text)]  # IPv4 first
+        refused = [one for one in found if not links.is_public(one) and not any(one in own for own in self._networks)]
+        if refused or not found:
             raise BadLink(links.not_public())
         return found[:MOST_ADDRESSES]
-
-    def _resolved(self, host: str) -> list[Address]:
-        resolver = self._resolver or dns.resolver.Resolver()  # anew, because /etc/resolv.conf may have changed
-        answers = resolver.resolve_name(f"{host}.", lifetime=DNS_S)
-        return [ip_address(text) for text in sorted(answers.addresses(), key=lambda text: ":" in text)]  # IPv4 first
-
-    def _is_permitted(self, address: Address) -> bool:
-        return links.is_public(address) or any(address in network for network in self._networks)
 
 
 class _Backend(httpcore.NetworkBackend):
@@ -151,11 +148,6 @@ def _left_s(deadline: float) -> float:
     if left_s <= 0:
         raise httpcore.ReadTimeout
     return left_s
-
-
-def _host(link: Link) -> str:
-    host = f"[{link.host}]" if ":" in link.host else link.host
-    return host if link.port == links.PORTS[link.scheme] else f"{host}:{link.port}"
 
 
 def _check(status: int, headers: dict[bytes, str], most_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""Keeps the collection of the active generation in step with the database; the gallery's worker does it.
+"""Keep the collection of the active generation in step with the database; a task of the gallery worker.
 
 Searches do not depend on it: what the collection lacks is in the delta or, by its label, compared exactly.
 """

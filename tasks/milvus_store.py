@@ -39,7 +39,7 @@ class MilvusStore:
         return self._milvus
 
     def write(self, generation: IndexGeneration, source: Source, progress: Progress) -> dict[str, Any]:
-        """Write a generation, test it, and return what its row's `manifest` says. Raises BadIndex."""
+        """Write a generation, test it, and return the `manifest` of its row. Raises BadIndex."""
         name = name_of(generation)
         try:
             progress("components", 0, 1)
@@ -53,7 +53,15 @@ class MilvusStore:
                 progress("vectors", done, len(source.ids))
             progress("graph", 0, 1)
             self.milvus.complete(name, len(source.ids))
-            index = self._index(name, components, FEWEST_CANDIDATES, source.ids)
+            index = MilvusIndex(
+                self.milvus,
+                name,
+                components,
+                FEWEST_CANDIDATES,
+                len(source.ids),
+                Stored().read,
+                lambda: source.ids,
+            )
             self_test(index)
             progress("measuring recall", 0, 1)
             tuned = tune(index, source)
@@ -65,7 +73,7 @@ class MilvusStore:
     def open(self, generation: IndexGeneration, network: str | None = None) -> MilvusIndex:
         """Open a generation, of that network where one is given. Raises BadIndex, OldIndex."""
         if network is not None and network != generation.network:
-            raise BadIndex(f"The index was made by another network ({generation.network}); this worker runs {network}.")
+            raise BadIndex(f"The index was made by another model ({generation.network}); this worker runs {network}.")
         self._require(generation)
         name, last = name_of(generation), generation.last_embedding
         rows = Embedding.objects.filter(network=generation.network, id__lte=last).order_by("id")
@@ -111,7 +119,7 @@ class MilvusStore:
         self.milvus.write(name, ids, [labels.get(id_) or "" for id_ in ids.tolist()], reduced(vectors, components))
 
     def _require(self, generation: IndexGeneration) -> None:
-        """Raise OldIndex unless the server has the collection; one that was started anew loads it."""
+        """Raise OldIndex unless the server has the collection; load it where the server was restarted."""
         try:
             there = generation.is_synchronised and self.milvus.has(name_of(generation))
             if there:
@@ -126,7 +134,7 @@ class MilvusStore:
             )
 
     def forget_connection(self) -> None:
-        """Connect anew the next time."""
+        """Drop the connection; the next call makes a new one."""
         # gRPC tries a lost connection again after up to two minutes, a new one at once.
         if self._milvus is not None:
             self._milvus.close()
@@ -136,9 +144,6 @@ class MilvusStore:
         chosen = np.random.default_rng(SEED).choice(ids, min(len(ids), SAMPLE), replace=False)
         _, vectors, _ = read(np.sort(chosen))
         return principal_components(vectors, DIMENSION, SEED).astype("<f2").astype(np.float32)
-
-    def _index(self, name: str, components: Vectors, candidates: int, ids: Ids) -> MilvusIndex:
-        return MilvusIndex(self.milvus, name, components, candidates, len(ids), Stored().read, lambda: ids)
 
 
 def name_of(generation: IndexGeneration) -> str:

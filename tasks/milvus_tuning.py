@@ -1,4 +1,4 @@
-"""Tests a new collection, and chooses how many candidates its searches compare exactly."""
+"""Test a new collection, and choose how many candidates its searches compare exactly."""
 
 from dataclasses import dataclass
 

@@ -1,9 +1,8 @@
-"""Change the active model: everything is prepared beside it, then one row changes."""
+"""Change the active model: prepare the other one in the background, then change one row."""
 
 import fcntl
 import logging
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import redis
@@ -18,18 +17,16 @@ from gallery.operations import workers
 from gallery.queries import wakeup
 from tasks import stores
 from tasks.active_model import kept_weights
-from tasks.build import build_generation
+from tasks.build import Tell, build_in_turn
 from tasks.embedding import embed_step
 
 logger = logging.getLogger(__name__)
 
 LOCK = ".switch.lock"
-ASK_AGAIN_S = 1.0  # whether the other build is over
-Tell = Callable[[str], object]
 
 
 class SwitchError(Exception):
-    """The change cannot be made now; one sentence for a person. What serves is unchanged."""
+    """The change cannot be made now: one sentence for a person. The active model is unchanged."""
 
 
 @contextmanager
@@ -47,10 +44,10 @@ def only_one() -> Iterator[None]:
 def switch(embedder: Embedder, tell: Tell) -> IndexGeneration:
     """Let this network, which has embedded the gallery, serve from one moment to the next with every picture of it.
 
-    Its index is made beside the one that serves. What is made is kept when it is stopped: the next call goes on.
+    Its index is built in the background. A call that is stopped keeps what is built, and the next one goes on.
     Raises generations.BuildFailed.
     """
-    generation = _ready(embedder.network) or _build(embedder.network, tell)
+    generation = _ready(embedder.network) or build_in_turn(embedder.network, tell)
     while not generations.serve(generation):
         embed_step(embedder, embedder.batch)  # what was added during the build
     wakeup.wake_workers(wakeup.ANSWER)  # workers load it before the next query comes
@@ -66,28 +63,16 @@ def _ready(network: str) -> IndexGeneration | None:
     try:
         stores.chosen().open(generation, network)
     except BadIndex as error:
-        logger.warning("%s is not used again: %s", generation, error)
+        logger.warning("the earlier index %s cannot be used again: %s", generation, error)
         return None
     return generation
 
 
-def _build(network: str, tell: Tell) -> IndexGeneration:
-    has_reported = False
-    while True:
-        try:
-            return build_generation(network, tell)
-        except generations.Busy as busy:
-            if not has_reported:
-                tell(str(busy))
-            has_reported = True
-            time.sleep(ASK_AGAIN_S)
-
-
 def prune(keep: set[str]) -> tuple[set[str], set[str]]:
-    """Delete what is kept of all networks but the one that serves and those of `keep`.
+    """Delete the data of all networks but the active one and those of `keep`.
 
     Returns which were deleted, and which were spared because a worker still runs them (or Redis did not answer).
-    Raises SwitchError while nothing serves: what is there then is the beginning of the first index.
+    Raises SwitchError while there is no active one: the data then belong to the first index.
     """
     served = generations.served()
     if served is None:

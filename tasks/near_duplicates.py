@@ -1,4 +1,4 @@
-"""Near-duplicates: hits that come best first become groups, each of a picture and those that look the same."""
+"""Group hits that come best first: a picture and its near-duplicates are one match."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ class Rule:
 
 
 def configured(duplicate: float) -> Rule:
-    """Return the rule of a network with this threshold, unless a setting says otherwise."""
+    """Return the rule of a network with this threshold, or that of the setting."""
     if settings.SIMSEARCH_DUPLICATE_SIMILARITY is not None:
         return Rule(settings.SIMSEARCH_DUPLICATE_SIMILARITY, by_cosine_alone=True)
     return Rule(duplicate)

@@ -1,18 +1,19 @@
-"""Similar pictures for embeddings: the active generation and the delta, without what is hidden or deleted."""
+"""Find similar pictures for embeddings in the active generation and the delta, without hidden and deleted ones."""
 
 import logging
 import math
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from engine.errors import BadIndex, IndexAway, OldIndex
 from engine.images.fingerprints import BYTES, Fingerprints
 from engine.index.protocol import GROWTH, Candidates, SearchIndex
-from engine.index.ranking import Hits
+from engine.index.ranking import Hits, best
 from engine.networks.registry import EMBEDDING_SIZE
 from gallery.curation import generations
 from gallery.models import Embedding, IndexGeneration
@@ -71,7 +72,7 @@ class Neighbours:
         self.index: SearchIndex | None = None
         self.tried: int | None = None  # the generation that was active when we last looked
         self._delta = Delta(network)
-        self._without_index = ""  # what is said while there is none
+        self._without_index = ""  # the problem that is reported while there is none
         self._sample: Vectors | None = None
         self._sampled_at = -math.inf
         self._indexed = 0  # embeddings of the generation
@@ -178,7 +179,7 @@ class Neighbours:
             hits = [self._merge(one.best(depth), other, depth) for one, other in zip(found, hits, strict=True)]
         hits = [self._with_relabelled(*query) for query in zip(vectors, requests, hits, strict=True)]
         few = [one.ids[: request.few].tolist() for one, request in zip(hits, requests, strict=True)]
-        visible = self._visible({id_ for ids in few for id_ in ids})
+        visible = self._visible(id__in={id_ for ids in few for id_ in ids})
         return [self._matches(*query, visible) for query in zip(vectors, requests, candidates, hits, strict=True)]
 
     def _with_relabelled(self, vector: Vectors, request: SearchRequest, hits: Hits) -> Hits:
@@ -209,28 +210,27 @@ class Neighbours:
     ) -> list[Found]:
         found = self._best(hits.first(request.few), request, visible)
         if len(found) < request.k and request.few < len(hits.ids):
-            found = self._best(hits, request, self._visible(hits.ids.tolist()))
+            found = self._best(hits, request, self._visible(id__in=hits.ids.tolist()))
         if len(found) == request.k or len(hits.ids) == self.images:
             return found
         if candidates is not None and not request.labels:
             for _ in range(GROWTHS):
                 candidates.grow()
-                groups = self._grouped(self._hits(vector, candidates), request, request.k + SPARE)
+                depth = candidates.reliable
+                more = self._merge(candidates.best(depth), self._delta.nearest(vector[None], depth)[0], depth)
+                groups = self._grouped(more, request, request.k + SPARE)
                 listed = {id_ for group in groups for id_, _ in group[:LOOKED_UP]}
-                found = self._found(groups, request, self._visible(listed))
+                found = self._found(groups, request, self._visible(id__in=listed))
                 if len(found) == request.k:
                     return found
         # Too many of the nearest are hidden, near-duplicates or of other labels: compare all that may be shown.
-        visible = self._all_visible(request.labels)
+        among = {"image__label__in": request.labels} if request.labels else {}
+        visible = self._visible(network=self.network, **among)
         return self._best(self._among(vector, np.array(sorted(visible), np.int64)), request, visible)
 
     def _best(self, hits: Hits, request: SearchRequest, visible: Visible) -> list[Found]:
         """Return up to k matches among these hits."""
         return self._found(self._grouped(_only(hits, visible, request), request, request.k), request, visible)
-
-    def _hits(self, vector: Vectors, candidates: Candidates) -> Hits:
-        depth = candidates.reliable
-        return self._merge(candidates.best(depth), self._delta.nearest(vector[None], depth)[0], depth)
 
     def _among(self, vector: Vectors, ids: Ids) -> Hits:
         if not len(ids):
@@ -263,14 +263,8 @@ class Neighbours:
                 matches.append(Found(*shown[0], duplicates=shown[1 : LISTED + 1]))
         return matches
 
-    def _visible(self, ids: Iterable[int]) -> Visible:
-        rows = Embedding.objects.filter(id__in=ids, image__is_hidden=False)
-        return {id_: (image, label) for id_, image, label in rows.values_list("id", "image__id", "image__label")}
-
-    def _all_visible(self, labels: tuple[str, ...]) -> Visible:
-        rows = Embedding.objects.filter(network=self.network, image__is_hidden=False)
-        if labels:
-            rows = rows.filter(image__label__in=labels)
+    def _visible(self, **which: Any) -> Visible:
+        rows = Embedding.objects.filter(image__is_hidden=False, **which)
         return {id_: (image, label) for id_, image, label in rows.values_list("id", "image__id", "image__label")}
 
     def _stored(self, ids: Ids) -> tuple[Vectors, Fingerprints]:
@@ -311,6 +305,4 @@ def _only(hits: Hits, visible: Visible, request: SearchRequest) -> Hits:
 
 
 def _merge(a: Hits, b: Hits, k: int) -> Hits:
-    ids, similarities = np.concatenate([a.ids, b.ids]), np.concatenate([a.similarities, b.similarities])
-    best = np.argsort(-similarities, kind="stable")[:k]
-    return Hits(ids[best], similarities[best])
+    return best(np.concatenate([a.ids, b.ids]), np.concatenate([a.similarities, b.similarities]), k)

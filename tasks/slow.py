@@ -1,4 +1,4 @@
-"""What takes long: pictures that are slow to decode, and pictures to fetch. No batch waits for them."""
+"""Work that no batch waits for: pictures that are slow to decode, and pictures to fetch."""
 
 import logging
 import threading
@@ -65,7 +65,7 @@ class Background:
                 lifecycle.renew([query, *others])
                 self._work(token, query)
             except Exception:
-                logger.exception("%s: one was not done; its query is tried again when its lease is over", self._name)
+                logger.exception("%s: work on a query failed; it is tried again when its lease is over", self._name)
             finally:
                 connections.close_all()
 

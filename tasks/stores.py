@@ -21,7 +21,7 @@ MILVUS = "milvus"
 
 @dataclass(frozen=True)
 class Source:
-    """The embeddings of a build: their `ids`, ascending, and `blocks`, which reads them anew each time it is called."""
+    """The embeddings of a build: their `ids`, ascending, and `blocks`, which reads them again at each call."""
 
     ids: "Ids"
     blocks: "Callable[[], Blocks]"
@@ -31,7 +31,7 @@ class Store(Protocol):
     """Every method raises IndexAway where it is a server that does not answer."""
 
     def write(self, generation: IndexGeneration, source: Source, progress: Progress) -> dict[str, Any]:
-        """Write a generation, test it, and return what its row's `manifest` says. Raises BadIndex."""
+        """Write a generation, test it, and return the `manifest` of its row. Raises BadIndex."""
 
     def open(self, generation: IndexGeneration, network: str | None = None) -> "SearchIndex":
         """Open a generation, of that network where one is given. Raises BadIndex, OldIndex."""

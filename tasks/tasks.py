@@ -30,7 +30,7 @@ from simsearch.launch import gpu, process_group
 LAST_WORDS_S = 1.0
 # A query that waits this long while the sweep itself gets through has lost its wake-up message.
 WAITED_S = 2.0
-SHOWN_CHARACTERS = 16_384  # of a result in Flower: the ids of a whole batch
+SHOWN_CHARACTERS = 16_384  # of a result in Flower: the ids of 400 queries
 
 
 @shared_task(
@@ -40,14 +40,13 @@ SHOWN_CHARACTERS = 16_384  # of a result in Flower: the ids of a whole batch
     resultrepr_maxsize=SHOWN_CHARACTERS,
 )
 def answer() -> dict[str, Any]:
-    """Answer one batch of waiting queries; the result, seen in Flower, names them."""
-    from tasks.answer import answer_waiting
+    """Answer waiting queries in batches, for a second; the result, seen in Flower, names them."""
+    from tasks.answer import answer_round
     from tasks.worker import current
 
-    wakeup.clear_pending(wakeup.ANSWER)
     worker = current()
-    answered = answer_waiting(worker, worker.embedder.pass_size)
-    return {"batch": len(answered), "queries": [str(query) for query in answered]}
+    batches = answer_round(worker, worker.embedder.pass_size)
+    return {"batches": list(map(len, batches)), "queries": [str(query) for batch in batches for query in batch]}
 
 
 @shared_task(name=wakeup.CURATE, time_limit=300, throws=AWAY)
@@ -207,7 +206,7 @@ def start_child(**_: object) -> None:
 
 @beat_embedded_init.connect
 def end_beat_with_its_worker(**_: object) -> None:
-    """End beat with its worker; else it goes on after a kill, beside the beat of the next one."""
+    """End beat with its worker; after a kill it would go on and run together with the next worker's."""
     process_group.follow_parent()
 
 

@@ -40,7 +40,7 @@ FETCHES = 4  # pictures by link at once: a slow server keeps the others waiting 
 class Worker:
     """One process's network and gallery; tests make their own.
 
-    `load`: from a network's identity to the network. `problem`: why this one does not run the one that serves, or
+    `load`: from a network's identity to the network. `problem`: why this one does not run the active model, or
     what the environment asks for in vain. `slow`, `links`: pictures that no batch waits for. `decode`: `map`, in
     several threads where a GPU is fed.
     """
@@ -64,7 +64,7 @@ class Worker:
         self.decode = map if lanes == 1 else ThreadPoolExecutor(lanes).map
 
     def follow(self) -> None:
-        """Change to the network that serves if it is another one; for a moment between two batches.
+        """Change to the active model if it is another one; for a moment between two batches.
 
         Queries wait until it ends. One that takes longer to load than the task may run costs this process, and the one
         that replaces it loads it in its own time; nothing is claimed yet. Where it cannot be loaded this process goes
@@ -81,7 +81,7 @@ class Worker:
                 logger.info("changed to the model %s", served)
         except EngineError as error:
             self.problem = str(error)
-            logger.error("this worker goes on with %s: %s", self.embedder.network, error)  # noqa: TRY400 (one clear line)
+            logger.error("this worker keeps the model %s: %s", self.embedder.network, error)  # noqa: TRY400 (one clear line)
             return
         self.problem = active_model.disagreement(served)
         if self.problem:
@@ -102,15 +102,16 @@ class Worker:
 
     def report(self) -> None:
         """Tell the web that this process is alive and what it runs on."""
-        away = self.neighbours.away()
+        away, generation = self.neighbours.away(), self.neighbours.generation
+        lost = "" if generation is None else stores.chosen().problem(generation)
         entry = workers.Report(
             name=processes.current(),
             device=self.embedder.device,
             precision=self.embedder.precision,
             model=self.embedder.name,
             network=self.embedder.network,
-            generation=self.neighbours.generation,
-            index_problem=" ".join(filter(None, [self.problem, away or self.neighbours.problem, self._lost_index()])),
+            generation=generation,
+            index_problem=" ".join(filter(None, [self.problem, away or self.neighbours.problem, lost])),
             is_index_away=bool(away),
             at=time.time(),
             swept_at=self.swept_at,
@@ -120,10 +121,6 @@ class Worker:
             workers.report(entry)
         except redis.RedisError as error:
             logger.warning("could not report to Redis: %s", error)
-
-    def _lost_index(self) -> str:
-        number = self.neighbours.generation
-        return "" if number is None else stores.chosen().problem(number)
 
     def count_recall(self) -> None:
         """Check the last search against the exact one; in the sweep, so that no query waits for it."""
@@ -150,7 +147,7 @@ _current: Worker | None = None
 
 
 def current() -> Worker:
-    """Return this process's worker, loaded on first use with the active network. Each task asks for it once, as it
+    """Return this process's worker, loaded on first use with the active model. Each task asks for it once, as it
     starts: what it does, from pixels to matches, is then of one network. Raises what `load_served` raises.
     """
     global _current

@@ -1,1 +1,1 @@
-"""What developers run: `make check`, `make audit`."""
+"""Developers' commands: `make check` and `make audit`."""

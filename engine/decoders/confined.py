@@ -1,4 +1,4 @@
-"""The processes that decode: Pillow and its plugins, and no torch, no Django, no database, no secret.
+"""The decoder processes. They have Pillow and its plugins, and no torch, no Django, no database, no secret.
 
 `python -m engine.decoders.confined FD` waits at a socket for requests to start a decoder, each with the decoder's end
 of a socket of its own, and forks one: Pillow is loaded once, and its memory is shared. A decoder ends with its client,
@@ -15,7 +15,6 @@ import signal
 import socket
 import sys
 import time
-from typing import Any
 
 import PIL.ImageCms  # noqa: F401 (before the limits: a decoder opens no files)
 import pillow_heif
@@ -71,16 +70,13 @@ def _confine(bounds: Bounds) -> None:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # no other process of this account reads its memory
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        addresses = _address_space_bytes() + bounds.address_space_bytes
+        with open("/proc/self/statm") as file:  # noqa: PTH123 (without more modules)
+            held_bytes = int(file.read().split()[0]) * resource.getpagesize()
+        addresses = held_bytes + bounds.address_space_bytes
         resource.setrlimit(resource.RLIMIT_AS, (addresses, addresses))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
-
-
-def _address_space_bytes() -> int:
-    with open("/proc/self/statm") as file:  # noqa: PTH123 (without more modules)
-        return int(file.read().split()[0]) * resource.getpagesize()
 
 
 def _serve(client: socket.socket, bounds: Bounds) -> None:
@@ -94,16 +90,13 @@ def _serve(client: socket.socket, bounds: Bounds) -> None:
         spent_s = time.process_time() + bounds.picture_s
         resource.setrlimit(resource.RLIMIT_CPU, (int(spent_s) + 1, resource.RLIM_INFINITY))
         try:
-            client.sendall(_answer(json.loads(message), descriptors[0]))
+            reply = _make(Request.from_json(json.loads(message)), descriptors[0])
+        except BadImage as error:
+            reply = as_message({"code": error.code, "message": str(error)})
+        try:
+            client.sendall(reply)
         except BrokenPipeError:
             return
-
-
-def _answer(wanted: dict[str, Any], descriptor: int) -> bytes:
-    try:
-        return _make(Request.from_json(wanted), descriptor)
-    except BadImage as error:
-        return as_message({"code": error.code, "message": str(error)})
 
 
 def _make(request: Request, descriptor: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Untrusted pictures decoded in processes of their own (`engine.decoders.confined`), at no risk for this one.
+"""Decode untrusted pictures in processes of their own (`engine.decoders.confined`), at no risk for this one.
 
 A picture that exceeds a limit, or that its decoder does not survive, is refused as `too_costly`. This module needs no
 Pillow, and is thread-safe: each thread that decodes has a decoder of its own.

@@ -1,4 +1,4 @@
-"""From a picture's own colours to sRGB: by its ICC profile, or by what PNG, HEIC and AVIF say without one."""
+"""Convert a picture's own colours to sRGB: by its ICC profile, or by what PNG, HEIC and AVIF say without one."""
 
 import io
 import math
@@ -57,7 +57,7 @@ class CodePoints:
 
 @dataclass(frozen=True)
 class _Colours:
-    """A colour space; `nits` tells the brightness of codes that reach above white."""
+    """A colour space; `nits`: the brightness of codes, where they reach above white."""
 
     chromaticities: Chromaticities
     curve: Curve | None  # None: sRGB's
@@ -120,7 +120,7 @@ def _png_chunk(data: bytes, wanted: bytes) -> bytes:
 def _of_png(points: CodePoints) -> _Colours | None:
     """Return the colours as Chromium shows them: video has its screens' curve, an unknown transfer changes nothing."""
     if points.transfer in _VIDEO:
-        return _Colours(_PRIMARIES.get(points.primaries, _BT709), _bt1886)
+        return _Colours(_PRIMARIES.get(points.primaries, _BT709), lambda code: code**2.4)  # ITU-R BT.1886
     return _of_code_points(points)
 
 
@@ -152,10 +152,6 @@ def _of_gamma(gamma: float, chromaticities: Sequence[float]) -> _Colours | None:
 
 def _srgb(code: float) -> float:
     return code / 12.92 if code <= 0.04045 else float(((code + 0.055) / 1.055) ** 2.4)
-
-
-def _bt1886(code: float) -> float:
-    return float(code**2.4)
 
 
 def _smpte240(code: float) -> float:
@@ -207,7 +203,7 @@ def _tone_mapped(nits: Curve, brightest: float) -> Curve:
 def _by_profile(profile: bytes, mode: str) -> Convert:
     """Return what converts by this profile; a broken one, or one for other colours, costs exact colours alone."""
     try:
-        takes = _takes(profile)
+        takes = {b"GRAY": "L", b"RGB ": "RGB", b"CMYK": "CMYK"}[profile[16:20]]  # the mode of pictures it describes
         if takes == mode == "RGB" and _is_srgb(profile):
             return to_rgb
         if takes != mode and (takes, mode) != ("RGB", "L"):
@@ -216,11 +212,6 @@ def _by_profile(profile: bytes, mode: str) -> Convert:
     except Exception:  # noqa: BLE001 - lcms raises whatever the bytes make it raise
         return to_rgb
     return lambda band: transform.apply(band if band.mode == takes else band.convert(takes))
-
-
-def _takes(profile: bytes) -> str:
-    """Return the mode of the pictures that it describes. Raises KeyError for others than these."""
-    return {b"GRAY": "L", b"RGB ": "RGB", b"CMYK": "CMYK"}[profile[16:20]]
 
 
 @lru_cache(maxsize=16)

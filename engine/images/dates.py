@@ -1,4 +1,4 @@
-"""When a photograph was taken, by the Exif data of its file."""
+"""Read from the Exif data of a file when the photograph was taken."""
 
 import io
 from contextlib import suppress

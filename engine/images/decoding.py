@@ -1,4 +1,4 @@
-"""Untrusted bytes into a clean, upright RGB picture, and such a picture into a new JPEG file."""
+"""Decode untrusted bytes into a clean, upright RGB picture, and encode such a picture as a new JPEG file."""
 
 import io
 import math
@@ -28,7 +28,7 @@ from engine.images.repair import Repaired
 
 LONG = 10  # a picture that is more than so many times as long as wide is shrunk less, see `decode`
 _BAND_PIXELS = 2**20
-# A picture that is shrunk and little smaller after that exists beside what its codec holds: it may have fewer pixels.
+# A picture that is shrunk by little takes its memory on top of what its codec holds, so it may have fewer pixels.
 _LITTLE_SMALLER, _SHARE_OF_PIXELS = 2, 0.75
 _DEEP_WHITE = 65535  # of a picture of 16 bits a channel
 _INCOMPLETE = "simsearch_incomplete"  # a key of the info of a picture
@@ -56,7 +56,10 @@ def decode(
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise too_many_pixels(limits.max_pixels, limits) from error
     except Exception as error:  # decoders raise whatever the bytes make them raise
-        raise (too_costly() if _is_out_of_memory(error) else _corrupt()) from error
+        if isinstance(error, MemoryError) or "memory" in str(error).casefold():  # as codecs say it
+            raise too_costly() from error
+        message = "The picture is damaged or incomplete; save it again and send the new file."
+        raise BadImage("corrupt", message) from error
 
 
 def is_incomplete(picture: Image.Image) -> bool:
@@ -129,7 +132,9 @@ def _read(
     repaired: Repaired | None = None,
 ) -> Image.Image:
     upright = _upright_rgb(kind, data, lambda: _checked_reader(kind, data, limits, at_least_px, within_px), repaired)
-    return upright if within_px is None else shrunk(upright, _longest(upright.size, within_px))
+    if within_px is None:
+        return upright
+    return shrunk(upright, max(within_px, round(within_px / LONG * max(upright.size) / min(upright.size))))
 
 
 def _checked_reader(
@@ -188,10 +193,6 @@ def _scale(size: tuple[int, int], at_least_px: int | None, within_px: int | None
     if at_least_px:
         return max(1, min(size) // at_least_px)
     return max(1, min(max(size), min(size) * LONG) // within_px) if within_px else 1
-
-
-def _longest(size: tuple[int, int], within_px: int) -> int:
-    return max(within_px, round(within_px / LONG * max(size) / min(size)))
 
 
 def _reduced(size: tuple[int, int], factor: int) -> tuple[int, int]:
@@ -295,12 +296,3 @@ def _without_metadata(picture: Image.Image) -> Image.Image:
 def _span(start: float, length: float, side_px: int) -> tuple[int, int]:
     first = min(int(start * side_px), side_px - 1)
     return first, max(first + 1, min(side_px, round((start + length) * side_px)))
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Codecs say it in words, Python by its class."""
-    return isinstance(error, MemoryError) or "memory" in str(error).casefold()
-
-
-def _corrupt() -> BadImage:
-    return BadImage("corrupt", "The picture is damaged or incomplete; save it again and send the new file.")

@@ -12,10 +12,6 @@ from engine.images.headers import HEIF_BRANDS
 from engine.images.limits import MAX_EXIF_BYTES
 
 
-def _is_heif(start: bytes) -> bool:
-    return start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS
-
-
 def _open_heif(file: IO[bytes], name: str | bytes) -> ImageFile.ImageFile:
     import pillow_heif  # 6 MB, for what few visitors send
 
@@ -36,7 +32,7 @@ def _register() -> None:
     """Register the readers once, at import: threads would otherwise race to do it."""
     Image.preinit()
     Image.Exif.load = _load_small_exif  # type: ignore[method-assign, assignment]
-    Image.register_open("HEIF", _open_heif, _is_heif)
+    Image.register_open("HEIF", _open_heif, lambda start: start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS)
     # Pillow warns of odd metadata in good pictures, and of pictures that have yet to be judged. The filter is
     # process-wide because `warnings.catch_warnings` is not thread-safe.
     warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -1,4 +1,4 @@
-"""What the first bytes of a picture file say: its format and its size in pixels. Runs no codec and imports no Pillow.
+"""Read the format and the size in pixels from the first bytes of a picture file. Runs no codec, imports no Pillow.
 
 The web process judges uploads by this alone. A file that is refused here is no picture or too large a one; whether
 its pixels are whole is known when a worker decodes it.

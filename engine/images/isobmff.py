@@ -1,4 +1,4 @@
-"""The boxes of HEIC and AVIF (ISO/IEC 14496-12 and 23008-12): sizes, items and colours of pictures. Runs no codec."""
+"""Read the boxes of HEIC and AVIF (ISO/IEC 14496-12 and 23008-12): sizes, items and colours. Runs no codec."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""Large HEIC, WebP and AVIF, which Pillow would copy several times: decoded once, and made smaller band by band."""
+"""Decode large HEIC, WebP and AVIF once and shrink them band by band; Pillow would copy them several times."""
 
 import io
 from functools import partial

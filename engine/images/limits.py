@@ -1,4 +1,4 @@
-"""The limits of decoding, each with its reason: what one picture may cost. docs/security.md has them as a table.
+"""The limits of decoding, each with its reason: what one picture may cost. docs/security.md sums them up.
 
 `headers` and `memory` refuse what a header shows; `engine.decoders` stops what it does not show.
 """

@@ -1,4 +1,4 @@
-"""The time and the memory that decoding a picture file would take, by its header."""
+"""Estimate from a file's header the time and the memory that decoding takes."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _JPEG_SCAN, _JPEG_END = b"\xda", b"\xd9"
 _WEBP, _AVIF = 17.0, 18.0
 _HEIF = {(8, "RGB"): 8.9, (8, "RGBA"): 12.4, (16, "RGB"): 15.6, (16, "RGBA"): 20.4}  # by bits (16: more than 8), mode
 _PIXEL_BYTES = 4.0
-_LITTLE_SMALLER = 2  # a picture made smaller by a factor up to this one counts beside what its codec holds
+_LITTLE_SMALLER = 2  # up to this factor a picture takes its memory on top of what its codec holds
 
 
 def is_plain(data: bytes) -> bool:

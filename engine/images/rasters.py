@@ -1,4 +1,4 @@
-"""What reads a picture file: its size before any pixel is decoded, then its pixels, by Pillow or another library."""
+"""The interface of readers: the size of a picture before any pixel is decoded, then its pixels."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

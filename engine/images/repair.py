@@ -1,4 +1,4 @@
-"""Files that end too soon, or hold wrong checksums: what is there, as a file that can be read."""
+"""Repair files that end too soon or hold wrong checksums, so that decoders read what is there."""
 
 import zlib
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ _STEP = 2**14
 
 @dataclass(frozen=True)
 class Repaired:
-    """A file that decoders take for whole, and what share of its rows is there: None where its pixels tell that."""
+    """A file that decoders accept, and the share of its rows that is there; None where only its pixels show that."""
 
     data: bytes
     share: float | None

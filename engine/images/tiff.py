@@ -1,4 +1,4 @@
-"""The kinds of TIFF that Pillow reads wrong or not at all, read by tifffile."""
+"""Read the kinds of TIFF that Pillow reads wrong or not at all, with tifffile."""
 
 import io
 import math
@@ -27,7 +27,7 @@ _NODATA = 42113  # GDAL's tag for the number that stands for no value
 _MOST_BITS_TO_WHITE = 24
 _WHITES = (1.0, 127.0, 255.0, 1023.0, 4095.0, 16383.0, 32767.0, 65535.0, 2.0**24 - 1, 2.0**31 - 1, 2.0**32 - 1)
 _OUTLIERS = 5  # percent of the numbers that may be above white, or below black
-_SAMPLED = 2**18  # as many numbers tell the percentiles
+_SAMPLED = 2**18  # numbers that the percentiles are taken from
 _MADE_BYTES = 8.0  # of Pillow's picture and of the one that is turned upright
 
 
@@ -125,16 +125,14 @@ class _Bands:
         if self._is_negative:
             np.subtract(1, colours, out=colours)
         if self._alpha:
-            alpha = np.clip(numbers[..., self._channels, None].astype(np.float32) / self._opaque(), 0, 1)
+            opaque = 1.0 if self._numbers.dtype.kind == "f" else self._white
+            alpha = np.clip(numbers[..., self._channels, None].astype(np.float32) / opaque, 0, 1)
             if self._alpha == _UNASSOCIATED:
                 colours *= alpha
             colours += paper * (1 - alpha)
             np.clip(colours, 0, 1, out=colours)
         colours[nothing] = paper
         return colours
-
-    def _opaque(self) -> float:
-        return 1.0 if self._numbers.dtype.kind == "f" else self._white
 
     def _range(self, page: "TiffPage") -> tuple[float, float]:
         """Return the numbers of black and white."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from annoy import AnnoyIndex
@@ -230,8 +230,10 @@ def _check_fit(directory: Path, manifest: Manifest, network: str | None) -> None
 
 
 def _open_arrays(directory: Path, manifest: Manifest) -> tuple[NDArray[np.int64], Vectors, Fingerprints, Vectors]:
+    # As plain arrays: every slice of a np.memmap costs some microseconds of bookkeeping.
     ids, vectors, fingerprints, components = (
-        _map(directory / f"{name}.npy") for name in ("ids", "vectors", "fingerprints", "pca")
+        np.asarray(np.load(directory / f"{name}.npy", mmap_mode="r", allow_pickle=False))
+        for name in ("ids", "vectors", "fingerprints", "pca")
     )
     if ids.dtype != np.int64 or ids.shape != (manifest.count,) or np.any(ids[1:] <= ids[:-1]):
         refuse(directory, f"ids.npy does not hold {manifest.count} ascending ids")
@@ -243,8 +245,3 @@ def _open_arrays(directory: Path, manifest: Manifest) -> tuple[NDArray[np.int64]
     if components.dtype != np.float32 or components.shape != (dimension, manifest.dimension):
         refuse(directory, f"pca.npy does not reduce to {dimension} numbers")
     return ids, vectors, fingerprints, components
-
-
-def _map(path: Path) -> NDArray[Any]:
-    # As a plain array: every slice of a np.memmap costs some microseconds of bookkeeping.
-    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))

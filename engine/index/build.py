@@ -1,4 +1,4 @@
-"""Vectors to a new index generation: written beside, synced, then renamed. It is there whole or not at all."""
+"""Build a new index generation: write it to a temporary folder, sync it, rename it. It is there whole or not at all."""
 
 import os
 import secrets
@@ -155,7 +155,7 @@ def _reserve(path: Path, shape: tuple[int, ...], dtype: type[np.generic] = np.fl
 
 
 def _store(path: Path, array: NDArray[Any]) -> None:
-    # Not np.save: on a full disk it says how many items it wrote, but not why no more.
+    # Not np.save: on a full disk its error names the number of items, but not the reason.
     _reserve(path, array.shape, array.dtype.type)[:] = array
 
 

@@ -89,7 +89,8 @@ def read(directory: Path) -> Manifest:
         fields = _unsealed(raw)
         if fields["format"] != FORMAT:
             refuse(directory, f"it has format {fields['format']}, this version reads {FORMAT}", OldIndex)
-        manifest = _decode(fields)
+        files = {name: StoredFile(**stored) for name, stored in fields.pop("files").items()}
+        manifest = Manifest(parameters=Parameters(**fields.pop("parameters")), files=files, **fields)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         refuse(directory, f"{NAME} is damaged")
     if encode(manifest) != raw:
@@ -134,10 +135,5 @@ def _unsealed(raw: bytes) -> dict[str, Any]:
     fields: dict[str, Any] = json.loads(raw)
     del fields["checksum"]
     if _sealed(fields) != raw:
-        raise ValueError("The checksum is of something else.")
+        raise ValueError("The checksum does not match.")
     return fields
-
-
-def _decode(fields: dict[str, Any]) -> Manifest:
-    files = {name: StoredFile(**stored) for name, stored in fields.pop("files").items()}
-    return Manifest(parameters=Parameters(**fields.pop("parameters")), files=files, **fields)

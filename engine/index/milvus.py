@@ -10,14 +10,13 @@ from contextlib import contextmanager
 
 import grpc
 import numpy as np
-from numpy.typing import NDArray
 from pymilvus import DataType, MilvusClient, MilvusException
 
 from engine.errors import IndexAway
 from engine.index.protocol import Ids
 from engine.index.ranking import Hits, Vectors
 
-CALL_S = 10.0  # a server that says nothing for so long is away
+CALL_S = 10.0  # a server that does not answer for so long is away
 PING_S = 5.0  # with the pause between two heartbeats less than a heartbeat's life: a silent server is no dead worker
 LOAD_S = 3000.0  # the graph of some million rows
 GRAPH = {"M": 16, "efConstruction": 200}  # as hnswlib's README proposes
@@ -139,7 +138,13 @@ class Milvus:
                 consistency_level="Bounded",
                 timeout=CALL_S,
             )
-            return [_hits([(row["id"], row["distance"]) for row in rows]) for rows in found]
+        return [
+            Hits(
+                np.array([row["id"] for row in rows], np.int64),
+                np.array([row["distance"] for row in rows], np.float32),
+            )
+            for rows in found
+        ]
 
     def ping(self, name: str) -> None:
         """Raise IndexAway unless the collection can be searched."""
@@ -171,8 +176,3 @@ def label_number(label: str) -> int:
     Two labels may share one; a search by label therefore compares the real labels of what is found.
     """
     return int.from_bytes(hashlib.blake2b(label.encode(), digest_size=8).digest(), signed=True)
-
-
-def _hits(pairs: list[tuple[int, float]]) -> Hits:
-    ids: NDArray[np.int64] = np.array([id_ for id_, _ in pairs], np.int64)
-    return Hits(ids, np.array([distance for _, distance in pairs], np.float32))

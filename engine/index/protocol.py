@@ -1,4 +1,4 @@
-"""What a search needs of an index, whichever engine holds it: Annoy's files or a collection of Milvus."""
+"""The interface of an index, for Annoy's files and for collections of Milvus."""
 
 from collections.abc import Sequence
 from typing import Protocol

@@ -1,6 +1,5 @@
-"""The exact part of a search: cosines, and the best of them; equal ones by id."""
+"""Rank exactly: cosines, and the best of them; equal ones by id."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,15 +67,11 @@ def rank(vectors: Vectors, ids: NDArray[np.int64], query: Vectors, rows: Rows, k
 def scan(vectors: Vectors, ids: NDArray[np.int64], queries: Vectors, k: int) -> list[Hits]:
     """Compare queries [q, 4096] with all of vectors [n, 4096], block by block; one Hits of min(k, n) for each."""
     found: list[list[Rows]] = [[] for _ in queries]
-    for start, scores in _scores(vectors, queries):
+    for start in range(0, len(vectors), SCAN_ROWS):
+        scores = queries @ vectors[start : start + SCAN_ROWS].T
         for rows, row_scores in zip(found, scores, strict=True):
             rows.append(best_rows(row_scores, k) + start)
     none = np.empty(0, np.intp)
     return [
         rank(vectors, ids, query, np.concatenate([none, *rows]), k) for query, rows in zip(queries, found, strict=True)
     ]
-
-
-def _scores(vectors: Vectors, queries: Vectors) -> Iterator[tuple[int, Vectors]]:
-    for start in range(0, len(vectors), SCAN_ROWS):
-        yield start, queries @ vectors[start : start + SCAN_ROWS].T

@@ -1,4 +1,4 @@
-"""Chooses search_k and the number of candidates of one gallery: both grow until the measured recall is high enough."""
+"""Choose search_k and the number of candidates: both grow until the measured recall is high enough."""
 
 import math
 from collections.abc import Iterator

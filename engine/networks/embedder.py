@@ -51,7 +51,8 @@ class Embedder:
         self.network = registry.identity(model.name, network.sha256)
         self.weights = network.path
         self.device = str(device)
-        self.batch = batch or _fitting_batch(device)
+        on_device = gpu_batch(torch.cuda.mem_get_info(device)[1]) if device.type == "cuda" else CPU_BATCH
+        self.batch = batch or on_device
         self.precision = precision
         cores = os.cpu_count() or 1
         self.decoders = cores if device.type == "cpu" else min(MOST_DECODERS, cores)
@@ -175,14 +176,12 @@ def pick_device(name: str) -> torch.device:
         return torch.device(name)
     number = re.fullmatch(r"cuda:(\d{1,3})", name)
     if number is None:
-        raise BadDevice(f"{name!r} is no device; choose auto, cpu, or cuda:N for the GPU number N.")
+        raise BadDevice(f"{name!r} is not a device; choose auto, cpu, or cuda:N for the GPU number N.")
     if int(number[1]) >= torch.cuda.device_count():
-        raise BadDevice(f"This machine has no GPU {name} ({_gpus()}); choose auto or cpu.")
+        count = torch.cuda.device_count()
+        gpus = f"it has cuda:0 to cuda:{count - 1}" if count else "it has none that torch can use"
+        raise BadDevice(f"This machine has no GPU {name} ({gpus}); choose auto or cpu.")
     return torch.device(name)
-
-
-def _fitting_batch(device: torch.device) -> int:
-    return gpu_batch(torch.cuda.mem_get_info(device)[1]) if device.type == "cuda" else CPU_BATCH
 
 
 def gpu_batch(memory_bytes: int) -> int:
@@ -207,11 +206,6 @@ def has_bf16(device: torch.device) -> bool:
         return torch.cuda.get_device_capability(device) >= (8, 0)
     has_onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return has_onednn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def _gpus() -> str:
-    count = torch.cuda.device_count()
-    return f"it has cuda:0 to cuda:{count - 1}" if count else "it has none that torch can use"
 
 
 def _pick_precision(device: torch.device) -> str:

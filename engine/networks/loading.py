@@ -1,4 +1,4 @@
-"""From a network's name to its modules with the weights in them, checked before they embed anything."""
+"""Load a network by its name: build its modules, read the weights, and check them before they embed anything."""
 
 import socket
 import sys
@@ -108,7 +108,7 @@ def _read_safetensors(path: Path) -> State:
         with safe_open(path, "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
-        raise BadWeights(f"{path} is no readable safetensors file ({error}).") from error
+        raise BadWeights(f"{path} is not a readable safetensors file ({error}).") from error
 
 
 def _read_checkpoint(path: Path) -> State:
@@ -116,11 +116,11 @@ def _read_checkpoint(path: Path) -> State:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged or hostile pickle can fail in any way
-        raise BadWeights(f"{path} is no plain torch checkpoint (damaged, or more than tensors in it).") from error
+        raise BadWeights(f"{path} is not a plain torch checkpoint (damaged, or more than tensors in it).") from error
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     ):
-        raise BadWeights(f"{path} is no state dict; save it with torch.save(network.state_dict(), …).")
+        raise BadWeights(f"{path} is not a state dict; save it with torch.save(network.state_dict(), …).")
     return state
 
 

@@ -1,4 +1,4 @@
-"""Which networks there are: what they see, where their weights are, what their cosines mean.
+"""The table of models: what they see, where their weights are, what their cosines mean.
 
 Importable without torch: the web process and the system checks only look names up.
 """

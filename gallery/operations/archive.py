@@ -1,4 +1,4 @@
-"""The file of a backup: a tar, written and read as a stream, that shows when any of it is missing or changed.
+"""The file format of a backup: a tar stream that shows when any of it is missing or changed.
 
 manifest.json                     first: what made it, of which state of the database, and how much there is of what
 rows/<table>/<number>.jsonl.gz    some rows of a table, a JSON object in each line
@@ -96,7 +96,7 @@ class Writer:
         self._add(f"pictures/{picture.kind}/{picture.id}.jpg", picture.data)
 
     def finish(self) -> None:
-        """Write what tells a complete backup from a part of one."""
+        """Write the end, which only a complete backup has."""
         self._add(END, _json({"sha256": self._digest.hexdigest()}))
         self._stream.write(bytes(2 * tarfile.BLOCKSIZE))
 
@@ -128,7 +128,7 @@ class Reader:
         except GARBLED as error:
             raise BadBackup("This backup is damaged or not complete.") from error
         if sealed != {"sha256": self._digest.hexdigest()}:
-            raise BadBackup("This backup is damaged: its checksum is another one.")
+            raise BadBackup("This backup is damaged: its checksum does not match.")
 
     def _read_manifest(self) -> Manifest:
         name, data = self._next()

@@ -1,4 +1,4 @@
-"""Everything that cannot be made again, out of a system that goes on serving."""
+"""Back up everything that cannot be made again, while the system serves."""
 
 import json
 import os
@@ -109,7 +109,7 @@ def _snapshot() -> Iterator[None]:
 
 
 class _Present:
-    """Read the database as it is now on a second connection beside the snapshot: Django has one per thread."""
+    """Reads the database as it is now, on a second connection in its own thread: the first one sees the snapshot."""
 
     def __enter__(self) -> Self:
         self._thread = ThreadPoolExecutor(1)

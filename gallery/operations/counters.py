@@ -1,4 +1,4 @@
-"""What the system has done so far: counters and histograms of all processes of this machine.
+"""Counters and histograms of all processes of this machine.
 
 Each process writes into files of its own in METRICS_ROOT, and `/metrics` adds them up (prometheus_client's
 multiprocess mode). Files are numbered, not named after processes: a new process goes on with those of one that ended,

@@ -1,4 +1,4 @@
-"""Is the process alive, and can the system answer?"""
+"""Health checks: is the process alive, and can the system answer?"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

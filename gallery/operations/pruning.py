@@ -1,4 +1,4 @@
-"""Orphans, which only an accident leaves behind: files without a row, rows without their picture file or picture."""
+"""Find orphans: files without a row, rows without their picture, embeddings without a picture."""
 
 import re
 import time
@@ -60,10 +60,13 @@ class Orphans:
 
 def find() -> Orphans:
     """Find what can be deleted, without a change. Raises TooMany."""
+    decoded = Image.objects.exclude(is_pending=True)
+    # A waiting query without its file fails by itself.
+    answered = Query.objects.filter(Q(has_picture=True) | Q(has_parts=True), state=Query.State.DONE)
     orphans = Orphans(
         files=sorted(_files_without_rows()),
-        images=[image.pk for image in _decoded().iterator(BATCH) if not image.picture_file.exists()],
-        queries=[query.pk for query in _answered().iterator(BATCH) if not _has_files(query)],
+        images=[image.pk for image in decoded.iterator(BATCH) if not image.picture_file.exists()],
+        queries=[query.pk for query in answered.iterator(BATCH) if not _has_files(query)],
         embeddings=networks.without_picture().count(),
         parts=_parts_without_query().count(),
     )
@@ -77,7 +80,7 @@ def find() -> Orphans:
 
 
 def remove(orphans: Orphans) -> None:
-    """Can be stopped at any moment, and said again."""
+    """Delete the orphans; safe to stop at any moment, and to repeat."""
     files.remove(*orphans.files)
     for ids in _batches(orphans.images):
         library.remove(Image.objects.filter(pk__in=ids))
@@ -86,16 +89,6 @@ def remove(orphans: Orphans) -> None:
     networks.forget_deleted()
     for ids in _batches(_parts_without_query().values_list("pk", flat=True)):
         QueryPart.objects.filter(pk__in=ids).delete()
-
-
-def _decoded() -> "QuerySet[Image]":
-    return Image.objects.exclude(is_pending=True)
-
-
-def _answered() -> "QuerySet[Query]":
-    """Return the finished queries with a picture: a waiting one without its file fails by itself."""
-    uploaded = Q(has_picture=True) | Q(has_parts=True)
-    return Query.objects.filter(uploaded, state=Query.State.DONE)
 
 
 def _parts_without_query() -> "QuerySet[QueryPart]":
@@ -118,7 +111,10 @@ def _files_without_rows() -> Iterator[Stored]:
             named = {file: _owner(file) for file in batch}
             wanted = [row for row in named.values() if row]
             there = set(model.objects.filter(pk__in=wanted).values_list("pk", flat=True))
-            yield from (file for file, row in named.items() if row not in there and (row or _is_leftover(file)))
+            for file, row in named.items():
+                # Without an id in its name: the temporary file of a write that was killed.
+                if row not in there and (row or _base(file).startswith(files.UNFINISHED)):
+                    yield file
 
 
 def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
@@ -138,11 +134,6 @@ def _owner(file: Stored) -> uuid.UUID | None:
         return uuid.UUID(_base(file).removesuffix(".jpg"))
     except ValueError:
         return None
-
-
-def _is_leftover(file: Stored) -> bool:
-    """Tell whether it is the temporary file of a write that was killed."""
-    return _base(file).startswith(files.UNFINISHED)
 
 
 def _base(file: Stored) -> str:

@@ -1,4 +1,4 @@
-"""Clients of Redis. Each has a time-out with a name, so that nobody waits longer for a Redis that is silent.
+"""Redis clients. Each has a named time-out, so that nobody waits long for a silent Redis.
 
 Celery's own connections have theirs in the settings.
 """
@@ -21,7 +21,7 @@ def connect(url: str, timeout_s: float) -> redis.Redis:
 
 @functools.cache
 def kept(url: str, timeout_s: float) -> redis.Redis:
-    """Return one whose connections stay open; it tries once more when Redis was started anew meanwhile."""
+    """Return one whose connections stay open; it tries once more when Redis was restarted meanwhile."""
     return _client(url, timeout_s, Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)))
 
 

@@ -1,4 +1,4 @@
-"""A backup back into a system: all of it or nothing."""
+"""Restore a backup into a system: all of it or nothing."""
 
 import json
 import shutil
@@ -37,7 +37,7 @@ SQLITE_COPIES = 2
 
 
 class Refused(Exception):
-    """This system cannot take this backup as things are; the text is a sentence that says what to do."""
+    """This system cannot take this backup now; the text is a sentence with advice."""
 
 
 @dataclass
@@ -102,13 +102,9 @@ def _reading(file: BinaryIO) -> Reader:
 # --- What speaks against it ---------------------------------------------------------------------------------
 
 
-def _known_migrations() -> set[str]:
-    """Return those that this version of simsearch has."""
-    return {".".join(key) for key in MigrationLoader(connection).disk_migrations}
-
-
 def _refuse_an_old_schema() -> None:
-    if _known_migrations() - set(tables.migrations()):
+    ours = {".".join(key) for key in MigrationLoader(connection).disk_migrations}
+    if ours - set(tables.migrations()):
         raise Refused("The database is not up to date: run manage.py migrate first.")
 
 
@@ -133,18 +129,16 @@ def _refuse_to_overwrite(replace: bool) -> None:
             f"This system is not empty ({counted[Image]} pictures, {counted[Query]} queries, {counted[User]} "
             "accounts). With --replace the backup takes the place of everything in it."
         )
-    if names := _workers():
+    try:
+        running = workers.alive()
+    except redis.RedisError:  # then no worker works either
+        running = []
+    if running:
+        names = ", ".join(entry.name for entry in running)
         raise Refused(
             f"Stop simsearch first: {names} would go on answering from the old index. (A worker counts as running "
             f"until {workers.ALIVE_S} seconds after its last heartbeat.)"
         )
-
-
-def _workers() -> str:
-    try:
-        return ", ".join(entry.name for entry in workers.alive())
-    except redis.RedisError:  # then no worker works either
-        return ""
 
 
 def _refuse_a_small_disk(needs_bytes: int) -> None:

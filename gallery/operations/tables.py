@@ -1,4 +1,4 @@
-"""What a backup is of: every table but those that mean nothing elsewhere, and the pictures that the rows name."""
+"""What a backup contains: the tables, and the picture files that their rows name."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""What the workers say about themselves, kept in Redis for a few seconds: who is alive, on which device."""
+"""Heartbeats of the search workers, kept in Redis for some seconds: who is alive, on which device."""
 
 import json
 import time

@@ -165,7 +165,7 @@ def fail(token: uuid.UUID, query: Query, code: str, reason: str) -> bool:
 
 
 def renew(queries: Sequence[Query]) -> None:
-    """Begin the lease of queries anew that this process has."""
+    """Renew the lease of queries that this process has claimed."""
     mine = Query.objects.filter(state=RUNNING, claimed_by=processes.current(), id__in=[query.pk for query in queries])
     mine.update(lease_until=_lease_end())
 

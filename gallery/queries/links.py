@@ -1,4 +1,4 @@
-"""Links to pictures: which addresses may be fetched at all. Without the network: the web process reads this, too."""
+"""Check links to pictures: which addresses may be fetched. It uses no network: the web process needs it, too."""
 
 import re
 from collections.abc import Collection
@@ -24,6 +24,7 @@ GLOBAL_V6 = IPv6Network("2000::/3")
 NOT_PUBLIC_V6 = [IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "3fff::/20")]
 # What holds an IPv4 address: mapped (RFC 4291, 2.5.5.2), NAT64's well-known prefix (RFC 6052), 6to4 (RFC 3056).
 MAPPED, NAT64, SIX_TO_FOUR = (IPv6Network(text) for text in ("::ffff:0:0/96", "64:ff9b::/96", "2002::/16"))
+SAFE = "/%:@!$&'()*+,;=~-._"  # characters of a path that are sent as they are
 NAME = re.compile(r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z0-9-]{1,63}")
 NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")  # as the last part of a name: what browsers take for an IPv4 address
 UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
@@ -86,12 +87,8 @@ def parsed(text: str, ports: Collection[int] = frozenset(PORTS.values())) -> Lin
     port = PORTS[scheme] if port is None else port
     if port not in ports:
         raise BadLink(_("Only the usual ports of the web (80 and 443) are fetched."))
-    target = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._") + (f"?{_query(parts.query)}" if parts.query else "")
+    target = quote(parts.path or "/", safe=SAFE) + (f"?{quote(parts.query, safe=SAFE + '?')}" if parts.query else "")
     return Link(scheme, _host(parts.hostname or ""), port, target)
-
-
-def _query(query: str) -> str:
-    return quote(query, safe="/%:@!$&'()*+,;=~-._?")
 
 
 def _host(text: str) -> str:

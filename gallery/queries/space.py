@@ -1,7 +1,7 @@
 """The quota of disk space for the pictures of queries."""
 
 from django.conf import settings
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
 from gallery import files
 from gallery.models import Query, QueryPart
@@ -17,7 +17,9 @@ def enforce() -> int:
     excess, count = used() - settings.SIMSEARCH_QUERY_SPACE, 0
     if excess <= 0:
         return 0
-    for query in _with_pictures().iterator(500):
+    # But for queries that only name gallery pictures.
+    finished = Query.objects.filter(Q(has_picture=True) | Q(has_parts=True), state__in=[DONE, FAILED])
+    for query in finished.order_by("created_at").iterator(500):
         excess -= sum(file.size() for file in query.files)
         query.delete()
         count += 1
@@ -31,9 +33,3 @@ def used() -> int:
     areas: tuple[files.Area, ...] = ("default", "uploads")
     folders = [(area, f"{row.folder}/") for area in areas for row in (Query, QueryPart)]
     return sum(entry.size_bytes for place in folders for _, entry in files.entries(*place))
-
-
-def _with_pictures() -> "QuerySet[Query]":
-    """Return the finished queries, the oldest first, but those that only name gallery pictures."""
-    finished = Query.objects.filter(state__in=[DONE, FAILED]).order_by("created_at")
-    return finished.filter(Q(has_picture=True) | Q(has_parts=True))

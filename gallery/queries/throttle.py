@@ -1,4 +1,4 @@
-"""Uploads, costly pictures and wrong passwords, counted per minute in Redis."""
+"""Rate limits: uploads, costly pictures and wrong passwords a minute, counted in Redis."""
 
 import functools
 import hashlib

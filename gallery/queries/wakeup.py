@@ -75,7 +75,7 @@ def wake_unless_pending(task: str) -> None:
 
 
 def clear_pending(task: str) -> None:
-    """Note that the task begins to look for work: what is committed from now on needs another message. Never raises."""
+    """Note that the task, having been woken, begins to look for work: messages are sent again. Never raises."""
     try:
         _client().delete(PENDING + task)
     except (redis.RedisError, OSError) as error:
@@ -93,7 +93,7 @@ def _send_unless_pending(task: str) -> None:
 
 
 def _is_enough(task: str) -> bool:
-    """Count one more pending message; tell whether there were enough already."""
+    """Count one more pending message; returns whether there were enough already."""
     client = _client()
     pending = client.register_script(COUNT)(keys=[PENDING + task], args=[PENDING_MS])
     processes = cache.get_or_set(PROCESSES, lambda: max(1, client.hlen(workers.KEY)), PROCESSES_S) or 1

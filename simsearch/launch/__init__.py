@@ -1,1 +1,1 @@
-"""`make run`, `make test` and `make check`: everything of one machine under one roof."""
+"""Start programs of `make run`, servers and containers."""

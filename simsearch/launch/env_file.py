@@ -1,4 +1,4 @@
-"""`simsearch.env` in the data directory: what `make run` makes up, also for a `manage.py` typed by hand."""
+"""`simsearch.env` in the data directory: `make run` writes it, `manage.py` reads it."""
 
 import secrets
 import socket

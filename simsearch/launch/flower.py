@@ -1,4 +1,4 @@
-"""`python -m simsearch.launch.flower OPTIONS`: Flower with its own options, under the names of the site alone.
+"""`python -m simsearch.launch.flower OPTIONS`: Flower, which answers under the names of the site alone.
 
 Another site can resolve a name of its own to 127.0.0.1 (DNS rebinding). The browser then sends that name as Host, and
 Flower, which has no password there, would show it everything.

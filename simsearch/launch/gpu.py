@@ -20,7 +20,7 @@ def search_children(environ: Mapping[str, str]) -> int:
     """
     if chosen := environ.get("SIMSEARCH_SEARCH_CHILDREN"):
         if not (chosen.isdecimal() and int(chosen)):
-            raise ValueError(f"SIMSEARCH_SEARCH_CHILDREN={chosen} is no number of processes.")
+            raise ValueError(f"SIMSEARCH_SEARCH_CHILDREN={chosen} is not a number of processes.")
         return int(chosen)
     if found := visible(environ):
         return len(found)

@@ -82,7 +82,7 @@ def only_one(data_dir: Path) -> Iterator[None]:
 def port(name: str, text: str) -> int:
     """Return the port that a variable names."""
     if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise StartError(f"{name}={text} is no port; choose one from 1 to 65535: {name}=8000")
+        raise StartError(f"{name}={text} is not a port; choose one from 1 to 65535: {name}=8000")
     return int(text)
 
 

@@ -1,4 +1,4 @@
-"""No process outlives its parent, however that one ends. Parents are followed on Linux only."""
+"""End child processes with their parent, however it ends. Parents are followed on Linux only."""
 
 import ctypes
 import os

@@ -1,4 +1,4 @@
-"""supervisord with the programs of `docker/supervisord.conf`, as its parent starts and asks it."""
+"""Start supervisord with the programs of `docker/supervisord.conf`, and ask it how they are."""
 
 import http.client
 import os

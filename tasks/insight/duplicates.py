@@ -1,4 +1,4 @@
-"""Near-duplicates of the gallery, as groups: the best picture of each and those that look like it."""
+"""Find groups of near-duplicates in the gallery: the best picture of each, and its copies."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -45,19 +45,19 @@ def find(gallery: Gallery, advance: Advance) -> list[Group]:
 
 
 def keep(groups: list[Group]) -> dict[str, int]:
-    """Write the groups in the place of those before; returns what is said about them. In a transaction."""
+    """Replace the rows of the last analysis; returns the counts that the page shows. In a transaction."""
     DuplicateGroup.objects.all().delete()
     rows = DuplicateGroup.objects.bulk_create([DuplicateGroup(kind=group.kind) for group in groups])
-    members = [(row, image, cosine) for row, group in zip(rows, groups, strict=True) for image, cosine in _all(group)]
+    members = [
+        (row, image, cosine)
+        for row, group in zip(rows, groups, strict=True)
+        for image, cosine in [(group.best, 1.0), *group.copies.items()]
+    ]
     there = {image.pk for image in _rows([image for _, image, _ in members])}  # the others were deleted
     Duplicate.objects.bulk_create(
         Duplicate(group=row, image_id=image, similarity=cosine) for row, image, cosine in members if image in there
     )
     return {"groups": len(groups), "copies": sum(len(group.copies) for group in groups)}
-
-
-def _all(group: Group) -> list[tuple[UUID, float]]:
-    return [(group.best, 1.0), *group.copies.items()]
 
 
 def _rows(pks: list[UUID]) -> list[Image]:

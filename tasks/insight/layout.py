@@ -1,4 +1,4 @@
-"""The map: embeddings projected on a plane, so that similar pictures lie side by side (t-SNE over the PCA)."""
+"""Lay out the map: embeddings on a plane, so that similar pictures lie side by side (t-SNE over the PCA)."""
 
 import os
 from uuid import UUID
@@ -38,7 +38,7 @@ def find(neighbours: Neighbours, advance: Advance) -> dict[UUID, tuple[float, fl
 
 
 def keep(points: dict[UUID, tuple[float, float]]) -> dict[str, int]:
-    """Write them in the place of those before; returns what is said about them. In a transaction."""
+    """Replace the rows of the last analysis; returns the counts that the page shows. In a transaction."""
     MapPoint.objects.all().delete()
     there = set(Image.objects.values_list("pk", flat=True))  # some may have been deleted meanwhile
     rows = (MapPoint(image_id=image, x=x, y=y) for image, (x, y) in points.items() if image in there)

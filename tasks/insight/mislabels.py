@@ -1,4 +1,4 @@
-"""Pictures that are probably labelled wrongly: most of their neighbours have one other label."""
+"""Find pictures that are probably labelled wrongly: most of their neighbours have one other label."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -31,7 +31,8 @@ def find(gallery: Gallery, advance: Advance) -> list[Doubt]:
     """Return the suspicious pictures, the most suspicious first."""
     labels = dict(Image.objects.visible().exclude(label="").values_list("pk", "label"))
     often = Counter(labels.values())
-    right = _confirmed()
+    confirmed = Decision.objects.filter(kind=Decision.Kind.LABEL_IS_RIGHT)
+    right = {(UUID(image), decision.label) for decision in confirmed for image in decision.images}
     doubts = [
         doubt
         for one in gallery.surroundings(advance)
@@ -42,7 +43,7 @@ def find(gallery: Gallery, advance: Advance) -> list[Doubt]:
 
 
 def keep(doubts: list[Doubt]) -> dict[str, int]:
-    """Write them in the place of those before; returns what is said about them. In a transaction."""
+    """Replace the rows of the last analysis; returns the counts that the page shows. In a transaction."""
     Suspect.objects.all().delete()
     there = set(Image.objects.values_list("pk", flat=True))  # some may be deleted by now
     Suspect.objects.bulk_create(
@@ -73,8 +74,3 @@ def _doubt(image: UUID, others: Sequence[UUID], labels: dict[UUID, str], often: 
     suspicion = (most - own_votes) / len(voters)
     if suspicion >= SUSPICIOUS:
         yield Doubt(image, own, suggestion, suspicion, voters[:KEPT])
-
-
-def _confirmed() -> set[tuple[UUID, str]]:
-    rows = Decision.objects.filter(kind=Decision.Kind.LABEL_IS_RIGHT)
-    return {(UUID(image), decision.label) for decision in rows for image in decision.images}

@@ -1,4 +1,4 @@
-"""The search quality, as `manage.py evaluate` measures it, for the admin."""
+"""Measure the search quality for the admin, as `manage.py evaluate` does."""
 
 from dataclasses import asdict
 from typing import Any

@@ -63,7 +63,7 @@ def _run(analysis: Analysis) -> str:
 
 
 def _progress(analysis: Analysis) -> Advance:
-    """Return what tells how far it is, at most twice a second."""
+    """Return a function that records the progress, at most twice a second."""
     said_s = 0.0
 
     def advance(done: int, total: int) -> None:

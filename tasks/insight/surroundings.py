@@ -1,4 +1,4 @@
-"""The visible pictures of the gallery, and for each of them the others that are most like it."""
+"""Find for each visible picture of the gallery the others that are most like it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

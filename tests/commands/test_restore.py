@@ -95,7 +95,7 @@ def test_how_far_it_is_is_reported(backup: Path, target: Site) -> None:
 
 def test_it_can_be_looked_at_without_restoring_it(backup: Path, target: Site) -> None:
     said = target.output("restore", "--check", str(backup))
-    assert said.startswith("Whole and sound: 5 pictures, 5 embeddings, 6 queries and 1 accounts of 20")
+    assert said.startswith("Complete and undamaged: 5 pictures, 5 embeddings, 6 queries and 1 accounts of 20")
     assert target.files() == {}
 
 

@@ -70,7 +70,7 @@ def test_the_other_network_serves_every_picture(bundled: str, other: Path) -> No
     assert active
     assert active.network == identity(other) != bundled
     assert active.images == 12
-    assert f"{identity(other)} serves 12 pictures ({active})" in result
+    assert f"{identity(other)} is active, with 12 pictures ({active})" in result
     assert networks.embedded() == {bundled: 12, identity(other): 12}
 
 
@@ -87,7 +87,7 @@ def test_going_back_embeds_and_builds_nothing(bundled: str, other: Path) -> None
     there = state()
     result = switch("efficientnet_lite0")
     assert generations.active() == first
-    assert f"{bundled} serves" in result
+    assert f"{bundled} is active" in result
     assert [len(part) for part in state()] == [len(part) for part in there]  # type: ignore[arg-type]
 
 
@@ -121,7 +121,7 @@ def test_a_damaged_index_is_not_gone_back_to(bundled: str, other: Path) -> None:
 
 def test_what_serves_already_is_said_and_left(bundled: str) -> None:
     before = state()
-    assert switch("efficientnet_lite0") == f"{bundled} serves already.\n"
+    assert switch("efficientnet_lite0") == f"{bundled} is the active model already.\n"
     assert state() == before
 
 
@@ -155,7 +155,7 @@ def test_a_change_under_way_keeps_others_out(bundled: str, other: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(CommandError, match="Another switch_model"):
             switch("efficientnet_lite0", "--weights", str(other))
-        assert f"{bundled} serves." in switch()
+        assert f"{bundled} is active." in switch()
     assert generations.served() == bundled
 
 
@@ -163,12 +163,12 @@ def test_without_a_name_it_tells_the_networks(bundled: str, other: Path) -> None
     switch("efficientnet_lite0", "--weights", str(other))
     add(50)
     lines = switch().splitlines()
-    assert lines[0] == f"{identity(other)} serves."
+    assert lines[0] == f"{identity(other)} is active."
     assert f"{bundled}: 12 of 13 pictures embedded." in lines
 
 
 def test_before_the_first_index_nothing_serves() -> None:
-    assert "Nothing serves yet" in switch()
+    assert "No model is active yet" in switch()
 
 
 # What is kept
@@ -232,7 +232,7 @@ def test_the_environment_says_by_what_the_first_index_is_made(other: Path, setti
 def test_weights_that_are_nowhere_are_one_line_with_a_way_out(bundled: str, other: Path) -> None:
     switch("efficientnet_lite0", "--weights", str(other))
     kept_weights(identity(other)).unlink()
-    with pytest.raises(CommandError, match=r"bring them to .* manage\.py switch_model efficientnet_lite0"):
+    with pytest.raises(CommandError, match=r"copy them to .* manage\.py switch_model efficientnet_lite0"):
         build_index()
     switch("efficientnet_lite0")
     assert generations.served() == bundled

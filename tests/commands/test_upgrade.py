@@ -160,7 +160,7 @@ def test_until_then_the_workers_and_the_commands_say_what_is_happening(site: Sit
     assert refusals.startswith(f"{NOTICE} {PICTURES} of {PICTURES} pictures would be embedded by {NETWORK} on ")
     listed = site.output("switch_model").splitlines()
     assert listed == [
-        "Nothing serves yet; manage.py build_index makes an index.",
+        "No model is active yet; manage.py build_index makes an index.",
         f"{OLD}: {PICTURES} of {PICTURES} pictures embedded. This version no longer has this model.",
     ]
 

@@ -220,3 +220,65 @@ def _gpus(service: dict[str, Any]) -> list[str]:
     assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
     ids: list[str] = device["device_ids"]
     return ids
+
+
+# --- A bucket, Milvus and several search workers --------------------------------------------------------------
+
+CLUSTER = files.compose("compose.cluster.yaml")
+ADDED = {name: service for name, service in CLUSTER["services"].items() if "image" in service}
+CHANGED = {name: service for name, service in CLUSTER["services"].items() if "image" not in service}
+
+
+def test_the_cluster_file_changes_services_that_there_are() -> None:
+    assert CHANGED.keys() == set(SIMSEARCH)
+    assert not ADDED.keys() & SERVICES.keys()
+    assert CHANGED["search"]["deploy"]["replicas"] > 1
+
+
+@pytest.mark.parametrize("name", SIMSEARCH)
+def test_every_program_has_the_bucket_and_milvus(name: str) -> None:
+    environment = CHANGED[name]["environment"]
+    assert set(CHANGED[name]["secrets"]) >= set(SERVICES[name]["secrets"])
+    assert (environment["SIMSEARCH_STORAGE"], environment["SIMSEARCH_INDEX"]) == ("s3", "milvus")
+    settings = (ROOT / "simsearch" / "settings.py").read_text() + (ROOT / "simsearch" / "launch" / "gpu.py").read_text()
+    for variable in environment:
+        assert f'"{variable.removesuffix("_FILE")}"' in settings, variable
+    for address in (environment["SIMSEARCH_S3_ENDPOINT"], environment["SIMSEARCH_MILVUS_URI"]):
+        assert re.fullmatch(r"http://(\w+):\d+", address).group(1) in ADDED  # type: ignore[union-attr]
+
+
+def test_the_bucket_is_made_by_the_names_that_the_programs_use() -> None:
+    environment, make = CHANGED["web"]["environment"], ADDED["bucket"]["entrypoint"][-1]
+    assert f"store/{environment['SIMSEARCH_S3_BUCKET']}" in make.split()
+    assert environment["SIMSEARCH_S3_ACCESS_KEY"] == ADDED["minio"]["environment"]["MINIO_ROOT_USER"]
+    assert environment["SIMSEARCH_S3_ACCESS_KEY"] == ADDED["milvus"]["environment"]["MINIO_ACCESS_KEY_ID"]
+    for name in ("minio", "bucket", "milvus"):
+        assert ADDED[name]["secrets"] == ["s3_secret_key"]
+        assert environment["SIMSEARCH_S3_SECRET_KEY_FILE"] in str(ADDED[name])
+
+
+def test_milvus_is_the_version_that_the_tests_run() -> None:
+    [pinned] = re.findall(r"^milvus==(.*)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    assert ADDED["milvus"]["image"] == f"milvusdb/milvus:v{pinned}"
+
+
+@pytest.mark.parametrize("name", ADDED)
+def test_a_store_of_the_cluster_is_locked_in(name: str) -> None:
+    service = ADDED[name]
+    assert service["read_only"] is (name != "milvus")
+    assert (service["cap_drop"], service["init"]) == (["ALL"], True)
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert ("ports" in service) == (service["networks"] != ["inside"]) == (name == "minio")
+    assert name == "bucket" or service["healthcheck"]["test"][0] == "CMD"
+
+
+def test_what_the_stores_of_the_cluster_write_is_on_a_volume() -> None:
+    mounted = {mount.split(":")[0] for service in ADDED.values() for mount in service.get("volumes", [])}
+    assert mounted == CLUSTER["volumes"].keys()
+    assert not mounted & files.compose()["volumes"].keys()
+
+
+def test_workers_start_when_the_stores_of_the_cluster_are_there() -> None:
+    waits = {"bucket": {"condition": "service_completed_successfully"}, "milvus": {"condition": "service_healthy"}}
+    assert CHANGED["search"]["depends_on"] == CHANGED["gallery"]["depends_on"] == waits
+    assert CHANGED["web"]["depends_on"] == {"bucket": waits["bucket"]}

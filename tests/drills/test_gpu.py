@@ -9,7 +9,7 @@ import torch
 from tests.demo import jpegs
 from tests.drills.test_killed_workers import children, kill
 from tests.stack import Stack
-from tests.system.test_way_of_a_query import batches_seen_by_flower
+from tests.system.test_way_of_a_query import tasks_seen_by_flower
 
 pytestmark = [
     pytest.mark.gpu,
@@ -37,4 +37,4 @@ def test_many_are_answered_on_the_gpu_also_by_the_process_that_replaces_a_killed
         accepted += threads.map(stack.ask, pictures[64:])
     answers = [stack.answer(response.json()["id"]) for response in accepted]
     assert {answer["state"] for answer in answers} == {"done"}
-    assert max(batch["batch"] for batch in batches_seen_by_flower(stack)) > 1
+    assert max(size for task in tasks_seen_by_flower(stack) for size in task["batches"]) > 1

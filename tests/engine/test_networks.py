@@ -252,14 +252,14 @@ class Bomb:
 @pytest.mark.parametrize("save", [torch.save, lambda bomb, path: path.write_bytes(pickle.dumps(bomb))])
 def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path, save: Callable[[object, Path], object]) -> None:
     save({"features.0.weight": Bomb(tmp_path / "boom")}, tmp_path / "bomb.pth")
-    assert "no plain torch checkpoint" in refusal("alexnet", tmp_path / "bomb.pth")
+    assert "not a plain torch checkpoint" in refusal("alexnet", tmp_path / "bomb.pth")
     assert not (tmp_path / "boom").exists()
 
 
 @pytest.mark.parametrize("content", [[torch.zeros(1)], {"epoch": 3}, {1: torch.zeros(1)}])
 def test_a_checkpoint_that_is_no_state_dict_is_refused(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "w.pth")
-    assert "no state dict" in refusal("alexnet", tmp_path / "w.pth")
+    assert "not a state dict" in refusal("alexnet", tmp_path / "w.pth")
 
 
 def test_without_internet_a_person_learns_which_file_to_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,7 +65,7 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["SIMSEARCH_PORT", "SIMSEARCH_FLOWER_PORT"])
 def test_what_is_no_port_is_refused(tmp_path: Path, name: str) -> None:
-    assert f"{name}=http is no port" in refusal(tmp_path, **COMPLETE, **{name: "http"})
+    assert f"{name}=http is not a port" in refusal(tmp_path, **COMPLETE, **{name: "http"})
 
 
 def test_a_server_has_no_redis_of_its_own(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_the_number_of_children_can_be_chosen() -> None:
 @pytest.mark.parametrize("number", ["two", "0", "-1"])
 def test_what_is_no_number_of_processes_is_refused(tmp_path: Path, number: str) -> None:
     line = one_clear_line(start(tmp_path, "--port", str(free_port()), SIMSEARCH_SEARCH_CHILDREN=number))
-    assert f"SIMSEARCH_SEARCH_CHILDREN={number} is no number of processes" in line
+    assert f"SIMSEARCH_SEARCH_CHILDREN={number} is not a number of processes" in line
 
 
 def test_children_share_the_gpus() -> None:

@@ -54,9 +54,9 @@ def test_many_uploads_at_once_are_answered_in_batches(stack: Stack) -> None:
     assert {response.status_code for response in accepted} == {202}
     answers = [stack.answer(response.json()["id"]) for response in accepted]
     assert {answer["state"] for answer in answers} == {"done"}
-    seen = batches_seen_by_flower(stack)
-    assert max(batch["batch"] for batch in seen) > 1
-    assert {response.json()["id"] for response in accepted} <= {query for batch in seen for query in batch["queries"]}
+    seen = tasks_seen_by_flower(stack)
+    assert max(size for task in seen for size in task["batches"]) > 1
+    assert {response.json()["id"] for response in accepted} <= {query for task in seen for query in task["queries"]}
 
 
 def test_flower_shows_no_housekeeping(stack: Stack) -> None:
@@ -67,7 +67,7 @@ def test_flower_shows_no_housekeeping(stack: Stack) -> None:
     assert not names & {"tasks.sweep", "tasks.expire"}
 
 
-def batches_seen_by_flower(stack: Stack) -> list[dict[str, Any]]:
+def tasks_seen_by_flower(stack: Stack) -> list[dict[str, Any]]:
     """Return the results of the answer runs, as the dashboard shows them."""
     tasks = httpx.get(f"{stack.flower_url}/api/tasks", params={"taskname": "tasks.answer", "limit": 500}).json()
     return [ast.literal_eval(task["result"]) for task in tasks.values() if task["state"] == "SUCCESS"]

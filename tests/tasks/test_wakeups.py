@@ -7,11 +7,12 @@ from gallery.models import Query
 from gallery.operations import workers
 from gallery.queries import wakeup
 from tasks import worker as process
-from tasks.answer import answer_waiting
+from tasks.answer import answer_round, answer_waiting
 from tasks.neighbours import Neighbours
 from tasks.tasks import answer
 from tasks.worker import Worker
 from tests.tasks.conftest import Ask
+from tests.tasks.test_answer import BrokenEmbedder
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -52,18 +53,34 @@ def test_a_full_batch_wakes_another_process_at_once(embedder: Embedder, ask: Ask
     assert listening.messages == sent
 
 
-def test_a_run_that_leaves_some_waiting_wakes_a_worker(worker: Worker, ask: Ask) -> None:
+def test_a_round_goes_on_until_nothing_waits(worker: Worker, ask: Ask) -> None:
+    for number in range(3):
+        ask(number)
+    Query.objects.filter(pk=ask(3).pk).update(attempts=1)  # comes alone
+    forget_messages()
+    assert sorted(map(len, answer_round(worker, 2))) == [1, 1, 2]
+    forget_messages()
+    assert answer_round(worker, 2) == []
+    assert messages() == 0
+
+
+def test_a_round_that_leaves_some_waiting_wakes_a_worker(worker: Worker, ask: Ask) -> None:
     for number in range(2):
         ask(number)
-    Query.objects.filter(pk=ask(3).pk).update(attempts=1)  # comes alone, later
+    Query.objects.filter(pk=ask(3).pk).update(attempts=1)
     forget_messages()
-    assert len(answer_waiting(worker, 32)) == 2
+    assert [len(batch) for batch in answer_round(worker, 32, seconds=0)] == [2]
     assert messages() == 1
 
 
-def test_a_run_without_work_wakes_no_worker(worker: Worker) -> None:
-    assert len(answer_waiting(worker, 32)) == 0
-    assert messages() == 0
+def test_a_round_that_breaks_wakes_a_worker_for_the_rest(worker: Worker, embedder: Embedder, ask: Ask) -> None:
+    for number in range(3):
+        ask(number)
+    forget_messages()
+    broken = Worker(BrokenEmbedder(embedder), Neighbours(embedder.network))  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError):
+        answer_round(broken, 32)
+    assert messages() == 1
 
 
 def test_who_asks_after_a_run_has_begun_wakes_again(worker: Worker, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:

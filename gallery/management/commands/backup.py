@@ -53,5 +53,5 @@ def _opened(file: str) -> AbstractContextManager[BinaryIO]:
     if file != "-":
         return backup.into(Path(file))
     if sys.stdout.isatty():
-        raise CommandError("A backup is no text for a terminal: name a file, or send it into a pipe.")
+        raise CommandError("A backup cannot be shown on a terminal: name a file, or pipe it into another command.")
     return open(sys.stdout.fileno(), "wb", closefd=False)

@@ -19,7 +19,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         choice = parser.add_mutually_exclusive_group(required=True)
-        choice.add_argument("--dry-run", action="store_true", help="only say what there is")
+        choice.add_argument("--dry-run", action="store_true", help="list orphans and change nothing")
         choice.add_argument("--apply", action="store_true", help="remove it")
 
     def handle(self, *args: Any, **options: Any) -> None:

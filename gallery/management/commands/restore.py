@@ -39,17 +39,17 @@ class Command(BaseCommand):
     def _tell(self, manifest: Manifest, contents: restoring.Contents, check: bool) -> None:
         rows, network = contents.rows, manifest.network
         self.stdout.write(
-            f"{'Whole and sound' if check else 'Restored'}: {rows['gallery.image']} pictures, "
+            f"{'Complete and undamaged' if check else 'Restored'}: {rows['gallery.image']} pictures, "
             f"{rows['gallery.embedding']} embeddings, {rows['gallery.query']} queries and {rows['auth.user']} accounts "
             f"of {manifest.made_at}, simsearch {manifest.simsearch}{network and f', searched by {network}'}."
         )
         if not check:
-            self.stdout.write("Now run manage.py build_index: until then each search looks at every picture.")
+            self.stdout.write("Now run manage.py build_index: until then each search compares every picture.")
 
 
 def _opened(file: str) -> AbstractContextManager[BinaryIO]:
     if file != "-":
         return Path(file).open("rb")
     if sys.stdin.isatty():
-        raise CommandError("A backup does not come from a terminal: name a file, or send it through a pipe.")
+        raise CommandError("A backup cannot be typed in: name a file, or pipe one in.")
     return restoring.at_hand(sys.stdin.buffer)

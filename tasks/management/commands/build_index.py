@@ -31,7 +31,9 @@ class Command(BaseCommand):
         if served := generations.served():
             if message := disagreement(served):
                 self.stderr.write(message)
-            if if_stale and not (_lacks_something(served) or is_outdated(served)):
+            is_whole = generations.status(served) is IndexStatus.CURRENT
+            is_whole = is_whole and not Image.objects.not_embedded(served).exists()
+            if if_stale and is_whole and not is_outdated(served):
                 self.stdout.write(f"The index is up to date ({generations.described(generations.active())}).")
                 return
         # Here, because it loads torch, and where nothing is to be done that would take most of the time.
@@ -57,7 +59,3 @@ class Command(BaseCommand):
         except generations.NothingToGoBackTo as error:
             raise CommandError(str(error)) from None
         self.stdout.write(f"Active: {generations.described(previous)}.")
-
-
-def _lacks_something(network: str) -> bool:
-    return Image.objects.not_embedded(network).exists() or generations.status(network) is not IndexStatus.CURRENT

@@ -1,7 +1,6 @@
 """manage.py calibrate: what do the active model's cosines mean in this gallery?"""
 
 from argparse import ArgumentParser
-from collections.abc import Iterator
 from dataclasses import asdict
 from json import dumps
 from typing import Any
@@ -90,29 +89,24 @@ def _table(report: dict[str, Any]) -> str:
         _row("a picture and the nearest that is no copy", report["cosines"]["nearest"]),
         "",
         f"{'threshold':40} measured  in use",
-        *(f"{name:40} {_measured(report, name):>8}  {report['used'][name]:.3f}" for name in report["thresholds"]),
+        *(
+            f"{name:40} {'-' if name in report['not_measured'] else f'{value:.3f}':>8}  {report['used'][name]:.3f}"
+            for name, value in report["thresholds"].items()
+        ),
         "",
         f"near-duplicates: cosine from {report['thresholds']['duplicate']:.3f} on, and fingerprints that agree",
         f"{'  altered copies that are recognised':40} {report['altered_copies_recognised']:8.1%}",
         f"{'  pictures of the gallery that have one':40} {report['pictures_with_a_near_duplicate']:8.1%}",
         "",
-        *_advice(report),
     ]
-    return "\n".join(lines)
+    if report["not_measured"]:
+        names = " and ".join(report["not_measured"])
+        lines.append(f"Too few pictures have a label to measure {names}: the model's own are kept.")
+    not_stored = "Nothing was stored; manage.py calibrate --write stores these thresholds."
+    return "\n".join([*lines, "Stored." if report["written"] else not_stored])
 
 
 def _row(name: str, one: dict[str, float] | None) -> str:
     if one is None:
         return f"{name:40}      none"
     return f"{name:40} {one['pairs']:9,}" + "".join(f"{one[f'p{percent}']:8.3f}" for percent in PERCENTILES)
-
-
-def _measured(report: dict[str, Any], name: str) -> str:
-    return "-" if name in report["not_measured"] else f"{report['thresholds'][name]:.3f}"
-
-
-def _advice(report: dict[str, Any]) -> Iterator[str]:
-    if report["not_measured"]:
-        names = " and ".join(report["not_measured"])
-        yield f"Too few pictures have a label to measure {names}: the model's own are kept."
-    yield "Stored." if report["written"] else "Nothing was stored; manage.py calibrate --write stores these thresholds."

@@ -1,10 +1,10 @@
 """manage.py evaluate: how good are the searches?"""
 
-import json
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
+from json import dumps
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,7 +15,7 @@ from gallery.curation import generations
 from gallery.curation.progress import Progress
 from gallery.operations import backup
 from tasks import evaluation_page, stores
-from tasks.evaluation import Evaluation, Labelled, LabelPrecision, NoLabels, evaluate, steps
+from tasks.evaluation import Evaluation, Labelled, NoLabels, evaluate, steps
 
 WORST_LABELS = 5
 
@@ -46,7 +46,8 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
             raise CommandError("Stopped; nothing was written.", returncode=130) from None
-        self.stdout.write(_json(result, active.number, active.network) if json else _table(result, active.network))
+        fields = {"network": active.network, "generation": active.number} | asdict(result)
+        self.stdout.write(dumps(fields) if json else _table(result, active.network))
 
 
 @contextmanager
@@ -57,10 +58,6 @@ def _written(path: Path) -> Iterator[BinaryIO]:
             yield stream
     except OSError as error:
         raise CommandError(f"{path} cannot be written ({error.strerror}).") from None
-
-
-def _json(result: Evaluation, generation: int, network: str) -> str:
-    return json.dumps({"network": network, "generation": generation} | asdict(result))
 
 
 def _table(result: Evaluation, network: str) -> str:
@@ -78,10 +75,8 @@ def _table(result: Evaluation, network: str) -> str:
         *(f"{one.label:32} {one.pictures:8}  {one.precision_at_k:.3f}" for one in result.labels),
         "",
         "Labels with the lowest precision, and how many wrong matches of which label they get:",
-        *(f"{one.label:32} {_confusions(one)}" for one in result.labels[:WORST_LABELS]),
     ]
+    for one in result.labels[:WORST_LABELS]:
+        wrong = ", ".join(f"{other.label}: {other.matches}" for other in one.confusions)
+        lines.append(f"{one.label:32} {wrong or 'none'}")
     return "\n".join(lines)
-
-
-def _confusions(one: LabelPrecision) -> str:
-    return ", ".join(f"{other.label}: {other.matches}" for other in one.confusions) or "none"

@@ -21,13 +21,13 @@ NICE = 10  # as the gallery's worker: searches go first
 
 class Command(BaseCommand):
     help = (
-        "Change the active model: embeds every picture and builds an index beside those in use, then changes over. "
+        "Change the active model: embed every picture, build an index in the background, then change to it. "
         "It can be stopped and run again. Without a name: lists the models."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", nargs="?", help=f"{', '.join(registry.MODELS)}, or one that is kept")
-        parser.add_argument("--weights", type=Path, metavar="FILE", help="these instead of the model's own")
+        parser.add_argument("--weights", type=Path, metavar="FILE", help="weights file, instead of the model's own")
         parser.add_argument(
             "--prune", action="store_true", help="afterwards delete the data of the models that are not active"
         )
@@ -66,13 +66,13 @@ class Command(BaseCommand):
     def _switch(self, embedder: Embedder) -> None:
         before = generations.served()
         if before == embedder.network:
-            self.stdout.write(f"{before} serves already.")
+            self.stdout.write(f"{before} is the active model already.")
             return
         embed_missing(embedder)
         generation = switch(embedder, self.stdout.write)
         self.stdout.write(
-            f"{embedder.network} serves {networks.embedded()[embedder.network]} pictures ({generation}); "
-            "each worker changes over between two batches."
+            f"{embedder.network} is active, with {networks.embedded()[embedder.network]} pictures ({generation}); "
+            "each worker changes between two batches."
         )
         if before:
             self._prune(keep={before})
@@ -90,7 +90,7 @@ class Command(BaseCommand):
     def _tell_networks(self) -> None:
         served, count = generations.served(), Image.objects.count()
         self.stdout.write(
-            f"{served} serves." if served else "Nothing serves yet; manage.py build_index makes an index."
+            f"{served} is active." if served else "No model is active yet; manage.py build_index makes an index."
         )
         for known, embedded in sorted(networks.embedded().items()):
             gone = "" if registry.is_known(known) else " This version no longer has this model."
