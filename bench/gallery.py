@@ -14,6 +14,7 @@ That keeps what makes an index hard: the spectrum (128 components hold 0.80 to 0
 nearest other picture 0.76 (0.73), the same subject 0.57 (0.55), other subjects 0.27 (0.25).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,7 @@ SERIES = 0.45  # length of what the pictures of a series have in common, in an o
 PARTS, OTHER_CLASSES = 3, 0.5  # photographs of its class in an offset; the weight of one of any class
 COPY = 0.2  # length of a near-duplicate's offset: cosine 0.98 with the original, 0.96 with another near-duplicate
 BATCH, BLOCK_ROWS = 32, 4096
+PART = 50_000  # 0.8 GB
 
 
 @dataclass(frozen=True)
@@ -70,14 +72,29 @@ def photographs(folder: Path) -> Photographs:
 def make(real: Photographs, count: int) -> Data:
     """Return a gallery of `count` and queries: always the same."""
     random = np.random.default_rng(1)
-    withheld = np.zeros(len(real.classes), bool)
-    withheld[random.permutation(len(withheld))[: round(WITHHELD * len(withheld))]] = True
-    kept = Photographs(real.vectors[~withheld], real.classes[~withheld])
+    kept, queries = _withhold(real, random)
     gallery = np.empty((count, real.vectors.shape[1]), np.float32)
     shown = min(count, len(kept.classes))
     gallery[:shown] = kept.vectors[random.permutation(len(kept.classes))[:shown]]
     _make_up(kept, gallery[shown:], random)
-    return Data(gallery, real.vectors[withheld])
+    return Data(gallery, queries)
+
+
+def parts(real: Photographs, count: int) -> Iterator[Data]:
+    """Yield a gallery that the memory does not hold, part after part: each has the same queries and other subjects."""
+    yield (first := make(real, min(count, PART)))
+    kept, _ = _withhold(real, np.random.default_rng(1))
+    for start in range(PART, count, PART):
+        made = np.empty((min(PART, count - start), real.vectors.shape[1]), np.float32)
+        _make_up(kept, made, np.random.default_rng([1, start]))
+        yield Data(made, first.queries)
+
+
+def _withhold(real: Photographs, random: np.random.Generator) -> tuple[Photographs, Vectors]:
+    """Return the photographs that the gallery shows, and the vectors of those that are the queries."""
+    withheld = np.zeros(len(real.classes), bool)
+    withheld[random.permutation(len(withheld))[: round(WITHHELD * len(withheld))]] = True
+    return Photographs(real.vectors[~withheld], real.classes[~withheld]), real.vectors[withheld]
 
 
 def near_duplicates(original: Vectors, gallery: Vectors, count: int) -> Vectors:

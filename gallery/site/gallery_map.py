@@ -1,19 +1,23 @@
 """The map of the gallery: a page, and the places of its pictures. For everybody or for the staff, by a setting."""
 
+import json
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
-from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.core.cache import cache
+from django.db.models import Count, QuerySet, Sum
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.cache import cache_control
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import conditional_page, require_safe
 
 from gallery.models import MapPoint
 
 DIGITS = 5  # of a place: a hundredth of a pixel on a screen of 1,000
+# The places are cached per process: for so long a changed label is not seen. A hidden picture disappears at once.
+CACHE_KEY, CACHED_S = "simsearch:map", 10
 
 
 @require_safe
@@ -25,17 +29,24 @@ def page(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-@cache_control(no_store=True)
-def points(request: HttpRequest) -> JsonResponse:
+@conditional_page
+@cache_control(private=True, no_cache=True)  # kept by the browser, with an ETag, and asked for each time
+def points(request: HttpRequest) -> HttpResponse:
     """Return the labels, and id, place and number of the label of each visible picture."""
     if not _may_see(request):
         raise Http404
+    version = _points().aggregate(Count("x"), Sum("x"), Sum("y"))  # no two sets of places have the same sums
+    body = cache.get_or_set(f"{CACHE_KEY}:{'-'.join(map(str, version.values()))}", _places, CACHED_S)
+    return HttpResponse(body, content_type="application/json")
+
+
+def _places() -> bytes:
     numbers: dict[str, int] = {}
     placed: list[Any] = [
         [image.hex, round(x, DIGITS), round(y, DIGITS), numbers.setdefault(label, len(numbers))]
         for image, x, y, label in _points().order_by("image__label").values_list("image_id", "x", "y", "image__label")
     ]
-    return JsonResponse({"labels": list(numbers), "points": placed})
+    return json.dumps({"labels": list(numbers), "points": placed}, separators=(",", ":")).encode()
 
 
 def _points() -> "QuerySet[MapPoint]":

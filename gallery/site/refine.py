@@ -1,5 +1,6 @@
-"""The page's "+", "−" and "remove": a new search from a finished one."""
+"""The page's frame, "+", "−" and "remove": a new search from a finished one."""
 
+from dataclasses import replace
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, QueryDict
@@ -11,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from gallery.errors import Refusal
 from gallery.models import Query, QueryPart
-from gallery.queries import refinement
+from gallery.queries import crops, refinement
 from gallery.queries.refinement import Changes
 from gallery.site import submit
 from gallery.site.pages import refuse
@@ -20,12 +21,17 @@ from gallery.site.views import jpeg, to_result
 
 @require_POST
 def refine(request: HttpRequest, query_id: UUID) -> HttpResponse:
-    """Search again with more or fewer pictures: `like`, `unlike` (gallery pictures), `remove` (parts of the query)."""
+    """Search again with more or fewer pictures: `like`, `unlike` (gallery pictures), `remove` (parts of the query).
+
+    `crop`: another part of the first picture.
+    """
     row = get_object_or_404(Query.objects.select_related("like"), pk=query_id)
     try:
         changes = Changes(*(_ids(request.POST, name) for name in ("like", "unlike", "remove")))
-        pictures = refinement.pictures(row, changes)
-        query = submit.search(request, pictures, refinement.parameters(row, changes))
+        parameters = refinement.parameters(row, changes)
+        if "crop" in request.POST:
+            parameters = replace(parameters, crop=crops.parsed(request.POST["crop"]))
+        query = submit.search(request, refinement.pictures(row, changes), parameters)
     except Refusal as refusal:
         return refuse(request, refusal)
     return to_result(request, query)

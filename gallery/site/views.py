@@ -1,6 +1,5 @@
 """The pages of the site: parse, call one function, render."""
 
-from dataclasses import replace
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -22,7 +21,6 @@ from gallery.files import Stored
 from gallery.models import Image, Query
 from gallery.queries import crops, filters, lifecycle, refinement, results, waiting
 from gallery.queries.accept import Parameters, Pictures
-from gallery.queries.refinement import Changes
 from gallery.site import submit
 from gallery.site.pages import refuse, wants_json, with_upload_form
 
@@ -71,11 +69,12 @@ def more_like(request: HttpRequest, image_id: UUID) -> HttpResponse:
 @require_safe
 @cache_control(no_store=True)
 def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
-    """Show a query; htmx asks for its changing part alone. With another `crop` it is a new search for that part."""
+    """Show a query; htmx asks for its changing part alone. With another `crop` it offers a search for that part."""
     row = get_object_or_404(Query.objects.select_related("like"), pk=query_id)
-    crop = request.GET.get("crop")
-    if crop is not None and crop != crops.text(row.crop) and row.state == Query.State.DONE and request.method == "GET":
-        return _search_part(request, row, crop)
+    try:
+        part = _offered_part(row, request.GET.get("crop"))
+    except Refusal as refusal:
+        return refuse(request, refusal)
     ahead = waiting.ahead_of(row)
     most = _most_shown(request)
     is_beside = _is_beside(request, row)
@@ -86,6 +85,7 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
     context = {
         "query": row,
         "crop": crops.text(row.crop),
+        "part": part,
         "matches": matches,
         "filters": offered,
         "removed": 0 if passing is not None else min(found, most) - len(matches),
@@ -122,16 +122,15 @@ def _most_shown(request: HttpRequest) -> int:
     return min(max(SHOWN, int(text)), MOST_SHOWN) if text.isdecimal() and len(text) <= 3 else SHOWN
 
 
-def _search_part(request: HttpRequest, row: Query, crop: str) -> HttpResponse:
-    """Search again with a part of the kept picture: a link has the frame, so that it works without scripts, too."""
-    try:
-        part = crops.parsed(crop)
-        if part == (row.crop and tuple(row.crop)):
-            return _to(row.get_absolute_url())
-        parameters = replace(refinement.parameters(row, Changes()), crop=part)
-        return to_result(request, submit.search(request, refinement.pictures(row, Changes()), parameters))
-    except Refusal as refusal:
-        return refuse(request, refusal)
+def _offered_part(row: Query, crop: str | None) -> str:
+    """Return the part that a link names, where it is not the one that was searched; nothing else.
+
+    It is a button and no new search: links are followed by crawlers, previews and prefetching, too. Raises Refusal.
+    """
+    if crop is None or crop == crops.text(row.crop) or row.state != Query.State.DONE:
+        return ""
+    part = crops.parsed(crop)
+    return "" if part == (row.crop and tuple(row.crop)) else crops.text(part or crops.WHOLE)
 
 
 @require_POST

@@ -14,15 +14,15 @@ FRAME = "0.1,0.2,0.5,0.25"
 
 
 def framed(client: Client, query: Query, crop: str = FRAME) -> Query:
-    """Follow the link with that frame; the query that it made."""
-    response = client.get(f"/q/{query.pk}", {"crop": crop})
+    """Let go of that frame; the query that it made."""
+    response = client.post(f"/q/{query.pk}/refine", {"crop": crop})
     assert response.status_code == 303, response.content.decode()
     made = Query.objects.exclude(pk=query.pk).get(pk=response["Location"].split("/")[2].partition("?")[0])
     assert response["Location"] == f"/q/{made.pk}" + (f"?crop={crop}" if made.crop else "")
     return made
 
 
-def test_a_frame_in_the_link_searches_for_that_part(client: Client) -> None:
+def test_a_frame_searches_for_that_part(client: Client) -> None:
     first = finished(add_image(), query=ask(k=20, labels=("cat",)))
     query = framed(client, first)
     assert (query.state, query.crop, query.k, query.labels) == ("waiting", [0.1, 0.2, 0.5, 0.25], 20, ["cat"])
@@ -48,9 +48,15 @@ def test_the_link_of_a_frame_shows_its_own_search(client: Client) -> None:
 def test_the_whole_picture_is_one_click_away(client: Client) -> None:
     first = finished(add_image())
     query = finished(add_image(2), query=framed(client, first))
-    [link] = [link for link in Elements(client.get(f"/q/{query.pk}")).values("href") if "crop=" in link]
-    assert framed(client, query, link.removeprefix("?crop=")).crop is None
-    assert client.get(f"/q/{first.pk}{link}")["Location"] == f"/q/{first.pk}"  # it is the whole picture already
+    assert offered(client, query) == ["0,0,1,1"]
+    assert framed(client, query, "0,0,1,1").crop is None
+    assert offered(client, first) == []
+
+
+def offered(client: Client, query: Query, crop: str = "") -> list[str]:
+    """Return the parts that the page of a link has buttons for."""
+    page = Elements(client.get(f"/q/{query.pk}", {"crop": crop} if crop else {}))
+    return [attributes["value"] for attributes in page.of("button") if attributes.get("name") == "crop"]
 
 
 @pytest.mark.parametrize("crop", ["", "x", "0,0,2,1", "nan,0,1,1", "0.5,0.5,0,0.1", "0,0,0.5", "\0"])
@@ -61,6 +67,18 @@ def test_a_frame_that_is_none_makes_no_search(client: Client, crop: str) -> None
     assert response.status_code == (200 if crop == "" else 422)
     if crop:
         assert "four fractions" in alert(response)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Sec-Purpose": "prefetch"}], ids=["", "prefetch"])
+def test_a_link_to_another_part_offers_a_search_and_makes_none(client: Client, headers: dict[str, str]) -> None:
+    query = finished(add_image(), query=ask(crop=(0, 0, 0.5, 1)))
+    page = client.get(f"/q/{query.pk}", {"crop": FRAME}, headers=headers)
+    assert page.status_code == 200
+    assert "names another part" in page.content.decode()
+    assert Query.objects.count() == 1
+    assert offered(client, query, FRAME) == [FRAME, "0,0,1,1"]
+    robots = [attributes["content"] for attributes in Elements(page).of("meta") if attributes.get("name") == "robots"]
+    assert robots == ["noindex, nofollow"]
 
 
 def test_a_search_without_a_result_is_not_searched_in_parts(client: Client) -> None:
@@ -81,7 +99,7 @@ def test_frames_are_limited_as_uploads_are(client: Client, settings: Settings) -
     query = finished(add_image())
     settings.SIMSEARCH_UPLOADS_PER_MINUTE = 1
     framed(client, query)
-    response = client.get(f"/q/{query.pk}", {"crop": "0,0,0.5,1"})
+    response = client.post(f"/q/{query.pk}/refine", {"crop": "0,0,0.5,1"})
     assert response.status_code == 429
     assert "wait" in alert(response)
 

@@ -2,7 +2,7 @@
 
 import pytest
 from django.test import Client
-from pytest_django import Settings
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from gallery.models import Image, MapPoint
 from tests.gallery.elements import Elements
@@ -29,6 +29,24 @@ def test_the_staff_see_the_places_of_visible_pictures() -> None:
         "points": [[other.pk.hex, 0.12346, 0.25, 0], [cat.pk.hex, 0.5, 0.25, 1]],
     }
     assert "2 pictures" in client.get(PAGE).content.decode()
+
+
+def test_the_places_are_read_once_and_sent_once(
+    visitor: Client, settings: Settings, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "map"}}
+    settings.SIMSEARCH_PUBLIC_MAP = True
+    one, two = placed(1), placed(2, x=0.75)
+    first = visitor.get(POINTS)
+    assert first["Cache-Control"] == "private, no-cache"
+    with django_assert_num_queries(1):  # the sums that tell whether anything has changed
+        assert visitor.get(POINTS).content == first.content
+    assert visitor.get(POINTS, headers={"If-None-Match": first["ETag"]}).status_code == 304
+    Image.objects.filter(pk=two.pk).update(is_hidden=True)
+    changed = visitor.get(POINTS, headers={"If-None-Match": first["ETag"]})
+    assert [point[0] for point in changed.json()["points"]] == [one.pk.hex]
+    MapPoint.objects.filter(pk=one.pk).update(x=0.25)  # as a map that is drawn anew
+    assert visitor.get(POINTS).json()["points"] == [[one.pk.hex, 0.25, 0.25, 0]]
 
 
 def test_visitors_see_it_where_the_setting_says_so(visitor: Client, member: Client, settings: Settings) -> None:

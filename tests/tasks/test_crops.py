@@ -46,7 +46,7 @@ def pasted(left: Pillow.Image, right: Pillow.Image) -> tuple[bytes, float]:
 
 def framed(worker: Worker, client: Client, query: Query, crop: str) -> Image:
     """Search with a frame as the page does; return the best match."""
-    response = client.get(f"/q/{query.pk}", {"crop": crop})
+    response = client.post(f"/q/{query.pk}/refine", {"crop": crop})
     [query_id] = answer_waiting(worker, 8)
     assert response["Location"].startswith(f"/q/{query_id}?crop=")
     return Image.objects.get(pk=results.shown(Query.objects.get(pk=query_id))[0].image.id)

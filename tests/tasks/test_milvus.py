@@ -16,7 +16,7 @@ from engine.index.pca import unit
 from gallery.curation import generations
 from gallery.curation.generations import IndexStatus
 from gallery.models import Embedding, Image
-from tasks import stores
+from tasks import checks, stores
 from tasks.build import build_generation
 from tasks.index_sync import sync
 from tasks.milvus_store import MilvusStore, alias_of, name_of
@@ -276,6 +276,14 @@ def test_a_collection_that_was_lost_is_built_again(store: MilvusStore) -> None:
     assert store.is_outdated(generation)
     with pytest.raises(OldIndex):
         store.open(generation)
+
+
+def test_a_folder_of_milvus_lite_is_refused(settings: Settings) -> None:
+    """It is locked for one process."""
+    settings.SIMSEARCH_INDEX, settings.SIMSEARCH_MILVUS_URI = "milvus", "/srv/simsearch/milvus.db"
+    assert [message.id for message in checks.index_can_be_reached()] == ["simsearch.E005"]
+    settings.SIMSEARCH_MILVUS_URI = "http://127.0.0.1:19530"
+    assert checks.index_can_be_reached() == []
 
 
 def test_a_server_that_is_away_raises_index_away(settings: Settings, db: None) -> None:

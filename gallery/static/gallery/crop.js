@@ -54,7 +54,10 @@ function search() {
     place(start);
     return;
   }
-  location.assign(`${location.pathname}?crop=${wanted}`);
+  const field = document.getElementById("frame-part");
+  field.disabled = false;
+  field.value = wanted;
+  field.form.requestSubmit();
 }
 
 function takeKey(event) {
