@@ -40,6 +40,8 @@ CONFIG = Config(
 # Large files go in parts, a few at once: of an index of a million pictures one has 16 GB.
 TRANSFER = TransferConfig(multipart_threshold=2**26, multipart_chunksize=2**26, max_concurrency=4)
 
+_silent_until: dict[str, float] = {}  # of each server: all folders of a bucket are away together
+
 
 class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
     """Files below a folder of the bucket. No file has an address that works without a signature."""
@@ -56,7 +58,6 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
             file_overwrite=True,
         )
         self._signing: Any = None
-        self._silent_until = 0.0
 
     @property
     def _client(self) -> Any:
@@ -159,7 +160,7 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
     @contextmanager
     def _translated(self) -> Iterator[None]:
         """Raise what a disk would raise, or StorageAway."""
-        if time.monotonic() < self._silent_until:
+        if time.monotonic() < _silent_until.get(self.endpoint_url, 0.0):
             raise StorageAway(errno.EIO, "the storage does not answer")
         try:
             yield
@@ -171,5 +172,5 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
                 raise OSError(errno.ENOSPC, "the storage is full") from error
             raise StorageAway(errno.EIO, f"the storage refused a request ({code or error})") from error
         except (BotoCoreError, RetriesExceededError) as error:
-            self._silent_until = time.monotonic() + SILENT_S
+            _silent_until[self.endpoint_url] = time.monotonic() + SILENT_S
             raise StorageAway(errno.EIO, f"the storage does not answer ({type(error).__name__})") from error

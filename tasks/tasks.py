@@ -45,7 +45,7 @@ SHOWN_CHARACTERS = 16_384  # of a result in Flower: the ids of 400 queries
     resultrepr_maxsize=SHOWN_CHARACTERS,
 )
 def answer() -> dict[str, Any]:
-    """Answer waiting queries in batches, for a second; the result, seen in Flower, names them."""
+    """Answer waiting queries in batches, for a moment; the result, seen in Flower, names them."""
     from tasks.answer import answer_round
     from tasks.worker import current
 
