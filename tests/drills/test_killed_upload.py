@@ -7,7 +7,8 @@ import secrets
 import signal
 import time
 import zipfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -35,20 +36,22 @@ def gallery_workers(stack: Stack) -> list[psutil.Process]:
     return found
 
 
-def log_in(stack: Stack) -> httpx.Client:
+@contextmanager
+def signed_in(stack: Stack) -> Iterator[httpx.Client]:
     stack.environment["DJANGO_SUPERUSER_PASSWORD"] = SECRET
     stack.manage("createsuperuser", "--noinput", "--username", "drill", "--email", "d@example.org").check_returncode()
-    client = httpx.Client(base_url=stack.url, timeout=30, follow_redirects=True)
-    page = client.get("/admin/login/").text
-    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
-    assert token
-    form = {"username": "drill", "password": SECRET, "next": "/admin/", "csrfmiddlewaretoken": token[1]}
-    client.post("/admin/login/", data=form).raise_for_status()
-    page = client.get("/admin/gallery/image/add-many/").text
-    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
-    assert token
-    client.headers["X-CSRFToken"] = token[1]
-    return client
+    with httpx.Client(base_url=stack.url, timeout=30, follow_redirects=True) as client:
+        form = {"username": "drill", "password": SECRET, "next": "/admin/"}
+        form["csrfmiddlewaretoken"] = token(client, "/admin/login/")
+        client.post("/admin/login/", data=form).raise_for_status()
+        client.headers["X-CSRFToken"] = token(client, "/admin/gallery/image/add-many/")
+        yield client
+
+
+def token(client: httpx.Client, address: str) -> str:
+    found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', client.get(address).text)
+    assert found
+    return found[1]
 
 
 def kill_one(stack: Stack) -> None:
@@ -68,9 +71,8 @@ def send_zip(client: httpx.Client) -> None:
 
 
 def test_killing_the_worker_in_the_middle_of_an_upload_loses_no_picture(tmp_path: Path) -> None:
-    with Stack(tmp_path) as stack:
+    with Stack(tmp_path) as stack, signed_in(stack) as client:
         before = stack.rows("SELECT count(*) FROM gallery_image")[0][0]
-        client = log_in(stack)
         send_zip(client)
         for number in range(PICTURES):
             file = {"file": (f"{number}.png", picture(number), "image/png")}
