@@ -10,10 +10,10 @@ from engine.errors import BadIndex, IndexAway, OldIndex
 from engine.index import manifest as manifests
 from engine.index.annoy_index import Index
 from engine.index.build import build, clean_leftovers
+from engine.index.check import check_apart
 from gallery import files
 from gallery.models import IndexGeneration
 from tasks import published
-from tasks.index_check import check
 from tasks.stores import Progress, Source
 
 
@@ -32,7 +32,7 @@ class AnnoyStore:
         manifest = build(generation.directory, source.ids, source.blocks(), generation.network, progress=progress)
         facts = {"recall": manifest.recall, "recall_target": manifest.recall_target}
         try:
-            check(generation.directory, generation.network)
+            check_apart(generation.directory, generation.network)
             return facts | ({"sha256": published.publish(generation, progress)} if files.is_remote() else {})
         except (BadIndex, IndexAway):
             shutil.rmtree(generation.directory, ignore_errors=True)

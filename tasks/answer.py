@@ -41,21 +41,25 @@ def answer_round(worker: Worker, batch: int, seconds: float = ROUND_S) -> list[l
     One message for many batches: each costs a Celery parent and Flower some milliseconds. Raises as `answer_waiting`.
     """
     wakeup.clear_pending(wakeup.ANSWER)
-    deadline, batches, is_away = time.monotonic() + seconds, list[list[UUID]](), False
+    deadline, batches = time.monotonic() + seconds, list[list[UUID]]()
     try:
-        while True:
-            if not (answered := answer_waiting(worker, batch)):
-                return batches
+        while answered := answer_waiting(worker, batch):
             batches.append(answered)
             if time.monotonic() > deadline:
-                return batches
+                _wake_for_the_rest()
+                break
     except (IndexAway, files.StorageAway):
-        is_away = True
         raise
-    finally:
-        # The rest must not depend on wake-up messages of its own: Redis may have lost them.
-        if not is_away and waiting.count():
-            wakeup.wake_unless_pending(wakeup.ANSWER)
+    except Exception:
+        _wake_for_the_rest()
+        raise
+    return batches
+
+
+def _wake_for_the_rest() -> None:
+    """Send a message for queries that have lost theirs: Redis may have forgotten them."""
+    if waiting.count():
+        wakeup.wake_unless_pending(wakeup.ANSWER)
 
 
 def answer_waiting(worker: Worker, batch: int) -> list[UUID]:

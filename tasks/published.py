@@ -18,11 +18,11 @@ from django.db import connection
 
 from engine.errors import BadIndex, IndexAway
 from engine.index import manifest as manifests
+from engine.index.check import check_apart
 from gallery import files
 from gallery.curation import generations
 from gallery.models import IndexGeneration
 from gallery.persistence import AWAY
-from tasks.index_check import check
 from tasks.stores import Progress
 
 logger = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ def _fetch(generation: IndexGeneration) -> None:
             _sync(beside / name)
         if checksum(beside) != generation.manifest.get("sha256"):
             raise BadIndex(f"{_who()} does not use {generation}: the storage has files of another one.")
-        check(beside, generation.network)
+        check_apart(beside, generation.network)
         shutil.rmtree(generation.directory, ignore_errors=True)
         beside.rename(generation.directory)
     finally:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -13,7 +14,7 @@ from typing import Any, ClassVar, Self
 from simsearch.launch import process_group
 
 
-class Server:
+class Server(ABC):
     """Runs within a `with` block. A kind of server says what `_set_up` does, and when it `_answers`.
 
     Raises RuntimeError with the server's own words when it does not start.
@@ -51,11 +52,13 @@ class Server:
         """Return the last lines that the server wrote."""
         return (self.directory / "server.log").read_text(errors="replace")[-3000:]
 
+    @abstractmethod
     def _set_up(self) -> None:
-        raise NotImplementedError
+        """Make what the server needs, and start it."""
 
+    @abstractmethod
     def _answers(self) -> bool:
-        raise NotImplementedError
+        """Return whether it takes connections."""
 
     def _launch(self, *command: str, **options: Any) -> None:
         """Start the server and wait until it answers."""

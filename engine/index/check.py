@@ -4,6 +4,7 @@ Annoy believes its file: if a damaged one crashes a process, then this one and n
 one line on standard error.
 """
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from engine.errors import BadIndex
 from engine.index.annoy_index import Index
 from engine.index.manifest import refuse
 
+CHECK_S = 600
 NEIGHBOURS = 10
 SAME = 0.9999  # the cosine of a picture with itself or its copy; nothing else in a gallery comes near
 
@@ -31,6 +33,15 @@ def self_test(directory: Path, network: str | None, sample: int = 50) -> None:
             refuse(directory, f"picture {index.ids[row]} has {len(hits.ids)} neighbours instead of {expected}")
         if hits.similarities[0] < SAME:
             refuse(directory, f"picture {index.ids[row]} does not find itself")
+
+
+def check_apart(directory: Path, network: str) -> None:
+    """Run the self-test in a process of its own. Raises BadIndex."""
+    command = [sys.executable, "-m", "engine.index.check", str(directory), network]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=CHECK_S, check=False)  # noqa: S603
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise BadIndex(f"The new index does not pass its test ({reason[0]}).")
 
 
 def main(arguments: list[str]) -> int:

@@ -34,7 +34,7 @@ local count = redis.call('INCR', KEYS[1])
 if count == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
 return count
 """
-# Every batch lets new messages through. Under a steady load they would pile up, and the sweep behind them.
+# Every task lets new messages through. Under a steady load they would pile up, and the sweep behind them.
 QUEUED_PER_PROCESS = 2
 PROCESSES, PROCESSES_S = "simsearch:processes", 2.0  # how many search processes there are, cached for so long
 _held: ContextVar[set[str] | None] = ContextVar("held", default=None)

@@ -35,7 +35,8 @@ def points(request: HttpRequest) -> HttpResponse:
     """Return the labels, and id, place and number of the label of each visible picture."""
     if not _may_see(request):
         raise Http404
-    version = _points().aggregate(Count("x"), Sum("x"), Sum("y"))  # no two sets of places have the same sums
+    # It changes with each picture that is hidden, shown or placed anew.
+    version = _points().aggregate(Count("x"), Sum("x"), Sum("y"))
     body = cache.get_or_set(f"{CACHE_KEY}:{'-'.join(map(str, version.values()))}", _places, CACHED_S)
     return HttpResponse(body, content_type="application/json")
 
