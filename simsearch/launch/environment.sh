@@ -1,6 +1,6 @@
 #!/bin/sh
 # Make the virtual environment: sh simsearch/launch/environment.sh run|test
-# For the Dockerfile: `requirements EXTRA…` and `annoy-flags` print what there is to install, and how.
+# For the Dockerfile: `requirements EXTRA…` (--all: what the tests need) and `annoy-flags` print what to install, and how.
 set -eu
 cd "$(dirname "$0")/../.."
 venv=${SIMSEARCH_VENV:-.venv}
@@ -24,7 +24,9 @@ requirements() {
 import configparser, sys
 setup = configparser.ConfigParser(interpolation=None)
 setup.read("setup.cfg", encoding="utf-8")
-texts = [setup["options"]["install_requires"], *(setup["options.extras_require"][extra] for extra in sys.argv[1:])]
+every = setup["options.extras_require"]
+wanted = every if sys.argv[1:] == ["--all"] else sys.argv[1:]
+texts = [setup["options"]["install_requires"], *(every[extra] for extra in wanted)]
 print(*(line for text in texts for line in text.splitlines() if line and not line.startswith("#")), sep="\n")
 END
 }
@@ -119,7 +121,7 @@ install() {
     try_cpu_torch
     say "Installing the packages"
     extras="flower local postgres worker"
-    [ "$profile" = run ] || extras="dev milvus $extras"
+    [ "$profile" = run ] || extras=--all
     # shellcheck disable=SC2086 # words
     requirements $extras >"$venv/requirements.txt"
     pip_install -r "$venv/requirements.txt"
