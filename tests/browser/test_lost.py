@@ -81,6 +81,14 @@ def test_more_matches_and_filters_say_so_as_well(result: Page, control: str) -> 
     expect(result).not_to_have_url(address)
 
 
+def test_a_gallery_that_cannot_go_on_says_so(stack: Stack, page: Page) -> None:
+    page.goto(f"{stack.url}/gallery/")
+    page.context.set_offline(True)
+    page.locator(".card").last.scroll_into_view_if_needed()
+    page.mouse.wheel(0, 10_000)
+    expect(page.get_by_role("alert")).to_have_text(LOST)
+
+
 def test_a_refused_link_stays_in_its_field(stack: Stack, page: Page) -> None:
     page.goto(stack.url)
     field = page.get_by_label("Or paste a link")
@@ -142,11 +150,11 @@ def test_a_waiting_search_survives_a_reload_and_is_in_two_tabs(stack: Stack, pag
         expect(page.locator(".answer[data-state=waiting]")).to_be_visible()
         page.reload()
         expect(page.locator(".answer[data-state=waiting]")).to_be_visible()
-        other = page.context.new_page()
-        other.goto(page.url)
+        with page.expect_popup() as opened:
+            page.evaluate("open(location.href)")
+        other = opened.value
         expect(other.locator(".answer[data-state=waiting]")).to_be_visible()
     assert expect_ten_results(page) == expect_ten_results(other)
-    other.close()
 
 
 def test_a_frame_goes_back_and_forward(result: Page) -> None:

@@ -53,6 +53,9 @@ document.addEventListener("submit", (event) => {
   if (!isSending) search(event.target, event.submitter);
 });
 document.addEventListener("lost", () => complain());
+for (const name of ["htmx:sendError", "htmx:timeout"]) { // the page of a query says so itself, and tries again
+  document.addEventListener(name, () => document.getElementById("lost") ?? complain());
+}
 problem.addEventListener("click", () => (problem.hidden = true));
 // A page that comes back by the Back button is as it was left: sending.
 window.addEventListener("pageshow", () => setSending(false));

@@ -138,14 +138,14 @@ function closeChoice() {
 async function take(...files) {
   if (form.classList.contains("is-sending")) return;
   closeChoice();
-  if (!files.every((file) => file.size)) {
-    refuse(say.empty); // a named pipe, too, which would be sent without end
-    return;
-  }
   show(files[0]);
   const unread = await unreadable(files);
   if (unread.length) {
     refuse(named(say.unread, unread.join(", ")));
+    return;
+  }
+  if (!files.every((file) => file.size)) {
+    refuse(say.empty); // a named pipe, too, which would be sent without end
     return;
   }
   const pictures = await Promise.all(files.map(scaled));
@@ -159,7 +159,8 @@ async function take(...files) {
 
 // Returns the names of files that are gone, or that this account may not read.
 async function unreadable(files) {
-  const isRead = await Promise.all([...files].map((file) => file.slice(0, 1).arrayBuffer().then(() => true, () => false)));
+  const starts = [...files].map((file) => (file.size ? file.slice(0, 1) : file)); // no part of nothing is looked at
+  const isRead = await Promise.all(starts.map((start) => start.arrayBuffer().then(() => true, () => false)));
   return [...files].filter((file, place) => !isRead[place]).map((file) => file.name);
 }
 
