@@ -19,7 +19,7 @@ from engine.networks.registry import EMBEDDING_SIZE
 
 
 def open_annoy(path: Path, dimension: int) -> AnnoyIndex:
-    """Map an index.ann into memory. Annoy believes every byte of it: verify the file first. Raises OSError."""
+    """Map an index.ann into memory. Annoy checks nothing: verify the file first. Raises OSError."""
     annoy = AnnoyIndex(dimension, "euclidean")
     annoy.load(str(path))
     return annoy
@@ -51,7 +51,7 @@ class Candidates:
         self._search_k = round(parameters.search_k * times_as_many(k))
         self._usual = candidates_for(parameters.candidates, k, depth)
         self._nearest = candidate_rows(annoy, short, self._usual * ahead, self._search_k)
-        self._rows = np.sort(self._nearest[: self._usual])  # in the order of memory, and of the ids
+        self._rows = np.sort(self._nearest[: self._usual])  # in the order of memory, which is that of the ids
         self._similarities = cosines(vectors, query, self._rows)
 
     @property
@@ -61,7 +61,7 @@ class Candidates:
 
     @property
     def reliable(self) -> int:
-        """Return how many of the best are worth a look: the last candidates are there to be compared with."""
+        """Return how many of the best results can be trusted; the last candidates only serve for comparison."""
         return self.compared if self.compared == len(self._ids) else max(0, self.compared - self._usual // 2)
 
     def best(self, k: int) -> Hits:
