@@ -1,4 +1,4 @@
-"""What curators have asked for and workers do in steps: actions on many rows, archives of pictures."""
+"""Work that curators request and workers do in steps: actions on many rows, archives of pictures."""
 
 import uuid
 from typing import Any
@@ -35,7 +35,7 @@ class BulkAction(models.Model):
 
     @property
     def title(self) -> str:
-        """Return what the admin calls it."""
+        """Return its title in the admin."""
         return {"delete": "Delete", "hide": "Hide", "show": "Show", "label": "Label", "undo": "Undo"}[self.action]
 
 

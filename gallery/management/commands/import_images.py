@@ -25,7 +25,7 @@ from gallery.errors import Refusal
 
 
 class Command(BaseCommand):
-    help = "Put folders of pictures, or single ones, into the gallery. A sub-folder's name becomes their label."
+    help = "Add folders of pictures, or single pictures, to the gallery. The name of a sub-folder becomes their label."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("places", nargs="*", type=Path, metavar="PLACE", help="a folder or a file")
@@ -41,11 +41,23 @@ class Command(BaseCommand):
             default="parent",
             help="a picture's label: the name of its folder (the default), its path below the PLACE, or none",
         )
-        parser.add_argument("--relabel", action="store_true", help="moved pictures take the label of their new folder")
-        parser.add_argument("--follow-links", action="store_true", help="import linked folders, too")
-        parser.add_argument("--dry-run", action="store_true", help="say what would be imported; change nothing")
-        parser.add_argument("--watch", action="store_true", help="go on: import new files as they come, until Ctrl-C")
-        parser.add_argument("--mirror", action="store_true", help="while watching, hide pictures whose files are gone")
+        parser.add_argument(
+            "--relabel",
+            action="store_true",
+            help="give moved pictures the label of their new folder; without it they keep theirs",
+        )
+        parser.add_argument("--follow-links", action="store_true", help="also import linked folders")
+        parser.add_argument("--dry-run", action="store_true", help="show what would be imported; change nothing")
+        parser.add_argument(
+            "--watch",
+            action="store_true",
+            help="go on and import new and changed files, from network disks within a minute, until Ctrl-C",
+        )
+        parser.add_argument(
+            "--mirror",
+            action="store_true",
+            help="while watching, hide pictures whose files go, and show them again with their files",
+        )
 
     def handle(self, *, places: list[Path], **options: Any) -> None:
         self.places, self.options = [place.absolute() for place in places], options
@@ -62,7 +74,7 @@ class Command(BaseCommand):
             raise CommandError(f"The folder {places[0]} holds {held}." if len(places) == 1 else f"There is {held}.")
 
     def _watch_the_folder_of_the_settings(self) -> None:
-        """Return when it is there: a disk may be mounted later."""
+        """Wait until the folder is there: a disk may be mounted later."""
         folder = Path(settings.SIMSEARCH_WATCH).expanduser().absolute()
         self.places, self.options["mirror"] = [folder], self.options["mirror"] or settings.SIMSEARCH_WATCH_MIRROR
         if not _exists(folder):
@@ -122,11 +134,11 @@ class Command(BaseCommand):
     def _import(self, sources: Sequence[Source], outcome: Outcome) -> Iterator[Source]:
         try:
             yield from importing.import_files(sources, outcome, is_dry=self.options["dry_run"])
-        except Refusal as refusal:  # a full disk; a bad file is only listed
+        except Refusal as refusal:  # a full disk; bad files are only listed
             raise CommandError(str(refusal)) from refusal
 
     def _follow_moved(self, pictures: dict[Source, str]) -> int:
-        """Give moved pictures their new label if that is wanted; how many got one."""
+        """Give moved pictures their new label with --relabel; returns how many got one."""
         moved = importing.moved(pictures)
         if self.options["relabel"] and not self.options["dry_run"]:
             importing.relabel(moved)
@@ -152,7 +164,7 @@ class Command(BaseCommand):
         mirror = Mirror()
         try:
             for changes in watching.rounds(self.places, watcher):
-                close_old_connections()  # a server may have been started anew since the last one
+                close_old_connections()  # the database server may have been restarted since the last change
                 self._take(changes, pictures, mirror)
         except OSError as error:
             raise CommandError(f"The folder cannot be watched: {error}") from error

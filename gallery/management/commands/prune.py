@@ -13,7 +13,7 @@ from gallery.queries import waiting
 
 class Command(BaseCommand):
     help = (
-        "Find leftovers: expired queries, picture files without a row, rows without their picture file, "
+        "Find leftovers: expired queries, files without a row, rows without their picture file, "
         "leftovers of killed writes. Can be said while simsearch serves."
     )
 

@@ -1,4 +1,4 @@
-"""manage.py restore FILE: put a backup into this system."""
+"""manage.py restore FILE: restore a backup into this system."""
 
 import sys
 from argparse import ArgumentParser
