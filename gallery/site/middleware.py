@@ -77,8 +77,8 @@ def _view(request: HttpRequest) -> str:
 class ClientAddressMiddleware:
     """Sets REMOTE_ADDR to the visitor's address, in one spelling.
 
-    Behind a trusted proxy the last address of X-Forwarded-For counts, which the proxy wrote itself: the visitor may have
-    invented the earlier ones. Raises ValueError at the start if settings.TRUSTED_PROXIES has an invalid network.
+    Behind a trusted proxy the last address of X-Forwarded-For counts, which the proxy wrote itself: the visitor may
+    have invented the earlier ones. Raises ValueError at the start if settings.TRUSTED_PROXIES has an invalid network.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

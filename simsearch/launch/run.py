@@ -44,7 +44,7 @@ class LocalSystem(System):
         self.flower_port: int = self._kept_port.getsockname()[1]
         embedded = None if self.external_redis else f"unix://{run_dir}/redis.sock"
         written = env_file.establish(self.data_dir, self.host, embedded)
-        # The names for our own requests to /readyz, and those that the user added.
+        # The host names of our own requests to /readyz, and those that the user added.
         hosts = f"{written['ALLOWED_HOSTS']},{os.environ.get('ALLOWED_HOSTS', '')}".strip(",")
         chosen = {"REDIS_URL": embedded or self.external_redis or "", "ALLOWED_HOSTS": hosts}
         chosen |= {"SIMSEARCH_HOST": self.host, "SIMSEARCH_PORT": str(self.port)}
@@ -84,17 +84,17 @@ class LocalSystem(System):
 
     def _manage(self, *arguments: str) -> None:
         if self._run("manage.py", *arguments)[0]:
-            sys.exit(1)  # the command has said why
+            sys.exit(1)  # the command has printed the reason
 
     def _offer_an_admin(self) -> None:
         if sys.stdin.isatty() and sys.stdout.isatty():
             say("There is no admin account yet. Make one now? [y/N] ", end="")
             with suppress(EOFError):
                 if input().strip().lower() in ("y", "yes"):
-                    self._run("manage.py", "createsuperuser")  # giving up there is no reason not to serve
+                    self._run("manage.py", "createsuperuser")  # serve also if the user cancels
 
     def addresses(self) -> str:
-        """Return what to open, and where to look."""
+        """Return the text with the addresses and the folder of the logs."""
         site = f"http://{preflight.authority(self.host, self.port)}"
         folder = self.environ.get("SIMSEARCH_WATCH")
         watched = f"  Watch   {folder} (new pictures are imported as they come)\n" if folder else ""

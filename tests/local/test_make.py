@@ -10,7 +10,8 @@ from simsearch.launch.supervisor import BIN
 from tests.stack import ROOT
 
 MAKEFILE = (ROOT / "Makefile").read_text()
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "docker/README.md")] + sorted((ROOT / "docs").glob("*.md"))
+ROOT_PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "docker/README.md")]
+PAGES = ROOT_PAGES + sorted((ROOT / "docs").glob("*.md"))
 TYPED = re.compile(r"(?:^|`)make ([a-z][a-z-]*)", re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""manage.py calibrate: what do the active model's cosines mean in this gallery?"""
+"""manage.py calibrate: measure the thresholds of the active model in this gallery."""
 
 from argparse import ArgumentParser
 from dataclasses import asdict

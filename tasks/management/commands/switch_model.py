@@ -1,4 +1,4 @@
-"""manage.py switch_model: change the active model without a gap."""
+"""manage.py switch_model: change the active model while searches go on."""
 
 import os
 from argparse import ArgumentParser
@@ -16,7 +16,7 @@ from tasks import active_model
 from tasks.embedding import embed_missing
 from tasks.model_switch import SwitchError, only_one, prune, switch
 
-NICE = 10  # as the gallery's worker: searches go first
+NICE = 10  # as the gallery worker: searches have priority
 
 
 class Command(BaseCommand):
@@ -33,7 +33,7 @@ class Command(BaseCommand):
         )
 
     def run_from_argv(self, argv: list[str]) -> None:
-        """Run it from a shell with low priority, so that it lets the workers go first."""
+        """Run with low priority, so that the workers go first."""
         os.nice(NICE)
         super().run_from_argv(argv)
 
@@ -53,7 +53,7 @@ class Command(BaseCommand):
             raise CommandError("Stopped; the same command goes on where this one ended.", returncode=130) from None
 
     def _load(self, name: str, weights: Path | None) -> Embedder:
-        # With SIMSEARCH_THREADS, as the workers: on cores that these keep busy more threads wait for each other.
+        # With SIMSEARCH_THREADS, as the workers: on busy cores more threads would wait for each other.
         if weights is None and active_model.kept_weights(name).is_file():
             return active_model.load(name)
         embedder = active_model.load_named(name, weights)
