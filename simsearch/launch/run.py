@@ -19,8 +19,8 @@ REDIS_S = 30.0
 PHONE = "To open it from a phone in the same network, start it with `make run HOST=0.0.0.0`.\n"
 OPEN = (
     "From a phone in the same network, open it by this machine's address, such as http://192.168.1.20:{port}/.\n"
-    "Others can reach it. This is for a network that you trust, not for the open internet: without nginx in front\n"
-    "a few slow connections stop the site. Set up a server instead: docs/operations.md.\n\n"
+    "Everyone in this network can reach it. Use it only in a network that you trust, not for the open internet:\n"
+    "without nginx in front a few slow connections stop the site. For others set up a server: docs/operations.md.\n\n"
 )
 
 
@@ -88,7 +88,7 @@ class LocalSystem(System):
 
     def _offer_an_admin(self) -> None:
         if sys.stdin.isatty() and sys.stdout.isatty():
-            say("There is no admin account yet. Make one now? [y/N] ", end="")
+            say("There is no admin account yet. Create one now? [y/N] ", end="")
             with suppress(EOFError):
                 if input().strip().lower() in ("y", "yes"):
                     self._run("manage.py", "createsuperuser")  # serve also if the user cancels
@@ -100,7 +100,7 @@ class LocalSystem(System):
         watched = f"  Watch   {folder} (new pictures are imported as they come)\n" if folder else ""
         return (
             f"\n  Site    {site}/\n"
-            f"  Admin   {site}/admin/    (an account: {_shown(Path(sys.executable))} manage.py createsuperuser)\n"
+            f"  Admin   {site}/admin/ (create an account: {_shown(Path(sys.executable))} manage.py createsuperuser)\n"
             f"  API     {site}/api/docs\n"
             f"  Flower  http://127.0.0.1:{self.flower_port}/flower/\n"
             f"  Logs    {_shown(self.data_dir / 'logs')}/\n"

@@ -33,7 +33,7 @@ class Command(BaseCommand):
             "--csv",
             type=Path,
             metavar="FILE",
-            help="a table of files with label, title, date, hidden, taken: see `export`",
+            help="import the files of a table: file, label, title, date, taken, hidden; `export` writes one",
         )
         parser.add_argument(
             "--label-from",
@@ -95,7 +95,9 @@ class Command(BaseCommand):
         if self.options["csv"] and self.options["watch"]:
             raise CommandError("--watch looks at folders, not at a table: leave --csv out.")
         if self.options["mirror"] and not self.options["watch"]:
-            raise CommandError("--mirror needs --watch: it hides pictures whose files go while we look.")
+            raise CommandError(
+                "--mirror needs --watch: it hides pictures whose files go while the folders are watched."
+            )
         if self.options["watch"] and self.options["dry_run"]:
             raise CommandError("--watch and --dry-run exclude each other.")
 
@@ -121,7 +123,7 @@ class Command(BaseCommand):
                 for _step in self._import(sources, outcome):
                     progress.advance(1)
         except KeyboardInterrupt:
-            raise CommandError("Stopped; the same command goes on where this one ended.", returncode=130) from None
+            raise CommandError("Stopped. Run the same command again to continue.", returncode=130) from None
         finally:
             self._tell_left_out(outcome)
         is_dry = self.options["dry_run"]
@@ -144,7 +146,7 @@ class Command(BaseCommand):
             importing.relabel(moved)
             return len(moved)
         if moved:
-            message = f"{len(moved)} moved, or were labelled by hand: they keep their label"
+            message = f"{len(moved)} pictures were moved, or were labelled by hand: they keep their label"
             self.stderr.write(f"{message} (import_images --relabel gives them their folder's).")
         return 0
 
@@ -159,7 +161,7 @@ class Command(BaseCommand):
     # --- Watching -----------------------------------------------------------------------------------------------
 
     def _watch(self, watcher: Watcher, pictures: dict[Source, str]) -> None:
-        self.stdout.write("Watching for changes; Ctrl-C ends it.")
+        self.stdout.write("Watching for changes. Press Ctrl-C to stop.")
         self.stdout.flush()
         mirror = Mirror()
         try:

@@ -21,12 +21,12 @@ NICE = 10  # as the gallery worker: searches have priority
 
 class Command(BaseCommand):
     help = (
-        "Change the active model: embed every picture, build an index in the background, then change to it. "
-        "It can be stopped and run again. Without a name: lists the models."
+        "Change the active model: embed every picture, build an index in the background, then activate it. "
+        "You can stop the command and run it again to continue. Without a name it lists the models."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", nargs="?", help=f"{', '.join(registry.MODELS)}, or one that is kept")
+        parser.add_argument("name", nargs="?", help=f"{', '.join(registry.MODELS)}, or the identity of a kept model")
         parser.add_argument("--weights", type=Path, metavar="FILE", help="weights file, instead of the model's own")
         parser.add_argument(
             "--prune", action="store_true", help="afterwards delete the data of the models that are not active"
@@ -50,7 +50,7 @@ class Command(BaseCommand):
         except (SwitchError, EngineError, generations.BuildFailed) as error:
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
-            raise CommandError("Stopped; the same command goes on where this one ended.", returncode=130) from None
+            raise CommandError("Stopped. Run the same command again to continue.", returncode=130) from None
 
     def _load(self, name: str, weights: Path | None) -> Embedder:
         # With SIMSEARCH_THREADS, as the workers: on busy cores more threads would wait for each other.
