@@ -21,18 +21,18 @@ from gallery.files import Entry, StorageAway
 logger = logging.getLogger(__name__)
 
 GONE = {"404", "NoSuchKey"}
-# The error codes of a full storage: MinIO, Ceph, Garage.
+# What servers say when there is no room: MinIO, Ceph, Garage.
 FULL = {"507", "InsufficientStorage", "QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"}
-REMOVED_AT_ONCE = 1000  # objects of one request
-# A request thread or a batch waits for it: two attempts of at most these times, then it counts as away.
-SILENT_S = 2.0  # after that nothing waits for it for this time
+REMOVED_AT_ONCE = 1000  # what one request may name
+# A request thread or a batch waits for it: two attempts of at most these times, then it is away.
+SILENT_S = 2.0  # for so long after that nobody waits for it
 CONFIG = Config(
     connect_timeout=2,
     read_timeout=5,
     retries={"mode": "standard", "total_max_attempts": 2},
     s3={"addressing_style": "path"},
     signature_version="s3v4",
-    # Not the checksums that only Amazon's servers know.
+    # Not the checksums that only Amazon's own servers know.
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
 )
@@ -44,7 +44,7 @@ _silent_until: dict[str, float] = {}  # of each server: all folders of a bucket 
 
 
 class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
-    """Files below a folder of the bucket. Links work only with a signature."""
+    """Files below a folder of the bucket. No file has an address that works without a signature."""
 
     def __init__(self, folder: str) -> None:
         super().__init__(
@@ -94,7 +94,7 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
         self._put(name, file.read())
 
     def _put(self, name: str, data: bytes) -> None:
-        """Store an object, whole or not at all."""
+        """Keep an object, whole or not at all."""
         with self._translated():
             self._client.put_object(**self._object(name), Body=data, ContentType="image/jpeg")
 
@@ -147,7 +147,7 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
         )
 
     def require_room(self) -> None:
-        """Do nothing: a full server refuses the write itself."""
+        """Do nothing: a server says so itself when it is full."""
 
     def free_bytes(self) -> int | None:
         """Return how much more it can keep; None where that is not known."""
@@ -159,7 +159,7 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """Translate errors of boto3: raise what a disk would raise, or StorageAway."""
+        """Raise what a disk would raise, or StorageAway."""
         if time.monotonic() < _silent_until.get(self.endpoint_url, 0.0):
             raise StorageAway(errno.EIO, "the storage does not answer")
         try:
