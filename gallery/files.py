@@ -21,7 +21,7 @@ from django.core.files.uploadedfile import UploadedFile
 UNFINISHED = ".new-"  # what the name of a file begins with until it is whole
 RESERVED_BYTES = 8 * 2**20  # room on the disk that uploads leave to the database, Redis and the logs
 
-# Aliases of settings.STORAGES. `received`: bodies of requests and archives, on this host in any case. `index`: index
+# Aliases of settings.STORAGES. `received`: bodies of requests, on this host in any case. `index`: index
 # files and weights for other hosts; only where the storage is remote.
 Area = Literal["default", "originals", "uploads", "received", "index"]
 
