@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -72,6 +73,13 @@ def test_an_uploaded_gallery_picture_is_decoded_from_the_bucket(
     assert importing.decode_pending(10) == 1
     image = Image.objects.get()
     assert s3.names() == {f"pictures/{file.name}" for file in (image.picture_file, image.thumbnail_file)}
+
+
+def test_all_threads_and_folders_share_a_client() -> None:
+    """Each takes 0.2 s and some MB, and a web process has eight threads that meet two folders."""
+    with ThreadPoolExecutor(4) as threads:
+        clients = list(threads.map(lambda _: (files.keeper()._client, files.keeper("uploads")._client), range(8)))  # type: ignore[attr-defined]
+    assert len({id(client) for pair in clients for client in pair}) == 1
 
 
 def test_an_archive_that_a_curator_sends_in_parts_is_imported_from_the_bucket(
