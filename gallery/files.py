@@ -110,6 +110,14 @@ class Stored:
         """Return what a decoder reads it from. Raises OSError: here, or where it is read."""
         return self._keeper.source(self.name)
 
+    def source_if_there(self) -> Path | bytes | None:
+        """Do the same; None where it is gone. Without a request for that alone. Raises OSError as `source` does."""
+        try:
+            source = self.source()
+        except FileNotFoundError:
+            return None
+        return source if isinstance(source, bytes) or source.exists() else None
+
     def read_bytes(self) -> bytes:
         """Return its bytes. Raises OSError."""
         source = self.source()
