@@ -81,14 +81,6 @@ def test_more_matches_and_filters_say_so_as_well(result: Page, control: str) -> 
     expect(result).not_to_have_url(address)
 
 
-def test_a_gallery_that_cannot_go_on_says_so(stack: Stack, page: Page) -> None:
-    page.goto(f"{stack.url}/gallery/")
-    page.context.set_offline(True)
-    page.locator(".card").last.scroll_into_view_if_needed()
-    page.mouse.wheel(0, 10_000)
-    expect(page.get_by_role("alert")).to_have_text(LOST)
-
-
 def test_a_refused_link_stays_in_its_field(stack: Stack, page: Page) -> None:
     page.goto(stack.url)
     field = page.get_by_label("Or paste a link")
