@@ -20,7 +20,6 @@ from django.core.management.color import no_style
 from django.core.serializers.base import DeserializationError
 from django.db import connection, transaction
 from django.db.migrations.loader import MigrationLoader
-from django.db.models import Model
 
 from gallery import files
 from gallery.curation.progress import Progress
@@ -82,11 +81,12 @@ def restore(file: BinaryIO, *, replace: bool) -> tuple[Manifest, Contents]:
 
     All of it or nothing, after it was read once to its end. Raises BadBackup, Refused, OSError and django.db.Error.
     """
-    _refuse_an_old_schema()
+    migrations = MigrationLoader(connection)
+    if migrations.disk_migrations.keys() - migrations.applied_migrations.keys():
+        raise Refused("The database is not up to date: run manage.py migrate first.")
     _refuse_to_overwrite(replace)
     manifest, contents = verify(file)
-    _refuse_another_schema(manifest)
-    _refuse_a_small_disk(contents.needs_bytes)
+    _refuse_what_does_not_fit(manifest, contents)
     with Progress(manifest.items, "Restoring", "item") as progress:
         _fill(_reading(file), progress, replace)
     ContentType.objects.clear_cache()
@@ -102,13 +102,8 @@ def _reading(file: BinaryIO) -> Reader:
 # --- What speaks against it ---------------------------------------------------------------------------------
 
 
-def _refuse_an_old_schema() -> None:
-    ours = {".".join(key) for key in MigrationLoader(connection).disk_migrations}
-    if ours - set(tables.migrations()):
-        raise Refused("The database is not up to date: run manage.py migrate first.")
-
-
-def _refuse_another_schema(manifest: Manifest) -> None:
+def _refuse_what_does_not_fit(manifest: Manifest, contents: Contents) -> None:
+    """Raise Refused where this database has another schema, or the disk too little room."""
     theirs, ours = set(manifest.migrations), set(tables.migrations())
     made_by = f"This backup was made by simsearch {manifest.simsearch}"
     if newer := sorted(theirs - ours):
@@ -117,6 +112,13 @@ def _refuse_another_schema(manifest: Manifest) -> None:
         raise Refused(
             f"{made_by} before the migration {later[0]}, which this database has: restore it with that version, "
             "then upgrade."
+        )
+    storage = files.keeper()
+    free = storage.free_bytes()
+    if free is not None and contents.needs_bytes > free:
+        raise Refused(
+            f"The disk of {storage.described()} is too small: the backup needs about "
+            f"{contents.needs_bytes / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free."
         )
 
 
@@ -138,16 +140,6 @@ def _refuse_to_overwrite(replace: bool) -> None:
         raise Refused(
             f"Stop simsearch first: {names} would go on answering from the old index. (A worker counts as running "
             f"until {workers.ALIVE_S} seconds after its last heartbeat.)"
-        )
-
-
-def _refuse_a_small_disk(needs_bytes: int) -> None:
-    storage = files.keeper()
-    free = storage.free_bytes()
-    if free is not None and needs_bytes > free:
-        raise Refused(
-            f"The disk of {storage.described()} is too small: the backup needs about {needs_bytes / 1e6:.1f} MB, "
-            f"and {free / 1e6:.1f} MB are free."
         )
 
 
@@ -217,19 +209,14 @@ def _clear() -> None:
 
 def _insert(rows: Rows) -> int:
     table = next((table for table in tables.kept() if tables.name(table) == rows.table), None)
-    objects = list(_objects(rows))
+    try:
+        objects = [row.object for row in serializers.deserialize("python", map(json.loads, rows.lines))]
+    except (DeserializationError, FieldDoesNotExist, KeyError, TypeError, ValueError) as error:
+        raise BadBackup(f"This backup holds rows that cannot be read ({rows.table}).") from error
     if table is None or any(type(row) is not table for row in objects):
         raise BadBackup(f"This backup holds rows of a table that is not restored ({rows.table}).")
     table._base_manager.bulk_create(objects)
     return len(objects)
-
-
-def _objects(rows: Rows) -> Iterator[Model]:
-    try:
-        for deserialized in serializers.deserialize("python", map(json.loads, rows.lines)):
-            yield deserialized.object
-    except (DeserializationError, FieldDoesNotExist, KeyError, TypeError, ValueError) as error:
-        raise BadBackup(f"This backup holds rows that cannot be read ({rows.table}).") from error
 
 
 def _set_sequences() -> None:
