@@ -149,8 +149,14 @@ def ask(
     if not (image or like or unlike or url):
         raise requests.no_picture(request)
     pictures = Pictures(link=url or "", files=image, like=all_visible(like), unlike=all_visible(unlike))
-    query = submit.search(request, pictures, parameters)
-    return Status(202, _accepted(query))
+    query, queue = submit.search(request, pictures, parameters), waiting.cached()
+    accepted = Accepted(
+        id=query.pk,
+        state=query.state,
+        url=f"/api/queries/{query.pk}",
+        poll_after_ms=queue.poll_after_ms(query, queue.waiting),
+    )
+    return Status(202, accepted)
 
 
 @api.get("/queries/{uuid:query_id}", operation_id="gallery_api_query", response={200: QueryOut, 404: Problem})
@@ -199,16 +205,6 @@ def _row(query_id: UUID) -> models.Query:
     raise Http404
 
 
-def _accepted(query: models.Query) -> Accepted:
-    queue = waiting.cached()
-    return Accepted(
-        id=query.pk,
-        state=query.state,
-        url=f"/api/queries/{query.pk}",
-        poll_after_ms=queue.poll_after_ms(query, queue.waiting),
-    )
-
-
 def _matches(query: models.Query) -> list[MatchOut]:
     return [
         MatchOut(
@@ -225,9 +221,9 @@ def _matches(query: models.Query) -> list[MatchOut]:
 # --- Errors -------------------------------------------------------------------------------------------------
 
 
-@api.exception_handler(Refusal)
-def _refused(request: HttpRequest, refusal: Refusal) -> HttpResponse:
-    return error_json(request, refusal)
+api.exception_handler(Refusal)(error_json)
+api.exception_handler(OperationalError)(database_away)
+api.exception_handler(InterfaceError)(database_away)
 
 
 @api.exception_handler(Http404)
@@ -260,9 +256,3 @@ def _unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
 @api.exception_handler(HttpError)
 def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
     return error_json(request, Refusal("invalid", str(error)))
-
-
-@api.exception_handler(OperationalError)
-@api.exception_handler(InterfaceError)
-def _database_away(request: HttpRequest, error: Exception) -> HttpResponse:
-    return database_away(request, error)

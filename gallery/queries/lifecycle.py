@@ -49,17 +49,14 @@ def claim(limit: int) -> Claim:
     One that was tried before comes alone: if it kills its worker it takes no other query with it. None are taken while
     the disk of the database is full.
     """
-    token, now = uuid.uuid4(), timezone.now()
+    token = uuid.uuid4()
     if not _has_room():
         return Claim(token, [])
-    claimed = {
-        "state": RUNNING,
-        "claim": token,
-        "claimed_by": processes.current(),
-        "claimed_at": now,
-    }
+    claimed = {"state": RUNNING, "claim": token, "claimed_by": processes.current(), "claimed_at": timezone.now()}
     with transaction.atomic():
-        mine = _next(limit)
+        oldest = list(_unlocked(Query.objects.filter(state=WAITING).order_by("created_at"))[:limit])
+        is_retry = bool(oldest) and oldest[0].attempts > 0
+        mine = oldest[:1] if is_retry else [query for query in oldest if query.attempts == 0]
         if mine:
             ids = [query.pk for query in mine]
             Query.objects.filter(id__in=ids, state=WAITING).update(
@@ -84,13 +81,6 @@ def _has_room() -> bool:
         return True
     folder = Path(connection.settings_dict["NAME"]).parent
     return shutil.disk_usage(folder).free >= ROOM_FOR_ANSWERS_BYTES
-
-
-def _next(limit: int) -> list[Query]:
-    queries = list(_unlocked(Query.objects.filter(state=WAITING).order_by("created_at"))[:limit])
-    if queries and queries[0].attempts > 0:
-        return queries[:1]
-    return [query for query in queries if query.attempts == 0]
 
 
 def _unlocked(rows: "QuerySet[Query]") -> "QuerySet[Query]":
