@@ -227,14 +227,22 @@ api.exception_handler(InterfaceError)(database_away)
 
 
 @api.exception_handler(Http404)
-def _not_found(request: HttpRequest, error: Http404) -> HttpResponse:
-    return error_json(request, Refusal("not_found", _("There is nothing at this address.")))
-
-
-@api.exception_handler(AuthenticationError)
-def _unauthorized(request: HttpRequest, error: Exception) -> HttpResponse:
-    drain(request)
-    return error_json(request, Refusal("unauthorized", "Send a key of this gallery: `Authorization: Bearer <key>`."))
+@api.exception_handler(HttpError)
+@api.exception_handler(MultiPartParserError)
+@api.exception_handler(SuspiciousOperation)
+def _refused(request: HttpRequest, error: Exception) -> HttpResponse:
+    """Answer what Django or ninja raised."""
+    match error:
+        case Http404():
+            refusal = Refusal("not_found", _("There is nothing at this address."))
+        case AuthenticationError():
+            drain(request)
+            refusal = Refusal("unauthorized", "Send a key of this gallery: `Authorization: Bearer <key>`.")
+        case HttpError():
+            refusal = Refusal("invalid", str(error))
+        case _:
+            refusal = requests.unreadable(request)
+    return error_json(request, refusal)
 
 
 @api.exception_handler(ValidationError)
@@ -245,14 +253,3 @@ def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
         return error_json(request, requests.no_picture(request))
     message = "; ".join(f"{entry['loc'][-1]}: {entry['msg']}" for entry in error.errors)
     return error_json(request, Refusal("invalid", message))
-
-
-@api.exception_handler(MultiPartParserError)
-@api.exception_handler(SuspiciousOperation)
-def _unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
-    return error_json(request, requests.unreadable(request))
-
-
-@api.exception_handler(HttpError)
-def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
-    return error_json(request, Refusal("invalid", str(error)))

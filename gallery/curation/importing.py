@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -153,13 +152,17 @@ def reencoded(source: bytes | Path) -> Encoded:
 
 def _read(path: Path, known: set[str]) -> Read | Unusable:
     """Decode a file unless its content is known. Runs in the threads: it touches no row."""
+    limits = replace(uploads.limits(), max_bytes=settings.SIMSEARCH_MAX_IMPORT_BYTES)
     try:
         with path.open("rb") as file:
             if problem := _judged(path, file.read(64)):
                 return problem
             file.seek(0)
-            with _LARGE if os.fstat(file.fileno()).st_size > LARGE_BYTES else nullcontext():
-                return _decoded(path, file, known)
+            size_bytes = os.fstat(file.fileno()).st_size
+            with _LARGE if size_bytes > LARGE_BYTES else nullcontext():
+                headers.check_bytes(size_bytes, limits)
+                content_hash = hashlib.file_digest(file, "sha256").hexdigest()
+                return Read(content_hash, None if content_hash in known else reencode(path, limits))
     except BadImage as error:
         return Unusable(_reason(error))
     except OSError as error:
@@ -175,14 +178,6 @@ def _judged(path: Path, start: bytes) -> Unusable | None:
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return Unusable(NO_PICTURE)
     return Unusable(OTHER_KIND, is_picture=False)
-
-
-def _decoded(path: Path, file: BufferedReader, known: set[str]) -> Read:
-    """Hash a file, and decode it unless its picture is known. Raises BadImage."""
-    limits = replace(uploads.limits(), max_bytes=settings.SIMSEARCH_MAX_IMPORT_BYTES)
-    headers.check_bytes(os.fstat(file.fileno()).st_size, limits)
-    content_hash = hashlib.file_digest(file, "sha256").hexdigest()
-    return Read(content_hash, None if content_hash in known else reencode(path, limits))
 
 
 def _reason(error: BadImage) -> str:

@@ -34,9 +34,6 @@ class Command(BaseCommand):
             raise CommandError(f"No backup was made: {error}.") from error
         except KeyboardInterrupt:
             raise CommandError("Stopped; no backup was made.", returncode=130) from None
-        self._tell(outcome, file)
-
-    def _tell(self, outcome: backup.Outcome, file: str) -> None:
         if outcome.deleted:
             self.stderr.write(f"  {outcome.deleted} deleted during the backup are not in it.")
         for row in outcome.lost:

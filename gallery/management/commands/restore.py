@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseError
 
 from gallery.operations import restoring
-from gallery.operations.archive import BadBackup, Manifest
+from gallery.operations.archive import BadBackup
 
 
 class Command(BaseCommand):
@@ -35,9 +35,6 @@ class Command(BaseCommand):
             raise CommandError(f"Nothing was restored: {error}.") from error
         except KeyboardInterrupt:
             raise CommandError("Stopped; nothing was restored.", returncode=130) from None
-        self._tell(manifest, contents, check)
-
-    def _tell(self, manifest: Manifest, contents: restoring.Contents, check: bool) -> None:
         rows, network = contents.rows, manifest.network
         self.stdout.write(
             f"{'Complete and undamaged' if check else 'Restored'}: {rows['gallery.image']} pictures, "
