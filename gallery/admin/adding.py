@@ -6,7 +6,6 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.template.response import TemplateResponse
@@ -30,13 +29,14 @@ PROBLEMS = 100
 
 def urls() -> list[URLPattern]:
     """Return the addresses, below those of the list of pictures."""
-    views = {"add-many": page, "add-many/file": add_file, "add-many/zip": begin_zip, "add-many/state": state}
-    found = [path(f"{name}/", admin.site.admin_view(view), name=_name(name)) for name, view in views.items()]
-    return [*found, path("add-many/zip/<uuid:pk>/", admin.site.admin_view(add_part), name="gallery_image_zip_part")]
-
-
-def _name(place: str) -> str:
-    return f"gallery_image_{place.replace('-', '_').replace('/', '_')}"
+    inside = admin.site.admin_view
+    return [
+        path("add-many/", inside(page), name="gallery_image_add_many"),
+        path("add-many/file/", inside(add_file), name="gallery_image_add_many_file"),
+        path("add-many/zip/", inside(begin_zip), name="gallery_image_add_many_zip"),
+        path("add-many/zip/<uuid:pk>/", inside(add_part), name="gallery_image_zip_part"),
+        path("add-many/state/", inside(state), name="gallery_image_add_many_state"),
+    ]
 
 
 def _require(request: HttpRequest) -> None:
@@ -75,7 +75,9 @@ def add_file(request: HttpRequest) -> HttpResponse:
     _require(request)
     try:
         submit.check_space(request)
-        file = _file(request)
+        file = request.FILES.get("file")
+        if file is None:
+            return error_json(request, Refusal("empty", _("No file arrived.")))
         title = zips.title_of(request.POST.get("name") or file.name or "")[:LONGEST_TITLE]
         image = Image(title=title, label=text.kept_label(request.POST.get("label", "").replace("\0", "")))
         library.upload(image, file)
@@ -84,14 +86,6 @@ def add_file(request: HttpRequest) -> HttpResponse:
     except Refusal as refusal:
         return error_json(request, refusal)
     return JsonResponse({"result": "added", "url": _change(image)}, status=201)
-
-
-def _file(request: HttpRequest) -> "UploadedFile[Any]":
-    """Return the file of a request. Raises Refusal."""
-    file = request.FILES.get("file")
-    if file is None:
-        raise Refusal("empty", _("No file arrived."))
-    return file
 
 
 @require_POST

@@ -117,7 +117,7 @@ class ImageAdmin(BulkAdmin[Image]):
         is_shown, may_change = request.method == "GET", self.has_change_permission(request)
         context = {
             "view": view,
-            "views": [(name, "?" + _with(request, view=name)) for name in VIEWS],
+            "views": VIEWS,
             "labels": adding.all_labels(),
             "undoable": bulk.undoable(request.user.get_username()) if is_shown and may_change else None,
             "may_rebuild": self.has_index_permission(request),
@@ -268,11 +268,3 @@ class ImageAdmin(BulkAdmin[Image]):
     def table(self, request: HttpRequest, images: QuerySet[Image]) -> HttpResponseBase:
         """Send what is known of the pictures as CSV."""
         return downloads.table(images)
-
-
-def _with(request: HttpRequest, **changed: str) -> str:
-    """Return the query string of the page with these values."""
-    query = request.GET.copy()
-    for name, value in changed.items():
-        query[name] = value
-    return query.urlencode()

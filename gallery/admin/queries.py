@@ -81,12 +81,12 @@ class QueryAdmin(ReadOnlyAdmin, BulkAdmin[Any]):
         parts = refinement.shown(query)
         if not parts:
             return self.picture(query)
-        figures = ((self._part(part), _("less of this") if part.is_negative else _("more of this")) for part in parts)
+        figures = []
+        for part in parts:
+            name = str(part.image) if part.image else _("Uploaded picture")
+            picture = format_html(PICTURE, part.url, name) if part.url else _("no longer here")
+            figures.append((picture, _("less of this") if part.is_negative else _("more of this")))
         return format_html_join("", "<figure>{}<figcaption>{}</figcaption></figure>", figures)
-
-    def _part(self, part: refinement.ShownPart) -> SafeString | str:
-        name = str(part.image) if part.image else _("Uploaded picture")
-        return format_html(PICTURE, part.url, name) if part.url else _("no longer here")
 
     @admin.display(description="total, ms")
     def total_ms(self, query: Query) -> float | None:

@@ -2,7 +2,6 @@
 
 from django.contrib import messages
 from django.core.exceptions import BadRequest
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
@@ -42,7 +41,7 @@ def _act(request: HttpRequest) -> None:
     if action == "hide_kind":
         _hide_kind(request, _kind(request.POST.get("kind", "")), by)
     elif action in {"hide", "apart"}:
-        group = _groups().filter(pk=pages.number(request.POST.get("group", ""))).first()
+        group = DuplicateGroup.objects.filter(pk=pages.number(request.POST.get("group", ""))).first()
         if group is None:
             messages.warning(request, _("That group is gone: another analysis or another curator was quicker."))
         elif action == "apart":
@@ -69,10 +68,6 @@ def _hide_kind(request: HttpRequest, kind: str, by: str) -> None:
         messages.success(request, _("%(count)s pictures hidden; the best of each group is kept.") % {"count": count})
     else:
         messages.info(request, _("%(count)s pictures are being hidden.") % {"count": count})
-
-
-def _groups() -> "QuerySet[DuplicateGroup]":
-    return DuplicateGroup.objects.all()
 
 
 def _kind(text: str) -> str:
