@@ -19,6 +19,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.core.management.color import no_style
 from django.core.serializers.base import DeserializationError
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 from django.db.migrations.loader import MigrationLoader
 
 from gallery import files
@@ -151,11 +152,11 @@ def _fill(reader: Reader, progress: Progress, replace: bool) -> None:
     here: set[tuple[str, uuid.UUID]] = set()
     written: set[tuple[str, uuid.UUID]] = set()
     try:
-        with transaction.atomic(durable=True):
-            _keep_others_from_writing()
+        with _all_tables_locked() as cursor:
             _refuse_to_overwrite(replace)  # it took a while to get here
             here |= _pictures_here()
-            _clear()
+            for table in _quoted():  # not through the models: their signals would take the files along
+                cursor.execute(f"DELETE FROM {table}")  # noqa: S608 (no input)
             for part in reader:
                 if isinstance(part, Picture):
                     files.write(_file(part), part.data)
@@ -163,7 +164,9 @@ def _fill(reader: Reader, progress: Progress, replace: bool) -> None:
                     progress.advance(1)
                 else:
                     progress.advance(_insert(part))
-            _set_sequences()
+            # The ids of new rows go on after those that were restored (PostgreSQL; SQLite does so by itself).
+            for statement in connection.ops.sequence_reset_sql(no_style(), tables.kept()):
+                cursor.execute(statement)
     except BaseException:
         _remove_pictures(written - _pictures_here())  # asked again: it may have broken after the commit
         raise
@@ -189,22 +192,17 @@ def _file(picture: Picture) -> Stored:
         raise BadBackup(f"This backup holds pictures of an unknown kind ({picture.kind}).") from error
 
 
+@contextmanager
+def _all_tables_locked() -> Iterator[CursorWrapper]:
+    """Provide a transaction that keeps out other writers, not readers, and its cursor. SQLite has one writer anyway."""
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(f"LOCK TABLE {', '.join(_quoted())} IN SHARE ROW EXCLUSIVE MODE")
+        yield cursor
+
+
 def _quoted() -> list[str]:
     return [connection.ops.quote_name(table._meta.db_table) for table in tables.every()]
-
-
-def _keep_others_from_writing() -> None:
-    """Lock out writers until the end of the transaction; they can still read. SQLite has one writer anyway."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(f"LOCK TABLE {', '.join(_quoted())} IN SHARE ROW EXCLUSIVE MODE")
-
-
-def _clear() -> None:
-    """Empty every table. Not through the models: their signals would take the files along."""
-    with connection.cursor() as cursor:
-        for table in _quoted():
-            cursor.execute(f"DELETE FROM {table}")  # noqa: S608 (no input)
 
 
 def _insert(rows: Rows) -> int:
@@ -217,10 +215,3 @@ def _insert(rows: Rows) -> int:
         raise BadBackup(f"This backup holds rows of a table that is not restored ({rows.table}).")
     table._base_manager.bulk_create(objects)
     return len(objects)
-
-
-def _set_sequences() -> None:
-    """Let the ids of new rows go on after those that were restored (PostgreSQL; SQLite does so by itself)."""
-    with connection.cursor() as cursor:
-        for statement in connection.ops.sequence_reset_sql(no_style(), tables.kept()):
-            cursor.execute(statement)
