@@ -111,7 +111,7 @@ def has_new_pictures() -> bool:
 def start(network: str) -> IndexGeneration:
     """Take the one place of the builder. Raises Busy while another build is alive (its process, or its lease)."""
     gone = processes.gone(_building().values_list("builder", flat=True))
-    for other in _building().filter(clock.is_over("lease_until") | Q(builder__in=gone)):
+    for other in _building().filter(clock.lease_is_over() | Q(builder__in=gone)):
         fail(other, "The build was stopped before it was finished.")
     try:
         with transaction.atomic():

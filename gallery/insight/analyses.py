@@ -97,7 +97,7 @@ def release_overdue() -> int:
     running = Analysis.objects.filter(state=RUNNING)
     gone = processes.gone(running.order_by().values_list("runner", flat=True).distinct())
     with transaction.atomic():
-        overdue = running.filter(clock.is_over("lease_until") | Q(runner__in=gone))
+        overdue = running.filter(clock.lease_is_over() | Q(runner__in=gone))
         overdue.filter(attempts__gte=MAX_ATTEMPTS).update(state=FAILED, error=GAVE_UP, lease_until=None, runner="")
         overdue.update(state=WAITING, lease_until=None, runner="")
     return Analysis.objects.filter(state=WAITING).count()

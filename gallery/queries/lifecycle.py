@@ -195,7 +195,7 @@ def release_overdue() -> int:
     names = running.order_by().values_list("claimed_by", flat=True).distinct()
     gone = processes.gone(names)
     with transaction.atomic():  # one that is being finished at this moment is not waited for
-        left = _unlocked(running.order_by().filter(clock.is_over("lease_until") | Q(claimed_by__in=gone)))
+        left = _unlocked(running.order_by().filter(clock.lease_is_over() | Q(claimed_by__in=gone)))
         return _release(running.filter(id__in=list(left.values_list("id", flat=True))))
 
 
