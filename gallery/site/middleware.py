@@ -41,7 +41,7 @@ class RequestLogMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Handle one request."""
+        """Handle one request, then log and count it."""
         start = time.perf_counter()
         response = self.get_response(request)
         took_s, status = time.perf_counter() - start, response.status_code
