@@ -27,6 +27,7 @@ from gallery.admin import adding, downloads
 from gallery.admin.base import BulkAdmin
 from gallery.admin.filters import DuplicatesFilter, EmbeddingFilter, ValuesFilter
 from gallery.curation import bulk, library, zips
+from gallery.curation.folders import image_table
 from gallery.errors import Refusal
 from gallery.models import LONGEST_TITLE, Embedding, Image, IndexGeneration
 from gallery.queries import results
@@ -262,9 +263,9 @@ class ImageAdmin(BulkAdmin[Image]):
             told = _("At most %d pictures in one download; `manage.py export` writes all.") % downloads.MOST
             self.message_user(request, told, messages.WARNING)
             return None
-        return downloads.archive(images)
+        return downloads.sent(downloads.archive(images), "pictures.zip", "application/zip")
 
     @admin.action(description="Download a table of the selected pictures (CSV)", permissions=["view"])
     def table(self, request: HttpRequest, images: QuerySet[Image]) -> HttpResponseBase:
         """Send what is known of the pictures as CSV."""
-        return downloads.table(images)
+        return downloads.sent(downloads.table(images), image_table.NAME, "text/csv; charset=utf-8")
