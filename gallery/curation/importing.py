@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
 
 from django.conf import settings
 
@@ -98,20 +97,6 @@ def relabel(new_labels: Mapping[str, str]) -> None:
     """Give pictures, named by their content hash, another label."""
     for content_hash, label in new_labels.items():
         Image.objects.filter(content_hash=content_hash).update(label=Image.objects.spelled(label))
-
-
-def add(file: BinaryIO, *, label: str = "", title: str = "") -> Image:
-    """Put one picture into the gallery.
-
-    Raises Refusal (an unusable picture, no room) and AlreadyThere.
-    """
-    data = file.read(settings.SIMSEARCH_MAX_UPLOAD_BYTES + 1)  # one more is refused as too large
-    content_hash = hashlib.sha256(data).hexdigest()
-    if existing := library.find(content_hash):
-        raise library.AlreadyThere(existing)
-    image = Image(label=label, title=title[:LONGEST_TITLE])
-    library.keep(image, content_hash, reencoded(data), data)
-    return image
 
 
 def decode_pending(limit: int) -> int:
