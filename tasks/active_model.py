@@ -1,7 +1,7 @@
 """The active model: which one it is, and where its weights are.
 
-The active index generation names it. The environment (SIMSEARCH_MODEL, SIMSEARCH_WEIGHTS) only says by what the first
-index is made; from then on `manage.py switch_model` alone changes it. Its weights are copied into the data directory,
+The active index generation names it. The environment (SIMSEARCH_MODEL, SIMSEARCH_WEIGHTS) only names the model of the
+first index; from then on only `manage.py switch_model` changes it. Its weights are copied into the data directory,
 under the network's identity: neither a deleted file nor a release that bundles other weights changes the active model.
 
 Importable without torch: the system checks need it.
@@ -97,7 +97,7 @@ def _bring_weights(network: str) -> None:
 
 
 def _find_weights(network: str, name: str) -> Path | None:
-    """Return the first file that holds them; None when only the network's own file can."""
+    """Return the first file with these weights; None when only the model's own file can have them."""
     _bring_weights(network)
     for path in (kept_weights(network), configured_weights()):
         if path and path.is_file() and registry.identity(name, registry.checksum(path)) == network:
@@ -111,7 +111,7 @@ def is_outdated(network: str) -> bool:
     return active is not None and active.network == network and stores.chosen().is_outdated(active)
 
 
-# --- What the environment asks for, and what earlier versions had ---------------------------------------------
+# --- The configured model, and models of earlier versions -----------------------------------------------------
 
 
 def configured_name() -> str:
@@ -125,7 +125,7 @@ def configured_weights() -> Path | None:
 
 
 def disagreement(served: str) -> str:
-    """Return a sentence when another network is configured than the active one, else nothing."""
+    """Return a sentence if another model than the active one is configured, else nothing."""
     if not (settings.SIMSEARCH_MODEL or settings.SIMSEARCH_WEIGHTS) or _is_configured(served):
         return ""
     file = f" with {configured_weights()}" if configured_weights() else ""
@@ -147,7 +147,7 @@ def _is_configured(served: str) -> bool:
 
 
 def retired_notice() -> str:
-    """Say in a sentence which removed network embedded this gallery; nothing while there is an index, or none did."""
+    """Return a sentence if a removed model embedded this gallery; nothing while there is an index."""
     if generations.served():
         return ""
     made = IndexGeneration.objects.values_list("network", flat=True)  # the newest first

@@ -1,4 +1,4 @@
-"""Read the kinds of TIFF that Pillow reads wrong or not at all, with tifffile."""
+"""Read with tifffile the kinds of TIFF that Pillow reads wrong or not at all."""
 
 import io
 import math
@@ -33,7 +33,7 @@ _MADE_BYTES = 8.0  # of Pillow's picture and of the one that is turned upright
 
 def is_for_pillow(data: bytes) -> bool:
     """Tell whether Pillow reads such a TIFF right: up to 8 bits a channel, and the plain kinds of 16."""
-    if data.startswith(b"MM\0+"):  # Pillow knows BigTIFF in the other byte order alone
+    if data.startswith(b"MM\0+"):  # Pillow reads BigTIFF only in the other byte order
         return False
     head = data[:16] if data.startswith(b"II+\0") else data[:8]
     tags = TiffImagePlugin.ImageFileDirectory_v2(head)
@@ -53,7 +53,7 @@ def is_for_pillow(data: bytes) -> bool:
 
 
 class TiffReader:
-    """A `Reader` of the other kinds. Raises BadImage `unsupported_format` for those that it does not know."""
+    """A `Reader` of the other kinds. Raises BadImage `unsupported_format` for unknown kinds."""
 
     def __init__(self, data: bytes) -> None:
         from tifffile import TiffFile, TiffPage
@@ -91,7 +91,7 @@ class TiffReader:
 
 
 class _Bands:
-    """Numbers of any kind into 8 bits a channel, on white; no value (NaN, GDAL's nodata) shows white."""
+    """Converts numbers of any kind to 8 bits a channel, on white; no value (NaN, GDAL's nodata) becomes white."""
 
     def __init__(self, numbers: "Numbers", mode: str, page: "TiffPage") -> None:
         self._numbers, self._mode, self._channels = numbers, mode, len(Image.new(mode, (1, 1)).getbands())
@@ -149,7 +149,7 @@ class _Bands:
 
 
 def _usual_white(reach: float) -> float:
-    """Return the white of numbers that reach so far: a usual one, or the number itself where all are far below that."""
+    """Return the white point for this largest number: a usual one, or the number itself if all are far above it."""
     white = next((white for white in _WHITES if reach <= white), reach)
     is_far_below = reach < (1 / 64 if white == 1 else white / 4)
     return reach if is_far_below and reach > 0 else white

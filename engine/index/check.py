@@ -1,6 +1,6 @@
 """Self-test of a generation, in a process of its own: `python -m engine.index.check DIRECTORY NETWORK`.
 
-Annoy believes its file: if a damaged one crashes a process, then this one and not a worker. Exit code 0, or 1 with
+Annoy does not check its file: a damaged one must crash this process, not a worker. Exit code 0, or 1 with
 one line on standard error.
 """
 

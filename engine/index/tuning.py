@@ -17,12 +17,12 @@ from engine.index.ranking import Rows, Vectors, scan
 
 TREES = 20
 QUERIES = 500  # 5,000 neighbours to find, so that a recall of 0.99 is known to about 0.0015
-SPARE = 0.05  # of the misses that the target allows are left for what a sample cannot show
+SPARE = 0.05  # share of the allowed misses that is kept in reserve for the error of the sample
 PARTNERS, BLEND = 20, (0.3, 0.5)  # see Sample
-FEWEST_PICTURES = 100  # up to here every picture is a candidate
+FEWEST_PICTURES = 100  # in smaller galleries every picture is a candidate
 FEWEST_SEARCH_K, STEP = 500, 1.1
 ENTRIES_A_CANDIDATE = 40  # search_k for each candidate: the two then take about the same time
-MOST_CANDIDATES = 2000  # in a gallery without structure: their exact cosines take 3 to 5 ms
+MOST_CANDIDATES = 2000  # for a gallery without structure; the exact cosines of so many take 3 to 5 ms
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def tune(annoy: AnnoyIndex, components: Vectors, vectors: Vectors, target: float
 
 
 def _growing(entries: int, count: int) -> Iterator[tuple[int, int]]:
-    """Yield search_k and the most candidates to go with it, up to all `entries` of the trees."""
+    """Yield search_k with its maximum of candidates, up to all `entries` of the trees."""
     search_k = FEWEST_SEARCH_K
     while search_k < entries:
         yield search_k, min(max(TUNED_FOR, search_k // ENTRIES_A_CANDIDATE), MOST_CANDIDATES, count)
@@ -106,6 +106,6 @@ def _ranks(annoy: AnnoyIndex, sample: Sample, short: Vectors, most: int, search_
 
 
 def _enough(ranks: NDArray[np.float64], goal: float, most: int) -> int:
-    """Return how many candidates hold the share `goal` of the true neighbours; `most` if even these do not."""
+    """Return how many candidates contain the share `goal` of the true neighbours, at most `most`."""
     needed = np.sort(ranks, axis=None)[math.ceil(goal * ranks.size) - 1] + 1
     return int(min(max(needed, 2 * TUNED_FOR), most))

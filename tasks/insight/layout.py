@@ -1,4 +1,4 @@
-"""Lay out the map: embeddings on a plane, so that similar pictures lie side by side (t-SNE over the PCA)."""
+"""Lay out the map: place similar pictures side by side (t-SNE over the PCA)."""
 
 import os
 from uuid import UUID
@@ -15,7 +15,7 @@ from tasks.neighbours import Neighbours
 
 DIMENSIONS = 50  # of the PCA, as van der Maaten and Hinton 2008 use
 PERPLEXITY = 30
-ITERATIONS = (150, 350)  # with and without early exaggeration; more of them move little at 10,000 pictures
+ITERATIONS = (150, 350)  # with and without early exaggeration; more change little at 10,000 pictures
 TELL_EVERY = 10  # iterations
 ALONE = 3000  # fewer pictures are laid out by one core: threads would mostly wait for each other
 EXACT = 20_000  # pictures up to which neighbours are compared exactly
@@ -76,14 +76,14 @@ def _spread(short: Points, advance: Advance) -> Points:
 
 
 class Progress:
-    """What openTSNE calls every TELL_EVERY iterations; both of its phases count from one."""
+    """The callback of openTSNE, every TELL_EVERY iterations; both of its phases count from one."""
 
     def __init__(self, advance: Advance) -> None:
         self._advance = advance
         self._done = 0
 
     def __call__(self, iteration: int, error: float, embedding: Points) -> bool:
-        """Say how far the layout is; False lets it go on."""
+        """Report the progress of the layout; returns False to let it go on."""
         self._done += TELL_EVERY
         self._advance(self._done, sum(ITERATIONS))
         return False
