@@ -8,13 +8,13 @@ from django.urls import path, reverse
 from django.urls.resolvers import URLPattern
 from django.utils.translation import gettext_lazy as _
 
-from gallery.admin.insight import dashboard, drawing, duplicates, evaluation, mislabels, pages
+from gallery.admin.insight import dashboard, duplicates, evaluation, gallery_map, mislabels, pages
 
 VIEWS = [
     ("dashboard", _("Dashboard"), dashboard.view),
     ("duplicates", _("Duplicates"), duplicates.view),
     ("mislabels", _("Wrong labels"), mislabels.view),
-    ("map", _("Map"), drawing.view),
+    ("map", _("Map"), gallery_map.view),
     ("evaluation", _("Search quality"), evaluation.view),
 ]
 
