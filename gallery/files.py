@@ -21,7 +21,7 @@ from django.core.files.uploadedfile import UploadedFile
 UNFINISHED = ".new-"  # prefix of the name of a file until it is complete
 RESERVED_BYTES = 8 * 2**20  # free space that uploads leave to the database, Redis and the logs
 
-# Aliases of settings.STORAGES. `received`: bodies of requests and archives, on this host in any case. `index`: index
+# Aliases of settings.STORAGES. `received`: bodies of requests, on this host in any case. `index`: index
 # files and weights for other hosts; only where the storage is remote.
 Area = Literal["default", "originals", "uploads", "received", "index"]
 
@@ -109,6 +109,14 @@ class Stored:
     def source(self) -> Path | bytes:
         """Return the path or the bytes for a decoder. Raises OSError, here or when it is read."""
         return self._keeper.source(self.name)
+
+    def source_if_there(self) -> Path | bytes | None:
+        """Do the same; None where it is gone. Without a request for that alone. Raises OSError as `source` does."""
+        try:
+            source = self.source()
+        except FileNotFoundError:
+            return None
+        return source if isinstance(source, bytes) or source.exists() else None
 
     def read_bytes(self) -> bytes:
         """Return its bytes. Raises OSError."""

@@ -183,24 +183,30 @@ def _known(network: str, queries: Sequence[Query]) -> Known:
 
 
 def _decode_all(worker: Worker, queries: Sequence[Query]) -> Iterator[Outcome]:
-    known = _known(worker.embedder.network, queries)
+    known, kept = _known(worker.embedder.network, queries), list[files.Stored]()
 
     def decode(query: Query) -> Outcome:
         try:
-            return [_one(worker, query, row, known) for row in query.pictures]
+            return [_one(worker, query, row, known, kept) for row in query.pictures]
         except (BadImage, TakesLong, NotFetched) as error:
             return error
 
-    return worker.decode(decode, queries)
+    try:
+        yield from worker.decode(decode, queries)
+    finally:
+        files.remove(*kept)  # together, because a bucket takes them in one request
 
 
-def _one(worker: Worker, query: Query, row: Query | QueryPart, known: Known) -> Prepared:
-    """Return one of the query's pictures; of the first one the crop. Raises BadImage and TakesLong."""
+def _one(worker: Worker, query: Query, row: Query | QueryPart, known: Known, kept: list[files.Stored]) -> Prepared:
+    """Return one of the query's pictures; of the first one the crop. Raises BadImage and TakesLong.
+
+    `kept`: gets the upload whose picture was kept.
+    """
     crop = query.crop if row is query else None
     if not row.has_picture and not crop and (vector := known.get(row.gallery_id)) is not None:
         return vector
     try:
-        decoded = _uploaded(worker, query, row, crop) if row.has_picture else _named(worker, row, crop)
+        decoded = _uploaded(worker, query, row, crop, kept) if row.has_picture else _named(worker, row, crop)
     except files.StorageAway:  # the batch is tried again
         raise
     except OSError as error:
@@ -222,20 +228,21 @@ def _named(worker: Worker, row: Query | QueryPart, crop: Crop) -> Decoded:
     return DECODERS.decode(image.shown_file.source(), wanted)
 
 
-def _uploaded(worker: Worker, query: Query, row: Query | QueryPart, crop: Crop) -> Decoded:
+def _uploaded(worker: Worker, query: Query, row: Query | QueryPart, crop: Crop, kept: list[files.Stored]) -> Decoded:
     """Decode the uploaded bytes once and keep the picture in their place; a later attempt reads that.
 
     Raises OSError where the file is gone, BadImage, TakesLong, and NotFetched.
     """
     square = worker.embedder.square
-    if not row.upload_file.exists():
+    source = row.upload_file.source_if_there()
+    if source is None:
         if row is query and query.link and not row.picture_file.exists():
             raise NotFetched
         return DECODERS.decode(row.picture_file.source(), pictures.request(crop=crop, square=square))
     wanted = pictures.request(jpegs=(pictures.KEPT,), crop=crop, square=square)
     # A later attempt is claimed alone, so it delays no other query.
     is_first = query.attempts == 1
-    decoded = DECODERS.decode(row.upload_file.source(), wanted, worker.slow.patience_s if is_first else None)
+    decoded = DECODERS.decode(source, wanted, worker.slow.patience_s if is_first else None)
     if not is_first:
         throttle.charge(query.client, decoded.cpu_s)
     query.is_incomplete = query.is_incomplete or decoded.is_incomplete
@@ -244,7 +251,7 @@ def _uploaded(worker: Worker, query: Query, row: Query | QueryPart, crop: Crop) 
     except OSError as error:  # a full disk: answer without the stored picture; the upload stays
         logger.warning("the picture of a query was not kept: %s", error)
     else:
-        files.remove(row.upload_file)
+        kept.append(row.upload_file)
     return decoded
 
 

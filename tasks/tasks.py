@@ -105,7 +105,7 @@ def analyse() -> str:
     return run_next()
 
 
-@shared_task(name=wakeup.ZIP, time_limit=600, throws=(*AWAY, Refusal))
+@shared_task(name=wakeup.ZIP, time_limit=600, throws=(*AWAY, Refusal, files.StorageAway))
 def import_zip() -> bool:
     """Import some files of an uploaded archive, and send a message for the next."""
     is_more = zips.step()

@@ -17,6 +17,9 @@ from engine.index.protocol import GROWTH, candidates_for, times_as_many
 from engine.index.ranking import Hits, Rows, Vectors, best, cosines, rank, scan
 from engine.networks.registry import EMBEDDING_SIZE
 
+# Exact searches read all vectors, of a million pictures 16 GB: no more than one in 100 s then.
+CHECKED_A_SECOND = 10_000
+
 
 def open_annoy(path: Path, dimension: int) -> AnnoyIndex:
     """Map an index.ann into memory. Annoy checks nothing: verify the file first. Raises OSError."""
@@ -92,8 +95,6 @@ class Index:
     Its files stay mapped: the directory may be deleted or renamed while it is open. For one thread at a time.
     """
 
-    recall_every_s = 0.0
-
     def __init__(
         self,
         manifest: Manifest,
@@ -104,6 +105,7 @@ class Index:
         annoy: AnnoyIndex,
     ) -> None:
         self.manifest = manifest
+        self.recall_every_s = float(manifest.count // CHECKED_A_SECOND)
         self.ids = ids
         self._vectors = vectors
         self._fingerprints = fingerprints

@@ -21,6 +21,7 @@ SETTLED_S = 3600
 BATCH = 500
 UNNAMED = re.compile(r"[^/]*\.upload[^/]*")
 OF_ROW = re.compile("../[^/]+")
+NAME = re.compile(r"([^.]+)(\.jpg|\.\d+-\d+)?")  # a row's id; a picture of it, or a part of its archive
 Item = TypeVar("Item")
 Owner = type[Image] | type[Query] | type[QueryPart] | type[ZipImport]
 
@@ -36,7 +37,7 @@ OWNERS: dict[tuple[Area, str], Owner] = {
     ("uploads", "gallery/"): Image,
     ("uploads", "queries/"): Query,
     ("uploads", "parts/"): QueryPart,
-    ("received", "zips/"): ZipImport,
+    ("uploads", "zips/"): ZipImport,
 }
 
 
@@ -130,8 +131,9 @@ def _settled(area: Area, folder: str) -> Iterator[Stored]:
 
 
 def _owner(file: Stored) -> uuid.UUID | None:
+    named = NAME.fullmatch(_base(file))
     try:
-        return uuid.UUID(_base(file).removesuffix(".jpg"))
+        return uuid.UUID(named[1]) if named else None
     except ValueError:
         return None
 
