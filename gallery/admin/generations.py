@@ -111,7 +111,7 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
         served, count = generations.served(), Image.objects.count()
         for network, embedded in sorted(networks.embedded().items()):
             if network != served:
-                message = f"Beside the active model: {network}, which has embedded {embedded} of {count} pictures."
+                message = f"Also kept: {network}, which has embedded {embedded} of {count} pictures."
                 self.message_user(request, message, messages.INFO)
 
     @admin.action(description="Search the selected generation from now on", permissions=["index"])

@@ -1,4 +1,4 @@
-"""The addresses of these pages, and their entries in the admin's index."""
+"""The URL patterns of these pages, and their entries in the admin's index."""
 
 from typing import Any
 
@@ -42,4 +42,4 @@ def entry(request: HttpRequest) -> dict[str, Any]:
         for name, title, _view in VIEWS
     ]
     url = reverse("admin:insight_dashboard")
-    return {"name": _("The gallery as a whole"), "app_label": "insight", "app_url": url, "models": models}
+    return {"name": _("Gallery overview"), "app_label": "insight", "app_url": url, "models": models}
