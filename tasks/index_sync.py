@@ -70,7 +70,7 @@ def _add_new(active: IndexGeneration, store: MilvusStore) -> int:
     store.add(name_of(active), ids, vectors, components_of(active))
     # A read with strong consistency returns when searches find the rows; only then workers drop them from the delta.
     if len(store.milvus.known(name_of(active), ids)) < len(ids):
-        logger.warning("Milvus does not find what was just added; it is added once more")
+        logger.warning("Milvus does not find the added embeddings; they are added again")
         return 0
     generations.synchronised(active, last_embedding=int(fresh[-1]), added=len(ids))
     return len(ids)

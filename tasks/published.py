@@ -106,7 +106,7 @@ def bring(generation: IndexGeneration) -> None:
 
 
 def _fetch(generation: IndexGeneration) -> None:
-    """Copy the files to a folder beside, check them there, and rename it. Raises OSError and BadIndex."""
+    """Copy the files to a temporary folder, check them there, and rename it. Raises OSError and BadIndex."""
     beside = generation.directory.with_name(f".{generation.number}{FETCHING}")
     shutil.rmtree(beside, ignore_errors=True)  # the rest of a killed process
     beside.mkdir(parents=True)

@@ -27,7 +27,7 @@ from gallery.insight import analyses
 from gallery.models import Image
 from gallery.operations import processes, workers
 from gallery.persistence import AWAY
-from gallery.queries import lifecycle, space, waiting, wakeup
+from gallery.queries import lifecycle, retention, waiting, wakeup
 from simsearch.launch import gpu, process_group
 
 # A child that ends waits until its parent has read the result of its last task. A stopping parent does not read it if
@@ -149,7 +149,7 @@ def expire() -> int:
 
     Also old uploads of archives and the rows of admin actions that finished long ago.
     """
-    return zips.remove_old() + bulk_actions.remove_old() + waiting.expire_old() + space.enforce()
+    return zips.remove_old() + bulk_actions.remove_old() + retention.expire_old() + retention.enforce_quota()
 
 
 # --- Starts -------------------------------------------------------------------------------------------------
