@@ -177,7 +177,17 @@ def start() -> None:
     database that does not answer is waited for: the first task loads the network then.
     """
     try:
-        _load_and_warm_up()
+        worker = current()
+        # On the CPU a whole batch would only take memory before it is needed.
+        worker.embedder.warm_up(*([1] if worker.embedder.device == "cpu" else []))
+        _bring_active()
+        worker.neighbours.refresh()
+        DECODERS.warm_up()
+        connections.close_all()  # Celery's own start of a child, after ours, would close it less gently
+        # What is there now stays. The collector would look through all of torch, for a tenth of a second or two, in the
+        # middle of every seventieth batch or so.
+        gc.collect()
+        gc.freeze()
     except EngineError as error:
         logger.critical("simsearch: this worker cannot start: %s", error)
         os.kill(os.getppid(), signal.SIGTERM)  # a child that ended by itself would be replaced, for ever
@@ -186,20 +196,6 @@ def start() -> None:
         logger.error("simsearch: this worker waits for its database: %s", error)  # noqa: TRY400 (one clear line)
     stores.chosen().follow()
     threading.Thread(target=_report_regularly, name="report", daemon=True).start()
-
-
-def _load_and_warm_up() -> None:
-    worker = current()
-    # On the CPU a whole batch would only take memory before it is needed.
-    worker.embedder.warm_up(*([1] if worker.embedder.device == "cpu" else []))
-    _bring_active()
-    worker.neighbours.refresh()
-    DECODERS.warm_up()
-    connections.close_all()  # Celery's own start of a child, after ours, would close it less gently
-    # What is there now stays. The collector would look through all of torch, for a tenth of a second or two, in the
-    # middle of every seventieth batch or so.
-    gc.collect()
-    gc.freeze()
 
 
 def _report_regularly() -> None:

@@ -33,8 +33,13 @@ def find(neighbours: Neighbours, advance: Advance) -> dict[UUID, tuple[float, fl
     if neighbours.index is None:
         return {}
     images, short = _projected(neighbours, neighbours.index.components[:DIMENSIONS])
-    points = _framed(_spread(short, advance))
-    return dict(zip(images, [(x, y) for x, y in points.tolist()], strict=True))
+    if not images:
+        return {}
+    points = _spread(short, advance)
+    low, high = points.min(axis=0), points.max(axis=0)
+    side = max(float((high - low).max()), 1e-9)  # of the square that they fill
+    framed = (points - (low + high) / 2) / side + 0.5
+    return dict(zip(images, [(x, y) for x, y in framed.tolist()], strict=True))
 
 
 def keep(points: dict[UUID, tuple[float, float]]) -> dict[str, int]:
@@ -87,13 +92,3 @@ class Progress:
         self._done += TELL_EVERY
         self._advance(self._done, sum(ITERATIONS))
         return False
-
-
-def _framed(points: Points) -> Points:
-    """Return points in a square from 0 to 1 whose longer side they fill."""
-    if not len(points):
-        return points
-    low, high = points.min(axis=0), points.max(axis=0)
-    side = max(float((high - low).max()), 1e-9)
-    framed: Points = (points - (low + high) / 2) / side + 0.5
-    return framed
