@@ -67,6 +67,14 @@ def _spread(short: Points, advance: Advance) -> Points:
     """Return a place [n, 2] for each of [n, d]."""
     if len(short) < FEWEST:
         return np.stack([np.arange(len(short)), np.zeros(len(short))], axis=1).astype(np.float32)
+    done = 0
+
+    def progress(iteration: int, error: float, embedding: Points) -> bool:
+        nonlocal done
+        done += TELL_EVERY  # not `iteration`: each of the two phases counts from one
+        advance(done, sum(ITERATIONS))
+        return False  # go on
+
     layout = TSNE(
         perplexity=min(PERPLEXITY, (len(short) - 1) / 3),
         early_exaggeration_iter=ITERATIONS[0],
@@ -74,21 +82,7 @@ def _spread(short: Points, advance: Advance) -> Points:
         neighbors="exact" if len(short) <= EXACT else "annoy",
         n_jobs=min(CORES, os.cpu_count() or 1) if len(short) >= ALONE else 1,
         random_state=SEED,
-        callbacks=Progress(advance),
+        callbacks=progress,
         callbacks_every_iters=TELL_EVERY,
     ).fit(short)
     return np.asarray(layout, np.float32)
-
-
-class Progress:
-    """What openTSNE calls every TELL_EVERY iterations; both of its phases count from one."""
-
-    def __init__(self, advance: Advance) -> None:
-        self._advance = advance
-        self._done = 0
-
-    def __call__(self, iteration: int, error: float, embedding: Points) -> bool:
-        """Say how far the layout is; False lets it go on."""
-        self._done += TELL_EVERY
-        self._advance(self._done, sum(ITERATIONS))
-        return False
