@@ -93,7 +93,7 @@ def _colours(kind: str, data: bytes, info: Info) -> bytes | _Colours | None:
     """Return an ICC profile or a colour space, in the order of each format's specification; None for sRGB."""
     if kind == "PNG" and (chunk := _png_chunk(data, b"cICP")):
         points = CodePoints(*chunk[:2])
-        if points.transfer in _VIDEO:  # Chromium shows it with its screens' curve, ITU-R BT.1886
+        if points.transfer in _VIDEO:  # as Chromium shows video: by the curve of its screens, ITU-R BT.1886
             return _Colours(_PRIMARIES.get(points.primaries, _BT709), lambda code: code**2.4)
         return _of_code_points(points)
     if profile := info.get("icc_profile"):
