@@ -1,7 +1,7 @@
 """The active model: which one it is, and where its weights are.
 
-The active index generation names it. The environment (SIMSEARCH_MODEL, SIMSEARCH_WEIGHTS) only says by what the first
-index is made; from then on `manage.py switch_model` alone changes it. Its weights are copied into the data directory,
+The active index generation names it. The environment (SIMSEARCH_MODEL, SIMSEARCH_WEIGHTS) only names the model of the
+first index; from then on only `manage.py switch_model` changes it. Its weights are copied into the data directory,
 under the network's identity: neither a deleted file nor a release that bundles other weights changes the active model.
 
 Importable without torch: the system checks need it.
@@ -85,13 +85,13 @@ def _shared_weights(network: str) -> files.Stored:
 
 
 def _find_weights(network: str, name: str) -> Path | None:
-    """Return the first file that holds them, fetched where another host has shared it; None: try the network's own."""
+    """Return the first file with these weights, copied here if another host has it; None: only the model's own can."""
     kept = kept_weights(network)
     if files.is_remote() and not kept.exists():
         try:
             files.write_whole(kept, _shared_weights(network).read_bytes())
         except FileNotFoundError:
-            pass  # none has
+            pass  # no host shares it
         except OSError as error:
             logger.warning("the weights of %s could not be fetched: %s", network, error)
     for path in (kept, configured_weights()):
@@ -106,7 +106,7 @@ def is_outdated(network: str) -> bool:
     return active is not None and active.network == network and stores.chosen().is_outdated(active)
 
 
-# --- What the environment asks for, and what earlier versions had ---------------------------------------------
+# --- The configured model, and models of earlier versions -----------------------------------------------------
 
 
 def configured_name() -> str:
@@ -120,7 +120,7 @@ def configured_weights() -> Path | None:
 
 
 def disagreement(served: str) -> str:
-    """Return a sentence when another network is configured than the active one, else nothing."""
+    """Return a sentence if another model than the active one is configured, else nothing."""
     name, file = configured_name(), configured_weights()
     if not (settings.SIMSEARCH_MODEL or file):
         return ""
@@ -140,7 +140,7 @@ def disagreement(served: str) -> str:
 
 
 def retired_notice() -> str:
-    """Say in a sentence which removed network embedded this gallery; nothing while there is an index, or none did."""
+    """Return a sentence if a removed model embedded this gallery; nothing while there is an index."""
     if generations.served():
         return ""
     made = IndexGeneration.objects.values_list("network", flat=True)  # the newest first

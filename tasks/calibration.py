@@ -1,4 +1,4 @@
-"""Measure what the active model's cosines mean in this gallery, and derive thresholds."""
+"""Measure the active model's cosines in this gallery, and derive thresholds."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ Advance = Callable[[int], None]
 
 
 class TooFewPictures(Exception):
-    """The gallery is too small to measure anything; the text advises what to do."""
+    """The gallery is too small to measure anything; the text says what to do."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Derived:
-    """Thresholds, and the names of those that could not be measured and are the network's own."""
+    """Thresholds, and the names of those that could not be measured and are the model's defaults."""
 
     thresholds: Thresholds
     kept: list[str]

@@ -26,7 +26,7 @@ Advance = Callable[[int], None]
 
 
 class NoLabels(Exception):
-    """No labels to measure precision by; the text advises what to do."""
+    """There are no labels to measure precision with; the text says what to do."""
 
 
 @dataclass(frozen=True)

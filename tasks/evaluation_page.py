@@ -1,6 +1,6 @@
-"""Render an evaluation as one page: the figures, and the worst queries with their matches as pictures.
+"""Render an evaluation as one HTML page: the figures, and the worst queries with their matches.
 
-The page holds everything it shows, so that it can be sent to somebody who has no access to the gallery.
+The page contains its pictures, so that people without access to the gallery can open it.
 """
 
 import base64

@@ -63,7 +63,7 @@ def _add_new(active: IndexGeneration, store: MilvusStore) -> int:
     missing = np.concatenate([_late(active, store), fresh])
     ids, vectors, _ = read(missing)
     store.add(name_of(active), ids, vectors, components_of(active))
-    # A read with strong consistency returns when the server can find them: only then the workers forget them.
+    # A read with strong consistency returns when searches find the rows; only then workers drop them from the delta.
     if len(store.milvus.known(name_of(active), ids)) < len(ids):
         logger.warning("Milvus does not find what was just added; it is added once more")
         return 0
@@ -72,7 +72,7 @@ def _add_new(active: IndexGeneration, store: MilvusStore) -> int:
 
 
 def _late(active: IndexGeneration, store: MilvusStore) -> Ids:
-    """Return what was committed after embeddings with higher ids, and is not in the collection yet."""
+    """Return embeddings that were committed after ones with higher ids, and are not in the collection yet."""
     if connection.vendor == "sqlite":
         return np.empty(0, np.int64)
     first, last = active.last_embedding - LATE_IDS, active.last_embedding

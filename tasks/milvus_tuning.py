@@ -68,7 +68,7 @@ def _draw(index: MilvusIndex) -> tuple[Vectors, NDArray[np.int64]]:
 
 
 def _nearest(source: Source, queries: Vectors, hidden: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the exact ten nearest [q, 10] of all embeddings, read once, but for the hidden ones."""
+    """Return the exact ten nearest [q, 10] of all embeddings but the hidden ones, reading each once."""
     best_ids = np.empty((len(queries), 0), np.int64)
     best = np.empty((len(queries), 0), np.float32)
     done = 0

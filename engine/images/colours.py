@@ -77,7 +77,7 @@ def converter(kind: str, data: bytes, info: Info, mode: str, brightest: Callable
     curve = _tone_mapped(colours.nits, brightest()) if colours.nits else colours.curve or _srgb
     try:
         return _by_profile(_profile(colours.chromaticities, curve), mode)
-    except (ArithmeticError, ValueError, struct.error):  # colours that cannot be
+    except (ArithmeticError, ValueError, struct.error):  # impossible colours
         return to_rgb
 
 
@@ -194,7 +194,7 @@ def _tone_mapped(nits: Curve, brightest: float) -> Curve:
 
 
 def _by_profile(profile: bytes, mode: str) -> Convert:
-    """Return what converts by this profile; a broken one, or one for other colours, costs exact colours alone."""
+    """Return what converts by this profile. A broken one, or one for other colours, is ignored."""
     try:
         takes = {b"GRAY": "L", b"RGB ": "RGB", b"CMYK": "CMYK"}[profile[16:20]]  # the mode of pictures it describes
         if takes == mode == "RGB" and _is_srgb(profile):
@@ -209,7 +209,7 @@ def _by_profile(profile: bytes, mode: str) -> Convert:
 
 @lru_cache(maxsize=16)
 def _is_srgb(profile: bytes) -> bool:
-    """Tell whether it changes no colour, whatever it calls itself."""
+    """Tell whether it changes no colour, whatever its name is."""
     steps = range(0, 256, 51)
     colours = Image.new("RGB", (len(steps), len(steps) ** 2))
     colours.putdata(list(product(steps, repeat=3)))

@@ -28,7 +28,7 @@ from engine.images.repair import Repaired
 
 LONG = 10  # a picture that is more than so many times as long as wide is shrunk less, see `decode`
 _BAND_PIXELS = 2**20
-# A picture that is shrunk by little takes its memory on top of what its codec holds, so it may have fewer pixels.
+# A picture that is shrunk only a little takes its memory beside the codec's, so it may have fewer pixels.
 _LITTLE_SMALLER, _SHARE_OF_PIXELS = 2, 0.75
 _DEEP_WHITE = 65535  # of a picture of 16 bits a channel
 _INCOMPLETE = "simsearch_incomplete"  # a key of the info of a picture
@@ -55,8 +55,8 @@ def decode(
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise too_many_pixels(limits.max_pixels, limits) from error
-    except Exception as error:  # decoders raise whatever the bytes make them raise
-        if isinstance(error, MemoryError) or "memory" in str(error).casefold():  # as codecs say it
+    except Exception as error:  # codecs raise any exception on bad bytes
+        if isinstance(error, MemoryError) or "memory" in str(error).casefold():  # codecs report it in different ways
             raise too_costly() from error
         message = "The picture is damaged or incomplete; save it again and send the new file."
         raise BadImage("corrupt", message) from error
@@ -73,7 +73,7 @@ def shrunk(picture: Image.Image, within_px: int) -> Image.Image:
     if scale >= 1:
         return picture
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    # Half the time of LANCZOS, and as good where a picture is made little smaller: 5 ms of one of 1,008 pixels.
+    # Half the time of LANCZOS, and as good for a small reduction: 5 ms for 1,008 pixels.
     return picture.resize(size, Image.Resampling.HAMMING, reducing_gap=3.0)
 
 
@@ -101,7 +101,7 @@ def square(picture: Image.Image, side_px: int, of_px: int) -> Image.Image:
 
 
 def to_jpeg(picture: Image.Image, max_side_px: int, quality: int = 85) -> bytes:
-    """Make a new JPEG file from the pixels of an RGB picture and nothing else, its longer side that long at most."""
+    """Make a new JPEG file from only the pixels of an RGB picture, its longer side at most that long."""
     file = io.BytesIO()
     _without_metadata(shrunk(picture, max_side_px)).save(file, "JPEG", quality=quality)
     return file.getvalue()
@@ -209,7 +209,7 @@ def _upright_rgb(
     rgb = _to_rgb(kind, data, source, factor)
     if share < 1:  # as browsers show it
         rgb.paste("white", (0, math.floor(rgb.height * share), *rgb.size))
-    del reader, source  # turning makes a copy, which shall be the second and not the third
+    del reader, source  # turning makes a copy: only two are in memory at a time
     return rgb if turn is None else rgb.transpose(turn)
 
 
@@ -273,7 +273,7 @@ def _brightest(source: Source) -> float:
 
 
 def _without_metadata(picture: Image.Image) -> Image.Image:
-    """Return the same pixels, not copied, and nothing else of the file. Pillow has no public way to do that."""
+    """Return only the pixels, not copied. Pillow has no public way to do that."""
     picture.load()
     return Image.Image()._new(picture.im)
 

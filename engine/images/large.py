@@ -7,11 +7,11 @@ from PIL import Image
 from engine.images import isobmff
 from engine.images.rasters import Raster, Rows
 
-# 250 MB with the band that is at work: 48 megapixels of HEIC, 24 of WebP and AVIF, as phones write them.
+# With the current band 250 MB: 48 megapixels of HEIC, 24 of WebP and AVIF, as phones write them.
 _MAX_BYTES = 240_000_000
 # Bytes a pixel while the codec runs, measured: HEIC of 8 bits, 4:2:0; WebP without loss.
 _HEIC, _WEBP = 4.8, 8.5
-_MADE_BYTES = 4.0  # a pixel of what is made of it
+_MADE_BYTES = 4.0  # a pixel of the resulting picture
 _ANIMATED = 0x02
 
 

@@ -7,12 +7,12 @@ from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
 from engine.images.limits import MAX_DECODING_BYTES, MAX_JPEG_SCANS, MAX_JPEG_SEGMENTS, MAX_PNG_CHUNKS
 
-_JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")  # those that stand alone left out
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")  # without the markers that stand alone
 _JPEG_SCAN, _JPEG_END = b"\xda", b"\xd9"
 
-# MAX_DECODING_BYTES is 250 MB with everything around it. Some codecs hold a picture several times, so their formats get
-# fewer pixels for it: bytes per pixel, measured at the worst (4:4:4, animation, film grain). Other formats take the 4
-# of Pillow's own picture; what is made of it, upright and in RGB, may take these 4 once more.
+# With everything around it MAX_DECODING_BYTES is 250 MB. Some codecs hold a picture several times, so their formats may
+# have fewer pixels: bytes per pixel, measured for the worst case (4:4:4, animation, film grain). Other formats take 4
+# bytes for Pillow's own picture; the upright RGB picture that is made of it may take 4 more.
 _WEBP, _AVIF = 17.0, 18.0
 _HEIF = {(8, "RGB"): 8.9, (8, "RGBA"): 12.4, (16, "RGB"): 15.6, (16, "RGBA"): 20.4}  # by bits (16: more than 8), mode
 _PIXEL_BYTES = 4.0
@@ -68,7 +68,7 @@ def _jpeg_bytes_per_pixel(picture: JpegImagePlugin.JpegImageFile, data: bytes, f
 
 
 def _tiff_bytes_per_pixel(picture: TiffImagePlugin.TiffImageFile) -> float:
-    """Count what libtiff unpacks as a whole, a strip or a tile: at the worst the picture once more."""
+    """Count what libtiff unpacks at once, a strip or a tile: in the worst case the whole picture again."""
     tags = picture.tag_v2
     if picture.info.get("compression") == "raw":
         return _PIXEL_BYTES

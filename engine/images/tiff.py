@@ -1,4 +1,4 @@
-"""Read the kinds of TIFF that Pillow reads wrong or not at all, with tifffile."""
+"""Read with tifffile the kinds of TIFF that Pillow reads wrong or not at all."""
 
 import io
 import math
@@ -33,7 +33,7 @@ _MADE_BYTES = 8.0  # of Pillow's picture and of the one that is turned upright
 
 def is_for_pillow(data: bytes) -> bool:
     """Tell whether Pillow reads such a TIFF right: up to 8 bits a channel, and the plain kinds of 16."""
-    if data.startswith(b"MM\0+"):  # Pillow knows BigTIFF in the other byte order alone
+    if data.startswith(b"MM\0+"):  # Pillow reads BigTIFF only in the other byte order
         return False
     head = data[:16] if data.startswith(b"II+\0") else data[:8]
     tags = TiffImagePlugin.ImageFileDirectory_v2(head)
@@ -53,7 +53,7 @@ def is_for_pillow(data: bytes) -> bool:
 
 
 class TiffReader:
-    """A `Reader` of the other kinds. Raises BadImage `unsupported_format` for those that it does not know."""
+    """A `Reader` of the other kinds. Raises BadImage `unsupported_format` for unknown kinds."""
 
     def __init__(self, data: bytes) -> None:
         from tifffile import TiffFile, TiffPage
@@ -95,7 +95,7 @@ class TiffReader:
 
 
 class _Bands:
-    """Numbers of any kind into 8 bits a channel, on white; no value (NaN, GDAL's nodata) shows white."""
+    """Converts numbers of any kind to 8 bits a channel, on white; no value (NaN, GDAL's nodata) becomes white."""
 
     def __init__(self, numbers: "Numbers", mode: str, page: "TiffPage") -> None:
         self._numbers, self._mode, self._channels = numbers, mode, len(Image.new(mode, (1, 1)).getbands())
@@ -148,7 +148,7 @@ class _Bands:
         sample = self._numbers[::step, ::step, : self._channels].astype(np.float64)
         sample = sample[np.isfinite(sample) & (sample != self._nodata)]
         low, high = np.percentile(sample, (_OUTLIERS, 100 - _OUTLIERS)) if sample.size else (0.0, 1.0)
-        # A usual white that the numbers do not exceed, or how far they reach where that is far below it.
+        # A usual white point that no number exceeds, or the largest number itself if it is far below.
         reach = max(high, -low)
         white = next((white for white in _WHITES if reach <= white), reach)
         if 0 < reach < (1 / 64 if white == 1 else white / 4):

@@ -1,6 +1,6 @@
 """Self-test of a generation, in a process of its own: `python -m engine.index.check DIRECTORY NETWORK`.
 
-Annoy believes its file: if a damaged one crashes a process, then this one and not a worker. Exit code 0, or 1 with
+Annoy does not check its file: a damaged one must crash this process, not a worker. Exit code 0, or 1 with
 one line on standard error.
 """
 
@@ -15,7 +15,7 @@ from engine.index.annoy_index import Index
 from engine.index.manifest import refuse
 
 CHECK_S = 600
-PICTURES = 50  # that are searched for
+PICTURES = 50  # that the self-test searches for
 NEIGHBOURS = 10
 SAME = 0.9999  # the cosine of a picture with itself or its copy; nothing else in a gallery comes near
 

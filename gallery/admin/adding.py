@@ -24,7 +24,6 @@ from gallery.site import submit
 from gallery.site.forms import PICTURE_TYPES
 from gallery.site.pages import error_json
 
-PART_BYTES = 4 * 2**20  # of an archive, in one request
 PROBLEMS = 100
 
 
@@ -55,7 +54,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "types": PICTURE_TYPES,
         "labels": all_labels(),
         "system_folders": "|".join(scanning.SYSTEM_FOLDERS),
-        "part_bytes": min(PART_BYTES, settings.SIMSEARCH_MAX_UPLOAD_BYTES),
+        "part_bytes": min(zips.PART_BYTES, settings.SIMSEARCH_MAX_UPLOAD_BYTES),
         "max_bytes": settings.SIMSEARCH_MAX_UPLOAD_BYTES,
         "label": request.GET.get("label", ""),
     }

@@ -10,7 +10,7 @@ from django.http import StreamingHttpResponse
 from gallery.curation.folders import image_table
 from gallery.models import Image
 
-MOST = 2000  # pictures of one archive: a request has a thread of its server meanwhile
+MOST = 2000  # pictures of one archive: the request occupies a thread of the server until it ends
 ROWS = 500
 
 
@@ -44,7 +44,7 @@ def _lines(images: QuerySet[Image]) -> Iterator[str]:
 
 
 class _Sent(io.RawIOBase):
-    """What was written since it was last taken. It cannot seek, so the archive is written from front to back."""
+    """A buffer of the bytes since the last read. It cannot seek, so the archive is written front to back."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -64,11 +64,11 @@ class _Sent(io.RawIOBase):
 def _archive(images: QuerySet[Image]) -> Iterator[bytes]:
     sent, table_of = _Sent(), io.StringIO(newline="")
     image_table.write_head(table_of)
-    with zipfile.ZipFile(sent, "w") as file:  # stored: JPEGs do not get smaller
+    with zipfile.ZipFile(sent, "w") as file:  # not compressed: JPEGs do not get smaller
         for image in images[:MOST]:
             try:
                 file.writestr(_name(image), image.picture_file.read_bytes())
-            except FileNotFoundError:  # deleted meanwhile, or not decoded yet
+            except FileNotFoundError:  # deleted since, or not decoded yet
                 continue
             image_table.write_row(table_of, image, _name(image))
             yield sent.take()

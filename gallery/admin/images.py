@@ -50,14 +50,14 @@ class ImageList(ChangeList):
     """The list, as a grid of thumbnails or as a table."""
 
     def get_filters_params(self, params: Any = None) -> Any:
-        """Leave out what chooses the view."""
+        """Leave out the parameter of the view."""
         found = super().get_filters_params(params)
         found.pop("view", None)
         return found
 
 
 class ImageActionForm(ActionForm):
-    """The choice of an action, with the label for that one."""
+    """The choice of an action, with the label to set."""
 
     label = forms.CharField(
         required=False,
@@ -94,11 +94,11 @@ class ImageAdmin(BulkAdmin[Image]):
         return [undo, *adding.urls(), *super().get_urls()]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        """Return the list that knows its views."""
+        """Return the list class with the views."""
         return ImageList
 
     def get_changelist_form(self, request: HttpRequest, **kwargs: Any) -> Any:
-        """Name each field for the label: nobody sees which row it is in who does not see the list."""
+        """Give each label field a name for screen readers, which do not see its row."""
         base = super().get_changelist_form(request, **kwargs)
 
         class Named(base):  # type: ignore[misc, valid-type]
@@ -109,7 +109,7 @@ class ImageAdmin(BulkAdmin[Image]):
         return Named
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """Show the list as it was last chosen, with undo and rebuild."""
+        """Show the list in the last chosen view, with undo and rebuild."""
         chosen = request.GET.get("view")
         if chosen in VIEWS:
             request.session["image_view"] = chosen
@@ -140,7 +140,7 @@ class ImageAdmin(BulkAdmin[Image]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Image]:
         """Add to each picture whether it has an embedding."""
-        # Another network's embeddings are of no use to a search.
+        # Searches cannot use the embeddings of another model.
         in_use = IndexGeneration.objects.filter(is_active=True)
         serves = Q(network__in=in_use.values("network")) | ~Exists(in_use)
         embeddings = Embedding.objects.filter(serves, image=OuterRef("content_hash"))
@@ -187,7 +187,7 @@ class ImageAdmin(BulkAdmin[Image]):
         library.remove(Image.objects.filter(pk=obj.pk))
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
-        """Add a picture; a full disk or the same picture from somebody else ends as a message."""
+        """Add a picture; a full disk, or a picture that was just added elsewhere, shows a message."""
         try:
             return super().add_view(request, form_url, extra_context)
         except (Refusal, library.AlreadyThere) as refusal:
@@ -211,7 +211,7 @@ class ImageAdmin(BulkAdmin[Image]):
 
     @admin.display(description="similar")
     def similar(self, image: Any) -> SafeString | str:
-        """Open the search page with the pictures like this one; it takes the token of the list's form."""
+        """Open a search for pictures like this one; it uses the CSRF token of the list's form."""
         if image.is_pending or image.is_hidden or not image.embedded:
             return "—"
         label = _("Find pictures like %s") % image
@@ -266,7 +266,7 @@ class ImageAdmin(BulkAdmin[Image]):
 
     @admin.action(description="Download a table of the selected pictures (CSV)", permissions=["view"])
     def table(self, request: HttpRequest, images: QuerySet[Image]) -> HttpResponseBase:
-        """Send what is known of the pictures as CSV."""
+        """Send the data of the pictures as CSV."""
         return downloads.table(images)
 
 

@@ -1,4 +1,4 @@
-"""Queries in the admin site: the picture of each, its best match, and what its visitor saw."""
+"""Queries in the admin site: the picture of each, its best match, and the result that the visitor saw."""
 
 from typing import Any
 
@@ -77,7 +77,7 @@ class QueryAdmin(ReadOnlyAdmin, BulkAdmin[Any]):
         )
 
     def _asked(self, query: Query) -> SafeString:
-        """Return the pictures that were searched with as HTML, with what matches shall be where they are several."""
+        """Return the pictures of the query as HTML; where there are several, each with its sign."""
         parts = refinement.shown(query)
         if not parts:
             return self.picture(query)

@@ -47,9 +47,9 @@ CROP = "x,y,w,h as fractions of the first picture, upright; the first `image`, o
 LINK = "http or https address of the first picture, which a worker fetches; in the result `unreachable` if it cannot"
 LIKE, UNLIKE = "gallery pictures that the matches shall be like", "gallery pictures that they shall be unlike"
 MOST_LABELS, LONGEST_CROP = 20, 100
-Left = SkipJsonSchema[None]  # left out: a form knows no null
+Left = SkipJsonSchema[None]  # may be left out; a form has no null
 
-# What the types below do not say about a search.
+# The parts of the schema of a search that the types below cannot express.
 BOOLEANS = [word for pair in ("true false", "True False", "1 0", "on off", "yes no") for word in pair.split()]
 FORM = {
     "anyOf": [{"required": [name], "properties": {name: {"minItems": 1}}} for name in ("image", "like")]
@@ -57,7 +57,7 @@ FORM = {
     "properties": {
         "crop": {"format": "crop"},
         "url": {"format": "link"},
-        "collapse": {"type": "string", "enum": BOOLEANS, "default": "true"},  # a form has texts alone
+        "collapse": {"type": "string", "enum": BOOLEANS, "default": "true"},  # a form has only texts
     },
 }
 LINKS = {
@@ -155,7 +155,7 @@ def ask(
 
 @api.get("/queries/{uuid:query_id}", operation_id="gallery_api_query", response={200: QueryOut, 404: Problem})
 def query(request: HttpRequest, query_id: Id) -> HttpResponse:
-    """Where a query stands, and its matches once it is done."""
+    """Return the state of a query, and its matches once it is done."""
     row = _row(query_id)
     ahead = waiting.ahead_of(row)
     matches = _matches(row) if row.is_finished else []
@@ -171,7 +171,7 @@ def query(request: HttpRequest, query_id: Id) -> HttpResponse:
         matches=matches,
         removed=len(row.matches or []) - len(matches) if row.is_finished else 0,
     )
-    # Pages ask often, and ninja would check it against its schema once more: a tenth of the time.
+    # Polled often; ninja's check against the schema would take a tenth of the time.
     return HttpResponse(shown.model_dump_json(), content_type="application/json", headers=NO_STORE)
 
 
@@ -243,7 +243,7 @@ def _unauthorized(request: HttpRequest, error: Exception) -> HttpResponse:
 
 @api.exception_handler(ValidationError)
 def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    if submit.NO_SPACE in request.META:  # the file is missing because there was no room for it
+    if submit.NO_SPACE in request.META:  # the file is missing because the disk was full
         return error_json(request, no_space())
     if any(entry["type"] == "missing" and entry["loc"][-1] == "image" for entry in error.errors):
         return error_json(request, requests.no_picture(request))

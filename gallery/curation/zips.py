@@ -5,6 +5,7 @@ upload, whatever the archive says of its size.
 """
 
 import hashlib
+import io
 import lzma
 import os
 import zipfile
@@ -20,12 +21,13 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from gallery import files, text
-from gallery.curation import importing, library
+from gallery.curation import importing, library, parts
 from gallery.curation.folders import scanning
 from gallery.errors import Refusal, no_space
 from gallery.models import LONGEST_TITLE, Image, ZipImport
-from gallery.queries import wakeup
+from gallery.queries import uploads, wakeup
 
+PART_BYTES = 4 * 2**20  # that one request may bring: they are held in memory
 STEP = 16  # files of one task: the next task in line waits some seconds
 MOST_FILES = 50_000
 MOST_DIRECTORY_BYTES = 16 * 2**20  # what Python reads into memory to list the files
@@ -76,13 +78,13 @@ def begin(name: str, size: int, label: str, by: str, *, label_from_folder: bool 
 
 
 def receive(row: ZipImport, offset: int, source: Readable) -> ZipImport:
-    """Append a part of the archive. Raises Misplaced, and Refusal `no_space`."""
+    """Append a part of the archive, of at most PART_BYTES. Raises Misplaced, and Refusal `no_space` or `busy`."""
     if offset != row.received:
         raise Misplaced(row.received)
     try:
-        files.make_folder(row.upload_file.path.parent)
-        files.require_room(row.upload_file.path.parent)
-        end = _append(row, offset, source)
+        end = parts.keep(row, offset, _read(source, min(PART_BYTES, row.size - offset)))
+    except files.StorageAway as error:
+        raise uploads.away() from error
     except OSError as error:
         raise no_space() from error
     if not ZipImport.objects.filter(pk=row.pk, received=offset).update(received=end):
@@ -93,16 +95,12 @@ def receive(row: ZipImport, offset: int, source: Readable) -> ZipImport:
     return row
 
 
-def _append(row: ZipImport, offset: int, source: Readable) -> int:
-    """Write a part at its place; returns where it ends. A part that was cut off is written again."""
-    descriptor = os.open(row.upload_file.path, os.O_WRONLY | os.O_CREAT, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.seek(offset)
-        left = row.size - offset
-        while left and (data := source.read(min(left, 2**16))):
-            file.write(data)
-            left -= len(data)
-        return file.tell()
+def _read(source: Readable, most: int) -> bytes:
+    """Return up to `most` bytes, fewer at the end."""
+    data = bytearray()
+    while len(data) < most and (chunk := source.read(min(most - len(data), 2**16))):
+        data += chunk
+    return bytes(data)
 
 
 # --- Importing ------------------------------------------------------------------------------------------------
@@ -120,12 +118,15 @@ def shown(by: str) -> "QuerySet[ZipImport]":
 
 
 def step() -> bool:
-    """Import the next files of the oldest archive; returns False when there is none. Raises Refusal on a full disk."""
+    """Import the next files of the oldest archive; returns False when there is none.
+
+    Raises Refusal on a full disk, and files.StorageAway.
+    """
     row = unfinished().order_by("created_at").first()
     if row is None:
         return False
     try:
-        with wakeup.once(), row.upload_file.path.open("rb") as file:
+        with wakeup.once(), io.BufferedReader(parts.Archive(row)) as file:
             _import(row, file)
     except FileNotFoundError:
         _finish(row, "The archive is gone; upload it again.")
@@ -135,10 +136,12 @@ def step() -> bool:
 
 
 def _import(row: ZipImport, file: BinaryIO) -> None:
-    """Import the next files. Raises BadArchive, and Refusal on a full disk."""
+    """Import the next files. Raises BadArchive, Refusal on a full disk, and files.StorageAway."""
     try:
         _check_directory(file)
         archive = zipfile.ZipFile(file)
+    except files.StorageAway:
+        raise
     except BROKEN as error:
         raise BadArchive("This is no ZIP archive, or it is damaged.") from error
     entries = list(_pictures(archive, row.size))
@@ -183,10 +186,12 @@ def _pictures(archive: zipfile.ZipFile, size: int) -> Iterator[zipfile.ZipInfo]:
 
 
 def _import_one(row: ZipImport, archive: zipfile.ZipFile, place: int, entry: zipfile.ZipInfo) -> bool:
-    """Import a file; returns False if another worker did. Raises Refusal on a full disk."""
+    """Import a file; returns False if another worker did. Raises Refusal on a full disk, and files.StorageAway."""
     try:
         with archive.open(entry) as file:
             data = file.read(settings.SIMSEARCH_MAX_UPLOAD_BYTES + 1)
+    except files.StorageAway:
+        raise
     except BROKEN:
         return _refuse(row, place, entry, "This file cannot be read from the archive; it is damaged or encrypted.")
     content_hash = hashlib.sha256(data).hexdigest()
@@ -226,8 +231,9 @@ def title_of(name: str) -> str:
 
 
 def _finish(row: ZipImport, error: str = "") -> None:
-    ZipImport.objects.filter(pk=row.pk).update(finished_at=timezone.now(), error=error)
-    row.upload_file.path.unlink(missing_ok=True)
+    """End an import, unless another worker did, which has removed the parts."""
+    if ZipImport.objects.filter(pk=row.pk, finished_at__isnull=True).update(finished_at=timezone.now(), error=error):
+        parts.remove(row.parts_prefix)
 
 
 def remove_old() -> int:

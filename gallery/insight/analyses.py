@@ -30,12 +30,12 @@ class Superseded(Exception):
 
 
 def get(kind: Kind) -> Analysis:
-    """Return the analysis of this kind; one that is not saved if it was never requested."""
+    """Return the analysis of this kind; an unsaved one if it was never requested."""
     return Analysis.objects.filter(kind=kind).first() or Analysis(kind=kind, state=DONE)
 
 
 def request(kind: Kind) -> None:
-    """Have it run, unless it is about to. The last result stays until the new one is there."""
+    """Request a run, unless one waits or runs. The last result stays until the new one is there."""
     row, is_new = Analysis.objects.get_or_create(kind=kind)
     if not is_new:
         _wait(Analysis.objects.filter(pk=row.pk).exclude(state__in=[WAITING, RUNNING]))
@@ -54,7 +54,7 @@ def _wait(rows: Any) -> int:
 
 
 def claim() -> Analysis | None:
-    """Take the one that waits longest; None if none waits."""
+    """Claim the analysis that waits longest; None if none waits."""
     for waiting in Analysis.objects.filter(state=WAITING).order_by("requested_at"):
         changed = Analysis.objects.filter(pk=waiting.pk, state=WAITING).update(
             state=RUNNING,
@@ -71,13 +71,13 @@ def claim() -> Analysis | None:
 
 
 def advance(analysis: Analysis, done: int, total: int) -> None:
-    """Renew the lease and say how far it is. Raises Superseded."""
+    """Renew the lease and record the progress. Raises Superseded."""
     if not _mine(analysis).update(done=done, total=total, lease_until=_lease()):
         raise Superseded
 
 
 def finish(analysis: Analysis, result: dict[str, Any]) -> None:
-    """Keep the result; inside the transaction that writes its rows. Raises Superseded."""
+    """Store the result, inside the transaction that writes its rows. Raises Superseded."""
     changed = _mine(analysis).update(
         state=DONE, result=result, finished_at=timezone.now(), lease_until=None, runner="", error=""
     )
@@ -91,7 +91,7 @@ def fail(analysis: Analysis, reason: str) -> None:
 
 
 def release_overdue() -> int:
-    """Let analyses run again whose process has ended or whose lease is over; returns how many wait now.
+    """Release analyses whose process has ended or whose lease is over; returns how many wait now.
 
     One that ended its process MAX_ATTEMPTS times fails and says so.
     """

@@ -1,4 +1,4 @@
-"""Health checks: is the process alive, and can the system answer?"""
+"""Health checks of the process and of the whole system."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ from gallery.operations.metrics import is_operator
 from gallery.queries import waiting
 
 WAITED_TOO_LONG_S = 10.0
-# For strangers: what the workers say names folders of this machine.
+# For visitors: the workers' messages name folders of this machine.
 INDEX_PROBLEM = "Some workers do not use the active index; the staff sees why."
-ASK_THE_DATABASE = {"index", "waiting"}  # not asked when it was away a moment ago: each would wait for it again
+ASK_THE_DATABASE = {"index", "waiting"}  # not checked while the database is away: each would wait for it again
 
 
 @dataclass(frozen=True)
 class Check:
-    """One part of the system: whether it works, and what there is to say about it."""
+    """One part of the system: whether it works, and facts about it."""
 
     ok: bool
     facts: dict[str, Any] = field(default_factory=dict)
@@ -38,9 +38,9 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @require_safe
 @never_cache
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when an upload made now would be answered, else 503; either way each part with its facts.
+    """Answer 200 when an upload made now would be answered, else 503; either way each part with its facts.
 
-    Paths of this machine are for its operators alone.
+    Only operators see paths of this machine.
     """
     checks: dict[str, Check] = {}
     for name, check in CHECKS.items():

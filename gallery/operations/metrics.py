@@ -21,16 +21,16 @@ from gallery.models import Embedding, Image, IndexGeneration, Query
 from gallery.operations import counters, workers
 from gallery.queries import waiting
 
-LABELS = 50  # the most frequent ones: a label more is a time series more
-# A proxy between us and the client adds one of these.
+LABELS = 50  # the most frequent ones: each label is a time series
+# A proxy between the client and this process adds one of these.
 PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 
 
 class SystemCollector(Collector):
-    """What the rows say now, and what all processes have counted."""
+    """Metrics from the database and Redis, and the counters of all processes."""
 
     def collect(self) -> Iterator[Metric]:
-        """Yield what the rows say, and what all processes have counted."""
+        """Yield the metrics from the database and Redis, and the counters of all processes."""
         active = generations.active()
         yield self._queries()
         yield _gauge("simsearch_oldest_waiting_seconds", "Age of the oldest waiting query", waiting.oldest_s())
@@ -130,7 +130,7 @@ def _is_scraper(request: HttpRequest) -> bool:
     token = settings.SIMSEARCH_METRICS_TOKEN
     if token:
         return constant_time_compare(request.headers.get("Authorization", ""), f"Bearer {token}")
-    # Behind a proxy on this machine everybody seems to come from it.
+    # Behind a proxy on this machine every client seems to be local.
     return _is_loopback(request.META.get("REMOTE_ADDR", "")) and not any(
         name in request.headers for name in PROXY_HEADERS
     )

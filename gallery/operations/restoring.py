@@ -1,4 +1,4 @@
-"""Restore a backup into a system: all of it or nothing."""
+"""Restore a backup: all of it or nothing."""
 
 import json
 import shutil
@@ -30,14 +30,14 @@ from gallery.operations import tables, workers
 from gallery.operations.archive import BadBackup, Manifest, Picture, Reader, Rows
 from gallery.queries import wakeup
 
-# What a picture takes on the disk beyond its bytes, on average and with room to spare.
+# Disk space of a picture beyond its bytes, on average and with some to spare.
 BLOCK_BYTES = 4096
-# SQLite keeps a transaction in its log before it is in the database: what is restored is on the disk twice.
+# SQLite writes a transaction to its log first, so restored rows are on the disk twice.
 SQLITE_COPIES = 2
 
 
 class Refused(Exception):
-    """This system cannot take this backup now; the text is a sentence with advice."""
+    """This system cannot restore this backup now; the text is a sentence with advice."""
 
 
 @dataclass
@@ -51,9 +51,9 @@ class Contents:
 
 @contextmanager
 def at_hand(stream: BinaryIO) -> Iterator[BinaryIO]:
-    """Provide a backup that comes through a pipe as a file, because it is read twice. Raises OSError (a full disk)."""
+    """Provide a piped backup as a file, because it is read twice. Raises OSError (a full disk)."""
     files.make_folder(settings.MEDIA_ROOT)
-    with tempfile.TemporaryFile(dir=settings.MEDIA_ROOT) as file:  # has no name: nothing is left of it
+    with tempfile.TemporaryFile(dir=settings.MEDIA_ROOT) as file:  # has no name, so nothing is left of it
         shutil.copyfileobj(stream, file, 2**20)
         yield file
 
@@ -99,7 +99,7 @@ def _reading(file: BinaryIO) -> Reader:
     return Reader(file)
 
 
-# --- What speaks against it ---------------------------------------------------------------------------------
+# --- Preconditions ------------------------------------------------------------------------------------------
 
 
 def _refuse_an_old_schema() -> None:
@@ -131,7 +131,7 @@ def _refuse_to_overwrite(replace: bool) -> None:
         )
     try:
         running = workers.alive()
-    except redis.RedisError:  # then no worker works either
+    except redis.RedisError:  # without Redis no worker runs
         running = []
     if running:
         names = ", ".join(entry.name for entry in running)
@@ -151,7 +151,7 @@ def _refuse_a_small_disk(needs_bytes: int) -> None:
         )
 
 
-# --- Doing it -----------------------------------------------------------------------------------------------
+# --- Restoring ---------------------------------------------------------------------------------------------
 
 
 def _fill(reader: Reader, progress: Progress, replace: bool) -> None:
@@ -161,7 +161,7 @@ def _fill(reader: Reader, progress: Progress, replace: bool) -> None:
     try:
         with transaction.atomic(durable=True):
             _keep_others_from_writing()
-            _refuse_to_overwrite(replace)  # it took a while to get here
+            _refuse_to_overwrite(replace)  # again, because reading the backup took a while
             here |= _pictures_here()
             _clear()
             for part in reader:
@@ -173,7 +173,7 @@ def _fill(reader: Reader, progress: Progress, replace: bool) -> None:
                     progress.advance(_insert(part))
             _set_sequences()
     except BaseException:
-        _remove_pictures(written - _pictures_here())  # asked again: it may have broken after the commit
+        _remove_pictures(written - _pictures_here())  # read again: the failure may have come after the commit
         raise
     _remove_pictures(here - written)
 

@@ -1,4 +1,4 @@
-"""Filter the matches of a query by label and date, when they are shown: the best hundred are there already."""
+"""Filter the matches of a query by label and date when they are shown: the best hundred are stored."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ MOST_CHIPS = 20  # labels that are offered, the most frequent first; chosen ones
 
 @dataclass(frozen=True)
 class Filter:
-    """Labels of which a match has one, and days between which it was photographed; nothing chosen lets all pass."""
+    """The chosen labels and the range of days; an empty filter passes every match."""
 
     labels: frozenset[str] = frozenset()
     since: date | None = None
@@ -44,7 +44,7 @@ class Chip:
 
 @dataclass(frozen=True)
 class Filters:
-    """What a result page offers. `passing`: the matches that pass, by image; None where all do.
+    """The filters of a result page. `passing`: the matches that pass, by image; None where all do.
 
     `first`, `last`: the days of the oldest and the newest match; None where none has one.
     """

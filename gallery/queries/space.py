@@ -12,12 +12,12 @@ DONE, FAILED = Query.State.DONE, Query.State.FAILED
 def enforce() -> int:
     """Delete the oldest finished queries until all pictures of queries fit SIMSEARCH_QUERY_SPACE; returns how many.
 
-    Those that wait stay, however much they take: they were accepted. Their number is limited by SIMSEARCH_MAX_WAITING.
+    Waiting queries stay, however much they take: they were accepted. SIMSEARCH_MAX_WAITING limits their number.
     """
     excess, count = used() - settings.SIMSEARCH_QUERY_SPACE, 0
     if excess <= 0:
         return 0
-    # But for queries that only name gallery pictures.
+    # Without queries that only name gallery pictures.
     finished = Query.objects.filter(Q(has_picture=True) | Q(has_parts=True), state__in=[DONE, FAILED])
     for query in finished.order_by("created_at").iterator(500):
         excess -= sum(file.size() for file in query.files)

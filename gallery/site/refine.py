@@ -1,4 +1,4 @@
-"""The page's frame, "+", "−" and "remove": a new search from a finished one."""
+"""Refine a search on its page: the crop frame, "+", "−" and "remove"."""
 
 from dataclasses import replace
 from uuid import UUID
@@ -41,7 +41,9 @@ def refine(request: HttpRequest, query_id: UUID) -> HttpResponse:
 @cache_control(private=True, max_age=3600)  # it is deleted with its query
 def part_picture(request: HttpRequest, part_id: UUID) -> HttpResponseBase:
     """Send the file of a further picture of a query."""
-    parts = QueryPart.objects.select_related("query")  # an inner join: the version before deletes queries alone
+    parts = QueryPart.objects.select_related(
+        "query"
+    )  # an inner join: the version before this one deletes queries without their parts
     return jpeg(get_object_or_404(parts, pk=part_id, has_picture=True).picture_file)
 
 

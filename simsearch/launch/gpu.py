@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 
-# `nvidia-smi -L` lists "GPU 0: NVIDIA H200 (UUID: GPU-…)", and beneath a divided one its slices:
+# `nvidia-smi -L` lists "GPU 0: NVIDIA H200 (UUID: GPU-…)", and below a divided one its slices:
 # "  MIG 1g.18gb Device 0: (UUID: MIG-…)".
 GPU = re.compile(r"^GPU (\d+):", re.MULTILINE)
 SLICE = re.compile(r"\(UUID: (MIG-[^)]+)\)")

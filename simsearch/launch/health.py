@@ -51,8 +51,8 @@ def _get(port: str, path: str, headers: dict[str, str]) -> None:
 
 
 def _ping(worker: str) -> None:
-    """Ask the worker over Redis: it answers when its children are warm. Only search workers report to `/readyz`."""
-    from simsearch.celery import app  # a second of imports that the other checks need not wait for
+    """Ping the worker over Redis: it answers when its children are ready. Only search workers report to `/readyz`."""
+    from simsearch.celery import app  # a second of imports that the other checks do not need
 
     node = f"{worker}@{socket.gethostname()}"
     try:

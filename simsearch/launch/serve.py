@@ -19,14 +19,14 @@ from simsearch.launch import preflight, supervisor, system
 from simsearch.launch.preflight import StartError
 from simsearch.launch.system import System, say
 
-# What a server must be given; `make run` makes these up.
+# Variables that a server must set; `make run` sets them itself.
 REQUIRED = ["SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "REDIS_URL"]
 
 logger = logging.getLogger(__name__)
 
 
 class Server(System):
-    """Everything but the system's services."""
+    """The system on a server, without PostgreSQL, Redis and nginx."""
 
     port_option = "SIMSEARCH_PORT="
 
@@ -46,10 +46,10 @@ class Server(System):
         preflight.listen("127.0.0.1", self.flower_port, "SIMSEARCH_FLOWER_PORT=").close()
         own = supervisor.variables(self.data_dir, run_dir, listener, self.flower_port, own_redis=False)
         own |= {"SIMSEARCH_HOST": self.host, "SIMSEARCH_PORT": str(self.port)}
-        # Proxies that gunicorn and Django trust with the visitor's address and scheme.
+        # Proxies whose headers gunicorn and Django trust for the visitor's address and scheme.
         trusted = {"FORWARDED_ALLOW_IPS": "127.0.0.1,::1"}
         environ = {**trusted, **os.environ, **own}
-        environ.pop("NOTIFY_SOCKET", None)  # only this process talks to systemd
+        environ.pop("NOTIFY_SOCKET", None)  # only this process notifies systemd
         return environ
 
     def _start(self) -> None:

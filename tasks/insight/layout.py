@@ -1,4 +1,4 @@
-"""Lay out the map: embeddings on a plane, so that similar pictures lie side by side (t-SNE over the PCA)."""
+"""Lay out the map: place similar pictures side by side (t-SNE over the PCA)."""
 
 import os
 from uuid import UUID
@@ -15,7 +15,7 @@ from tasks.neighbours import Neighbours
 
 DIMENSIONS = 50  # of the PCA, as van der Maaten and Hinton 2008 use
 PERPLEXITY = 30
-ITERATIONS = (150, 350)  # with and without early exaggeration; more of them move little at 10,000 pictures
+ITERATIONS = (150, 350)  # with and without early exaggeration; more change little at 10,000 pictures
 TELL_EVERY = 10  # iterations
 ALONE = 3000  # fewer pictures are laid out by one core: threads would mostly wait for each other
 EXACT = 20_000  # pictures up to which neighbours are compared exactly
@@ -37,7 +37,7 @@ def find(neighbours: Neighbours, advance: Advance) -> dict[UUID, tuple[float, fl
         return {}
     points = _spread(short, advance)
     low, high = points.min(axis=0), points.max(axis=0)
-    side = max(float((high - low).max()), 1e-9)  # of the square that they fill
+    side = max(float((high - low).max()), 1e-9)  # of the square around them
     framed = (points - (low + high) / 2) / side + 0.5
     return dict(zip(images, [(x, y) for x, y in framed.tolist()], strict=True))
 

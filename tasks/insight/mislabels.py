@@ -8,9 +8,9 @@ from gallery.models import Decision, Image, Suspect
 from tasks.insight.surroundings import Advance, Gallery
 
 NEIGHBOURS = 10  # labelled ones, without near-duplicates, that vote
-FEWEST = 3  # where a label has few pictures fewer vote: they could not be outvoted otherwise
-# Share of the votes for the other label less that for the own one. Of 1,773 photographs with 20 wrong labels this lists
-# 28: the wrong ones, all of them first, and eight others.
+FEWEST = 3  # fewer neighbours vote for a label with few pictures, which could not win otherwise
+# Share of the votes for the other label minus that for the present one. Of 1,773 photographs with 20 wrong labels this
+# lists 28: the wrong ones, all of them first, and eight others.
 SUSPICIOUS = 0.4
 KEPT = 12  # neighbours that are shown
 

@@ -29,7 +29,7 @@ Keep = Callable[[], dict[str, Any]]  # writes the rows and returns the result; i
 
 
 class NotPossible(Exception):
-    """One sentence on why there is nothing to analyse."""
+    """There is nothing to analyse; the text is a sentence."""
 
 
 def run_next() -> str:
@@ -41,7 +41,7 @@ def run_next() -> str:
         return _run(analysis)
     except analyses.Superseded:
         return f"{analysis}: another worker has taken over"
-    except AWAY:  # the lease ends, and it is tried again
+    except AWAY:  # it is tried again when its lease ends
         raise
     except (NotPossible, EngineError) as error:
         analyses.fail(analysis, str(error))

@@ -23,7 +23,7 @@ Advance = Callable[[int, int], None]  # how many are done, of how many
 class Surroundings:
     """A picture and the visible others that are most like it, best first.
 
-    `copies`: near-duplicates with their cosines; `others`: what is none.
+    `copies`: near-duplicates with their cosines; `others`: the rest.
     """
 
     image: UUID
@@ -65,7 +65,7 @@ class Gallery:
         return self._neighbours.search(to_vectors([vector for _, vector in pictures]), requests)
 
     def _apart(self, picture: Picture, hits: list[Found]) -> Surroundings:
-        """Tell copies from others; where all that was found are copies there may be more of them."""
+        """Separate copies from others; if all hits are copies, search for more."""
         image, k = picture[0], FEW
         while True:
             known = [(hit.image, hit.similarity) for hit in hits if hit.image in self._places]

@@ -20,7 +20,7 @@ VIEWS = [
 
 
 def patterns(site: AdminSite) -> list[URLPattern]:
-    """Return the addresses, each of them for the staff alone."""
+    """Return the URL patterns, each for staff only."""
     views = [path(f"{name}/", site.admin_view(view), name=f"insight_{name}") for name, _title, view in VIEWS]
     return [
         *views,
@@ -30,7 +30,7 @@ def patterns(site: AdminSite) -> list[URLPattern]:
 
 
 def entry(request: HttpRequest) -> dict[str, Any]:
-    """Return what the admin lists as the models of an app."""
+    """Return the entry of these pages in the admin's index, in the form of an app."""
     models = [
         {
             "name": title,

@@ -1,4 +1,4 @@
-"""The dashboard: what is searched for, how quickly it is answered, what is missing in the gallery."""
+"""The dashboard: the number of searches, their latency, and pictures that the gallery lacks."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def view(request: HttpRequest) -> HttpResponse:
 
 
 def _figures() -> dict[str, Any]:
-    """Return the figures. All viewers share them, so they hold no text in the language of one."""
+    """Return the figures. All viewers share them, so they hold no translated text."""
     days, states, labels = figures.days(), figures.by_state(), figures.labels()
     weak, active = figures.weak().count(), generations.active()
     return {

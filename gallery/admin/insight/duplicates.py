@@ -1,4 +1,4 @@
-"""The page of near-duplicates: keep one picture of a group and hide the others, or say that they are none."""
+"""The page of near-duplicates: keep one picture of a group and hide the others, or mark them as different."""
 
 from django.contrib import messages
 from django.core.exceptions import BadRequest
@@ -18,7 +18,7 @@ PAGE_SIZE = 20
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def view(request: HttpRequest) -> HttpResponse:
-    """Show the groups, or do with them what a curator chose."""
+    """Show the groups, or apply what a curator chose."""
     pages.require(request, pages.VIEW)
     if request.method == "POST":
         pages.require(request, pages.CHANGE)

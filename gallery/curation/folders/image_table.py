@@ -1,4 +1,4 @@
-"""images.csv: the pictures of a folder with what the gallery knows of them, written by `export` and read by imports."""
+"""images.csv: the files of a folder with label, title and dates; `export` writes it and imports read it."""
 
 import csv
 import io
@@ -97,7 +97,7 @@ def _date(given: Mapping[str, str], column: str) -> datetime | None:
 
 
 def apply(table: Table, pictures: Mapping[Source, str]) -> int:
-    """Give the pictures, by their content hash, what the table says of them; how many differed."""
+    """Apply the table to pictures, named by their content hash; returns how many changed."""
     changed = 0
     for source, content_hash in pictures.items():
         image = Image.objects.filter(content_hash=content_hash).first()

@@ -1,7 +1,7 @@
 """Folders that are imported as they change.
 
-A change of any file makes us look at all of them: a folder that is moved in or out is a single event of the system,
-and one of a network's disk is none. A file is imported when two looks find it the same, and gone when two miss it.
+Any change leads to a scan of all files: a moved folder is one event of the system, and a change on a network disk is
+none. A file is imported when two scans find it unchanged, and counts as gone when two scans miss it.
 """
 
 import threading
@@ -17,7 +17,7 @@ from gallery.curation.folders.left_out import LeftOut
 from gallery.curation.folders.scanning import Source
 from gallery.models import Image
 
-LOOK_MS = 1000  # how often a file that changes is looked at
+LOOK_MS = 1000  # between two scans while files change
 LOOK_ANYWAY_S = 60.0
 Scan = Callable[[], tuple[list[Source], LeftOut]]
 Look = dict[Source, tuple[int, int]]  # size and time of change
@@ -25,7 +25,7 @@ Look = dict[Source, tuple[int, int]]  # size and time of change
 
 @dataclass
 class Changes:
-    """What one look found: files to import, and files that are gone."""
+    """The result of one scan: files to import, and files that are gone."""
 
     settled: list[Source] = field(default_factory=list)
     gone: set[Source] = field(default_factory=set)
@@ -47,10 +47,10 @@ class Watcher:
         return sources, left_out
 
     def changes(self) -> Changes:
-        """Look at the folder once and return what has settled."""
+        """Scan once and return the files that no longer change."""
         sources, left_out = self._scan()
         now = _look(sources)
-        if not now:  # a disk that is not mounted looks like that
+        if not now:  # perhaps a disk that is not mounted
             return Changes()
         new = {source for source, signature in now.items() if self._imported.get(source) != signature}
         settled = [source for source in now if source in new and self._before.get(source) == now[source]]
@@ -74,7 +74,7 @@ def _look(sources: list[Source]) -> Look:
 
 
 def rounds(places: Sequence[Path], watcher: Watcher, stop: threading.Event | None = None) -> Iterator[Changes]:
-    """Yield what changes in these folders, until Ctrl-C or `stop`. Raises OSError: too many folders for the system."""
+    """Yield the changes in these folders until Ctrl-C or `stop`. Raises OSError: too many folders for the system."""
     looked_at = time.monotonic()
     for has_changed in _events(places, stop):
         if has_changed or watcher.is_unsettled or time.monotonic() - looked_at > LOOK_ANYWAY_S:
@@ -113,7 +113,7 @@ class Mirror:
         self._hidden: set[str] = set()
 
     def follow(self, before: set[str], now: set[str]) -> tuple[int, int]:
-        """Hide what was there before and is not now; how many pictures were hidden, and how many shown again."""
+        """Hide the pictures whose files are gone; returns how many were hidden, and how many are shown again."""
         gone, back = before - now, self._hidden & now
         hidden = set(
             Image.objects.filter(content_hash__in=gone, is_hidden=False).values_list("content_hash", flat=True)

@@ -1,4 +1,4 @@
-"""manage.py backup FILE: everything that cannot be made again, in one file."""
+"""manage.py backup FILE: write the database and the pictures into one file."""
 
 import sys
 from argparse import ArgumentParser

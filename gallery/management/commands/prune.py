@@ -13,14 +13,14 @@ from gallery.queries import waiting
 
 class Command(BaseCommand):
     help = (
-        "Find leftovers: expired queries, picture files without a row, rows without their picture file, "
-        "leftovers of killed writes. Can be said while simsearch serves."
+        "Find orphans: expired queries, files without a row, rows without their picture file, "
+        "rest of killed writes. Safe to run while simsearch serves."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         choice = parser.add_mutually_exclusive_group(required=True)
-        choice.add_argument("--dry-run", action="store_true", help="list orphans and change nothing")
-        choice.add_argument("--apply", action="store_true", help="remove it")
+        choice.add_argument("--dry-run", action="store_true", help="list what would be removed; change nothing")
+        choice.add_argument("--apply", action="store_true", help="remove them")
 
     def handle(self, *args: Any, **options: Any) -> None:
         too_old = timezone.now() - timedelta(seconds=settings.SIMSEARCH_QUERY_TTL_S)
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         for image_id in orphans.images:
             self.stdout.write(f"  {image_id}")
         if options["dry_run"]:
-            self.stdout.write("Nothing was removed; --apply removes it.")
+            self.stdout.write("Nothing was removed; --apply removes them.")
             return
         waiting.expire(too_old)
         pruning.remove(orphans)

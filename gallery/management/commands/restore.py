@@ -1,4 +1,4 @@
-"""manage.py restore FILE: put a backup into this system."""
+"""manage.py restore FILE: restore a backup into this system."""
 
 import sys
 from argparse import ArgumentParser
@@ -15,14 +15,14 @@ from gallery.operations.archive import BadBackup, Manifest
 
 class Command(BaseCommand):
     help = (
-        "Restore a backup, all of it or nothing. It brings its accounts along: restore only what you made yourself. "
+        "Restore a backup, all of it or nothing. It also restores accounts: restore only backups that you trust. "
         "Afterwards build_index makes the index of it."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", help="a file that backup made, or - for the standard input")
         parser.add_argument("--replace", action="store_true", help="delete everything that is in this system now")
-        parser.add_argument("--check", action="store_true", help="only read it to its end and say what is in it")
+        parser.add_argument("--check", action="store_true", help="only read the whole backup and show its content")
 
     def handle(self, *, file: str, replace: bool, check: bool, **_: Any) -> None:
         try:
