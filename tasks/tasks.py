@@ -182,17 +182,11 @@ def look_around(instance: Any, **_: object) -> None:
     if _answers_queries:
         DECODERS.start()
         if not (_gpus or gpu.is_named(os.environ)):
-            _import_engine()
-
-
-def _import_engine() -> None:
-    """Import torch and the code of searches once for all children: they share the memory, and start sooner.
-
-    Only without a GPU. Each child chooses its own before it imports torch.
-    """
-    importlib.import_module("tasks.answer")
-    gc.collect()
-    gc.freeze()  # the garbage collector would write to the shared pages
+            # Torch and the code of searches, once for all children: they share the memory, and start sooner. Only
+            # without a GPU: each child chooses its own before it imports torch.
+            importlib.import_module("tasks.answer")
+            gc.collect()
+            gc.freeze()  # the garbage collector would write to the shared pages
 
 
 @worker_process_init.connect
