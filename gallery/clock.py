@@ -15,6 +15,6 @@ def from_now(seconds: float) -> Any:
     return now + timedelta(seconds=seconds)
 
 
-def is_over(lease: str) -> Q:
-    """Return the condition for rows whose lease, the field of this name, is over."""
-    return Q(**{f"{lease}__lt": timezone.now() if connection.vendor == "sqlite" else Now()})
+def lease_is_over() -> Q:
+    """Return the condition for rows whose lease is over."""
+    return Q(lease_until__lt=timezone.now() if connection.vendor == "sqlite" else Now())

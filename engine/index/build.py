@@ -23,7 +23,7 @@ from engine.index.ranking import Vectors
 from engine.index.tuning import TREES, tune
 from engine.networks.registry import EMBEDDING_SIZE
 
-DIMENSION = 128  # numbers that Annoy compares
+DIMENSION = 192  # numbers that Annoy compares: 128 need 1.4 times the search_k for the same recall, 256 are no quicker
 BLOCK_ROWS = 4096  # 64 MB of float32
 UNFINISHED = ".building-"
 LENGTH_TOLERANCE = 0.01  # float16 changes a length by at most 0.0005
@@ -102,10 +102,10 @@ def _beside(directory: Path) -> Iterator[Path]:
         unfinished.mkdir(parents=True)
         yield unfinished
         for path in unfinished.iterdir():
-            _sync(path)
-        _sync(unfinished)
+            sync(path)
+        sync(unfinished)
         unfinished.rename(directory)
-        _sync(directory.parent)
+        sync(directory.parent)
     except OSError as error:
         reason = error.strerror or error
         raise BadIndex(f"The index {directory} could not be written: {reason}.") from error
@@ -188,7 +188,8 @@ def _build_annoy(short: Vectors, seed: int) -> AnnoyIndex:
     return annoy
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Write a file or a folder from memory to the disk. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,6 +1,5 @@
 """Base classes of the admin's lists: checked selections, bulk actions, read-only rows."""
 
-from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
 from django.contrib import admin, messages
@@ -83,7 +82,10 @@ class BulkAdmin(CheckedAdmin[Row]):
         if "post" not in request.POST:
             return self._confirm(request, rows)
         if until := request.POST.get("until"):
-            rows = rows.filter(created_at__lte=_time(until))
+            time = parse_datetime(until)
+            if time is None:
+                raise BadRequest("`until` is no time.")
+            rows = rows.filter(created_at__lte=time)
         if rows.count() <= bulk.AT_ONCE:
             self.log_deletions(request, rows)
         self.run(request, "delete", rows)
@@ -107,13 +109,6 @@ class BulkAdmin(CheckedAdmin[Row]):
 
 
 PAST = {"delete": "deleted", "hide": "hidden", "show": "shown", "label": "labelled"}
-
-
-def _time(text: str) -> datetime:
-    time = parse_datetime(text)
-    if time is None:
-        raise BadRequest("`until` is no time.")
-    return time
 
 
 class ReadOnlyAdmin(CheckedAdmin[Any]):

@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
@@ -14,25 +14,18 @@ MOST = 2000  # pictures of one archive: the request occupies a thread of the ser
 ROWS = 500
 
 
-def table(images: QuerySet[Image]) -> StreamingHttpResponse:
-    """Return images.csv, as `manage.py export` writes it."""
-    response = StreamingHttpResponse(_lines(images), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{image_table.NAME}"'
-    return response
-
-
-def archive(images: QuerySet[Image]) -> StreamingHttpResponse:
-    """Return a ZIP of the pictures and their table."""
-    response = StreamingHttpResponse(_archive(images), content_type="application/zip")
-    response["Content-Disposition"] = 'attachment; filename="pictures.zip"'
-    return response
+def sent(parts: Iterable[str] | Iterable[bytes], name: str, content_type: str) -> StreamingHttpResponse:
+    """Return the download of a file that is made while it is sent."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingHttpResponse(parts, content_type=content_type, headers=headers)
 
 
 def _name(image: Image) -> str:
     return f"pictures/{image.pk}.jpg"
 
 
-def _lines(images: QuerySet[Image]) -> Iterator[str]:
+def table(images: QuerySet[Image]) -> Iterator[str]:
+    """Return the rows of images.csv, as `manage.py export` writes it."""
     file = io.StringIO(newline="")
     image_table.write_head(file)
     for image in images.iterator(ROWS):
@@ -61,16 +54,17 @@ class _Sent(io.RawIOBase):
         return taken
 
 
-def _archive(images: QuerySet[Image]) -> Iterator[bytes]:
-    sent, table_of = _Sent(), io.StringIO(newline="")
+def archive(images: QuerySet[Image]) -> Iterator[bytes]:
+    """Return the parts of a ZIP of the pictures and their table."""
+    output, table_of = _Sent(), io.StringIO(newline="")
     image_table.write_head(table_of)
-    with zipfile.ZipFile(sent, "w") as file:  # not compressed: JPEGs do not get smaller
+    with zipfile.ZipFile(output, "w") as file:  # not compressed: JPEGs do not get smaller
         for image in images[:MOST]:
             try:
                 file.writestr(_name(image), image.picture_file.read_bytes())
             except FileNotFoundError:  # deleted since, or not decoded yet
                 continue
             image_table.write_row(table_of, image, _name(image))
-            yield sent.take()
+            yield output.take()
         file.writestr(image_table.NAME, table_of.getvalue())
-    yield sent.take()
+    yield output.take()

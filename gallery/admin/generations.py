@@ -99,20 +99,16 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         """Show messages about the stored models, and about workers that do not use the active generation."""
-        self._tell_networks(request)
+        served, count = generations.served(), Image.objects.count()
+        for network, embedded in sorted(networks.embedded().items()):
+            if network != served:  # prepared, or kept, by switch_model
+                message = f"Beside the active model: {network}, which has embedded {embedded} of {count} pictures."
+                self.message_user(request, message, messages.INFO)
         with suppress(redis.RedisError, OSError):
             for problem in sorted({worker.index_problem for worker in workers.alive()} - {""}):
                 self.message_user(request, problem, messages.WARNING)
         context = self._build(request) | {"may_rebuild": self.has_index_permission(request)}
         return super().changelist_view(request, (extra_context or {}) | context)
-
-    def _tell_networks(self, request: HttpRequest) -> None:
-        """Show the progress of switch_model, or the models that it kept."""
-        served, count = generations.served(), Image.objects.count()
-        for network, embedded in sorted(networks.embedded().items()):
-            if network != served:
-                message = f"Beside the active model: {network}, which has embedded {embedded} of {count} pictures."
-                self.message_user(request, message, messages.INFO)
 
     @admin.action(description="Search the selected generation from now on", permissions=["index"])
     def activate(self, request: HttpRequest, selected: QuerySet[IndexGeneration]) -> None:

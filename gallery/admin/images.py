@@ -27,6 +27,7 @@ from gallery.admin import adding, downloads
 from gallery.admin.base import BulkAdmin
 from gallery.admin.filters import DuplicatesFilter, EmbeddingFilter, ValuesFilter
 from gallery.curation import bulk, library, zips
+from gallery.curation.folders import image_table
 from gallery.errors import Refusal
 from gallery.models import LONGEST_TITLE, Embedding, Image, IndexGeneration
 from gallery.queries import results
@@ -117,7 +118,7 @@ class ImageAdmin(BulkAdmin[Image]):
         is_shown, may_change = request.method == "GET", self.has_change_permission(request)
         context = {
             "view": view,
-            "views": [(name, "?" + _with(request, view=name)) for name in VIEWS],
+            "views": VIEWS,
             "labels": adding.all_labels(),
             "undoable": bulk.undoable(request.user.get_username()) if is_shown and may_change else None,
             "may_rebuild": self.has_index_permission(request),
@@ -262,17 +263,9 @@ class ImageAdmin(BulkAdmin[Image]):
             told = _("At most %d pictures in one download; `manage.py export` writes all.") % downloads.MOST
             self.message_user(request, told, messages.WARNING)
             return None
-        return downloads.archive(images)
+        return downloads.sent(downloads.archive(images), "pictures.zip", "application/zip")
 
     @admin.action(description="Download a table of the selected pictures (CSV)", permissions=["view"])
     def table(self, request: HttpRequest, images: QuerySet[Image]) -> HttpResponseBase:
         """Send the data of the pictures as CSV."""
-        return downloads.table(images)
-
-
-def _with(request: HttpRequest, **changed: str) -> str:
-    """Return the query string of the page with these values."""
-    query = request.GET.copy()
-    for name, value in changed.items():
-        query[name] = value
-    return query.urlencode()
+        return downloads.sent(downloads.table(images), image_table.NAME, "text/csv; charset=utf-8")

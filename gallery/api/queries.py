@@ -149,8 +149,14 @@ def ask(
     if not (image or like or unlike or url):
         raise requests.no_picture(request)
     pictures = Pictures(link=url or "", files=image, like=all_visible(like), unlike=all_visible(unlike))
-    query = submit.search(request, pictures, parameters)
-    return Status(202, _accepted(query))
+    query, queue = submit.search(request, pictures, parameters), waiting.cached()
+    accepted = Accepted(
+        id=query.pk,
+        state=query.state,
+        url=f"/api/queries/{query.pk}",
+        poll_after_ms=queue.poll_after_ms(query, queue.waiting),
+    )
+    return Status(202, accepted)
 
 
 @api.get("/queries/{uuid:query_id}", operation_id="gallery_api_query", response={200: QueryOut, 404: Problem})
@@ -199,16 +205,6 @@ def _row(query_id: UUID) -> models.Query:
     raise Http404
 
 
-def _accepted(query: models.Query) -> Accepted:
-    queue = waiting.cached()
-    return Accepted(
-        id=query.pk,
-        state=query.state,
-        url=f"/api/queries/{query.pk}",
-        poll_after_ms=queue.poll_after_ms(query, queue.waiting),
-    )
-
-
 def _matches(query: models.Query) -> list[MatchOut]:
     return [
         MatchOut(
@@ -225,20 +221,28 @@ def _matches(query: models.Query) -> list[MatchOut]:
 # --- Errors -------------------------------------------------------------------------------------------------
 
 
-@api.exception_handler(Refusal)
-def _refused(request: HttpRequest, refusal: Refusal) -> HttpResponse:
-    return error_json(request, refusal)
+api.exception_handler(Refusal)(error_json)
+api.exception_handler(OperationalError)(database_away)
+api.exception_handler(InterfaceError)(database_away)
 
 
 @api.exception_handler(Http404)
-def _not_found(request: HttpRequest, error: Http404) -> HttpResponse:
-    return error_json(request, Refusal("not_found", _("There is nothing at this address.")))
-
-
-@api.exception_handler(AuthenticationError)
-def _unauthorized(request: HttpRequest, error: Exception) -> HttpResponse:
-    drain(request)
-    return error_json(request, Refusal("unauthorized", "Send a key of this gallery: `Authorization: Bearer <key>`."))
+@api.exception_handler(HttpError)
+@api.exception_handler(MultiPartParserError)
+@api.exception_handler(SuspiciousOperation)
+def _refused(request: HttpRequest, error: Exception) -> HttpResponse:
+    """Answer what Django or ninja raised."""
+    match error:
+        case Http404():
+            refusal = Refusal("not_found", _("There is nothing at this address."))
+        case AuthenticationError():
+            drain(request)
+            refusal = Refusal("unauthorized", "Send a key of this gallery: `Authorization: Bearer <key>`.")
+        case HttpError():
+            refusal = Refusal("invalid", str(error))
+        case _:
+            refusal = requests.unreadable(request)
+    return error_json(request, refusal)
 
 
 @api.exception_handler(ValidationError)
@@ -249,20 +253,3 @@ def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
         return error_json(request, requests.no_picture(request))
     message = "; ".join(f"{entry['loc'][-1]}: {entry['msg']}" for entry in error.errors)
     return error_json(request, Refusal("invalid", message))
-
-
-@api.exception_handler(MultiPartParserError)
-@api.exception_handler(SuspiciousOperation)
-def _unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
-    return error_json(request, requests.unreadable(request))
-
-
-@api.exception_handler(HttpError)
-def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
-    return error_json(request, Refusal("invalid", str(error)))
-
-
-@api.exception_handler(OperationalError)
-@api.exception_handler(InterfaceError)
-def _database_away(request: HttpRequest, error: Exception) -> HttpResponse:
-    return database_away(request, error)

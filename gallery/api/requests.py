@@ -140,7 +140,12 @@ def example(request: HttpRequest) -> str:
 def _arrived(request: HttpRequest) -> str:
     kind = (request.content_type or "")[:LONGEST_NAME]
     if kind == FORM:
-        return _arrived_in_form(request)
+        if "image" in request.POST:
+            return "`image` arrived as text: its part of the form has no file name."
+        if other := next(iter(request.FILES), None):
+            return f"A file arrived as `{other[:LONGEST_NAME]}`, and none as `image`."
+        names = ", ".join(f"`{name[:LONGEST_NAME]}`" for name in [*request.POST][:10])
+        return "The form arrived without `image`" + (f"; it has {names}." if names else ".")
     if kind == JSON:
         return "JSON arrived; a picture is not read from JSON, nor from base64."
     if request.META.get("CONTENT_LENGTH") in {None, "", "0"}:
@@ -148,12 +153,3 @@ def _arrived(request: HttpRequest) -> str:
     if kind == URL_FORM:
         return f"The body arrived as {URL_FORM}, which carries no files."
     return f"The body arrived as {kind}, which is no type of a picture." if kind else "The body arrived without a type."
-
-
-def _arrived_in_form(request: HttpRequest) -> str:
-    if "image" in request.POST:
-        return "`image` arrived as text: its part of the form has no file name."
-    if other := next(iter(request.FILES), None):
-        return f"A file arrived as `{other[:LONGEST_NAME]}`, and none as `image`."
-    names = ", ".join(f"`{name[:LONGEST_NAME]}`" for name in [*request.POST][:10])
-    return f"The form arrived without `image`; it has {names}." if names else "The form arrived without `image`."

@@ -88,7 +88,10 @@ def _target(action: BulkAction) -> bool | str:
 def _apply(action: BulkAction, ids: list[uuid.UUID]) -> None:
     rows = TABLES[action.table]._default_manager.filter(pk__in=ids)
     if action.action == "undo":
-        _restore(action, ids)
+        before, wanted = _unpacked(action), {pk.hex for pk in ids}
+        for old, pks in before["old"]:
+            changed = Image.objects.filter(pk__in=wanted.intersection(pks), **{before["field"]: before["to"]})
+            changed.update(**{before["field"]: old})
     elif field := CHANGED_FIELD.get(action.action):
         rows.update(**{field: _target(action)})
     elif action.action != "delete":  # written by the web process of a later version
@@ -97,13 +100,6 @@ def _apply(action: BulkAction, ids: list[uuid.UUID]) -> None:
         rows.delete()
         if action.table == "image" and action.done + len(ids) == action.total:
             wakeup.wake_workers(wakeup.CURATE)  # a rebuild may pay
-
-
-def _restore(action: BulkAction, ids: list[uuid.UUID]) -> None:
-    before, wanted = _unpacked(action), {pk.hex for pk in ids}
-    for old, pks in before["old"]:
-        changed = Image.objects.filter(pk__in=wanted.intersection(pks), **{before["field"]: before["to"]})
-        changed.update(**{before["field"]: old})
 
 
 def _packed(field: str, to: bool | str, values: list[tuple[uuid.UUID, Any]]) -> bytes:

@@ -111,7 +111,7 @@ def has_new_pictures() -> bool:
 def start(network: str) -> IndexGeneration:
     """Take the build lock. Raises Busy while another build holds it (its process lives, or its lease runs)."""
     gone = processes.gone(_building().values_list("builder", flat=True))
-    for other in _building().filter(clock.is_over("lease_until") | Q(builder__in=gone)):
+    for other in _building().filter(clock.lease_is_over() | Q(builder__in=gone)):
         fail(other, "The build was stopped before it was finished.")
     try:
         with transaction.atomic():
@@ -127,7 +127,7 @@ def keep_alive(generation: IndexGeneration) -> None:
 
 
 def activate(generation: IndexGeneration, *, images: int, last_embedding: int, manifest: dict[str, Any]) -> None:
-    """Make a finished build the one that workers search. While another network serves it is kept beside, ready."""
+    """Make a finished build the one that workers search. While another model is active it is only stored, ready."""
     with transaction.atomic():
         if (
             not _building()
@@ -211,9 +211,9 @@ def prune() -> set[int]:
     The newest of another network stays too: a change back to it is then a matter of seconds.
     Returns the numbers of those whose directories are still wanted.
     """
-    kept = {number for state in (READY, FAILED) for number in _newest(state)}
-    ready = IndexGeneration.objects.filter(state=READY).order_by()
-    kept |= set(ready.values("network").annotate(newest=Max("number")).values_list("newest", flat=True))
+    ready, failed = (IndexGeneration.objects.filter(state=state) for state in (READY, FAILED))
+    kept = {generation.number for generation in (*ready[:KEEP], *failed[:KEEP])}
+    kept |= set(ready.order_by().values("network").annotate(newest=Max("number")).values_list("newest", flat=True))
     IndexGeneration.objects.exclude(number__in=kept).exclude(state=BUILDING).exclude(is_active=True).delete()
     return wanted()
 
@@ -221,10 +221,6 @@ def prune() -> set[int]:
 def wanted() -> set[int]:
     """Return the numbers of the generations whose files are wanted."""
     return set(IndexGeneration.objects.filter(state__in=[READY, BUILDING]).values_list("number", flat=True))
-
-
-def _newest(state: str) -> list[int]:
-    return list(IndexGeneration.objects.filter(state=state).values_list("number", flat=True)[:KEEP])
 
 
 def _building() -> "QuerySet[IndexGeneration]":

@@ -7,9 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from django.conf import settings
 
@@ -101,20 +99,6 @@ def relabel(new_labels: Mapping[str, str]) -> None:
         Image.objects.filter(content_hash=content_hash).update(label=Image.objects.spelled(label))
 
 
-def add(file: BinaryIO, *, label: str = "", title: str = "") -> Image:
-    """Put one picture into the gallery.
-
-    Raises Refusal (an unusable picture, no room) and AlreadyThere.
-    """
-    data = file.read(settings.SIMSEARCH_MAX_UPLOAD_BYTES + 1)  # one more is refused as too large
-    content_hash = hashlib.sha256(data).hexdigest()
-    if existing := library.find(content_hash):
-        raise library.AlreadyThere(existing)
-    image = Image(label=label, title=title[:LONGEST_TITLE])
-    library.keep(image, content_hash, reencoded(data), data)
-    return image
-
-
 def decode_pending(limit: int) -> int:
     """Decode up to `limit` uploaded gallery pictures; returns how many were looked at. Raises OSError (a full disk).
 
@@ -153,13 +137,17 @@ def reencoded(source: bytes | Path) -> Encoded:
 
 def _read(path: Path, known: set[str]) -> Read | Unusable:
     """Decode a file unless its content is known. Runs in the threads: it touches no row."""
+    limits = replace(uploads.limits(), max_bytes=settings.SIMSEARCH_MAX_IMPORT_BYTES)
     try:
         with path.open("rb") as file:
             if problem := _judged(path, file.read(64)):
                 return problem
             file.seek(0)
-            with _LARGE if os.fstat(file.fileno()).st_size > LARGE_BYTES else nullcontext():
-                return _decoded(path, file, known)
+            size_bytes = os.fstat(file.fileno()).st_size
+            with _LARGE if size_bytes > LARGE_BYTES else nullcontext():
+                headers.check_bytes(size_bytes, limits)
+                content_hash = hashlib.file_digest(file, "sha256").hexdigest()
+                return Read(content_hash, None if content_hash in known else reencode(path, limits))
     except BadImage as error:
         return Unusable(_reason(error))
     except OSError as error:
@@ -175,14 +163,6 @@ def _judged(path: Path, start: bytes) -> Unusable | None:
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return Unusable(NO_PICTURE)
     return Unusable(OTHER_KIND, is_picture=False)
-
-
-def _decoded(path: Path, file: BufferedReader, known: set[str]) -> Read:
-    """Hash a file, and decode it unless its picture is known. Raises BadImage."""
-    limits = replace(uploads.limits(), max_bytes=settings.SIMSEARCH_MAX_IMPORT_BYTES)
-    headers.check_bytes(os.fstat(file.fileno()).st_size, limits)
-    content_hash = hashlib.file_digest(file, "sha256").hexdigest()
-    return Read(content_hash, None if content_hash in known else reencode(path, limits))
 
 
 def _reason(error: BadImage) -> str:

@@ -78,7 +78,9 @@ def reencode(source: bytes | Path, limits: Limits | None = None) -> Encoded:
     """
     preview = DECODERS.decode(source, request(limits, jpegs=(PREVIEW, THUMBNAIL), with_date=True))
     large = _larger(source, limits, preview)
-    kept = large or preview
+    kept, taken_at = large or preview, preview.taken_at
+    if taken_at and timezone.is_naive(taken_at):  # most cameras write the local time without its zone
+        taken_at = timezone.make_aware(taken_at)
     return Encoded(
         picture=kept.jpegs[0],
         preview=preview.jpegs[0] if large else None,
@@ -86,7 +88,7 @@ def reencode(source: bytes | Path, limits: Limits | None = None) -> Encoded:
         width_px=kept.width_px,
         height_px=kept.height_px,
         is_incomplete=preview.is_incomplete,
-        taken_at=_aware(preview.taken_at),
+        taken_at=taken_at,
     )
 
 
@@ -111,8 +113,3 @@ def _larger(source: bytes | Path, limits: Limits | None, than: Decoded) -> Decod
             made = DECODERS.decode(source, request(fewer, within_px=within_px, jpegs=(LARGE,)))
             return made if made.width_px > than.width_px else None
     return None
-
-
-def _aware(time: datetime | None) -> datetime | None:
-    """Return the time with a zone: most cameras write the local time without one."""
-    return timezone.make_aware(time) if time and timezone.is_naive(time) else time

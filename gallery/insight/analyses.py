@@ -1,6 +1,5 @@
 """The life of an analysis: requested by a person or a new index, claimed by a worker, finished, or released again."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.db import transaction
@@ -96,16 +95,12 @@ def release_overdue() -> int:
     One that ended its process MAX_ATTEMPTS times fails and says so.
     """
     running = Analysis.objects.filter(state=RUNNING)
-    gone = processes.gone(_runners())
+    gone = processes.gone(running.order_by().values_list("runner", flat=True).distinct())
     with transaction.atomic():
-        overdue = running.filter(clock.is_over("lease_until") | Q(runner__in=gone))
+        overdue = running.filter(clock.lease_is_over() | Q(runner__in=gone))
         overdue.filter(attempts__gte=MAX_ATTEMPTS).update(state=FAILED, error=GAVE_UP, lease_until=None, runner="")
         overdue.update(state=WAITING, lease_until=None, runner="")
     return Analysis.objects.filter(state=WAITING).count()
-
-
-def _runners() -> Iterable[str]:
-    return Analysis.objects.filter(state=RUNNING).order_by().values_list("runner", flat=True).distinct()
 
 
 def _mine(analysis: Analysis) -> Any:

@@ -163,18 +163,14 @@ class Reader:
 def _part(name: str, data: bytes) -> Rows | Picture:
     """Return the part of this name. Only two forms of names exist, and none is used as a path on the disk."""
     if match := ROWS_NAME.fullmatch(name):
-        return Rows(match[1], _unpacked(data).splitlines())
+        unpacker = zlib.decompressobj(wbits=GZIP)
+        lines = unpacker.decompress(data, MOST_BYTES)
+        if not unpacker.eof:
+            raise EOFError
+        return Rows(match[1], lines.splitlines())
     if match := PICTURE_NAME.fullmatch(name):
         return Picture(match[1], uuid.UUID(match[2]), data)
     raise BadBackup(f"This backup holds {name!r}, which no backup of simsearch does; it is not restored.")
-
-
-def _unpacked(data: bytes) -> bytes:
-    unpacker = zlib.decompressobj(wbits=GZIP)
-    lines = unpacker.decompress(data, MOST_BYTES)
-    if not unpacker.eof:
-        raise EOFError
-    return lines
 
 
 def _count(digest: "hashlib._Hash", name: str, data: bytes) -> None:

@@ -132,11 +132,16 @@ class _Copy:
         self._gone: dict[Table, set[Any]] = {}
 
     def table(self, table: Table) -> None:
+        """Copy the rows as JSON, by the names of their fields; many-to-many relations are tables of their own."""
+        names = [field.name for field in table._meta.concrete_fields]
         for rows in _in_steps(table):
-            rows_kept = [row for row in rows if self._refers_to_what_is_kept(row) and self._take_pictures(row)]
-            if rows_kept:
-                self._archive.add_rows(Rows(tables.name(table), _lines(rows_kept)))
-            self.outcome.rows[tables.name(table)] += len(rows_kept)
+            kept = [row for row in rows if self._refers_to_what_is_kept(row) and self._take_pictures(row)]
+            if kept:
+                values = serializers.serialize("python", kept, fields=names)
+                # str: keeps the microseconds of a moment, which Django's own JSON encoder drops.
+                lines = [json.dumps(row, default=str).encode() for row in values]
+                self._archive.add_rows(Rows(tables.name(table), lines))
+            self.outcome.rows[tables.name(table)] += len(kept)
             self._progress.advance(len(rows))
 
     def _refers_to_what_is_kept(self, row: Model) -> bool:
@@ -183,10 +188,3 @@ def _picture(kind: str, row: Model, stored: Sequence[Stored]) -> Picture | None:
         with suppress(FileNotFoundError):
             return Picture(kind, row.pk, file.read_bytes())
     return None
-
-
-def _lines(rows: Sequence[Model]) -> list[bytes]:
-    """Return each row as JSON, by the names of its fields; many-to-many relations are tables of their own."""
-    names = [field.name for field in rows[0]._meta.concrete_fields]
-    # str: keeps the microseconds of a moment, which Django's own JSON encoder drops.
-    return [json.dumps(row, default=str).encode() for row in serializers.serialize("python", rows, fields=names)]

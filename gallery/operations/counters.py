@@ -26,17 +26,12 @@ _held: tuple[int, int, int] | None = None  # the process, the number of its file
 
 
 def _number() -> int:
-    """Return the number of this process's files; after a fork the child takes another one."""
+    """Return the number of this process's files: the lowest that no process holds. After a fork the child takes one."""
     global _held
-    if _held is None or _held[0] != os.getpid():
-        if _held:
-            os.close(_held[2])  # the parent's
-        _held = (os.getpid(), *_take())
-    return _held[1]
-
-
-def _take() -> tuple[int, int]:
-    """Return the lowest number that no process holds, and its lock, which ends with this process."""
+    if _held and _held[0] == os.getpid():
+        return _held[1]
+    if _held:
+        os.close(_held[2])  # the parent's
     for number in itertools.count():
         lock = os.open(_directory / f"{number}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -44,7 +39,8 @@ def _take() -> tuple[int, int]:
         except BlockingIOError:
             os.close(lock)
         else:
-            return number, lock
+            _held = (os.getpid(), number, lock)  # the lock ends with this process
+            return number
     raise AssertionError
 
 
@@ -90,7 +86,7 @@ UPLOADS = Counter(
 )
 ANSWERS = Counter(
     "simsearch_answers",
-    "Queries that came to their end, with the code of a failed one",
+    "Queries that were answered or failed, with the code of a failed one",
     ["outcome", "code"],
     registry=_REGISTRY,
 )
@@ -102,7 +98,7 @@ BATCH_SIZE = Histogram(
 )
 BROKEN_BATCHES = Counter(
     "simsearch_broken_batches",
-    "Runs that ended in an exception; their queries were tried again",
+    "Batches that ended in an exception; their queries were tried again",
     registry=_REGISTRY,
 )
 STAGE_SECONDS = Histogram(

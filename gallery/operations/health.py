@@ -44,20 +44,18 @@ def readyz(request: HttpRequest) -> JsonResponse:
     """
     checks: dict[str, Check] = {}
     for name, check in CHECKS.items():
-        away = name in ASK_THE_DATABASE and not checks["database"].ok
-        checks[name] = Check(False, {"problem": "The database does not answer."}) if away else _run(check)
+        if name in ASK_THE_DATABASE and not checks["database"].ok:
+            checks[name] = Check(False, {"problem": "The database does not answer."})
+            continue
+        try:
+            checks[name] = check()
+        except (DatabaseError, InterfaceError, redis.RedisError, OSError) as error:
+            checks[name] = Check(False, {"problem": type(error).__name__})
     if "problem" in checks["index"].facts and checks["database"].ok and not is_operator(request):
         checks["index"].facts["problem"] = INDEX_PROBLEM
     ready = all(check.ok for check in checks.values())
     body = {"ready": ready, "checks": {name: {"ok": c.ok} | c.facts for name, c in checks.items()}}
     return JsonResponse(body, status=200 if ready else 503)
-
-
-def _run(check: Callable[[], Check]) -> Check:
-    try:
-        return check()
-    except (DatabaseError, InterfaceError, redis.RedisError, OSError) as error:
-        return Check(False, {"problem": type(error).__name__})
 
 
 def _database() -> Check:

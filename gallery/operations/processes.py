@@ -62,12 +62,7 @@ def is_gone(name: str) -> bool:
         return True
     except PermissionError:
         pass
-    return _has_ended(int(pid))
-
-
-def _has_ended(pid: int) -> bool:
-    """Tell whether it is a zombie: the process that adopted a killed worker's child may never reap it."""
-    try:
+    try:  # a zombie has ended, too: the process that adopted a killed worker's child may never reap it
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in {"Z", "X"}
     except (OSError, IndexError):  # no Linux; or it ended at this moment, which the next call sees
         return False

@@ -79,9 +79,9 @@ def store(pictures: Pictures, parameters: Parameters, received: Stopwatch, clien
         received.end("check")
     if pictures.link:
         links.check(pictures.link)
-        _check_fetches()
-    query = _new(parameters, received, client=client if pictures.uploads else None)
-    parts = _parts(query, pictures)
+    _refuse_when_busy(pictures)
+    query, parts = _rows(pictures, parameters)
+    query.created_at, query.client = received.started_at, client if pictures.uploads else None
     rows: list[Query | QueryPart] = [query, *parts]
     uploaded = [row for row in rows if row.has_picture]
     try:
@@ -95,25 +95,35 @@ def store(pictures: Pictures, parameters: Parameters, received: Stopwatch, clien
     return query
 
 
-def _check_fetches() -> None:
-    """Raise Refusal `busy` while too many links wait to be fetched; a link that is being fetched is RUNNING."""
-    unfinished = Query.objects.filter(state__in=[Query.State.WAITING, Query.State.RUNNING], link__isnull=False)
-    if unfinished.count() >= MOST_LINKS:
+def _refuse_when_busy(pictures: Pictures) -> None:
+    """Raise Refusal `busy` while too many queries wait, or too many links; one that is being fetched is RUNNING."""
+    is_busy = waiting.cached().waiting >= settings.SIMSEARCH_MAX_WAITING
+    if pictures.link and not is_busy:
+        unfinished = Query.objects.filter(state__in=[Query.State.WAITING, Query.State.RUNNING], link__isnull=False)
+        is_busy = unfinished.count() >= MOST_LINKS
+    if is_busy:
         raise Refusal("busy", _("Too many pictures are waiting; try again in a moment."), retry_after_s=5)
 
 
-def _parts(query: Query, pictures: Pictures) -> list[QueryPart]:
-    """Give the query its first picture; return the rows of the others."""
+def _rows(pictures: Pictures, parameters: Parameters) -> tuple[Query, list[QueryPart]]:
+    """Return the query, which has the first picture, and the rows of the others."""
     uploaded, like = pictures.uploads, list(dict.fromkeys(pictures.like))
-    query.has_picture, query.link = uploaded > 0, pictures.link or None
-    query.like = None if uploaded else like.pop(0)
+    query = Query(
+        k=parameters.k,
+        labels=Image.objects.all_spelled(parameters.labels),
+        crop=list(parameters.crop) if parameters.crop else None,
+        collapse=parameters.collapse,
+        has_picture=uploaded > 0,
+        link=pictures.link or None,
+        like=None if uploaded else like.pop(0),
+    )
     parts = [QueryPart(has_picture=True, is_negative=False) for _ in range(uploaded - 1)]
     parts += [QueryPart(image=image, has_picture=False, is_negative=False) for image in like]
     parts += [QueryPart(image=image, has_picture=False, is_negative=True) for image in dict.fromkeys(pictures.unlike)]
     for place, part in enumerate(parts):
         part.query, part.place = query, place
     query.has_parts = bool(parts)
-    return parts
+    return query, parts
 
 
 def _keep_files(pictures: Pictures, rows: "Sequence[Query | QueryPart]") -> None:
@@ -132,19 +142,6 @@ def _keep_files(pictures: Pictures, rows: "Sequence[Query | QueryPart]") -> None
             raise no_space() from error
     for file, row in zip(pictures.files, rows[len(pictures.kept) :], strict=True):
         uploads.store(file, row.upload_file)
-
-
-def _new(parameters: Parameters, received: Stopwatch, client: str | None) -> Query:
-    if waiting.cached().waiting >= settings.SIMSEARCH_MAX_WAITING:
-        raise Refusal("busy", _("Too many pictures are waiting; try again in a moment."), retry_after_s=5)
-    return Query(
-        k=parameters.k,
-        labels=Image.objects.all_spelled(parameters.labels),
-        crop=list(parameters.crop) if parameters.crop else None,
-        collapse=parameters.collapse,
-        created_at=received.started_at,
-        client=client,
-    )
 
 
 def _save(query: Query, parts: Sequence[QueryPart], received: Stopwatch) -> None:

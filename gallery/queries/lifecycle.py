@@ -49,17 +49,14 @@ def claim(limit: int) -> Claim:
     A query that was tried before is claimed alone, so that it cannot take others with it if it kills its worker. None
     are claimed while the disk of the database is full.
     """
-    token, now = uuid.uuid4(), timezone.now()
+    token = uuid.uuid4()
     if not _has_room():
         return Claim(token, [])
-    claimed = {
-        "state": RUNNING,
-        "claim": token,
-        "claimed_by": processes.current(),
-        "claimed_at": now,
-    }
+    claimed = {"state": RUNNING, "claim": token, "claimed_by": processes.current(), "claimed_at": timezone.now()}
     with transaction.atomic():
-        mine = _next(limit)
+        oldest = list(_unlocked(Query.objects.filter(state=WAITING).order_by("created_at"))[:limit])
+        is_retry = bool(oldest) and oldest[0].attempts > 0
+        mine = oldest[:1] if is_retry else [query for query in oldest if query.attempts == 0]
         if mine:
             ids = [query.pk for query in mine]
             Query.objects.filter(id__in=ids, state=WAITING).update(
@@ -84,13 +81,6 @@ def _has_room() -> bool:
         return True
     folder = Path(connection.settings_dict["NAME"]).parent
     return shutil.disk_usage(folder).free >= ROOM_FOR_ANSWERS_BYTES
-
-
-def _next(limit: int) -> list[Query]:
-    queries = list(_unlocked(Query.objects.filter(state=WAITING).order_by("created_at"))[:limit])
-    if queries and queries[0].attempts > 0:
-        return queries[:1]
-    return [query for query in queries if query.attempts == 0]
 
 
 def _unlocked(rows: "QuerySet[Query]") -> "QuerySet[Query]":
@@ -205,7 +195,7 @@ def release_overdue() -> int:
     names = running.order_by().values_list("claimed_by", flat=True).distinct()
     gone = processes.gone(names)
     with transaction.atomic():  # does not wait for a query that is being finished at this moment
-        left = _unlocked(running.order_by().filter(clock.is_over("lease_until") | Q(claimed_by__in=gone)))
+        left = _unlocked(running.order_by().filter(clock.lease_is_over() | Q(claimed_by__in=gone)))
         return _release(running.filter(id__in=list(left.values_list("id", flat=True))))
 
 

@@ -68,14 +68,12 @@ def shown(query: Query) -> list[ShownPart]:
     """Return the pictures of a query with several; nothing for a query of one picture."""
     if not query.has_parts:
         return []
-    rows = query.pictures
+    rows, parts = query.pictures, []
     positive = sum(not is_negative(row) for row in rows)
-    return [_shown(row, can_go=is_negative(row) or positive > 1) for row in rows]
-
-
-def _shown(row: Row, *, can_go: bool) -> ShownPart:
-    image = row.gallery_picture
-    if image and image.is_hidden:
-        image = None
-    url = image.thumbnail_url if image else row.picture_url if row.has_picture else None
-    return ShownPart(row.pk, url, image, is_negative(row), can_go)
+    for row in rows:
+        image = row.gallery_picture
+        if image and image.is_hidden:
+            image = None
+        url = image.thumbnail_url if image else row.picture_url if row.has_picture else None
+        parts.append(ShownPart(row.pk, url, image, is_negative(row), can_go=is_negative(row) or positive > 1))
+    return parts

@@ -85,21 +85,16 @@ def clear_pending(task: str) -> None:
 
 
 def _send_unless_pending(task: str) -> None:
+    client = _client()
     try:
-        is_enough = _is_enough(task)
+        pending = client.register_script(COUNT)(keys=[PENDING + task], args=[PENDING_MS])
+        processes = cache.get_or_set(PROCESSES, lambda: max(1, client.hlen(workers.KEY)), PROCESSES_S) or 1
+        if pending > processes or client.llen(SEARCH) >= QUEUED_PER_PROCESS * processes:
+            return
     except (redis.RedisError, OSError) as error:  # Redis would not take the message either
         _did_not_get_through(task, error)
-        return
-    if not is_enough:
+    else:
         _send(task)
-
-
-def _is_enough(task: str) -> bool:
-    """Count one more pending message; returns whether there were enough already."""
-    client = _client()
-    pending = client.register_script(COUNT)(keys=[PENDING + task], args=[PENDING_MS])
-    processes = cache.get_or_set(PROCESSES, lambda: max(1, client.hlen(workers.KEY)), PROCESSES_S) or 1
-    return bool(pending > processes or client.llen(SEARCH) >= QUEUED_PER_PROCESS * processes)
 
 
 def _client() -> redis.Redis:

@@ -38,34 +38,23 @@ class RequestLogMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Handle one request."""
+        """Handle one request, then log and count it."""
         start = time.perf_counter()
         response = self.get_response(request)
-        _tell(request, response, time.perf_counter() - start)
+        took_s, status = time.perf_counter() - start, response.status_code
+        # A client may invent methods and paths; the number of labels must stay small.
+        method, view = request.method if request.method in METHODS else "other", _view(request)
+        outcome = request.META.get(OUTCOME, "error" if status >= 400 else "")
+        counters.HTTP_REQUESTS.labels(method, view, str(status)).inc()
+        counters.HTTP_SECONDS.labels(view).observe(took_s)
+        if method == "POST" and view in ASKING_VIEWS and outcome:
+            counters.UPLOADS.labels(outcome).inc()
+        fields = {"event": "request", "method": method, "view": view, "status": status, "ms": round(took_s * 1000, 1)}
+        # Polls are counted and not logged: there would be several for each search.
+        level = logging.DEBUG if view == POLL and status == 200 else logging.INFO
+        text, values = "%s %s %s %s %.1f ms", (method, view, status, outcome or "ok", took_s * 1000)
+        logger.log(level, text, *values, extra=fields | {"outcome": outcome})
         return response
-
-
-def _tell(request: HttpRequest, response: HttpResponseBase, took_s: float) -> None:
-    # A client may invent methods and paths; the number of labels must stay small.
-    method = request.method if request.method in METHODS else "other"
-    view, status = _view(request), response.status_code
-    outcome = request.META.get(OUTCOME, "error" if status >= 400 else "")
-    counters.HTTP_REQUESTS.labels(method, view, str(status)).inc()
-    counters.HTTP_SECONDS.labels(view).observe(took_s)
-    if method == "POST" and view in ASKING_VIEWS and outcome:
-        counters.UPLOADS.labels(outcome).inc()
-    fields = {"event": "request", "method": method, "view": view, "status": status, "ms": round(took_s * 1000, 1)}
-    # Polls are counted and not logged: there would be several lines for each search.
-    logger.log(
-        logging.DEBUG if view == POLL and status == 200 else logging.INFO,
-        "%s %s %s %s %.1f ms",
-        method,
-        view,
-        status,
-        outcome or "ok",
-        took_s * 1000,
-        extra=fields | {"outcome": outcome},
-    )
 
 
 def _view(request: HttpRequest) -> str:
@@ -133,10 +122,8 @@ class UploadLimitMiddleware:
         """Refuse a body that is too large before anything reads it."""
         # Not sooner: the page of a refusal has a form, whose token needs the cookie that the CSRF middleware has
         # read by now. Not later: its own process_view reads the body.
-        too_large = _body_bytes(request) > settings.SIMSEARCH_MAX_BODY_BYTES
-        return self._refuse(request) if too_large else None
-
-    def _refuse(self, request: HttpRequest) -> HttpResponse:
+        if _body_bytes(request) <= settings.SIMSEARCH_MAX_BODY_BYTES:
+            return None
         drain(request)
         return refuse(request, uploads.too_large())
 

@@ -95,7 +95,13 @@ def search(request: HttpRequest, pictures: Pictures, parameters: Parameters) -> 
 
     Raises Refusal: an upload code, `invalid`, `throttled`, `busy`, `not_found`, `no_space`.
     """
-    received, client = _admit(request, pictures.cost), throttle.hashed(_client(request))
+    received: Stopwatch = request.META[RECEIVED]
+    check_space(request)
+    received.end("parse")
+    address = str(request.META.get("REMOTE_ADDR", ""))
+    throttle.check(address, pictures.cost)
+    received.end("throttle")
+    client = throttle.hashed(address)
     try:
         query = accept.store(pictures, parameters, received, client)
     except Refusal as refusal:
@@ -104,17 +110,3 @@ def search(request: HttpRequest, pictures: Pictures, parameters: Parameters) -> 
         raise
     request.META[OUTCOME] = "accepted"
     return query
-
-
-def _admit(request: HttpRequest, cost: int) -> Stopwatch:
-    """Count a search that costs `cost` uploads; return the stopwatch of the request. Raises Refusal."""
-    received: Stopwatch = request.META[RECEIVED]
-    check_space(request)
-    received.end("parse")
-    throttle.check(_client(request), cost)
-    received.end("throttle")
-    return received
-
-
-def _client(request: HttpRequest) -> str:
-    return str(request.META.get("REMOTE_ADDR", ""))

@@ -266,8 +266,14 @@ def jpeg(file: Stored) -> HttpResponseBase:
     """Return the response with a JPEG file, sent by nginx or the storage if possible. Raises Http404."""
     if link := file.link():
         return _left_to_storage(link)
+    response: HttpResponseBase
     try:
-        response = _left_to_nginx(file) if settings.SIMSEARCH_ACCEL_PREFIX else _sent(file)
+        if settings.SIMSEARCH_ACCEL_PREFIX:
+            file.path.stat()  # for our own 404 page instead of nginx's
+            address = settings.SIMSEARCH_ACCEL_PREFIX + file.name
+            response = HttpResponse(content_type="image/jpeg", headers={"X-Accel-Redirect": address})
+        else:
+            response = FileResponse(file.path.open("rb"), content_type="image/jpeg")
     except FileNotFoundError as error:
         raise Http404 from error
     response["Content-Security-Policy"] = SANDBOX  # in case a browser takes it for something else
@@ -279,16 +285,6 @@ def _left_to_storage(link: str) -> HttpResponseBase:
     response = HttpResponse(status=302, headers={"Location": link})
     patch_cache_control(response, max_age=settings.SIMSEARCH_S3_LINK_S // 2)
     return response
-
-
-def _left_to_nginx(file: Stored) -> HttpResponseBase:
-    file.path.stat()  # for our own 404 page instead of nginx's
-    address = settings.SIMSEARCH_ACCEL_PREFIX + file.name
-    return HttpResponse(content_type="image/jpeg", headers={"X-Accel-Redirect": address})
-
-
-def _sent(file: Stored) -> HttpResponseBase:
-    return FileResponse(file.path.open("rb"), content_type="image/jpeg")
 
 
 def _to(address: str) -> HttpResponse:

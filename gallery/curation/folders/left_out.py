@@ -71,7 +71,8 @@ def _line(reason: str, paths: list[Path], base: Path | None) -> str:
         named = [f"{count} {kind}" for kind, count in kinds[:MOST_KINDS]]
         more = len(kinds) > MOST_KINDS
     else:
-        named = [_shortened(_shown(path, base)) for path in sorted(paths)[:MOST_NAMES]]
+        names = (_shown(path, base) for path in sorted(paths)[:MOST_NAMES])
+        named = [name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}" for name in names]
         more = len(paths) > MOST_NAMES
     return f"{reason}: {len(paths)} ({', '.join(named)}{', …' if more else ''})"
 
@@ -87,7 +88,3 @@ def _shown(path: Path, base: Path | None) -> str:
     relative = path.relative_to(base) if base and path != base and path.is_relative_to(base) else path
     text = "/".join(text_of(part) for part in relative.parts).replace("//", "/", 1)
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}"

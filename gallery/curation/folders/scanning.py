@@ -64,15 +64,12 @@ def source(path: Path, folder: Path, label_from: str) -> Source:
     return Source(path, title, kept_label(LABELS[label_from](path.parent, folder)))
 
 
-def _parent(place: Path, folder: Path) -> str:
-    return "" if place == folder else text_of(place.name)
-
-
-def _path(place: Path, folder: Path) -> str:
-    return "/".join(text_of(part) for part in place.relative_to(folder).parts)
-
-
-LABELS: dict[str, LabelFrom] = {"parent": _parent, "path": _path, "none": lambda place, folder: ""}
+# The label of a file by the place that it is in, below a folder that was named.
+LABELS: dict[str, LabelFrom] = {
+    "parent": lambda place, folder: "" if place == folder else text_of(place.name),
+    "path": lambda place, folder: "/".join(text_of(part) for part in place.relative_to(folder).parts),
+    "none": lambda place, folder: "",
+}
 
 
 def reason_to_skip(name: str, *, is_folder: bool) -> str | None:
@@ -92,7 +89,8 @@ class _Walk:
     def __init__(self, left_out: LeftOut, follow_links: bool) -> None:
         self.left_out = left_out
         self.follow_links = follow_links
-        self._own = _own_folders()
+        own = (settings.MEDIA_ROOT, settings.UPLOADS_ROOT)  # where the gallery stores its own pictures
+        self._own = {_identity(folder) for folder in own if folder.is_dir()}
         self._seen: set[tuple[int, int]] = set()
         self._folders: list[Path] = []
         self._links: list[Path] = []
@@ -110,7 +108,8 @@ class _Walk:
     def _is_new(self, folder: Path) -> bool:
         """Tell whether this folder has not been read yet. Raises OSError."""
         identity, is_top = _identity(folder), not self._seen
-        if identity in self._seen or (_leads_up(folder) and not is_top):
+        leads_up = folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
+        if identity in self._seen or (leads_up and not is_top):
             self.left_out.add(CIRCLE, folder)
             return False
         if identity in self._own:
@@ -151,13 +150,3 @@ class _Walk:
 def _identity(folder: Path) -> tuple[int, int]:
     found = folder.stat()
     return found.st_dev, found.st_ino
-
-
-def _leads_up(folder: Path) -> bool:
-    """Tell whether this is a link to a folder that it is in."""
-    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
-
-
-def _own_folders() -> set[tuple[int, int]]:
-    """Return the folders in which the gallery stores its own pictures."""
-    return {_identity(folder) for folder in (settings.MEDIA_ROOT, settings.UPLOADS_ROOT) if folder.is_dir()}

@@ -4,7 +4,6 @@ Any change leads to a scan of all files: a moved folder is one event of the syst
 none. A file is imported when two scans find it unchanged, and counts as gone when two scans miss it.
 """
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -73,10 +72,10 @@ def _look(sources: list[Source]) -> Look:
     return found
 
 
-def rounds(places: Sequence[Path], watcher: Watcher, stop: threading.Event | None = None) -> Iterator[Changes]:
-    """Yield the changes in these folders until Ctrl-C or `stop`. Raises OSError: too many folders for the system."""
+def rounds(places: Sequence[Path], watcher: Watcher) -> Iterator[Changes]:
+    """Yield the changes in these folders until Ctrl-C. Raises OSError: too many folders for the system."""
     looked_at = time.monotonic()
-    for has_changed in _events(places, stop):
+    for has_changed in _events(places):
         if has_changed or watcher.is_unsettled or time.monotonic() - looked_at > LOOK_ANYWAY_S:
             looked_at = time.monotonic()
             changes = watcher.changes()
@@ -84,9 +83,9 @@ def rounds(places: Sequence[Path], watcher: Watcher, stop: threading.Event | Non
                 yield changes
 
 
-def _events(places: Sequence[Path], stop: threading.Event | None) -> Iterator[bool]:
+def _events(places: Sequence[Path]) -> Iterator[bool]:
     """Yield at least every LOOK_MS whether there may be a change; there may be one before the system reports them."""
-    while not (stop and stop.is_set()):
+    while True:
         try:
             events = watch(
                 *places,
@@ -94,7 +93,6 @@ def _events(places: Sequence[Path], stop: threading.Event | None) -> Iterator[bo
                 debounce=LOOK_MS,
                 rust_timeout=LOOK_MS,
                 yield_on_timeout=True,
-                stop_event=stop,
                 ignore_permission_denied=True,
             )
             for number, event in enumerate(events):

@@ -15,7 +15,7 @@ from django.db import close_old_connections
 
 from gallery.curation import importing
 from gallery.curation.folders import image_table, scanning, watching
-from gallery.curation.folders.image_table import BadTable, Table
+from gallery.curation.folders.image_table import BadTable
 from gallery.curation.folders.left_out import LeftOut
 from gallery.curation.folders.scanning import Source
 from gallery.curation.folders.watching import Changes, Mirror, Watcher
@@ -64,7 +64,12 @@ class Command(BaseCommand):
         if options["watch"] and not places and settings.SIMSEARCH_WATCH:
             self._watch_the_folder_of_the_settings()
         self._check()
-        self.table = self._read_table() if options["csv"] else None
+        try:
+            self.table = image_table.read(options["csv"].absolute()) if options["csv"] else None
+        except BadTable as error:
+            raise CommandError(str(error)) from error
+        except OSError as error:
+            raise CommandError(f"{options['csv']} cannot be read ({error.strerror}).") from error
         watcher = Watcher(self._scan)
         outcome = self._first(*watcher.first())
         if options["watch"]:
@@ -100,14 +105,6 @@ class Command(BaseCommand):
             )
         if self.options["watch"] and self.options["dry_run"]:
             raise CommandError("--watch and --dry-run exclude each other.")
-
-    def _read_table(self) -> Table:
-        try:
-            return image_table.read(self.options["csv"].absolute())
-        except BadTable as error:
-            raise CommandError(str(error)) from error
-        except OSError as error:
-            raise CommandError(f"{self.options['csv']} cannot be read ({error.strerror}).") from error
 
     def _scan(self) -> tuple[list[Source], LeftOut]:
         left_out = LeftOut()

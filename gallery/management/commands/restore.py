@@ -2,15 +2,14 @@
 
 import sys
 from argparse import ArgumentParser
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseError
 
 from gallery.operations import restoring
-from gallery.operations.archive import BadBackup, Manifest
+from gallery.operations.archive import BadBackup
 
 
 class Command(BaseCommand):
@@ -25,8 +24,10 @@ class Command(BaseCommand):
         parser.add_argument("--check", action="store_true", help="only read the whole backup and show its content")
 
     def handle(self, *, file: str, replace: bool, check: bool, **_: Any) -> None:
+        if file == "-" and sys.stdin.isatty():
+            raise CommandError("A backup cannot be typed in: name a file, or pipe one in.")
         try:
-            with _opened(file) as stream:
+            with restoring.at_hand(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as stream:
                 manifest, contents = restoring.verify(stream) if check else restoring.restore(stream, replace=replace)
         except (BadBackup, restoring.Refused) as error:
             raise CommandError(f"Nothing was changed. {error}") from None
@@ -34,9 +35,6 @@ class Command(BaseCommand):
             raise CommandError(f"Nothing was restored: {error}.") from error
         except KeyboardInterrupt:
             raise CommandError("Stopped; nothing was restored.", returncode=130) from None
-        self._tell(manifest, contents, check)
-
-    def _tell(self, manifest: Manifest, contents: restoring.Contents, check: bool) -> None:
         rows, network = contents.rows, manifest.network
         self.stdout.write(
             f"{'Complete and undamaged' if check else 'Restored'}: {rows['gallery.image']} pictures, "
@@ -45,11 +43,3 @@ class Command(BaseCommand):
         )
         if not check:
             self.stdout.write("Now run manage.py build_index: until then each search compares every picture.")
-
-
-def _opened(file: str) -> AbstractContextManager[BinaryIO]:
-    if file != "-":
-        return Path(file).open("rb")
-    if sys.stdin.isatty():
-        raise CommandError("A backup cannot be typed in: name a file, or pipe one in.")
-    return restoring.at_hand(sys.stdin.buffer)
