@@ -111,7 +111,7 @@ class Stored:
         return self._keeper.source(self.name)
 
     def source_if_there(self) -> Path | bytes | None:
-        """Do the same; None where it is gone. Without a request for that alone. Raises OSError as `source` does."""
+        """Do the same, without another request; None if the file is gone. Raises OSError as `source` does."""
         try:
             source = self.source()
         except FileNotFoundError:

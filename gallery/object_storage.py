@@ -24,11 +24,11 @@ from gallery.files import Entry, StorageAway
 logger = logging.getLogger(__name__)
 
 GONE = {"404", "NoSuchKey"}
-# What servers say when there is no room: MinIO, Ceph, Garage.
+# The error codes of a full storage: MinIO, Ceph, Garage.
 FULL = {"507", "InsufficientStorage", "QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"}
-REMOVED_AT_ONCE = 1000  # what one request may name
-# A request thread or a batch waits for it: two attempts of at most these times, then it is away.
-SILENT_S = 2.0  # for so long after that nobody waits for it
+REMOVED_AT_ONCE = 1000  # objects of one request
+# A request thread or a batch waits for it: two attempts of at most these times, then it counts as away.
+SILENT_S = 2.0  # after that nothing waits for it for this time
 CONNECTIONS = 16  # of a process: its threads, and those of a large file
 CONFIG = Config(
     max_pool_connections=CONNECTIONS,
@@ -37,7 +37,7 @@ CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 2},
     s3={"addressing_style": "path"},
     signature_version="s3v4",
-    # Not the checksums that only Amazon's own servers know.
+    # Not the checksums that only Amazon's servers know.
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
 )
@@ -53,7 +53,7 @@ os.register_at_fork(after_in_child=_clients.clear)  # two processes cannot share
 
 
 class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
-    """Files below a folder of the bucket. No file has an address that works without a signature."""
+    """Files below a folder of the bucket. Links work only with a signature."""
 
     def __init__(self, folder: str) -> None:
         super().__init__(
@@ -111,7 +111,7 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
         self._put(name, file.read())
 
     def _put(self, name: str, data: bytes) -> None:
-        """Keep an object, whole or not at all."""
+        """Store an object, whole or not at all."""
         with self._translated():
             self._client.put_object(**self._object(name), Body=data, ContentType="image/jpeg")
 
@@ -156,7 +156,7 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
         return str(client.generate_presigned_url("get_object", Params=wanted, ExpiresIn=settings.SIMSEARCH_S3_LINK_S))
 
     def require_room(self) -> None:
-        """Do nothing: a server says so itself when it is full."""
+        """Do nothing: a full server refuses the write itself."""
 
     def free_bytes(self) -> int | None:
         """Return how much more it can keep; None where that is not known."""
@@ -168,7 +168,7 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """Raise what a disk would raise, or StorageAway."""
+        """Translate errors of boto3: raise what a disk would raise, or StorageAway."""
         if time.monotonic() < _silent_until.get(self.endpoint_url, 0.0):
             raise StorageAway(errno.EIO, "the storage does not answer")
         try:

@@ -24,7 +24,7 @@ def tidied(text: str) -> str:
 
 
 def label_key(label: str) -> str:
-    """Return what labels are compared by, case apart: Unicode's canonical caseless form."""
+    """Return the key that labels are compared by: Unicode's canonical caseless form."""
     caseless = unicodedata.normalize("NFD", tidied(label)).casefold()
     return unicodedata.normalize("NFD", caseless)
 

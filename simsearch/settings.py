@@ -183,7 +183,7 @@ REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 REDIS_TIMEOUT_S = 2.0
 
 CELERY_BROKER_URL = broker_url(REDIS_URL)
-# A silent broker must not block an upload: without these time-outs kombu waits for ever.
+# A silent broker must not block an upload: without these time-outs kombu never gives up.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": REDIS_TIMEOUT_S,
     "socket_connect_timeout": REDIS_TIMEOUT_S,

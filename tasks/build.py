@@ -6,7 +6,6 @@ The tasks run `curate_step` and `rebuild_if_it_pays`; manage.py build_index runs
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -160,27 +159,24 @@ def build_in_turn(network: str, tell: Tell) -> IndexGeneration:
             time.sleep(LOOK_EVERY_S)
 
 
-def _ids(network: str) -> Ids:
-    """Return the ids, ascending."""
-    rows = Embedding.objects.filter(network=network).order_by("id").values_list("id", flat=True)
-    ids = np.fromiter(rows.iterator(), np.int64)
-    if not len(ids):
-        raise BadIndex("There is no picture to index yet; add some with manage.py import_images DIR.")
-    return ids
-
-
 class _Deleted(BadIndex):
     """Pictures were deleted while they were written."""
 
 
 def _write_all(generation: IndexGeneration, tell: Tell) -> tuple[Ids, dict[str, Any]]:
-    """Write the index of all embeddings; returns their ids."""
-    for _ in range(TRIES - 1):
-        ids = _ids(generation.network)
-        with suppress(_Deleted):
+    """Write the index of all embeddings; returns their ids, ascending."""
+    rows = Embedding.objects.filter(network=generation.network).order_by("id").values_list("id", flat=True)
+    tries = 0
+    while True:
+        ids = np.fromiter(rows.iterator(), np.int64)
+        if not len(ids):
+            raise BadIndex("There is no picture to index yet; add some with manage.py import_images DIR.")
+        tries += 1
+        try:
             return ids, _write(generation, ids, tell)
-    ids = _ids(generation.network)
-    return ids, _write(generation, ids, tell)
+        except _Deleted:
+            if tries == TRIES:
+                raise
 
 
 def _write(generation: IndexGeneration, ids: Ids, tell: Tell) -> dict[str, Any]:

@@ -56,18 +56,16 @@ class Delta:
         known = np.concatenate([self._indexed[-2 * late :] if late else self._indexed[:0], self.ids])
         fresh = np.setdiff1d(np.fromiter(rows.values_list("id", flat=True), np.int64), known)
         for start in range(0, len(fresh), READ_ROWS):
-            self._add(fresh[start : start + READ_ROWS].tolist())
-
-    def _add(self, ids: list[int]) -> None:
-        found = read_rows(ids)
-        self.ids = np.append(self.ids, [id_ for id_, _, _ in found])
-        # Of unit length as in the index: a picture's similarity does not change when the index takes it in.
-        self._vectors = np.concatenate([self._vectors, unit(to_vectors([blob for _, blob, _ in found]))])
-        self._marks = np.concatenate([self._marks, to_fingerprints([mark for _, _, mark in found])])
-        if ids[0] < self._newest:  # late ones: sorted once here instead of in every search
-            order = np.argsort(self.ids)
-            self.ids, self._vectors, self._marks = self.ids[order], self._vectors[order], self._marks[order]
-        self._newest = max(self._newest, ids[-1])
+            ids = fresh[start : start + READ_ROWS].tolist()
+            found = read_rows(ids)
+            self.ids = np.append(self.ids, [id_ for id_, _, _ in found])
+            # Of unit length as in the index: a picture's similarity does not change when the index takes it in.
+            self._vectors = np.concatenate([self._vectors, unit(to_vectors([blob for _, blob, _ in found]))])
+            self._marks = np.concatenate([self._marks, to_fingerprints([mark for _, _, mark in found])])
+            if ids[0] < self._newest:  # late ones: sorted once here instead of in every search
+                order = np.argsort(self.ids)
+                self.ids, self._vectors, self._marks = self.ids[order], self._vectors[order], self._marks[order]
+            self._newest = max(self._newest, ids[-1])
 
     def forget(self, last: int) -> None:
         """Drop the embeddings up to `last`, which the index now has. The last LATE_IDS stay: see there."""

@@ -90,29 +90,24 @@ def _oldest(network: str, count: int, besides: set[UUID]) -> list[Image]:
 
 def _look(embedder: Embedder, step: Sequence[Image], forward: AbstractContextManager[object]) -> Looked:
     """Decode and embed; `forward` is entered for the pass. Runs in other threads, so it uses no database."""
+    wanted = pictures.request(within_px=None, at_least_px=embedder.at_least_px, square=embedder.square)
     readable: list[Image] = []
     prepared: list[torch.Tensor] = []
     unreadable: dict[Image, BadImage] = {}
     for image in step:
         try:
-            prepared.append(_decode(embedder, image))
+            decoded = DECODERS.decode(image.shown_file.source(), wanted)
+            prepared.append(embedder.prepare_decoded(decoded.pixels))
             readable.append(image)
         except BadImage as error:
             unreadable[image] = error
+        except files.StorageAway:  # the picture is not the cause
+            raise
+        except OSError:
+            unreadable[image] = BadImage("gone", "Its file is missing.")
     with forward:
         vectors = embedder.embed_prepared(prepared)
     return Looked(readable, vectors, [fingerprint(picture(pixels)) for pixels in prepared], unreadable)
-
-
-def _decode(embedder: Embedder, image: Image) -> torch.Tensor:
-    wanted = pictures.request(within_px=None, at_least_px=embedder.at_least_px, square=embedder.square)
-    try:
-        decoded = DECODERS.decode(image.shown_file.source(), wanted)
-    except files.StorageAway:  # the picture is not the cause
-        raise
-    except OSError:
-        raise BadImage("gone", "Its file is missing.") from None
-    return embedder.prepare_decoded(decoded.pixels)
 
 
 def _keep(network: str, looked: Looked) -> int:
@@ -165,17 +160,13 @@ def embed_elsewhere(network: str) -> None:
         raise Stalled("No worker takes from the gallery queue; start one, or embed here: without --distributed.")
     for _ in range(count):
         wakeup.wake_workers(wakeup.CURATE)
+    left, moved_at = missing, time.monotonic()
     with Progress(missing, EMBEDDING, "picture") as progress:
-        _watch(network, missing, progress.advance)
-
-
-def _watch(network: str, left: int, advance: Callable[[int], object]) -> None:
-    moved_at = time.monotonic()
-    while left:
-        time.sleep(LOOK_EVERY_S)
-        before, left = left, Image.objects.not_embedded(network).count()
-        advance(before - left)
-        if left < before:
-            moved_at = time.monotonic()
-        elif time.monotonic() - moved_at > STILL_S:
-            raise Stalled(f"{left} pictures are left, and no worker has embedded one for {STILL_S} s; see its log.")
+        while left:
+            time.sleep(LOOK_EVERY_S)
+            before, left = left, Image.objects.not_embedded(network).count()
+            progress.advance(before - left)
+            if left < before:
+                moved_at = time.monotonic()
+            elif time.monotonic() - moved_at > STILL_S:
+                raise Stalled(f"{left} pictures are left, and no worker has embedded one for {STILL_S} s; see its log.")

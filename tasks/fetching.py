@@ -78,7 +78,12 @@ class Fetcher:
             if response.status in REDIRECTS and headers.get(b"location"):
                 return link.joined(headers[b"location"])
             _check(response.status, headers, most_bytes)
-            return _read(response.iter_stream(), most_bytes)
+            body = bytearray()
+            for chunk in response.iter_stream():
+                body += chunk
+                if len(body) > most_bytes:
+                    raise BadLink(uploads.too_large().message)
+            return bytes(body)
 
     def addresses(self, host: str) -> list[Address]:
         """Return the addresses of a host, all of them public. Raises BadLink and DNSException."""
@@ -160,15 +165,6 @@ def _check(status: int, headers: dict[bytes, str], most_bytes: int) -> None:
         raise BadLink(_("The picture is sent in a packed form, which is not read; save it instead."))
     if headers.get(b"content-length", "").isdecimal() and int(headers[b"content-length"]) > most_bytes:
         raise BadLink(uploads.too_large().message)
-
-
-def _read(chunks: Iterable[bytes], most_bytes: int) -> bytes:
-    body = bytearray()
-    for chunk in chunks:
-        body += chunk
-        if len(body) > most_bytes:
-            raise BadLink(uploads.too_large().message)
-    return bytes(body)
 
 
 def fetch(fetcher: Fetcher, token: UUID, query: Query) -> None:

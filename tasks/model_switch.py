@@ -76,7 +76,7 @@ def prune(keep: set[str]) -> tuple[set[str], set[str]]:
     """
     served = generations.served()
     if served is None:
-        raise SwitchError("There is no index yet, so there is nothing beside it to delete.")
+        raise SwitchError("There is no index yet, so there is nothing to delete.")
     known = networks.known() | {path.name for path in settings.WEIGHTS_ROOT.glob("*-p*")}
     unwanted = known - keep - {served}
     try:

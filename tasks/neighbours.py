@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.errors import BadIndex, IndexAway, OldIndex
 from engine.images.fingerprints import BYTES, Fingerprints
-from engine.index.protocol import GROWTH, Candidates, SearchIndex
+from engine.index.protocol import GROWTH, TUNED_FOR, Candidates, SearchIndex
 from engine.index.ranking import Hits, best
 from engine.networks.registry import EMBEDDING_SIZE
 from gallery.curation import generations
@@ -100,7 +100,9 @@ class Neighbours:
         elif (number != self.tried or self._is_missing) and active.network == self.network:
             self._switch_to(active)
         elif number == self.generation and active.last_embedding != self._last:
-            self._follow(active)
+            # Drop from the delta what was added to the index.
+            self._indexed, self._last = active.images, active.last_embedding
+            self._delta.forget(active.last_embedding)
         if self.is_away:
             return
         self.tried = number
@@ -128,11 +130,6 @@ class Neighbours:
             logger.error("searches wait: %s", error)
         self.index, self.generation, self.tried = None, None, None
         self.problem, self.is_away = str(error), True
-
-    def _follow(self, active: IndexGeneration) -> None:
-        """Drop from the delta what was added to the index."""
-        self._indexed, self._last = active.images, active.last_embedding
-        self._delta.forget(active.last_embedding)
 
     def _switch_to(self, active: IndexGeneration) -> None:
         """Open the generation. If it cannot be opened, the old one stays in use, or exact search.
@@ -201,8 +198,8 @@ class Neighbours:
         ids = np.setdiff1d(np.fromiter(rows.values_list("id", flat=True), np.int64), hits.ids)
         return _merge(hits, self._among(vector, ids), len(hits.ids) + len(ids)) if len(ids) else hits
 
-    def check_recall(self, k: int = 10) -> tuple[int, int] | None:
-        """Compare the last search once more, exactly: how many of the true k the index finds, and k.
+    def check_recall(self) -> tuple[int, int] | None:
+        """Compare the last search once more, exactly: how many of the true ten the index finds, and of how many.
 
         None when there was no search since the last check, or the index compares everything.
         """
@@ -211,7 +208,7 @@ class Neighbours:
         if time.monotonic() < self._sampled_at + self.index.recall_every_s:
             return None
         sample, self._sample, self._sampled_at = self._sample, None, time.monotonic()
-        [found], [true] = self.index.search(sample, k), self.index.exact(sample, k)
+        [found], [true] = self.index.search(sample, TUNED_FOR), self.index.exact(sample, TUNED_FOR)
         return len(np.intersect1d(found.ids, true.ids)), len(true.ids)
 
     def _matches(
@@ -238,8 +235,17 @@ class Neighbours:
         return self._best(self._among(vector, np.array(sorted(visible), np.int64)), request, visible)
 
     def _best(self, hits: Hits, request: SearchRequest, visible: Visible) -> list[Found]:
-        """Return up to k matches among these hits."""
-        return self._found(self._grouped(_only(hits, visible, request), request, request.k), request, visible)
+        """Return up to k matches among those of the hits that may be shown."""
+
+        def may_be_shown(id_: int) -> bool:
+            if id_ not in visible:
+                return False
+            image, label = visible[id_]
+            return image not in request.without and (not request.labels or label in request.labels)
+
+        kept = np.array([may_be_shown(id_) for id_ in hits.ids.tolist()], np.bool_)
+        shown = Hits(hits.ids[kept], hits.similarities[kept])
+        return self._found(self._grouped(shown, request, request.k), request, visible)
 
     def _among(self, vector: Vectors, ids: Ids) -> Hits:
         if not len(ids):
@@ -298,19 +304,6 @@ def _without_index(network: str) -> str:
     problem = f"{notice} Its pictures are embedded with {name} for a new index; searches find those that are."
     logger.warning("%s", problem)
     return problem
-
-
-def _only(hits: Hits, visible: Visible, request: SearchRequest) -> Hits:
-    """Return the hits that may be shown, without excluded pictures and other labels."""
-
-    def is_wanted(id_: int) -> bool:
-        if id_ not in visible:
-            return False
-        image, label = visible[id_]
-        return image not in request.without and (not request.labels or label in request.labels)
-
-    kept = np.array([is_wanted(id_) for id_ in hits.ids.tolist()], np.bool_)
-    return Hits(hits.ids[kept], hits.similarities[kept])
 
 
 def _merge(a: Hits, b: Hits, k: int) -> Hits:

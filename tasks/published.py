@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import logging
-import os
 import shutil
 import socket
 import threading
@@ -18,6 +17,7 @@ from django.db import connection
 
 from engine.errors import BadIndex, IndexAway
 from engine.index import manifest as manifests
+from engine.index.build import sync
 from engine.index.check import check_apart
 from gallery import files
 from gallery.curation import generations
@@ -106,14 +106,14 @@ def bring(generation: IndexGeneration) -> None:
 
 
 def _fetch(generation: IndexGeneration) -> None:
-    """Copy the files to a folder beside, check them there, and rename it. Raises OSError and BadIndex."""
+    """Copy the files to a temporary folder, check them there, and rename it. Raises OSError and BadIndex."""
     beside = generation.directory.with_name(f".{generation.number}{FETCHING}")
     shutil.rmtree(beside, ignore_errors=True)  # the rest of a killed process
     beside.mkdir(parents=True)
     try:
         for name in NAMES:
             files.keeper("index").fetch(f"{generation.number}/{name}", beside / name)
-            _sync(beside / name)
+            sync(beside / name)
         if checksum(beside) != generation.manifest.get("sha256"):
             raise BadIndex(f"{_who()} does not use {generation}: the storage has files of another one.")
         check_apart(beside, generation.network)
@@ -121,11 +121,6 @@ def _fetch(generation: IndexGeneration) -> None:
         beside.rename(generation.directory)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def _who() -> str:
@@ -176,10 +171,9 @@ class Follower:
         active = generations.active()
         if active is None or active.is_synchronised or is_here(active):
             self.failed = None
-        elif self.failed is None or self.failed[0] != active.number or time.monotonic() > self._again_at:
-            self._fetch(active)
-
-    def _fetch(self, active: IndexGeneration) -> None:
+            return
+        if self.failed is not None and self.failed[0] == active.number and time.monotonic() <= self._again_at:
+            return
         try:
             bring(active)
         except BadIndex as error:

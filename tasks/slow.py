@@ -71,7 +71,7 @@ class Background:
 
 
 class SlowPictures(Background):
-    """Slow pictures, decoded one after the other at a low priority.
+    """Decodes slow pictures one after the other at a low priority.
 
     One at a time, because each may take all the memory that a picture may have. A decoded one waits once more for a
     batch, which then finds a small picture.

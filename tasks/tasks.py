@@ -27,7 +27,7 @@ from gallery.insight import analyses
 from gallery.models import Image
 from gallery.operations import processes, workers
 from gallery.persistence import AWAY
-from gallery.queries import lifecycle, space, waiting, wakeup
+from gallery.queries import lifecycle, retention, waiting, wakeup
 from simsearch.launch import gpu, process_group
 
 # A child that ends waits until its parent has read the result of its last task. A stopping parent does not read it if
@@ -149,7 +149,7 @@ def expire() -> int:
 
     Also old uploads of archives and the rows of admin actions that finished long ago.
     """
-    return zips.remove_old() + bulk_actions.remove_old() + waiting.expire_old() + space.enforce()
+    return zips.remove_old() + bulk_actions.remove_old() + retention.expire_old() + retention.enforce_quota()
 
 
 # --- Starts -------------------------------------------------------------------------------------------------
@@ -182,17 +182,11 @@ def look_around(instance: Any, **_: object) -> None:
     if _answers_queries:
         DECODERS.start()
         if not (_gpus or gpu.is_named(os.environ)):
-            _import_engine()
-
-
-def _import_engine() -> None:
-    """Import torch and the code of searches once for all children: they share the memory, and start sooner.
-
-    Only without a GPU. Each child chooses its own before it imports torch.
-    """
-    importlib.import_module("tasks.answer")
-    gc.collect()
-    gc.freeze()  # the garbage collector would write to the shared pages
+            # Torch and the code of searches, once for all children: they share the memory, and start sooner. Only
+            # without a GPU: each child chooses its own before it imports torch.
+            importlib.import_module("tasks.answer")
+            gc.collect()
+            gc.freeze()  # the garbage collector would write to the shared pages
 
 
 @worker_process_init.connect

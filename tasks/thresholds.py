@@ -1,4 +1,4 @@
-"""The thresholds of bands and of near-duplicates for a model in this gallery.
+"""The measured thresholds of a model in this gallery; the defaults are in `engine/networks/registry.py`.
 
 Importable without torch.
 """

@@ -176,7 +176,16 @@ def start() -> None:
     database that does not answer is waited for: the first task loads the network then.
     """
     try:
-        _load_and_warm_up()
+        worker = current()
+        # On the CPU a whole batch would only use memory before it is needed.
+        worker.embedder.warm_up(*([1] if worker.embedder.device == "cpu" else []))
+        _bring_active()
+        worker.neighbours.refresh()
+        DECODERS.warm_up()
+        connections.close_all()  # Celery's own start of a child, after ours, would close it less gently
+        # Objects of torch stay. The garbage collector would scan them for 0.1 to 0.2 s in every seventieth batch or so.
+        gc.collect()
+        gc.freeze()
     except EngineError as error:
         logger.critical("simsearch: this worker cannot start: %s", error)
         os.kill(os.getppid(), signal.SIGTERM)  # Celery would replace a child that ended by itself, for ever
@@ -185,19 +194,6 @@ def start() -> None:
         logger.error("simsearch: this worker waits for its database: %s", error)  # noqa: TRY400 (one clear line)
     stores.chosen().follow()
     threading.Thread(target=_report_regularly, name="report", daemon=True).start()
-
-
-def _load_and_warm_up() -> None:
-    worker = current()
-    # On the CPU a whole batch would only use memory before it is needed.
-    worker.embedder.warm_up(*([1] if worker.embedder.device == "cpu" else []))
-    _bring_active()
-    worker.neighbours.refresh()
-    DECODERS.warm_up()
-    connections.close_all()  # Celery's own start of a child, after ours, would close it less gently
-    # Objects of torch stay. The garbage collector would scan them for 0.1 to 0.2 s in every seventieth batch or so.
-    gc.collect()
-    gc.freeze()
 
 
 def _report_regularly() -> None:

@@ -20,7 +20,7 @@ import PIL.ImageCms  # noqa: F401 (before the limits: a decoder opens no files)
 import pillow_heif
 from PIL import AvifImagePlugin, Image
 
-from engine.decoders.pool import HEADER_BYTES, Bounds, Jpeg, Request, as_message
+from engine.decoders.pool import HEADER_BYTES, Bounds, Request, as_message
 from engine.errors import BadImage
 from engine.images import dates, decoding
 from engine.images.headers import Crop, Limits
@@ -110,7 +110,10 @@ def _make(request: Request, descriptor: int) -> bytes:
     whole = decoding.decode(data, limits, at_least_px=request.at_least_px, within_px=request.within_px)
     taken_at = dates.taken_at(data) if request.with_date else None
     del data
-    files = [_jpeg(whole, jpeg) for jpeg in request.jpegs]
+    files = []
+    for jpeg in request.jpegs:
+        shown = decoding.middle(whole, jpeg.ratio) if jpeg.ratio else whole
+        files.append(decoding.to_jpeg(shown, jpeg.within_px or max(shown.size), jpeg.quality))
     part = decoding.crop(whole, Crop(*request.crop)) if request.crop else whole
     seen = decoding.square(part, *request.square) if request.square else part
     pixels = seen.tobytes() if request.square or request.whole else b""
@@ -121,11 +124,6 @@ def _make(request: Request, descriptor: int) -> bytes:
         "cpu_s": time.process_time() - began_s,
     }
     return as_message(fields, *files, pixels)
-
-
-def _jpeg(picture: Image.Image, wanted: Jpeg) -> bytes:
-    part = decoding.middle(picture, wanted.ratio) if wanted.ratio else picture
-    return decoding.to_jpeg(part, wanted.within_px or max(part.size), wanted.quality)
 
 
 if __name__ == "__main__":

@@ -257,20 +257,15 @@ class Decoders:
 
         Raises BadImage; TakesLong after `patience_s`; OSError, where the file cannot be read; NoDecoder.
         """
+        result: Decoded | BadImage = too_costly()  # if it ends two decoders
         with _opened(source) as file:
-            try:
-                result = self._decode(file.fileno(), request, patience_s, in_background)
-            except _Ended:  # perhaps not because of the picture
-                result = self._again(file.fileno(), request, patience_s, in_background)
+            for _ in range(2):
+                with suppress(_Ended):  # perhaps not because of the picture
+                    result = self._decode(file.fileno(), request, patience_s, in_background)
+                    break
         if isinstance(result, BadImage):
             raise result
         return result
-
-    def _again(self, *arguments: Any) -> Decoded | BadImage:
-        try:
-            return self._decode(*arguments)
-        except _Ended:
-            return too_costly()
 
     def _decode(self, file: int, request: Request, patience_s: float | None, in_background: bool) -> Decoded | BadImage:
         bytes_beyond = min(os.fstat(file).st_size, request.max_bytes) - ORDINARY_FILE_BYTES

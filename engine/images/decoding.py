@@ -131,21 +131,17 @@ def _read(
     within_px: int | None,
     repaired: Repaired | None = None,
 ) -> Image.Image:
-    upright = _upright_rgb(kind, data, lambda: _checked_reader(kind, data, limits, at_least_px, within_px), repaired)
+    def checked_reader() -> tuple[Reader, int]:
+        reader, scale = _reader(kind, data, at_least_px, within_px)
+        most = min(limits.max_pixels, reader.most_pixels(scale))
+        for size in (reader.size, coded_size(io.BytesIO(data))):
+            check_pixels(size, most, limits)
+        return reader, scale
+
+    upright = _upright_rgb(kind, data, checked_reader, repaired)
     if within_px is None:
         return upright
     return shrunk(upright, max(within_px, round(within_px / LONG * max(upright.size) / min(upright.size))))
-
-
-def _checked_reader(
-    kind: str, data: bytes, limits: Limits, at_least_px: int | None, within_px: int | None
-) -> tuple[Reader, int]:
-    """Do what `_reader` does, for a picture that is within the limits."""
-    reader, scale = _reader(kind, data, at_least_px, within_px)
-    most = min(limits.max_pixels, reader.most_pixels(scale))
-    for size in (reader.size, coded_size(io.BytesIO(data))):
-        check_pixels(size, most, limits)
-    return reader, scale
 
 
 def _reader(kind: str, data: bytes, at_least_px: int | None, within_px: int | None) -> tuple[Reader, int]:
@@ -206,21 +202,15 @@ def _upright_rgb(
     source, wanted = reader.load(scale), _reduced(reader.size, scale)
     factor = max(1, min(side // want for side, want in zip(source.size, wanted, strict=True)))
     turn = reader.turn
-    share = 1.0 if repaired is None else _share(source, repaired)
+    share = 1.0 if repaired is None else repaired.share
+    if share is None:
+        share = repair.share_of_jpeg(cast("Image.Image", source))
+        repair.check_share(share)
     rgb = _to_rgb(kind, data, source, factor)
     if share < 1:  # as browsers show it
         rgb.paste("white", (0, math.floor(rgb.height * share), *rgb.size))
     del reader, source  # turning makes a copy: only two are in memory at a time
     return rgb if turn is None else rgb.transpose(turn)
-
-
-def _share(source: Source, repaired: Repaired) -> float:
-    """Return what share of the rows is there. Raises BadImage `corrupt` where that is too little."""
-    share = repaired.share
-    if share is None:
-        share = repair.share_of_jpeg(cast("Image.Image", source))
-        repair.check_share(share)
-    return share
 
 
 # --- Colours --------------------------------------------------------------------------------------------------
@@ -257,23 +247,18 @@ def _bands(source: Source, factor: int = 1) -> Iterator[tuple[int, Image.Image]]
 def _plain(band: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """8 bits a channel, in a mode whose pixels can be averaged (L, RGB or CMYK), and how opaque each pixel is."""
     if band.mode.startswith("I"):
+        deep, opaque = band.convert("I"), None
+        transparent = band.info.get("transparency")
+        if isinstance(transparent, int):
+            where = ImageMath.lambda_eval(lambda args: (args["deep"] != transparent) * 255, deep=deep)
+            opaque = cast("Image.Image", where).convert("L")
         # Pillow's own conversion would clip: everything brighter than 255 of 65535 would be white.
-        deep = band.convert("I")
-        return deep.point(lambda value: value * (255 / _DEEP_WHITE) + 0.5).convert("L"), _opaque(deep, band)
+        return deep.point(lambda value: value * (255 / _DEEP_WHITE) + 0.5).convert("L"), opaque
     if not band.has_transparency_data:
         return (band if band.mode in ("L", "RGB", "CMYK") else band.convert("RGB")), None
     rgba = band.convert("RGBA")
     is_grey = band.mode in ("L", "LA", "La", "1")
     return (rgba.getchannel("R") if is_grey else rgba.convert("RGB")), rgba.getchannel("A")
-
-
-def _opaque(deep: Image.Image, band: Image.Image) -> Image.Image | None:
-    """Where a picture of one deep channel has another value than its transparent one."""
-    value = band.info.get("transparency")
-    if not isinstance(value, int):
-        return None
-    where = ImageMath.lambda_eval(lambda args: (args["deep"] != value) * 255, deep=deep)
-    return cast("Image.Image", where).convert("L")
 
 
 def _brightest(source: Source) -> float:

@@ -28,14 +28,10 @@ def _load_small_exif(exif: Image.Exif, data: bytes) -> None:
     _load_exif(exif, data if len(data) <= MAX_EXIF_BYTES else b"")
 
 
-def _register() -> None:
-    """Register the readers once, at import: threads would otherwise race to do it."""
-    Image.preinit()
-    Image.Exif.load = _load_small_exif  # type: ignore[method-assign, assignment]
-    Image.register_open("HEIF", _open_heif, lambda start: start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS)
-    # Pillow warns of odd metadata in good pictures, and of pictures that are not checked yet. The filter is
-    # process-wide because `warnings.catch_warnings` is not thread-safe.
-    warnings.filterwarnings("ignore", module=r"PIL\.")
-
-
-_register()
+# Once, at import: threads would otherwise race to do it.
+Image.preinit()
+Image.Exif.load = _load_small_exif  # type: ignore[method-assign, assignment]
+Image.register_open("HEIF", _open_heif, lambda start: start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS)
+# Pillow warns of odd metadata in good pictures, and of pictures that are not checked yet. The filter is process-wide
+# because `warnings.catch_warnings` is not thread-safe.
+warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -197,16 +197,6 @@ def _jpeg(file: Readable | BinaryIO, start: bytes) -> Size:
     return 0, 0
 
 
-def _png(file: Readable | BinaryIO, start: bytes) -> Size:
-    width, height = struct.unpack(">II", start[16:24])
-    return width, height
-
-
-def _gif(file: Readable | BinaryIO, start: bytes) -> Size:
-    width, height = struct.unpack("<HH", start[6:10])
-    return width, height
-
-
 def _bmp(file: Readable | BinaryIO, start: bytes) -> Size:
     is_os2 = start[14:18] == b"\x0c\0\0\0"
     width, height = struct.unpack("<HH", start[18:22]) if is_os2 else struct.unpack("<ii", start[18:26])
@@ -247,19 +237,15 @@ def _tiff_fields(file: Readable | BinaryIO, start: bytes) -> Iterator[tuple[int,
         yield struct.unpack(order + field, file.read(struct.calcsize(order + field)))
 
 
-def _isobmff(file: Readable | BinaryIO, start: bytes) -> Size:
-    return isobmff.size(file)
-
-
 _SIZES: dict[str, Callable[[Readable | BinaryIO, bytes], Size]] = {
     "JPEG": _jpeg,
-    "PNG": _png,
-    "GIF": _gif,
+    "PNG": lambda _, start: struct.unpack(">II", start[16:24]),
+    "GIF": lambda _, start: struct.unpack("<HH", start[6:10]),
     "BMP": _bmp,
     "WEBP": _webp,
     "TIFF": _tiff,
-    "AVIF": _isobmff,
-    "HEIF": _isobmff,
+    "AVIF": lambda file, _: isobmff.size(file),
+    "HEIF": lambda file, _: isobmff.size(file),
 }
 
 

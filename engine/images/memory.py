@@ -22,14 +22,17 @@ _LITTLE_SMALLER = 2  # up to this factor a picture takes its memory on top of wh
 def is_plain(data: bytes) -> bool:
     """Return whether the file is free of the repetitions that make a small one take seconds to hours."""
     if data.startswith(b"\x89PNG"):
-        return _png_chunks(data) <= MAX_PNG_CHUNKS
-    if not data.startswith(b"\xff\xd8"):
-        return True
-    scans = 0
-    for count, (kind, _) in enumerate(jpeg_segments(data), start=1):
-        scans += kind == _JPEG_SCAN
-        if scans > MAX_JPEG_SCANS or count > MAX_JPEG_SEGMENTS:
-            return False
+        at, chunks = 8, 0
+        while at < len(data) and chunks <= MAX_PNG_CHUNKS:
+            at += 12 + int.from_bytes(data[at : at + 4])
+            chunks += 1
+        return chunks <= MAX_PNG_CHUNKS
+    if data.startswith(b"\xff\xd8"):
+        scans = 0
+        for count, (kind, _) in enumerate(jpeg_segments(data), start=1):
+            scans += kind == _JPEG_SCAN
+            if scans > MAX_JPEG_SCANS or count > MAX_JPEG_SEGMENTS:
+                return False
     return True
 
 
@@ -41,18 +44,16 @@ def most_pixels(picture: Image.Image, data: bytes, factor: int) -> int:
     """
     if isinstance(picture, JpegImagePlugin.JpegImageFile):
         return int(MAX_DECODING_BYTES / _jpeg_bytes_per_pixel(picture, data, factor))
-    loaded, made = _bytes_per_pixel(picture), _PIXEL_BYTES / factor**2
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        loaded = _tiff_bytes_per_pixel(picture)
+    elif picture.format == "HEIF":
+        loaded = _HEIF[8 if picture.info.get("bit_depth") == 8 else 16, "RGBA" if "A" in picture.mode else "RGB"]
+    else:
+        loaded = {"WEBP": _WEBP, "AVIF": _AVIF}.get(picture.format or "", _PIXEL_BYTES)
+    made = _PIXEL_BYTES / factor**2
     # A codec's copies and the picture that is made exist side by side; a small one does not count.
     needed = loaded + made if factor <= _LITTLE_SMALLER else max(loaded, _PIXEL_BYTES + made)
     return int(MAX_DECODING_BYTES / needed)
-
-
-def _bytes_per_pixel(picture: Image.Image) -> float:
-    if isinstance(picture, TiffImagePlugin.TiffImageFile):
-        return _tiff_bytes_per_pixel(picture)
-    if picture.format == "HEIF":
-        return _HEIF[8 if picture.info.get("bit_depth") == 8 else 16, "RGBA" if "A" in picture.mode else "RGB"]
-    return {"WEBP": _WEBP, "AVIF": _AVIF}.get(picture.format or "", _PIXEL_BYTES)
 
 
 def _jpeg_bytes_per_pixel(picture: JpegImagePlugin.JpegImageFile, data: bytes, factor: int) -> float:
@@ -86,12 +87,3 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[bytes, int]]:
     while (marker := _JPEG_MARKER.search(data, at)) and marker[1] != _JPEG_END:
         yield marker[1], marker.end()
         at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
-
-
-def _png_chunks(data: bytes) -> int:
-    """Count the chunks of a PNG, up to one more than is allowed."""
-    at, count = 8, 0
-    while at < len(data) and count <= MAX_PNG_CHUNKS:
-        at += 12 + int.from_bytes(data[at : at + 4])
-        count += 1
-    return count

@@ -18,17 +18,18 @@ TURNS = {
 }
 Box = tuple[int, int, int, int]
 Info = dict[str | tuple[int, int], Any]  # as Pillow has it
+Rows = Callable[[int, int], Image.Image]  # the rows from the first to before the second, 8 bits a channel
 
 
 @dataclass(frozen=True)
 class Raster:
     """Pixels that a library other than Pillow decoded; they become Pillow pictures band by band.
 
-    `rows`: the rows from one to before another, 8 bits a channel. `info`: as in Pillow's pictures.
+    `info`: as in Pillow's pictures.
     """
 
     size: tuple[int, int]
-    rows: Callable[[int, int], Image.Image]
+    rows: Rows
     info: Info = field(default_factory=dict)
 
     def crop(self, box: Box) -> Image.Image:

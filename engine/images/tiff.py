@@ -66,7 +66,11 @@ class TiffReader:
         self.turn = TURNS.get(_value(page, ExifTags.Base.Orientation, 1))
         photometric, sample = int(page.photometric), page.bitspersample
         if photometric not in _MODES or not isinstance(sample, int) or page.dtype is None:
-            raise _unknown(page)
+            kind = f"{getattr(page.photometric, 'name', page.photometric)} with {page.bitspersample} bits a channel"
+            raise BadImage(
+                "unsupported_format",
+                f"TIFF files of this kind ({kind}) are not read here; save it with RGB colours and send the new file.",
+            )
         self._mode = _MODES[photometric]
 
     def most_pixels(self, factor: int) -> int:
@@ -144,25 +148,14 @@ class _Bands:
         sample = self._numbers[::step, ::step, : self._channels].astype(np.float64)
         sample = sample[np.isfinite(sample) & (sample != self._nodata)]
         low, high = np.percentile(sample, (_OUTLIERS, 100 - _OUTLIERS)) if sample.size else (0.0, 1.0)
-        white = _usual_white(max(high, -low))
+        # A usual white point that no number exceeds, or the largest number itself if it is far below.
+        reach = max(high, -low)
+        white = next((white for white in _WHITES if reach <= white), reach)
+        if 0 < reach < (1 / 64 if white == 1 else white / 4):
+            white = reach
         return (-white if low < -white / 20 else 0.0), white
-
-
-def _usual_white(reach: float) -> float:
-    """Return the white point for this largest number: a usual one, or the number itself if all are far above it."""
-    white = next((white for white in _WHITES if reach <= white), reach)
-    is_far_below = reach < (1 / 64 if white == 1 else white / 4)
-    return reach if is_far_below and reach > 0 else white
 
 
 def _value(page: "TiffPage", number: int, default: Any) -> Any:
     tag = page.tags.get(number)
     return tag.value if tag else default
-
-
-def _unknown(page: "TiffPage") -> BadImage:
-    kind = f"{getattr(page.photometric, 'name', page.photometric)} with {page.bitspersample} bits a channel"
-    return BadImage(
-        "unsupported_format",
-        f"TIFF files of this kind ({kind}) are not read here; save it with RGB colours and send the new file.",
-    )

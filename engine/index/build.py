@@ -102,10 +102,10 @@ def _beside(directory: Path) -> Iterator[Path]:
         unfinished.mkdir(parents=True)
         yield unfinished
         for path in unfinished.iterdir():
-            _sync(path)
-        _sync(unfinished)
+            sync(path)
+        sync(unfinished)
         unfinished.rename(directory)
-        _sync(directory.parent)
+        sync(directory.parent)
     except OSError as error:
         reason = error.strerror or error
         raise BadIndex(f"The index {directory} could not be written: {reason}.") from error
@@ -188,7 +188,8 @@ def _build_annoy(short: Vectors, seed: int) -> AnnoyIndex:
     return annoy
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Write a file or a folder from memory to the disk. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -78,7 +78,9 @@ def tune(annoy: AnnoyIndex, components: Vectors, vectors: Vectors, target: float
     goal = 1 - (1 - target) * (1 - SPARE)
     for search_k, most in _growing(TREES * count, count):
         ranks = _ranks(annoy, sample, short, most, search_k)
-        candidates = _enough(ranks, goal, most)
+        # The fewest that contain the share `goal` of the true neighbours, at most `most`.
+        needed = np.sort(ranks, axis=None)[math.ceil(goal * ranks.size) - 1] + 1
+        candidates = int(min(max(needed, 2 * TUNED_FOR), most))
         recall = float((ranks < candidates).mean())
         if recall >= goal:
             break
@@ -103,9 +105,3 @@ def _ranks(annoy: AnnoyIndex, sample: Sample, short: Vectors, most: int, search_
         true, places = np.nonzero(sample.true[row][:, None] == found)
         ranks[row, true] = places
     return ranks
-
-
-def _enough(ranks: NDArray[np.float64], goal: float, most: int) -> int:
-    """Return how many candidates contain the share `goal` of the true neighbours, at most `most`."""
-    needed = np.sort(ranks, axis=None)[math.ceil(goal * ranks.size) - 1] + 1
-    return int(min(max(needed, 2 * TUNED_FOR), most))

@@ -45,7 +45,7 @@ def _require(request: HttpRequest) -> None:
 
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
-    """Show the form, and what became of earlier uploads."""
+    """Show the form and the results of earlier uploads."""
     _require(request)
     context = admin.site.each_context(request) | _state(request)
     context |= {
@@ -63,7 +63,7 @@ def page(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def state(request: HttpRequest) -> HttpResponse:
-    """Show the part of the page that changes while workers decode; the page asks for it again and again."""
+    """Show the part of the page that changes while workers decode; the page polls it."""
     _require(request)
     return render(request, "admin/gallery/image/_added.html", _state(request))
 
@@ -89,7 +89,7 @@ def add_file(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def begin_zip(request: HttpRequest) -> HttpResponse:
-    """Begin the upload of an archive, or go on with one that was interrupted; says how much of it is here."""
+    """Begin the upload of an archive, or continue an interrupted one; returns how many bytes have arrived."""
     _require(request)
     given = request.POST
     try:
@@ -111,7 +111,7 @@ def begin_zip(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def add_part(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Take a part of an archive; 409 with the right place where it does not go on where the last one ended."""
+    """Append a part of an archive; 409 with the right offset if it does not follow the last one."""
     _require(request)
     row = get_object_or_404(ZipImport, pk=pk, requested_by=request.user.get_username())
     offset = request.GET.get("offset", "")
@@ -125,7 +125,7 @@ def add_part(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def all_labels() -> Any:
-    """Return the labels that there are, for completion."""
+    """Return all labels, for completion."""
     return Image.objects.exclude(label="").order_by("label").values_list("label", flat=True).distinct()[:2000]
 
 

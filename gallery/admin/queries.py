@@ -53,12 +53,12 @@ class QueryAdmin(ReadOnlyAdmin, BulkAdmin[Any]):
             or "—"
         )
 
-    @admin.display(description="what went wrong", empty_value="")
+    @admin.display(description="error", empty_value="")
     def reason(self, query: Query) -> str:
         """Return why it failed."""
         return query.error
 
-    @admin.display(description="what its visitor saw")
+    @admin.display(description="result as the visitor saw it")
     def seen(self, query: Query) -> SafeString:
         """Return the pictures that were searched with and all matches as HTML."""
         match = '<li><a href="{}">{}</a>{} · {} {}</li>'

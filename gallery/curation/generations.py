@@ -127,7 +127,7 @@ def keep_alive(generation: IndexGeneration) -> None:
 
 
 def activate(generation: IndexGeneration, *, images: int, last_embedding: int, manifest: dict[str, Any]) -> None:
-    """Make a finished build the one that workers search. While another network serves it is kept beside, ready."""
+    """Make a finished build the one that workers search. While another model is active it is only stored, ready."""
     with transaction.atomic():
         if (
             not _building()

@@ -28,7 +28,7 @@ from gallery.models import LONGEST_TITLE, Image, ZipImport
 from gallery.queries import uploads, wakeup
 
 PART_BYTES = 4 * 2**20  # that one request may bring: they are held in memory
-STEP = 16  # files of one task: the next task in line waits some seconds
+STEP = 16  # files of one task: the next task waits some seconds
 MOST_FILES = 50_000
 MOST_DIRECTORY_BYTES = 16 * 2**20  # what Python reads into memory to list the files
 MOST_BYTES = 32 * 2**30
@@ -45,10 +45,10 @@ BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError
 
 
 class Readable(Protocol):
-    """What a part of an archive is read from."""
+    """A file that a part of an archive is read from."""
 
     def read(self, count: int, /) -> bytes:
-        """Return up to so many bytes, none at the end."""
+        """Return up to `size` bytes, none at the end."""
 
 
 class BadArchive(Exception):
@@ -67,7 +67,7 @@ class Misplaced(Exception):
 
 
 def begin(name: str, size: int, label: str, by: str, *, label_from_folder: bool = False) -> ZipImport:
-    """Begin an upload, or go on with the same one that was interrupted. Raises Refusal."""
+    """Begin an upload, or continue the same one after an interruption. Raises Refusal."""
     if not 0 < size <= MOST_BYTES:
         raise Refusal("too_large", f"An archive has at most {MOST_BYTES // 2**30} GB.")
     known = ZipImport.objects.filter(name=name[-255:], size=size, requested_by=by, received__lt=F("size"))
@@ -107,12 +107,12 @@ def _read(source: Readable, most: int) -> bytes:
 
 
 def unfinished() -> "QuerySet[ZipImport]":
-    """Return the archives that are here as a whole and not imported as a whole."""
+    """Return the archives that have arrived completely and are not imported completely."""
     return ZipImport.objects.filter(finished_at__isnull=True, received=F("size"))
 
 
 def shown(by: str) -> "QuerySet[ZipImport]":
-    """Return the archives of an account that are under way or have just been imported, the newest first."""
+    """Return the unfinished and just imported archives of an account, the newest first."""
     recent = Q(finished_at__isnull=True, received=F("size")) | Q(finished_at__gt=timezone.now() - SHOWN)
     return ZipImport.objects.filter(recent, requested_by=by).order_by("-created_at")
 
@@ -205,7 +205,7 @@ def _import_one(row: ZipImport, archive: zipfile.ZipFile, place: int, entry: zip
     label = text.kept_label(folder) if folder else row.label
     image = Image(label=label, title=title_of(entry.filename)[:LONGEST_TITLE])
     try:
-        with transaction.atomic():  # a worker that is killed counts none twice
+        with transaction.atomic():  # a killed worker counts no file twice
             library.keep(image, content_hash, encoded, data)
             return _count(row, place, added=F("added") + 1)
     except library.AlreadyThere:
@@ -234,7 +234,7 @@ def _finish(row: ZipImport, error: str = "") -> None:
 
 
 def remove_old() -> int:
-    """Delete archives that never arrived as a whole, and the rows of finished imports; returns how many rows."""
+    """Delete incomplete archives and the rows of finished imports; returns how many rows."""
     long_ago = timezone.now() - KEPT
     old = Q(received__lt=F("size"), created_at__lt=long_ago) | Q(finished_at__lt=long_ago)
     return ZipImport.objects.filter(old).delete()[0]

@@ -62,7 +62,7 @@ class ImageQuerySet(models.QuerySet["Image"]):
         return [known.get(label_key(label), label) if label in new else label for label in wanted]
 
     def nearest_label(self, wanted: str) -> str | None:
-        """Return the label of these pictures that is spelled most like this one, case and accents apart."""
+        """Return the label of these pictures that is spelled most like this one, ignoring case and accents."""
         labels = self.exclude(label="").order_by("label").values_list("label", flat=True).distinct()
         spellings = {folded(label): label for label in labels[:COMPARED_LABELS]}
         found = difflib.get_close_matches(folded(wanted), spellings, n=1, cutoff=LIKENESS)

@@ -86,7 +86,7 @@ UPLOADS = Counter(
 )
 ANSWERS = Counter(
     "simsearch_answers",
-    "Queries that came to their end, with the code of a failed one",
+    "Queries that were answered or failed, with the code of a failed one",
     ["outcome", "code"],
     registry=_REGISTRY,
 )
@@ -98,7 +98,7 @@ BATCH_SIZE = Histogram(
 )
 BROKEN_BATCHES = Counter(
     "simsearch_broken_batches",
-    "Runs that ended in an exception; their queries were tried again",
+    "Batches that ended in an exception; their queries were tried again",
     registry=_REGISTRY,
 )
 STAGE_SECONDS = Histogram(

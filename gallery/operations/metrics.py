@@ -58,22 +58,28 @@ class SystemCollector(Collector):
         yield _gauges("simsearch_labelled_images", "Visible pictures, by label", "label", labels)
         yield _gauge("simsearch_embeddings", "Stored embeddings", Embedding.objects.count())
         disk = figures.disk()
-        yield _gauge("simsearch_disk_free_bytes", "Room on the disk of the pictures", disk.free_bytes)
+        yield _gauge("simsearch_disk_free_bytes", "Free space on the disk of the pictures", disk.free_bytes)
         yield _gauge("simsearch_disk_bytes", "Size of the disk of the pictures", disk.total_bytes)
 
     def _index(self, active: IndexGeneration) -> Iterator[Metric]:
         yield _gauge("simsearch_index_generation", "Number of the active index generation", active.number)
         yield _gauge("simsearch_index_images", "Pictures in the active index generation", active.images)
         newer = generations.newer_than(active, active.network)
-        yield _gauge("simsearch_index_newer_embeddings", "Embeddings that came after it", newer)
+        yield _gauge("simsearch_index_newer_embeddings", "Embeddings added after the active index generation", newer)
         age_s = (timezone.now() - active.created_at).total_seconds()
         yield _gauge("simsearch_index_age_seconds", "Age of the active index generation", age_s)
         measured, target = active.manifest.get("recall"), active.manifest.get("recall_target")
         if measured is not None:
-            yield _gauge("simsearch_index_recall", "Recall@10 measured when it was built", measured)
+            yield _gauge(
+                "simsearch_index_recall",
+                "Recall@10 of the active index generation, measured when it was built",
+                measured,
+            )
         if measured is not None and target is not None:
             yield _gauge("simsearch_index_recall_target", "Target of recall@10", target)
-            yield _gauge("simsearch_index_meets_target", "1 when it reaches that", measured >= target)
+            yield _gauge(
+                "simsearch_index_meets_target", "1 when the measured recall@10 reaches the target", measured >= target
+            )
 
     def _workers(self, active: IndexGeneration | None) -> Iterator[Metric]:
         alive = workers.alive()
@@ -82,7 +88,7 @@ class SystemCollector(Collector):
             metric.add_metric([device, model], sum((e.device, e.model) == (device, model) for e in alive))
         yield metric
         moving = float(workers.is_moving(alive))
-        yield _gauge("simsearch_queue_moving", "1 when a search worker took a sweep off its queue lately", moving)
+        yield _gauge("simsearch_queue_moving", "1 when a search worker has run a sweep recently", moving)
         problems = len(workers.index_problems(alive, active.number if active else None))
         yield _gauge("simsearch_index_problem_workers", "Search workers that do not use the active index", problems)
 
@@ -111,7 +117,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     if settings.SIMSEARCH_METRICS_TOKEN:
         headers = {"WWW-Authenticate": 'Bearer realm="metrics"'}
         return HttpResponse("Send the metrics token.\n", "text/plain", status=401, headers=headers)
-    message = "Only this machine may ask, because no SIMSEARCH_METRICS_TOKEN is set.\n"
+    message = "Only this machine may read the metrics, because no SIMSEARCH_METRICS_TOKEN is set.\n"
     return HttpResponse(message, "text/plain", status=403)
 
 

@@ -1,13 +1,12 @@
-"""The queue: its length, the expected wait, the interval of polls, and expired results."""
+"""The queue: its length, the expected wait, and the interval of polls."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import cast
 
-from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
-from django.db.models import Count, QuerySet
+from django.db.models import Count
 from django.utils import timezone
 
 from gallery.models import Query
@@ -96,22 +95,3 @@ def oldest_s() -> float:
     """Return the age of the oldest waiting query in seconds; 0 when none waits."""
     oldest = Query.objects.filter(state=WAITING).order_by("created_at").values_list("waiting_since", flat=True).first()
     return max(0.0, (timezone.now() - oldest).total_seconds()) if oldest else 0.0
-
-
-def expired(older_than: datetime) -> QuerySet[Query]:
-    """Return the finished queries from before `older_than`."""
-    return Query.objects.filter(state__in=[DONE, FAILED], created_at__lt=older_than)
-
-
-def expire_old() -> int:
-    """Delete finished queries and their pictures after SIMSEARCH_QUERY_TTL_S."""
-    return expire(timezone.now() - timedelta(seconds=settings.SIMSEARCH_QUERY_TTL_S))
-
-
-def expire(older_than: datetime) -> int:
-    """Delete finished queries from before `older_than`, with their pictures."""
-    count = 0
-    for query in expired(older_than).iterator(chunk_size=500):
-        query.delete()
-        count += 1
-    return count

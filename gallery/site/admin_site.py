@@ -31,7 +31,7 @@ class LoginForm(AdminAuthenticationForm):
 
 class CurationSite(AdminSite):
     site_header = site_title = "simsearch"
-    index_title = "Curating the gallery"
+    index_title = "Gallery administration"
     login_form = LoginForm
 
     def get_urls(self) -> list[Any]:
@@ -41,7 +41,7 @@ class CurationSite(AdminSite):
         return [*addresses.patterns(self), *super().get_urls()]
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
-        """List the pages about the gallery as a whole before the tables."""
+        """List the pages about the whole gallery before the tables."""
         from gallery.admin.insight import addresses
 
         tables: list[Any] = super().get_app_list(request, app_label)

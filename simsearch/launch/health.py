@@ -18,7 +18,7 @@ TIMEOUT_S = 5
 
 def web() -> None:
     """Check the web process."""
-    # As nginx asks: by a name of the site, and as if the visitor came by https.
+    # As a request of nginx: with a host name of the site, and X-Forwarded-Proto https.
     names = [name.lstrip(".") for name in env.list("ALLOWED_HOSTS", default=[]) if name != "*"]
     headers = {"Host": names[0] if names else "localhost", "X-Forwarded-Proto": "https"}
     _get(os.environ.get("SIMSEARCH_PORT", "8000"), "/healthz", headers)

@@ -30,7 +30,11 @@ class LocalSystem(System):
     port_option = "make run PORT="
 
     def __init__(self, arguments: Sequence[str] | None = None) -> None:
-        options = _parse(arguments)
+        parser = argparse.ArgumentParser(prog="make run")
+        parser.add_argument("--photos", default="")
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", default="8000")
+        options = parser.parse_args(arguments)
         self.photos = preflight.photos_folder(options.photos)
         data_dir = Path(os.environ.get("SIMSEARCH_DATA_DIR") or ROOT / "media").expanduser().resolve()
         super().__init__(options.host, preflight.port("PORT", options.port), data_dir)
@@ -50,9 +54,6 @@ class LocalSystem(System):
         chosen |= {"SIMSEARCH_HOST": self.host, "SIMSEARCH_PORT": str(self.port)}
         own = supervisor.variables(self.data_dir, run_dir, listener, self.flower_port, own_redis=bool(embedded))
         return {**written, **os.environ, **chosen, **own}
-
-    def _headers(self) -> dict[str, str]:
-        return {}
 
     def _start(self) -> None:
         facts = self._prepare()
@@ -108,14 +109,6 @@ class LocalSystem(System):
             f"{PHONE if preflight.is_loopback(self.host) else OPEN.format(port=self.port)}"
             "Press Ctrl-C to stop."
         )
-
-
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make run")
-    parser.add_argument("--photos", default="")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", default="8000")
-    return parser.parse_args(arguments)
 
 
 def _shown(path: Path) -> str:

@@ -34,11 +34,11 @@ class Server(System):
         check_environment()
         port = preflight.port("SIMSEARCH_PORT", os.environ.get("SIMSEARCH_PORT", "8000"))
         super().__init__(os.environ.get("SIMSEARCH_HOST", "127.0.0.1"), port, DATA_DIR)
+        name = env.list("ALLOWED_HOSTS")[0].removeprefix(".").replace("*", "localhost")
+        self.headers = {"Host": name, "X-Forwarded-Proto": "https"}
+        if listen_fds():
+            self.inherited = socket.socket(fileno=SD_LISTEN_FDS_START)  # docs/simsearch.socket
         self.flower_port = preflight.port("SIMSEARCH_FLOWER_PORT", os.environ.get("SIMSEARCH_FLOWER_PORT", "5555"))
-
-    def _listener(self) -> socket.socket:
-        """Return systemd's socket (docs/simsearch.socket), which stays open after us, or our own."""
-        return socket.socket(fileno=SD_LISTEN_FDS_START) if listen_fds() else super()._listener()
 
     def _environment(self, run_dir: Path, listener: socket.socket) -> dict[str, str]:
         preflight.reachable_redis(env.str("REDIS_URL"))
@@ -51,10 +51,6 @@ class Server(System):
         environ = {**trusted, **os.environ, **own}
         environ.pop("NOTIFY_SOCKET", None)  # only this process notifies systemd
         return environ
-
-    def _headers(self) -> dict[str, str]:
-        name = env.list("ALLOWED_HOSTS")[0].removeprefix(".").replace("*", "localhost")
-        return {"Host": name, "X-Forwarded-Proto": "https"}
 
     def _start(self) -> None:
         self._prepare()

@@ -35,12 +35,18 @@ class System(ABC):
         self.port = port
         self.data_dir = data_dir
         self.environ: dict[str, str] = {}
+        self.headers: dict[str, str] = {}  # of our own requests to the site
+        self.inherited: socket.socket | None = None  # the site's socket, if systemd keeps it open
 
     def serve(self) -> NoReturn:
         """Serve until KeyboardInterrupt or StartError, and stop every process."""
         os.umask(0o077)  # for Redis and supervisord; simsearch/settings.py sets it for the others
         preflight.writable_directory(self.data_dir)
-        with preflight.only_one(self.data_dir), self._listener() as listener:
+        with (
+            preflight.only_one(self.data_dir),
+            # It stays open during a restart of gunicorn, so connections wait.
+            self.inherited or preflight.listen(self.host, self.port, self.port_option) as listener,
+        ):
             run_dir = preflight.socket_directory(self.data_dir)
             preflight.nothing_left(run_dir)
             self.environ = self._environment(run_dir, listener)
@@ -53,10 +59,6 @@ class System(ABC):
                     say("\nStopping …")
                 self.supervisor.stop()
 
-    def _listener(self) -> socket.socket:
-        """Return the site's socket. It stays open during a restart of gunicorn, so connections wait."""
-        return preflight.listen(self.host, self.port, self.port_option)
-
     @abstractmethod
     def _environment(self, run_dir: Path, listener: socket.socket) -> dict[str, str]:
         """Return the variables of every process, after the last preflight checks. Raises StartError."""
@@ -64,10 +66,6 @@ class System(ABC):
     @abstractmethod
     def _start(self) -> None:
         """Start the programs and wait until uploads are answered."""
-
-    @abstractmethod
-    def _headers(self) -> dict[str, str]:
-        """Return the headers of a request that the site answers."""
 
     def _prepare(self) -> dict[str, bool]:
         """Check the settings, migrate, collect the static files, and return facts about the gallery."""
@@ -119,14 +117,19 @@ class System(ABC):
         """Return whether /readyz is ready, and its text. Uploads that waited during a stop do not count."""
         connection = http.client.HTTPConnection(preflight.authority(self.host, self.port), timeout=5)
         try:
-            connection.request("GET", "/readyz", headers=self._headers())
+            connection.request("GET", "/readyz", headers=self.headers)
             response = connection.getresponse()
             text = response.read().decode(errors="replace")
         except (OSError, http.client.HTTPException) as error:
             return False, str(error)
         finally:
             connection.close()
-        return response.status == http.client.OK or _only_late(text), text
+        if response.status == http.client.OK:
+            return True, text
+        with suppress(ValueError, LookupError, TypeError):
+            failed = [name for name, check in json.loads(text)["checks"].items() if not check["ok"]]
+            return failed == ["waiting"], text
+        return False, text
 
     def _watch(self) -> NoReturn:
         """Restart programs that ended, supervisord included."""
@@ -168,11 +171,3 @@ def say(line: str, end: str = "\n") -> None:
     """Print a line; a closed terminal must not prevent the stop."""
     with suppress(OSError):
         print(line, end=end, flush=True)
-
-
-def _only_late(text: str) -> bool:
-    try:
-        checks = json.loads(text)["checks"]
-    except (ValueError, LookupError, TypeError):
-        return False
-    return [name for name, check in checks.items() if not check["ok"]] == ["waiting"]

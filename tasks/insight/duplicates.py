@@ -79,13 +79,12 @@ def _set_apart() -> dict[UUID, set[int]]:
 
 def _kind(gallery: Gallery, images: dict[UUID, Image], best: Image, copies: dict[UUID, float]) -> Kind:
     """Return the kind of the copies; for several the one that needs the closest look."""
-    kinds = [_kind_of(gallery, best, images[copy], cosine) for copy, cosine in copies.items()]
+    kinds = []
+    for copy, cosine in copies.items():
+        shapes = [image.width_px / image.height_px for image in (best, images[copy])]
+        is_same_shape = max(shapes) <= (1 + SAME_SHAPE) * min(shapes)
+        if is_mirrored(*gallery.fingerprint([best.pk, copy])):
+            kinds.append(Kind.MIRRORED)
+        else:
+            kinds.append(Kind.COPY if is_same_shape and cosine >= COPY else Kind.ALTERED)
     return max(kinds, key=list(Kind).index)
-
-
-def _kind_of(gallery: Gallery, best: Image, copy: Image, cosine: float) -> Kind:
-    if is_mirrored(*gallery.fingerprint([best.pk, copy.pk])):
-        return Kind.MIRRORED
-    shapes = [image.width_px / image.height_px for image in (best, copy)]
-    is_same_shape = max(shapes) <= (1 + SAME_SHAPE) * min(shapes)
-    return Kind.COPY if is_same_shape and cosine >= COPY else Kind.ALTERED

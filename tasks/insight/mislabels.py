@@ -1,7 +1,6 @@
 """Find pictures that are probably labelled wrongly: most of their neighbours have one other label."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -33,12 +32,21 @@ def find(gallery: Gallery, advance: Advance) -> list[Doubt]:
     often = Counter(labels.values())
     confirmed = Decision.objects.filter(kind=Decision.Kind.LABEL_IS_RIGHT)
     right = {(UUID(image), decision.label) for decision in confirmed for image in decision.images}
-    doubts = [
-        doubt
-        for one in gallery.surroundings(advance)
-        if one.image in labels and (one.image, labels[one.image]) not in right
-        for doubt in _doubt(one.image, [other for other, _ in one.others], labels, often)
-    ]
+    doubts = []
+    for one in gallery.surroundings(advance):
+        own = labels.get(one.image)
+        if own is None or (one.image, own) in right:
+            continue
+        count = min(NEIGHBOURS, max(FEWEST, often[own] - 1))
+        voters = [other for other, _ in one.others if other in labels][:count]
+        votes = Counter(labels[voter] for voter in voters)
+        own_votes = votes.pop(own, 0)
+        if len(voters) < FEWEST or not votes:
+            continue
+        [(suggestion, most)] = votes.most_common(1)
+        suspicion = (most - own_votes) / len(voters)
+        if suspicion >= SUSPICIOUS:
+            doubts.append(Doubt(one.image, own, suggestion, suspicion, voters[:KEPT]))
     return sorted(doubts, key=lambda doubt: -doubt.suspicion)
 
 
@@ -58,19 +66,3 @@ def keep(doubts: list[Doubt]) -> dict[str, int]:
         if doubt.image in there
     )
     return {"suspects": len(doubts)}
-
-
-def _doubt(image: UUID, others: Sequence[UUID], labels: dict[UUID, str], often: Counter[str]) -> Iterator[Doubt]:
-    own = labels[image]
-    count = min(NEIGHBOURS, max(FEWEST, often[own] - 1))
-    voters = [other for other in others if other in labels][:count]
-    if len(voters) < FEWEST:
-        return
-    votes = Counter(labels[voter] for voter in voters)
-    own_votes = votes.pop(own, 0)
-    if not votes:
-        return
-    [(suggestion, most)] = votes.most_common(1)
-    suspicion = (most - own_votes) / len(voters)
-    if suspicion >= SUSPICIOUS:
-        yield Doubt(image, own, suggestion, suspicion, voters[:KEPT])

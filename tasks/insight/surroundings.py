@@ -69,16 +69,12 @@ class Gallery:
         image, k = picture[0], FEW
         while True:
             known = [(hit.image, hit.similarity) for hit in hits if hit.image in self._places]
-            copies = self._copies(image, known)
+            copies = []
+            if known:
+                marks = self.fingerprint([other for other, _ in known])
+                near = self._rule.are_probable(self.fingerprint([image]), marks, [[cosine for _, cosine in known]])
+                copies = [one for one, is_near in zip(known, near[0].tolist(), strict=True) if is_near]
             if len(copies) < len(known) or len(hits) < k:
                 return Surroundings(image, copies, [one for one in known if one not in copies])
             k *= GROWTH
             [hits] = self._search([picture], k)
-
-    def _copies(self, image: UUID, known: list[tuple[UUID, float]]) -> list[tuple[UUID, float]]:
-        if not known:
-            return []
-        near = self._rule.are_probable(
-            self.fingerprint([image]), self.fingerprint([one for one, _ in known]), [[cosine for _, cosine in known]]
-        )
-        return [one for one, is_near in zip(known, near[0].tolist(), strict=True) if is_near]

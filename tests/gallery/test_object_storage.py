@@ -14,7 +14,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 from gallery import files
 from gallery.curation import importing, zips
 from gallery.models import Image, Query, ZipImport
-from gallery.queries import space
+from gallery.queries import retention
 from tests.gallery.rows import add_image, ask, finished, picture, uploaded
 from tests.gallery.test_adding_many import archive, begin, part
 from tests.s3 import BUCKET, S3Server
@@ -176,9 +176,9 @@ def test_the_quota_of_queries_counts_objects(
 ) -> None:
     oldest = finished(query=ask(1))
     newest = finished(query=ask(2))
-    settings.SIMSEARCH_QUERY_SPACE = space.used() - 1
+    settings.SIMSEARCH_QUERY_SPACE = retention.used() - 1
     with django_capture_on_commit_callbacks(execute=True):
-        assert space.enforce() == 1
+        assert retention.enforce_quota() == 1
     assert not oldest.picture_file.exists()
     assert newest.picture_file.exists()
 

@@ -39,7 +39,7 @@ def frame(request: HttpRequest, template: str, title: Any, context: dict[str, An
 
 
 def paged(request: HttpRequest, rows: "QuerySet[Any]", size: int) -> "Page[Any]":
-    """Return the page of these rows that the address asks for."""
+    """Return the requested page of these rows."""
     return Paginator(rows, size).get_page(request.GET.get("page"))
 
 

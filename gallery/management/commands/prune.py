@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from gallery.operations import pruning
-from gallery.queries import waiting
+from gallery.queries import retention
 
 
 class Command(BaseCommand):
@@ -28,7 +28,7 @@ class Command(BaseCommand):
             orphans = pruning.find()
         except pruning.TooMany as error:
             raise CommandError(str(error)) from error
-        self._tell(waiting.expired(too_old).count(), "expired queries")
+        self._tell(retention.expired(too_old).count(), "expired queries")
         self._tell(len(orphans.files), f"files without a row ({orphans.bytes / 1e6:.1f} MB)")
         self._tell(len(orphans.queries), "queries without their picture")
         self._tell(len(orphans.images), "gallery pictures without their file")
@@ -39,7 +39,7 @@ class Command(BaseCommand):
         if options["dry_run"]:
             self.stdout.write("Nothing was removed; --apply removes them.")
             return
-        waiting.expire(too_old)
+        retention.expire(too_old)
         pruning.remove(orphans)
         self.stdout.write("Removed.")
 

@@ -86,7 +86,7 @@ def _table(report: dict[str, Any]) -> str:
         *(_row(f"  {name}", one) for name, one in report["alterations"].items()),
         _row("pictures of one label", report["cosines"]["one_label"]),
         _row("pictures of different labels", report["cosines"]["other_label"]),
-        _row("a picture and the nearest other one", report["cosines"]["nearest"]),
+        _row("nearest picture that is not a copy", report["cosines"]["nearest"]),
         "",
         f"{'threshold':40} measured  in use",
         *(

@@ -1,4 +1,4 @@
-"""The page of the admin that has the map drawn."""
+"""The admin page of the map of the gallery: its age, who can see it, a button to draw it again."""
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse

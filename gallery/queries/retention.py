@@ -1,7 +1,10 @@
-"""The quota of disk space for the pictures of queries."""
+"""How long finished queries are kept: by their age, and by the disk space of their pictures."""
+
+from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from gallery import files
 from gallery.models import Query, QueryPart
@@ -9,7 +12,26 @@ from gallery.models import Query, QueryPart
 DONE, FAILED = Query.State.DONE, Query.State.FAILED
 
 
-def enforce() -> int:
+def expired(older_than: datetime) -> QuerySet[Query]:
+    """Return the finished queries from before `older_than`."""
+    return Query.objects.filter(state__in=[DONE, FAILED], created_at__lt=older_than)
+
+
+def expire_old() -> int:
+    """Delete finished queries and their pictures after SIMSEARCH_QUERY_TTL_S."""
+    return expire(timezone.now() - timedelta(seconds=settings.SIMSEARCH_QUERY_TTL_S))
+
+
+def expire(older_than: datetime) -> int:
+    """Delete finished queries from before `older_than`, with their pictures."""
+    count = 0
+    for query in expired(older_than).iterator(chunk_size=500):
+        query.delete()
+        count += 1
+    return count
+
+
+def enforce_quota() -> int:
     """Delete the oldest finished queries until all pictures of queries fit SIMSEARCH_QUERY_SPACE; returns how many.
 
     Waiting queries stay, however much they take: they were accepted. SIMSEARCH_MAX_WAITING limits their number.
