@@ -12,6 +12,7 @@ from gallery.models import Image
 
 MOST = 2000  # pictures of one archive: a request has a thread of its server meanwhile
 ROWS = 500
+PART = 2**16  # characters of a table that are sent at once: the server makes a chunk of each part
 
 
 def table(images: QuerySet[Image]) -> StreamingHttpResponse:
@@ -37,9 +38,10 @@ def _lines(images: QuerySet[Image]) -> Iterator[str]:
     image_table.write_head(file)
     for image in images.iterator(ROWS):
         image_table.write_row(file, image, _name(image))
-        yield file.getvalue()
-        file.seek(0)
-        file.truncate()
+        if file.tell() >= PART:
+            yield file.getvalue()
+            file.seek(0)
+            file.truncate()
     yield file.getvalue()
 
 

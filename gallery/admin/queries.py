@@ -88,7 +88,7 @@ class QueryAdmin(ReadOnlyAdmin, BulkAdmin[Any]):
         name = str(part.image) if part.image else _("Uploaded picture")
         return format_html(PICTURE, part.url, name) if part.url else _("no longer here")
 
-    @admin.display(description="total, ms")
+    @admin.display(description="total, ms", empty_value="")
     def total_ms(self, query: Query) -> float | None:
         """Return the time from upload to answer in milliseconds."""
         return query.timings_ms.get("total")
