@@ -41,7 +41,7 @@ class EmbeddingFilter(admin.SimpleListFilter):
         chosen = self.CONDITIONS.get(self.value() or "")
         return queryset.filter(chosen) if chosen else queryset
 
-    def get_facet_counts(self, pk_attname: str, filtered_qs: QuerySet[Image]) -> dict[str, Count]:
+    def get_facet_counts(self, pk_attname: str, filtered_qs: QuerySet[Any]) -> dict[str, Count]:
         """Return the counts by the conditions: Django's look for each picture among the ids of each choice."""
         conditions = [self.CONDITIONS[value] for value, _title in self.lookup_choices]
         return {f"{place}__c": Count(pk_attname, filter=condition) for place, condition in enumerate(conditions)}
