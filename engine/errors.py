@@ -18,7 +18,7 @@ class BadImage(EngineError):
 
 
 class UnknownModel(EngineError):
-    """No network goes by that name."""
+    """There is no model of that name."""
 
 
 class BadWeights(EngineError):
@@ -38,4 +38,4 @@ class OldIndex(BadIndex):
 
 
 class IndexAway(EngineError):
-    """The server that holds the index does not answer; it will be back."""
+    """The index server does not answer; try again later."""

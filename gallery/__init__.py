@@ -1,1 +1,1 @@
-"""Rows and people: the gallery, the queries, the pages. Never imports torch, numpy or annoy."""
+"""The Django app: models, queries, pages, API and admin. Never imports torch, numpy or annoy."""

@@ -26,7 +26,7 @@ class Identified(Protocol):
 
 
 class OfPicture:
-    """The addresses of a gallery picture, whether it is a row or what is shown of one."""
+    """The addresses of a gallery picture, for rows and for the values that pages show."""
 
     def get_absolute_url(self: Identified) -> str:
         """Return the address of the picture's page."""

@@ -10,11 +10,11 @@ from django.utils import timezone
 
 
 def from_now(seconds: float) -> Any:
-    """Return the moment in so many seconds, for an UPDATE. SQLite serves one host, whose clock is at hand."""
+    """Return the moment in `seconds` from now, for an UPDATE. SQLite serves one host, so its own clock is enough."""
     now = timezone.now() if connection.vendor == "sqlite" else Now()
     return now + timedelta(seconds=seconds)
 
 
-def is_over(lease: str) -> Q:
-    """Return what is true of rows whose lease, the field of this name, is over."""
-    return Q(**{f"{lease}__lt": timezone.now() if connection.vendor == "sqlite" else Now()})
+def lease_is_over() -> Q:
+    """Return the condition for rows whose lease is over."""
+    return Q(lease_until__lt=timezone.now() if connection.vendor == "sqlite" else Now())

@@ -1,8 +1,8 @@
-"""Requests that are refused, with the code and status of the API."""
+"""Errors of requests, with the code and status of the API."""
 
 from django.utils.translation import gettext as _
 
-OUTCOME = "simsearch.outcome"  # a key of request.META: "accepted", or the code of the refusal that was answered
+OUTCOME = "simsearch.outcome"  # a key of request.META: "accepted", or the code of the error
 
 STATUS_OF_CODE = {
     "empty": 422,
@@ -22,7 +22,7 @@ STATUS_OF_CODE = {
 
 
 class Refusal(Exception):
-    """A request that is turned down; its text is a sentence that says what to do."""
+    """A refused request; the text is a sentence that says what to do."""
 
     def __init__(self, code: str, message: str, *, retry_after_s: int | None = None) -> None:
         super().__init__(message)
@@ -40,5 +40,5 @@ class Refusal(Exception):
 
 
 def no_space() -> Refusal:
-    """Return the refusal of an upload for which the disk has no room."""
+    """Return the error for an upload on a full disk."""
     return Refusal("no_space", _("The server has no room for another picture right now."))

@@ -1,4 +1,4 @@
-"""Pictures and uploads, wherever they are kept: the one module that knows the paths of a disk.
+"""Files of pictures and uploads, on the disk or on S3: the only module that knows their paths.
 
 Rows name their files (`Stored`); the storages of Django's settings keep them: the data directory, or S3
 (gallery/object_storage.py).
@@ -18,16 +18,16 @@ from django.conf import settings
 from django.core.files.storage import FileSystemStorage, storages
 from django.core.files.uploadedfile import UploadedFile
 
-UNFINISHED = ".new-"  # what the name of a file begins with until it is whole
-RESERVED_BYTES = 8 * 2**20  # room on the disk that uploads leave to the database, Redis and the logs
+UNFINISHED = ".new-"  # prefix of the name of a file until it is complete
+RESERVED_BYTES = 8 * 2**20  # free space that uploads leave to the database, Redis and the logs
 
-# Aliases of settings.STORAGES. `received`: bodies of requests and archives, on this host in any case. `index`: index
+# Aliases of settings.STORAGES. `received`: bodies of requests, on this host in any case. `index`: index
 # files and weights for other hosts; only where the storage is remote.
 Area = Literal["default", "originals", "uploads", "received", "index"]
 
 
 class StorageAway(OSError):
-    """The storage does not answer; it will be back."""
+    """The storage does not answer; try again later."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Entry:
 
 
 class Keeper(Protocol):
-    """What both storages do. Each raises FileNotFoundError, StorageAway, or OSError (no space)."""
+    """The interface of both storages. Methods raise FileNotFoundError, StorageAway, or OSError (no space)."""
 
     def exists(self, name: str) -> bool:
         """Tell whether the file is there."""
@@ -81,7 +81,7 @@ class Keeper(Protocol):
 
 @dataclass(frozen=True, order=True)
 class Stored:
-    """A file of a row, which may not be there (yet, or any more)."""
+    """A file of a row; it may not exist yet, or no longer."""
 
     area: Area
     name: str
@@ -92,7 +92,7 @@ class Stored:
 
     @property
     def path(self) -> Path:
-        """Return where it is on this host's disk. Raises NotImplementedError where it is on none."""
+        """Return its path on this host's disk. Raises NotImplementedError for other storages."""
         return Path(storages[self.area].path(self.name))
 
     def exists(self) -> bool:
@@ -100,15 +100,23 @@ class Stored:
         return self._keeper.exists(self.name)
 
     def size(self) -> int:
-        """Return its bytes; 0 where it is gone."""
+        """Return its size in bytes; 0 if it is gone."""
         try:
             return self._keeper.size(self.name)
         except FileNotFoundError:
             return 0
 
     def source(self) -> Path | bytes:
-        """Return what a decoder reads it from. Raises OSError: here, or where it is read."""
+        """Return the path or the bytes for a decoder. Raises OSError, here or when it is read."""
         return self._keeper.source(self.name)
+
+    def source_if_there(self) -> Path | bytes | None:
+        """Do the same, without another request; None if the file is gone. Raises OSError as `source` does."""
+        try:
+            source = self.source()
+        except FileNotFoundError:
+            return None
+        return source if isinstance(source, bytes) or source.exists() else None
 
     def read_bytes(self) -> bytes:
         """Return its bytes. Raises OSError."""
@@ -136,7 +144,7 @@ def write(file: Stored, data: bytes | Path) -> None:
 
 
 def take(file: Stored, uploaded: "UploadedFile[Any]") -> None:
-    """Keep an uploaded file, for our own processes alone. Raises OSError (no space)."""
+    """Store an uploaded file that only our own processes can read. Raises OSError (no space)."""
     keeper(file.area).take(file.name, uploaded)
 
 
@@ -155,7 +163,7 @@ def entries(area: Area, folder: str) -> Iterator[tuple[Stored, Entry]]:
 
 
 class DiskStorage(FileSystemStorage):
-    """Files below a folder that a setting names. Names are made of ids, so they lead nowhere else."""
+    """Files below a folder of the settings. Names are made of ids, so they cannot leave the folder."""
 
     def __init__(self, root: str = "MEDIA_ROOT") -> None:
         super().__init__()
@@ -175,7 +183,7 @@ class DiskStorage(FileSystemStorage):
         write_whole(Path(self.path(name)), data)
 
     def take(self, name: str, file: "UploadedFile[Any]") -> None:
-        """Keep an uploaded file. No row names it yet, so a write that is killed leaves an orphan that `prune` finds."""
+        """Store an uploaded file. No row names it yet, so a killed write leaves an orphan that `prune` finds."""
         path = Path(self.path(name))
         try:
             _take(path, file)
@@ -226,14 +234,14 @@ class DiskStorage(FileSystemStorage):
 
 
 def require_room(folder: Path) -> None:
-    """Raise OSError where what is left of the disk is reserved."""
+    """Raise OSError if only the reserved space of the disk is left."""
     if shutil.disk_usage(folder).free < RESERVED_BYTES:
         raise OSError(errno.ENOSPC, "the rest of the disk is reserved")
 
 
 def _take(path: Path, file: "UploadedFile[Any]") -> None:
     require_room(path.parent)
-    if temporary := getattr(file, "temporary_file_path", None):  # large, and on the disk already
+    if temporary := getattr(file, "temporary_file_path", None):  # large, so it is on the disk already
         Path(temporary()).rename(path)
         return
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
@@ -275,5 +283,5 @@ def make_folder(folder: Path) -> None:
 
 
 def _is_sent(path: Path) -> bool:
-    """Tell whether nginx, whose account is in our group, sends what is there (SIMSEARCH_ACCEL_PREFIX)."""
+    """Tell whether nginx, whose account is in our group, sends the files there (SIMSEARCH_ACCEL_PREFIX)."""
     return path.is_relative_to(settings.MEDIA_ROOT)

@@ -2,6 +2,8 @@
 
 import errno
 import logging
+import os
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from boto3.s3.transfer import TransferConfig
+from boto3.session import Session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
@@ -21,18 +24,20 @@ from gallery.files import Entry, StorageAway
 logger = logging.getLogger(__name__)
 
 GONE = {"404", "NoSuchKey"}
-# What servers say when there is no room: MinIO, Ceph, Garage.
+# The error codes of a full storage: MinIO, Ceph, Garage.
 FULL = {"507", "InsufficientStorage", "QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"}
-REMOVED_AT_ONCE = 1000  # what one request may name
-# A request thread or a batch waits for it: two attempts of at most these times, then it is away.
-SILENT_S = 2.0  # for so long after that nobody waits for it
+REMOVED_AT_ONCE = 1000  # objects of one request
+# A request thread or a batch waits for it: two attempts of at most these times, then it counts as away.
+SILENT_S = 2.0  # after that nothing waits for it for this time
+CONNECTIONS = 16  # of a process: its threads, and those of a large file
 CONFIG = Config(
+    max_pool_connections=CONNECTIONS,
     connect_timeout=2,
     read_timeout=5,
     retries={"mode": "standard", "total_max_attempts": 2},
     s3={"addressing_style": "path"},
     signature_version="s3v4",
-    # Not the checksums that only Amazon's own servers know.
+    # Not the checksums that only Amazon's servers know.
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
 )
@@ -41,10 +46,14 @@ CONFIG = Config(
 TRANSFER = TransferConfig(multipart_threshold=2**26, multipart_chunksize=2**26, max_concurrency=4)
 
 _silent_until: dict[str, float] = {}  # of each server: all folders of a bucket are away together
+# All threads and folders of a process share a client: making one takes 0.2 s of a core and some MB.
+_clients: dict[tuple[str | None, ...], Any] = {}
+_making = threading.Lock()
+os.register_at_fork(after_in_child=_clients.clear)  # two processes cannot share a connection
 
 
 class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
-    """Files below a folder of the bucket. No file has an address that works without a signature."""
+    """Files below a folder of the bucket. Links work only with a signature."""
 
     def __init__(self, folder: str) -> None:
         super().__init__(
@@ -57,11 +66,19 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
             client_config=CONFIG,
             file_overwrite=True,
         )
-        self._signing: Any = None
+
+    def _client_of(self, endpoint_url: str) -> Any:
+        wanted = endpoint_url, self.region_name, self.access_key, self.secret_key
+        if wanted not in _clients:
+            with _making:
+                if wanted not in _clients:
+                    session = Session(self.access_key, self.secret_key, region_name=self.region_name)
+                    _clients[wanted] = session.client("s3", endpoint_url=endpoint_url, config=CONFIG)
+        return _clients[wanted]
 
     @property
     def _client(self) -> Any:
-        return self.connection.meta.client
+        return self._client_of(self.endpoint_url)
 
     def _object(self, name: str) -> dict[str, str]:
         return {"Bucket": self.bucket_name, "Key": f"{self.location}/{name}"}
@@ -94,7 +111,7 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
         self._put(name, file.read())
 
     def _put(self, name: str, data: bytes) -> None:
-        """Keep an object, whole or not at all."""
+        """Store an object, whole or not at all."""
         with self._translated():
             self._client.put_object(**self._object(name), Body=data, ContentType="image/jpeg")
 
@@ -131,23 +148,15 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
 
     def link(self, name: str, *, is_download: bool = False) -> str | None:
         """Return a signed link, made without asking the server."""
-        if self._signing is None:
-            # The server may have another address for browsers than for this host.
-            self._signing = self._create_session().client(
-                "s3",
-                region_name=self.region_name,
-                endpoint_url=settings.SIMSEARCH_S3_PUBLIC_ENDPOINT,
-                config=CONFIG,
-            )
+        # The server may have another address for browsers than for this host.
+        client = self._client_of(settings.SIMSEARCH_S3_PUBLIC_ENDPOINT)
         shown = {"ResponseContentType": "image/jpeg"}
         download = {"ResponseContentType": "application/octet-stream", "ResponseContentDisposition": "attachment"}
         wanted = self._object(name) | (download if is_download else shown)
-        return str(
-            self._signing.generate_presigned_url("get_object", Params=wanted, ExpiresIn=settings.SIMSEARCH_S3_LINK_S)
-        )
+        return str(client.generate_presigned_url("get_object", Params=wanted, ExpiresIn=settings.SIMSEARCH_S3_LINK_S))
 
     def require_room(self) -> None:
-        """Do nothing: a server says so itself when it is full."""
+        """Do nothing: a full server refuses the write itself."""
 
     def free_bytes(self) -> int | None:
         """Return how much more it can keep; None where that is not known."""
@@ -159,7 +168,7 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """Raise what a disk would raise, or StorageAway."""
+        """Translate errors of boto3: raise what a disk would raise, or StorageAway."""
         if time.monotonic() < _silent_until.get(self.endpoint_url, 0.0):
             raise StorageAway(errno.EIO, "the storage does not answer")
         try:

@@ -12,9 +12,9 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-AWAY = (OperationalError, InterfaceError)  # the database is locked, restarted or out of reach; it will be back
+AWAY = (OperationalError, InterfaceError)  # the database is locked, restarted or unreachable for a moment
 
-# How SQLite and PostgreSQL say that they have no room to write.
+# The messages of SQLite and PostgreSQL for a full disk.
 DISK_FULL = ("database or disk is full", "No space left on device")
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
@@ -41,6 +41,6 @@ def persist(write: Callable[[], T]) -> T:
             if connection.in_atomic_block or time.monotonic() + pause_s > deadline:
                 raise
             logger.warning("the database refused a write, which is repeated: %s", str(error).partition("\n")[0])
-            connection.close()  # it may be dead, and Django would not notice before the next task
+            connection.close()  # it may be dead, which Django would notice only at the next task
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

@@ -1,6 +1,6 @@
-"""Text as it is kept, compared and searched: labels and titles, in any script.
+"""Normalise labels and titles, in any script, to store, compare and search them.
 
-Two labels that differ only in case, white space or Unicode form are one. A search does not mind accents either.
+Labels that differ only in case, white space or Unicode form are one. Searches also ignore accents.
 """
 
 import unicodedata
@@ -24,20 +24,20 @@ def tidied(text: str) -> str:
 
 
 def label_key(label: str) -> str:
-    """Return what labels are compared by, case apart: Unicode's canonical caseless form."""
+    """Return the key that labels are compared by: Unicode's canonical caseless form."""
     caseless = unicodedata.normalize("NFD", tidied(label)).casefold()
     return unicodedata.normalize("NFD", caseless)
 
 
 def folded(text: str) -> str:
-    """Return the text in lower case without accents: "Ästhetik" and "asthetik" are the same, "Łódź" and "lodz", too."""
+    """Return the text in lower case without accents: "Ästhetik" becomes "asthetik", "Łódź" "lodz"."""
     letters = unicodedata.normalize("NFKD", text.casefold())
     plain = "".join(_without_stroke(letter) for letter in letters if ord(letter) not in ACCENTS)
     return unicodedata.normalize("NFKC", plain)
 
 
 def _without_stroke(letter: str) -> str:
-    """Return the base of a letter that Unicode does not take apart, such as ø or ł."""
+    """Return the base of a letter that Unicode does not decompose, such as ø or ł."""
     if letter.isascii() or not letter.isalpha():
         return letter
     base, is_compound, _ = unicodedata.name(letter, "").partition(" WITH ")
@@ -50,7 +50,7 @@ def _without_stroke(letter: str) -> str:
 
 
 class FoldedField(models.TextField[str | None, str | None]):
-    """A column that keeps another text of its row as it is searched; it is written with the row.
+    """A column with the folded text of another column, for searches; it is written with the row.
 
     PostgreSQL could do this with an extension that not every account may install; SQLite could not.
     """

@@ -8,7 +8,7 @@ from gallery.operations import health, metrics
 from gallery.site import embed, gallery_map, refine, views
 
 urlpatterns = [
-    path("api/", prepared(api.urls)),  # asked most: whatever comes before it is tried for each of its requests
+    path("api/", prepared(api.urls)),  # requested most: patterns before it are tried for each of its requests
     path("", views.home, name="home"),
     path("q/<uuid:query_id>", views.query, name="query"),
     path("q/<uuid:query_id>/picture.jpg", views.query_picture, name="query_picture"),

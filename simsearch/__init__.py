@@ -1,4 +1,4 @@
-"""The Django project: settings, addresses and the Celery application."""
+"""The Django project: settings, URLs and the Celery application."""
 
 from simsearch.celery import app as celery_app
 

@@ -15,7 +15,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "simsearch.settings")
 
 
 class Connection(kombu.Connection):
-    """A connection that looks for a Redis that went away every second or two.
+    """A connection that tries a lost Redis again every second or two.
 
     kombu by itself lets two more seconds pass after each failure, up to half a minute: after an outage of minutes
     no query would be answered for as long as that.
@@ -39,11 +39,11 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 @task_prerun.connect
 def renew_connections(task: "Task[Any, Any]", **_: object) -> None:
     """Replace a connection that is old or died with its server, as before a request."""
-    if not task.request.is_eager:  # called in the middle of something else, perhaps of a transaction
+    if not task.request.is_eager:  # called inside other code, perhaps inside a transaction
         close_old_connections()
 
 
 @setup_logging.connect
 def configure_logging(**_: object) -> None:
-    """Log as the settings say. Without a receiver of this signal Celery installs formats of its own."""
+    """Log as the settings say. Without a receiver of this signal Celery installs its own formats."""
     dictConfig(settings.LOGGING)

@@ -4,12 +4,12 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-POOL_WAIT_S = 3  # longer than most restarts of the server; a thread that waits answers no request
+POOL_WAIT_S = 3  # longer than most restarts of the server; a waiting thread answers no request
 SQLITE = {
-    # A writer waits for its turn at BEGIN instead of failing half-way; readers never wait (WAL).
+    # A writer waits at BEGIN instead of failing half-way; readers never wait (WAL).
     "transaction_mode": "IMMEDIATE",
     "timeout": 20,
-    # Its own temporary files would make every answer depend on room in the temporary folder.
+    # With temporary files on disk, every result would depend on space in the temporary folder.
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;",
 }
 # libpq waits for ever for a server that no longer answers, and the kernel for two hours.
@@ -26,7 +26,7 @@ def configured(database: dict[str, Any], pool: int = 0) -> dict[str, Any]:
     """Complete an entry of Django's DATABASES; options in the URL win.
 
     `pool`: how many connections the threads of this process share at most. 0 is for processes whose threads keep
-    their own: a worker's child and a command have one thread that asks. The pool opens with the first question, so
+    their own: a worker's child and a command have one thread that asks. The pool opens with the first query, so
     after gunicorn has forked; Celery would throw it away with every task.
     """
     own = database.get("OPTIONS", {})
@@ -40,8 +40,8 @@ def configured(database: dict[str, Any], pool: int = 0) -> dict[str, Any]:
             "min_size": 1,
             "max_size": pool,
             "timeout": POOL_WAIT_S,
-            # The pause between attempts doubles. Given up soon, the next request begins anew, without a pause:
-            # otherwise a long absence of the server would be followed by one as long of ours.
+            # The pause between attempts doubles. With a short limit the next request starts again without a pause:
+            # otherwise a long outage of the server would be followed by an equally long one here.
             "reconnect_timeout": POOL_WAIT_S,
         }
     # A connection that has died since (the server was restarted) is noticed before it is used.

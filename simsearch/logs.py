@@ -16,7 +16,7 @@ FORMATS = {"line": LINE, "json": JSON}
 
 
 class NoPaths(logging.Filter):
-    """Removes the path from Django's messages about a request: it may be the secret link of a query."""
+    """Removes the path from Django's messages about requests: it may be the secret link of a query."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Remove paths and the request from a record."""
@@ -27,7 +27,7 @@ class NoPaths(logging.Filter):
 
 
 def configuration(form: str, level: str) -> dict[str, Any]:
-    """Django's LOGGING. Raises ImproperlyConfigured when there is no such format."""
+    """Return Django's LOGGING. Raises ImproperlyConfigured for an unknown format."""
     if form not in FORMATS:
         raise ImproperlyConfigured(f"LOG_FORMAT is {form!r}; it can be {' or '.join(FORMATS)}.")
     return {
@@ -39,9 +39,9 @@ def configuration(form: str, level: str) -> dict[str, Any]:
         "root": {"handlers": ["console"], "level": level},
         "loggers": {
             "django.server": {"handlers": ["console"], "propagate": False},
-            # Our own line per request has everything about a 4xx.
+            # Our own line per request also covers 4xx responses.
             "django.request": {"level": "ERROR"},
-            # Three lines per message, also of those that find nothing to do; a batch has our own line.
+            # Celery logs three lines per message, also without work; a batch has our own line.
             "celery.worker.strategy": {"level": "WARNING"},
             "celery.app.trace": {"level": "WARNING"},
             "celery.beat": {"level": "WARNING"},

@@ -1,4 +1,4 @@
-"""Django's settings. Production is the default and fails closed: without a secret or hosts nothing starts."""
+"""Django's settings. The defaults are for production: without a secret or host names nothing starts."""
 
 import os
 from typing import Any
@@ -12,14 +12,14 @@ from simsearch import __version__, logs
 from simsearch.databases import configured
 from simsearch.env import DATA_DIR, broker_url, env
 
-# Lets the generic classes of Django (ModelAdmin[Image]) be written as mypy reads them.
+# Makes Django's generic classes (ModelAdmin[Image]) subscriptable, as mypy expects.
 django_stubs_ext.monkeypatch()
 
-# Every process of ours comes past here: its files are for our account alone. What nginx sends is opened to its group
-# where it is written (gallery/files.py, simsearch/launch/prepare.py).
+# Every process loads the settings, so only our account can read its files. Files that nginx sends are opened to its
+# group where they are written (gallery/files.py, simsearch/launch/prepare.py).
 os.umask(0o077)
 
-# --- Who we are ---------------------------------------------------------------------------------------------
+# --- Core ---------------------------------------------------------------------------------------------------
 
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY")
@@ -43,7 +43,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "gallery.site.middleware.ClientAddressMiddleware",
     "gallery.site.middleware.RequestLogMiddleware",
-    # These three only add headers, so they are where nothing is answered without them.
+    # These three only add headers, and come first so that every response has them.
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -76,7 +76,7 @@ TEMPLATES = [
 ]
 
 LANGUAGE_CODE = "en"
-# The browser chooses one of these, and the visitor another one in the footer.
+# The browser's language decides, and the choice in the footer.
 LANGUAGES = [
     ("en", "English"),
     ("de", "Deutsch"),
@@ -88,15 +88,15 @@ LANGUAGES = [
 TIME_ZONE = "UTC"
 USE_TZ = True
 
-# --- Where things are kept ----------------------------------------------------------------------------------
+# --- Storage ------------------------------------------------------------------------------------------------
 
 MEDIA_ROOT = DATA_DIR / "pictures"
-UPLOADS_ROOT = DATA_DIR / "uploads"  # bytes as they were sent, until a worker has decoded them; never served
-ORIGINALS_ROOT = DATA_DIR / "originals"  # of gallery pictures, if they are kept; for the staff alone
+UPLOADS_ROOT = DATA_DIR / "uploads"  # uploaded bytes, until a worker has decoded them; never served
+ORIGINALS_ROOT = DATA_DIR / "originals"  # original files of gallery pictures, if they are kept; only for staff
 INDEX_ROOT = DATA_DIR / "index"
 WEIGHTS_ROOT = DATA_DIR / "weights"
 METRICS_ROOT = DATA_DIR / "metrics"  # gallery/operations/counters.py; shared by the containers of a machine
-# Where nginx keeps MEDIA_ROOT for X-Accel-Redirect; empty where no nginx is in front: then Django sends the files.
+# The prefix of X-Accel-Redirect under which nginx serves MEDIA_ROOT; empty: Django sends the files.
 SIMSEARCH_ACCEL_PREFIX = env.str("SIMSEARCH_ACCEL_PREFIX", default="")
 
 _database = env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'simsearch.sqlite3'}")
@@ -120,10 +120,10 @@ if SIMSEARCH_STORAGE not in {"disk", "s3"}:
 if SIMSEARCH_STORAGE == "s3":
     SIMSEARCH_S3_BUCKET = env.str("SIMSEARCH_S3_BUCKET")
     SIMSEARCH_S3_ENDPOINT = env.str("SIMSEARCH_S3_ENDPOINT")
-    # Where browsers reach it, if that is another address.
+    # The server's address for browsers, if that is another one.
     SIMSEARCH_S3_PUBLIC_ENDPOINT = env.str("SIMSEARCH_S3_PUBLIC_ENDPOINT", default="") or SIMSEARCH_S3_ENDPOINT
     SIMSEARCH_S3_REGION = env.str("SIMSEARCH_S3_REGION", default="us-east-1")
-    # Empty: from where boto3 finds them (the role of a machine, say).
+    # Empty: boto3 looks for keys itself (for example the role of a machine).
     SIMSEARCH_S3_ACCESS_KEY = env.str("SIMSEARCH_S3_ACCESS_KEY", default="").strip()
     SIMSEARCH_S3_SECRET_KEY = env.str("SIMSEARCH_S3_SECRET_KEY", default="").strip()
     SIMSEARCH_S3_LINK_S = env.int("SIMSEARCH_S3_LINK_S", default=300)
@@ -131,14 +131,14 @@ if SIMSEARCH_STORAGE == "s3":
     STORAGES["default"] = {"BACKEND": _bucket, "OPTIONS": {"folder": "pictures"}}
     STORAGES["uploads"] = {"BACKEND": _bucket, "OPTIONS": {"folder": "uploads"}}
     STORAGES["originals"] = {"BACKEND": _bucket, "OPTIONS": {"folder": "originals"}}
-    STORAGES["index"] = {"BACKEND": _bucket, "OPTIONS": {"folder": "index"}}  # what other hosts fetch
+    STORAGES["index"] = {"BACKEND": _bucket, "OPTIONS": {"folder": "index"}}  # fetched by other hosts
 if DEBUG:
     STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
 
 # --- Searching ----------------------------------------------------------------------------------------------
 
 SIMSEARCH_VERSION = __version__
-# These two only until there is an index, which then names its network (manage.py switch_model); "" is the default.
+# Used only for the first index, which then names its model (manage.py switch_model); "" is the default.
 SIMSEARCH_MODEL = env.str("SIMSEARCH_MODEL", default="")
 SIMSEARCH_WEIGHTS = env.str("SIMSEARCH_WEIGHTS", default="")
 SIMSEARCH_INDEX = env.str("SIMSEARCH_INDEX", default="annoy")  # or "milvus", at this address
@@ -161,20 +161,20 @@ SIMSEARCH_FETCH_LINKS = env.bool("SIMSEARCH_FETCH_LINKS", default=True)  # why: 
 SIMSEARCH_MAX_WAITING = env.int("SIMSEARCH_MAX_WAITING", default=10_000)
 SIMSEARCH_UPLOADS_PER_MINUTE = env.int("SIMSEARCH_UPLOADS_PER_MINUTE", default=600)
 SIMSEARCH_QUERY_SPACE = env.int("SIMSEARCH_QUERY_SPACE", default=5 * 10**9)
-SIMSEARCH_PUBLIC_MAP = env.bool("SIMSEARCH_PUBLIC_MAP", default=False)  # else the map is for the staff
+SIMSEARCH_PUBLIC_MAP = env.bool("SIMSEARCH_PUBLIC_MAP", default=False)  # off: only staff may see the map
 SIMSEARCH_QUERY_TTL_S = env.int("SIMSEARCH_QUERY_TTL_S", default=7 * 24 * 3600)
 
 SIMSEARCH_MAX_BODY_BYTES = SIMSEARCH_MAX_UPLOAD_BYTES + 2**20  # with room for the rest of the form
-# Larger uploads go to the disk at once, to where they are kept: a process with eight of them at hand stays small.
+# Larger uploads are written directly to the disk, so that a process with eight of them stays small.
 FILE_UPLOAD_HANDLERS = [
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
     "gallery.site.submit.UploadHandler",
 ]
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2**20
 FILE_UPLOAD_TEMP_DIR = UPLOADS_ROOT if UPLOADS_ROOT.is_dir() else None
-DATA_UPLOAD_MAX_NUMBER_FILES = 10  # no form has more than one
+DATA_UPLOAD_MAX_NUMBER_FILES = 10  # a search has at most ten
 
-# Each process's own: how the queue stood a moment ago (gallery/queries/waiting.py).
+# One cache per process, for example for the length of the queue (gallery/queries/waiting.py).
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 # --- Redis and Celery ---------------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 REDIS_TIMEOUT_S = 2.0
 
 CELERY_BROKER_URL = broker_url(REDIS_URL)
-# A silent broker must not hold an upload: without these time-outs kombu waits for ever.
+# A silent broker must not block an upload: without these time-outs kombu never gives up.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": REDIS_TIMEOUT_S,
     "socket_connect_timeout": REDIS_TIMEOUT_S,
@@ -202,14 +202,14 @@ CELERY_TASK_DEFAULT_QUEUE = "gallery"
 CELERY_TASK_ROUTES = {"tasks.answer": {"queue": "search"}, "tasks.sweep": {"queue": "search"}}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_SEND_TASK_EVENTS = True
-# One message finds all the work there is: many at hand would only keep the sweep, which comes behind them, waiting.
+# One message is enough for all waiting work: prefetching more would only delay the sweep behind them.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 2
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-# Celery would connect anew for every task, which to PostgreSQL takes as long as a forward pass; simsearch/celery.py
-# looks after the connection instead.
+# Celery would reconnect for every task, which takes as long as a forward pass with PostgreSQL; simsearch/celery.py
+# renews the connection instead.
 CELERY_DB_REUSE_MAX = 2**62
-# A child counts as up only when its network is warm; VGG-19 on a slow disk takes its time, and so does the first index
-# of a host that fetches it.
+# A child counts as up only when its model is warm; VGG-19 on a slow disk takes long, and so does fetching the first
+# index of a host.
 CELERY_WORKER_PROC_ALIVE_TIMEOUT = 300.0 if SIMSEARCH_STORAGE == "disk" else 3600.0
 CELERY_BEAT_SCHEDULE = {
     # Messages that no worker takes within their period expire: they must not pile up while no worker runs.
@@ -219,24 +219,24 @@ CELERY_BEAT_SCHEDULE = {
 if SIMSEARCH_INDEX == "milvus":
     CELERY_BEAT_SCHEDULE["sync_index"] = {"task": "tasks.sync_index", "schedule": 1.0, "options": {"expires": 1}}
 
-# --- Safety -------------------------------------------------------------------------------------------------
+# --- Security -----------------------------------------------------------------------------------------------
 
-# Who may write to the gallery by the API; several, so that one can be replaced without a pause.
+# Keys of programs that may write through the API; several, so that one can be replaced without a pause.
 SIMSEARCH_API_KEYS = env.str("SIMSEARCH_API_KEYS", default="").replace(",", " ").split()
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-# On by default; `make run` serves plain HTTP on the loopback and says so.
+# On by default; `make run` serves plain HTTP on the loopback and turns it off.
 HTTPS = env.bool("SIMSEARCH_HTTPS", default=not DEBUG)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
-# Asked by machines, on this host or beside it, past whatever ends https (Prometheus, say); nginx asks `staff` for a
-# visitor who may have come by plain HTTP.
+# Requested by programs such as Prometheus without the proxy that ends HTTPS; nginx requests `staff` for visitors that
+# may use plain HTTP.
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$", r"^staff$"]
-# Addresses and networks of the proxies whose X-Forwarded-For is believed; gunicorn's variable, for the scheme too.
+# Trusted proxies (addresses or networks), whose X-Forwarded-For counts; gunicorn reads the same variable.
 TRUSTED_PROXIES = env.list("FORWARDED_ALLOW_IPS", default=[])
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
@@ -244,7 +244,7 @@ _picture_origins = []
 if SIMSEARCH_STORAGE == "s3":
     _public = urlsplit(SIMSEARCH_S3_PUBLIC_ENDPOINT)
     _picture_origins = [f"{_public.scheme}://{_public.netloc}"]
-# Everything is ours, but for pictures on S3. `blob:` is the picture that somebody chose, shown while it is sent;
+# Only our own files, and pictures on S3. `blob:` is the chosen picture, shown while it is sent;
 # `data:` the icons in the style sheets of the API's documentation.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -259,17 +259,17 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# Origins whose pages may use the API from a browser; none by default. Without cookies: what they may do, everybody may.
+# Origins whose pages may use the API from a browser, without cookies; none by default.
 CORS_ALLOWED_ORIGINS = env.list("SIMSEARCH_CORS_ORIGINS", default=[])
 CORS_URLS_REGEX = r"^/api/"
 if CORS_ALLOWED_ORIGINS:
     INSTALLED_APPS.append("corsheaders")
     MIDDLEWARE.insert(MIDDLEWARE.index("csp.middleware.CSPMiddleware"), "corsheaders.middleware.CorsMiddleware")
-# Origins whose pages may show the search box in a frame (gallery/site/embed.py); without one there is no box.
+# Origins whose pages may show the search box in a frame (gallery/site/embed.py); none: there is no box.
 SIMSEARCH_EMBED_ORIGINS = env.list("SIMSEARCH_EMBED_ORIGINS", default=[])
 
-# --- Watching over it ---------------------------------------------------------------------------------------
+# --- Monitoring ---------------------------------------------------------------------------------------------
 
 LOGGING = logs.configuration(env.str("LOG_FORMAT", default="line"), env.str("LOG_LEVEL", default="INFO"))
-# Without it /metrics answers this machine alone. From a file it comes with the end of its line.
+# Without it /metrics only answers this machine. From a file it ends with a newline.
 SIMSEARCH_METRICS_TOKEN = env.str("SIMSEARCH_METRICS_TOKEN", default="").strip()

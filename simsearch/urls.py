@@ -1,4 +1,4 @@
-"""Every address of the site."""
+"""The URLs of the project."""
 
 from django.contrib import admin
 from django.urls import include, path

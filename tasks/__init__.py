@@ -1,1 +1,1 @@
-"""The Celery tasks: they join the engine (pictures and vectors) with the gallery (rows)."""
+"""The Celery tasks, which join the engine (pictures and vectors) with the gallery (rows)."""

@@ -1,7 +1,7 @@
 """The active model: which one it is, and where its weights are.
 
-The active index generation names it. The environment (SIMSEARCH_MODEL, SIMSEARCH_WEIGHTS) only says by what the first
-index is made; from then on `manage.py switch_model` alone changes it. Its weights are copied into the data directory,
+The active index generation names it. The environment (SIMSEARCH_MODEL, SIMSEARCH_WEIGHTS) only names the model of the
+first index; from then on only `manage.py switch_model` changes it. Its weights are copied into the data directory,
 under the network's identity: neither a deleted file nor a release that bundles other weights changes the active model.
 
 Importable without torch: the system checks need it.
@@ -84,22 +84,17 @@ def _shared_weights(network: str) -> files.Stored:
     return files.Stored("index", f"weights/{network}")
 
 
-def _bring_weights(network: str) -> None:
-    """Copy weights that another host has shared into the data directory, if there are any."""
-    if not files.is_remote() or kept_weights(network).exists():
-        return
-    try:
-        files.write_whole(kept_weights(network), _shared_weights(network).read_bytes())
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        logger.warning("the weights of %s could not be fetched: %s", network, error)
-
-
 def _find_weights(network: str, name: str) -> Path | None:
-    """Return the first file that holds them; None when only the network's own file can."""
-    _bring_weights(network)
-    for path in (kept_weights(network), configured_weights()):
+    """Return the first file with these weights, copied here if another host has it; None: only the model's own can."""
+    kept = kept_weights(network)
+    if files.is_remote() and not kept.exists():
+        try:
+            files.write_whole(kept, _shared_weights(network).read_bytes())
+        except FileNotFoundError:
+            pass  # no host shares it
+        except OSError as error:
+            logger.warning("the weights of %s could not be fetched: %s", network, error)
+    for path in (kept, configured_weights()):
         if path and path.is_file() and registry.identity(name, registry.checksum(path)) == network:
             return path
     return None
@@ -111,7 +106,7 @@ def is_outdated(network: str) -> bool:
     return active is not None and active.network == network and stores.chosen().is_outdated(active)
 
 
-# --- What the environment asks for, and what earlier versions had ---------------------------------------------
+# --- The configured model, and models of earlier versions -----------------------------------------------------
 
 
 def configured_name() -> str:
@@ -125,29 +120,27 @@ def configured_weights() -> Path | None:
 
 
 def disagreement(served: str) -> str:
-    """Return a sentence when another network is configured than the active one, else nothing."""
-    if not (settings.SIMSEARCH_MODEL or settings.SIMSEARCH_WEIGHTS) or _is_configured(served):
+    """Return a sentence if another model than the active one is configured, else nothing."""
+    name, file = configured_name(), configured_weights()
+    if not (settings.SIMSEARCH_MODEL or file):
         return ""
-    file = f" with {configured_weights()}" if configured_weights() else ""
-    option = f" --weights {configured_weights()}" if configured_weights() else ""
+    agrees = served.partition("-")[0] == name
+    if agrees and file:
+        try:
+            agrees = registry.identity(name, registry.checksum(file)) == served
+        except BadWeights:
+            agrees = False
+    if agrees:
+        return ""
+    with_file, option = (f" with {file}", f" --weights {file}") if file else ("", "")
     return (
-        f"SIMSEARCH_MODEL asks for {configured_name()}{file}, but the gallery is served by {served}, which stays; "
-        f"to change to the other one run manage.py switch_model {configured_name()}{option}."
+        f"SIMSEARCH_MODEL asks for {name}{with_file}, but the gallery is served by {served}, which stays; "
+        f"to change to the other one run manage.py switch_model {name}{option}."
     )
 
 
-def _is_configured(served: str) -> bool:
-    file = configured_weights()
-    if served.partition("-")[0] != configured_name() or file is None:
-        return served.partition("-")[0] == configured_name()
-    try:
-        return registry.identity(configured_name(), registry.checksum(file)) == served
-    except BadWeights:
-        return False
-
-
 def retired_notice() -> str:
-    """Say in a sentence which removed network embedded this gallery; nothing while there is an index, or none did."""
+    """Return a sentence if a removed model embedded this gallery; nothing while there is an index."""
     if generations.served():
         return ""
     made = IndexGeneration.objects.values_list("network", flat=True)  # the newest first

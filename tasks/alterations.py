@@ -1,4 +1,4 @@
-"""Alterations that leave a picture the same picture: recognising near-duplicates is measured by them."""
+"""Alterations of pictures, to measure the recognition of near-duplicates."""
 
 import io
 from collections.abc import Callable

@@ -18,9 +18,9 @@ from tasks.stores import Progress, Source
 
 
 class AnnoyStore:
-    """The folder INDEX_ROOT; where hosts share a storage, their copies of what that has.
+    """The folder INDEX_ROOT; where hosts share a storage, their copies of its files.
 
-    What a worker has open stays mapped when it is deleted.
+    Files that a worker has open stay mapped when they are deleted.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class AnnoyStore:
             published.bring(generation)
 
     def follow(self) -> None:
-        """Have each generation that becomes active fetched, by one process of this host."""
+        """Start to fetch each generation that becomes active, in one process of this host."""
         if files.is_remote():
             self._follower.start()
 

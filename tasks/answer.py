@@ -30,13 +30,13 @@ from tasks.worker import Worker
 logger = logging.getLogger(__name__)
 
 PAUSE_S = 0.5  # before the next try to search an index whose server is away
-ROUND_S = 0.25  # for which one task goes on: the sweep, which comes every 3 s, waits behind a few such tasks
+ROUND_S = 0.25  # how long one task goes on; the sweep, every 3 s, waits behind a few such tasks
 
 Crop = list[float] | None
 
 
 def answer_round(worker: Worker, batch: int, seconds: float = ROUND_S) -> list[list[UUID]]:
-    """Answer batches until no query waits or the time is over; returns the queries of each.
+    """Answer batches until no query waits or ROUND_S is over; returns the queries of each.
 
     One message for many batches: each costs a Celery parent and Flower some milliseconds. Raises as `answer_waiting`.
     """
@@ -57,7 +57,7 @@ def answer_round(worker: Worker, batch: int, seconds: float = ROUND_S) -> list[l
 
 
 def _wake_for_the_rest() -> None:
-    """Send a message for queries that have lost theirs: Redis may have forgotten them."""
+    """Send a message for waiting queries whose message Redis may have lost."""
     if waiting.count():
         wakeup.wake_unless_pending(wakeup.ANSWER)
 
@@ -73,7 +73,7 @@ def answer_waiting(worker: Worker, batch: int) -> list[UUID]:
     claim = lifecycle.claim(batch)
     if not claim.queries:
         return []
-    if len(claim.queries) == batch:  # there may be more: for another process, while this one is busy
+    if len(claim.queries) == batch:  # another process may answer the rest while this one is busy
         wakeup.wake_unless_pending(wakeup.ANSWER)
     stages.end("claim")
     report = Batch(worker, len(claim.queries), stages)
@@ -98,7 +98,7 @@ def _answer(worker: Worker, claim: Claim, report: "Batch") -> None:
     queries = list(prepared)
     rule = worker.near_duplicates
     requests = [
-        # A gallery picture that a search names is known to its visitor, or unwanted.
+        # The visitor already knows a gallery picture that the search names, or does not want it.
         SearchRequest(query.k, tuple(query.labels), query.gallery_ids, rule if query.collapse else None)
         for query in queries
     ]
@@ -131,7 +131,7 @@ def _search(worker: Worker, vectors: Vectors, requests: Sequence[SearchRequest])
 
 
 def _with_bands(worker: Worker, queries: Sequence[Query], found: Sequence[Sequence[Found]]) -> Answers:
-    """Return the matches of each query, with what their cosines mean."""
+    """Return the matches of each query, with their bands."""
     band = worker.thresholds.band
     return {
         query: [replace(match, band=band(match.similarity)) for match in matches]
@@ -139,9 +139,9 @@ def _with_bands(worker: Worker, queries: Sequence[Query], found: Sequence[Sequen
     }
 
 
-# --- From a query to what the network takes -----------------------------------------------------------------
+# --- From a query to the input of the network ---------------------------------------------------------------
 
-Prepared = torch.Tensor | Vectors  # a picture for the network, or an embedding that is there already
+Prepared = torch.Tensor | Vectors  # a picture for the network, or a stored embedding
 Known = dict[UUID | None, Vectors]
 
 
@@ -155,7 +155,7 @@ Outcome = list[Prepared] | BadImage | TakesLong | NotFetched
 def _prepare(worker: Worker, claim: Claim, report: "Batch") -> dict[Query, list[Prepared]]:
     """Decode the pictures of the batch.
 
-    Left out are queries with a bad one, which fail alone, and those that come later: with a slow one, or one to fetch.
+    Queries with a bad picture fail alone; those with a slow picture, or one to fetch, are answered later.
     """
     prepared: dict[Query, list[Prepared]] = {}
     for query, result in zip(claim.queries, _decode_all(worker, claim.queries), strict=True):
@@ -183,24 +183,30 @@ def _known(network: str, queries: Sequence[Query]) -> Known:
 
 
 def _decode_all(worker: Worker, queries: Sequence[Query]) -> Iterator[Outcome]:
-    known = _known(worker.embedder.network, queries)
+    known, kept = _known(worker.embedder.network, queries), list[files.Stored]()
 
     def decode(query: Query) -> Outcome:
         try:
-            return [_one(worker, query, row, known) for row in query.pictures]
+            return [_one(worker, query, row, known, kept) for row in query.pictures]
         except (BadImage, TakesLong, NotFetched) as error:
             return error
 
-    return worker.decode(decode, queries)
+    try:
+        yield from worker.decode(decode, queries)
+    finally:
+        files.remove(*kept)  # together, because a bucket takes them in one request
 
 
-def _one(worker: Worker, query: Query, row: Query | QueryPart, known: Known) -> Prepared:
-    """Return one of the query's pictures; of the first one the crop. Raises BadImage and TakesLong."""
+def _one(worker: Worker, query: Query, row: Query | QueryPart, known: Known, kept: list[files.Stored]) -> Prepared:
+    """Return one of the query's pictures; of the first one the crop. Raises BadImage and TakesLong.
+
+    `kept`: gets the upload whose picture was kept.
+    """
     crop = query.crop if row is query else None
     if not row.has_picture and not crop and (vector := known.get(row.gallery_id)) is not None:
         return vector
     try:
-        decoded = _uploaded(worker, query, row, crop) if row.has_picture else _named(worker, row, crop)
+        decoded = _uploaded(worker, query, row, crop, kept) if row.has_picture else _named(worker, row, crop)
     except files.StorageAway:  # the batch is tried again
         raise
     except OSError as error:
@@ -209,7 +215,7 @@ def _one(worker: Worker, query: Query, row: Query | QueryPart, known: Known) -> 
 
 
 def _named(worker: Worker, row: Query | QueryPart, crop: Crop) -> Decoded:
-    """Decode a gallery picture: one that is not embedded yet, or a part of one. Raises BadImage and OSError."""
+    """Decode a gallery picture that is not embedded yet, or a crop of one. Raises BadImage and OSError."""
     image = row.gallery_picture
     if image is None:
         raise BadImage("gone", "That gallery picture has been removed; choose another one.")
@@ -222,29 +228,30 @@ def _named(worker: Worker, row: Query | QueryPart, crop: Crop) -> Decoded:
     return DECODERS.decode(image.shown_file.source(), wanted)
 
 
-def _uploaded(worker: Worker, query: Query, row: Query | QueryPart, crop: Crop) -> Decoded:
+def _uploaded(worker: Worker, query: Query, row: Query | QueryPart, crop: Crop, kept: list[files.Stored]) -> Decoded:
     """Decode the uploaded bytes once and keep the picture in their place; a later attempt reads that.
 
     Raises OSError where the file is gone, BadImage, TakesLong, and NotFetched.
     """
     square = worker.embedder.square
-    if not row.upload_file.exists():
+    source = row.upload_file.source_if_there()
+    if source is None:
         if row is query and query.link and not row.picture_file.exists():
             raise NotFetched
         return DECODERS.decode(row.picture_file.source(), pictures.request(crop=crop, square=square))
     wanted = pictures.request(jpegs=(pictures.KEPT,), crop=crop, square=square)
     # A later attempt is claimed alone, so it delays no other query.
     is_first = query.attempts == 1
-    decoded = DECODERS.decode(row.upload_file.source(), wanted, worker.slow.patience_s if is_first else None)
+    decoded = DECODERS.decode(source, wanted, worker.slow.patience_s if is_first else None)
     if not is_first:
         throttle.charge(query.client, decoded.cpu_s)
     query.is_incomplete = query.is_incomplete or decoded.is_incomplete
     try:
         files.write(row.picture_file, *decoded.jpegs)
-    except OSError as error:  # a full disk: the result is worth more than its picture, and the upload stays
+    except OSError as error:  # a full disk: answer without the stored picture; the upload stays
         logger.warning("the picture of a query was not kept: %s", error)
     else:
-        files.remove(row.upload_file)
+        kept.append(row.upload_file)
     return decoded
 
 
@@ -263,7 +270,7 @@ def _embed(worker: Worker, prepared: dict[Query, list[Prepared]]) -> Vectors:
 
 
 def _combined(query: Query, vectors: Sequence[Vectors]) -> Vectors:
-    """Return what is searched for: of a single picture its embedding."""
+    """Return the query vector: of a single picture its embedding."""
     if not query.has_parts:
         return vectors[0]
     is_negative = np.array([False, *(part.is_negative for part in query.further)])
@@ -276,7 +283,7 @@ def _combined(query: Query, vectors: Sequence[Vectors]) -> Vectors:
 
 @dataclass
 class Batch:
-    """How many queries a batch claimed, how long each of its stages took, what became of them."""
+    """The record of a batch: queries claimed, time of each stage, results."""
 
     worker: Worker
     size: int

@@ -1,12 +1,11 @@
 """From new pictures to an active index: decode, embed, build, activate.
 
-`curate_step` and `rebuild_if_it_pays` are what the tasks do, one after the other; `index` is manage.py build_index.
+The tasks run `curate_step` and `rebuild_if_it_pays`; manage.py build_index runs `index`.
 """
 
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ from tasks.worker import current
 
 logger = logging.getLogger(__name__)
 
-STEP = 32  # pictures a task takes before it lets the next task in line go first
+STEP = 32  # pictures of one task, before the next task of the queue runs
 BLOCK = 1000  # embeddings read at once: 16 MB as float32
 TRIES = 3  # of a build that starts again because pictures were deleted
 Tell = Callable[[str], object]
@@ -38,10 +37,10 @@ Tell = Callable[[str], object]
 
 
 def curate_step() -> int:
-    """Decode and embed one step of new pictures and come again while there are more; returns how many were embedded."""
+    """Decode and embed one step of new pictures, and send a message for the next; returns how many were embedded."""
     try:
         decoded = importing.decode_pending(STEP)
-    except OSError as error:  # the sweep comes again
+    except OSError as error:  # the next sweep tries again
         logger.warning("uploaded gallery pictures stay pending: %s", error)
         decoded = 0
     embedder = current().embedder
@@ -56,7 +55,7 @@ def curate_step() -> int:
 
 
 def rebuild_if_it_pays() -> str:
-    """Build a new generation if enough is newer than the active one; returns a sentence about it."""
+    """Build a new generation if enough embeddings were added; returns a sentence about it."""
     network = current().embedder.network
     pays = generations.status(network) is IndexStatus.STALE or is_outdated(network)
     return build_and_tell(network) if pays else "There is too little new to rebuild."
@@ -81,7 +80,7 @@ def build_and_tell(network: str) -> str:
 
 
 class NotIndexed(Exception):
-    """One sentence on why there is no new index; the active one is unchanged."""
+    """No new index was built, and the active one is unchanged; the text is a sentence."""
 
 
 def index(tell: Tell, *, distributed: bool) -> str:
@@ -107,7 +106,7 @@ def index(tell: Tell, *, distributed: bool) -> str:
 
 
 def plan() -> str:
-    """Say in a sentence what `index` would do. Raises NotIndexed."""
+    """Return a sentence on what `index` would do. Raises NotIndexed."""
     try:
         embedder = load_served()
     except EngineError as error:
@@ -130,7 +129,7 @@ def build_generation(network: str, tell: Tell = logger.info) -> IndexGeneration:
     """
     generation = generations.start(network)
     try:
-        # What no row asks for goes: retired generations, and what a killed build left. Only this process is a builder.
+        # Delete retired generations and the rest of killed builds. Only this process builds.
         stores.chosen().clean(generations.prune())
         ids, manifest = _write_all(generation, tell)
         generations.activate(generation, images=len(ids), last_embedding=int(ids[-1]), manifest=manifest)
@@ -145,7 +144,7 @@ def build_generation(network: str, tell: Tell = logger.info) -> IndexGeneration:
 
 
 def build_in_turn(network: str, tell: Tell) -> IndexGeneration:
-    """Build when no other build is under way: a worker that has embedded the last picture may have begun one.
+    """Wait for another build and then build: a worker that has embedded the last picture may have begun one.
 
     Raises generations.BuildFailed.
     """
@@ -160,27 +159,24 @@ def build_in_turn(network: str, tell: Tell) -> IndexGeneration:
             time.sleep(LOOK_EVERY_S)
 
 
-def _ids(network: str) -> Ids:
-    """Return the ids, ascending."""
-    rows = Embedding.objects.filter(network=network).order_by("id").values_list("id", flat=True)
-    ids = np.fromiter(rows.iterator(), np.int64)
-    if not len(ids):
-        raise BadIndex("There is no picture to index yet; add some with manage.py import_images DIR.")
-    return ids
-
-
 class _Deleted(BadIndex):
     """Pictures were deleted while they were written."""
 
 
 def _write_all(generation: IndexGeneration, tell: Tell) -> tuple[Ids, dict[str, Any]]:
-    """Write the index of all embeddings; returns their ids."""
-    for _ in range(TRIES - 1):
-        ids = _ids(generation.network)
-        with suppress(_Deleted):
+    """Write the index of all embeddings; returns their ids, ascending."""
+    rows = Embedding.objects.filter(network=generation.network).order_by("id").values_list("id", flat=True)
+    tries = 0
+    while True:
+        ids = np.fromiter(rows.iterator(), np.int64)
+        if not len(ids):
+            raise BadIndex("There is no picture to index yet; add some with manage.py import_images DIR.")
+        tries += 1
+        try:
             return ids, _write(generation, ids, tell)
-    ids = _ids(generation.network)
-    return ids, _write(generation, ids, tell)
+        except _Deleted:
+            if tries == TRIES:
+                raise
 
 
 def _write(generation: IndexGeneration, ids: Ids, tell: Tell) -> dict[str, Any]:

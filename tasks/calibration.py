@@ -1,4 +1,4 @@
-"""Measure what the active model's cosines mean in this gallery, and derive thresholds."""
+"""Measure the active model's cosines in this gallery, and derive thresholds."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ Advance = Callable[[int], None]
 
 
 class TooFewPictures(Exception):
-    """The gallery is too small to measure anything; the text advises what to do."""
+    """The gallery is too small to measure anything; the text says what to do."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Derived:
-    """Thresholds, and the names of those that could not be measured and are the network's own."""
+    """Thresholds, and the names of those that could not be measured and are the model's defaults."""
 
     thresholds: Thresholds
     kept: list[str]
@@ -100,9 +100,16 @@ class Gallery:
         places = sample(np.flatnonzero(np.array(self.labels, object) != ""), size)
         return self.rows[places], np.array([self.labels[place] for place in places], object)
 
-    def picture(self, row: int) -> Image | None:
-        """Return the picture in that row; None when it has been deleted."""
-        return Image.objects.filter(embeddings__id=int(self.index.ids[row])).first()
+    def picture(self, row: int) -> Pillow.Image | None:
+        """Return the picture in that row; None when it has been deleted or cannot be read."""
+        image = Image.objects.filter(embeddings__id=int(self.index.ids[row])).first()
+        if image is None:
+            return None
+        try:
+            decoded = DECODERS.decode(image.shown_file.source(), pictures.request(within_px=None, whole=True))
+        except (OSError, BadImage):
+            return None
+        return Pillow.frombytes("RGB", (decoded.width_px, decoded.height_px), decoded.pixels)
 
     def nearest(self, row: int) -> list[tuple[int, float, bool]]:
         """Return up to NEAREST other visible pictures, best first: row, cosine, whether the fingerprints agree."""
@@ -140,7 +147,7 @@ def altered_copies(gallery: Gallery, embedder: Embedder, rows: Rows, advance: Ad
     """
     cosines, alike = [], []
     for row in rows.tolist():
-        picture = _read(gallery.picture(row))
+        picture = gallery.picture(row)
         if picture is not None:
             seen = [embedder.prepare(one) for one in (picture, *(alter(picture) for alter in ALTERATIONS.values()))]
             fingerprints = stacked([fingerprint(as_picture(prepared)) for prepared in seen])
@@ -187,16 +194,6 @@ def _reached_by_at_most(cosines: Cosines, share: float) -> float:
         return -1.0
     highest = np.sort(np.clip(cosines, -1, 1))[::-1][int(share * len(cosines))]
     return min(1.0, round(float(np.floor(highest * 1000) / 1000) + 0.001, 3))
-
-
-def _read(image: Image | None) -> Pillow.Image | None:
-    if image is None:
-        return None
-    try:
-        decoded = DECODERS.decode(image.shown_file.source(), pictures.request(within_px=None, whole=True))
-    except (OSError, BadImage):
-        return None
-    return Pillow.frombytes("RGB", (decoded.width_px, decoded.height_px), decoded.pixels)
 
 
 def _label_cosines(gallery: Gallery) -> tuple[Cosines, Cosines]:

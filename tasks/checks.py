@@ -1,4 +1,4 @@
-"""System checks: one clear line for a setting that no worker could start with."""
+"""System checks: a clear message for each setting with which no worker could start."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -35,7 +35,7 @@ def weights_file_exists(**_: Any) -> list[CheckMessage]:
 
 @register()
 def kept_size_is_possible(**_: Any) -> list[CheckMessage]:
-    """Refuse a size that is smaller than what networks see, or that takes too much memory to decode."""
+    """Refuse a size that is smaller than the input of networks, or that takes too much memory to decode."""
     if pictures.KEPT_PX <= settings.SIMSEARCH_KEPT_PX <= pictures.MOST_KEPT_PX:
         return []
     between = f"between {pictures.KEPT_PX} and {pictures.MOST_KEPT_PX}"
@@ -44,7 +44,7 @@ def kept_size_is_possible(**_: Any) -> list[CheckMessage]:
 
 @register()
 def index_can_be_reached(**_: Any) -> list[CheckMessage]:
-    """Refuse an engine that there is not, and Milvus without an address or its client."""
+    """Refuse an unknown index engine, and Milvus without an address or its client."""
     if settings.SIMSEARCH_INDEX not in {"annoy", "milvus"}:
         return [Error(f"SIMSEARCH_INDEX={settings.SIMSEARCH_INDEX}: choose annoy or milvus.", id="simsearch.E004")]
     if settings.SIMSEARCH_INDEX == "annoy":

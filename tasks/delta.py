@@ -17,7 +17,7 @@ Ids = NDArray[np.int64]
 Row = tuple[int, bytes, bytes]
 
 READ_ROWS = 2000  # embeddings read at once: 16 MB, as float32 32 MB
-# PostgreSQL gives out ids before commit: a lower one may become visible after a higher one. SQLite has one writer.
+# PostgreSQL assigns ids before commit: a lower one may become visible after a higher one. SQLite has one writer.
 LATE_IDS = 500
 
 
@@ -33,7 +33,7 @@ def to_fingerprints(blobs: Sequence[bytes | memoryview | None]) -> Fingerprints:
 
 
 def read_rows(ids: Sequence[int]) -> list[Row]:
-    """Return id, embedding and fingerprint of those of `ids` that there are, in the order of the ids."""
+    """Return id, embedding and fingerprint of the existing ones of `ids`, in the order of the ids."""
     rows = Embedding.objects.filter(id__in=ids).order_by("id").values_list("id", "vector", "fingerprint")
     return [(id_, bytes(vector), bytes(mark or WITHOUT)) for id_, vector, mark in rows]
 
@@ -50,27 +50,25 @@ class Delta:
         self._indexed = np.empty(0, np.int64) if indexed is None else indexed
 
     def refresh(self) -> None:
-        """Read the embeddings added since the last call: one cheap query where there are none."""
+        """Read the embeddings added since the last call: one cheap query if there are none."""
         late = 0 if connection.vendor == "sqlite" else LATE_IDS
         rows = Embedding.objects.filter(network=self.network, id__gt=self._newest - late).order_by("id")
         known = np.concatenate([self._indexed[-2 * late :] if late else self._indexed[:0], self.ids])
         fresh = np.setdiff1d(np.fromiter(rows.values_list("id", flat=True), np.int64), known)
         for start in range(0, len(fresh), READ_ROWS):
-            self._add(fresh[start : start + READ_ROWS].tolist())
-
-    def _add(self, ids: list[int]) -> None:
-        found = read_rows(ids)
-        self.ids = np.append(self.ids, [id_ for id_, _, _ in found])
-        # Of unit length as in the index: a picture's similarity does not change when the index takes it in.
-        self._vectors = np.concatenate([self._vectors, unit(to_vectors([blob for _, blob, _ in found]))])
-        self._marks = np.concatenate([self._marks, to_fingerprints([mark for _, _, mark in found])])
-        if ids[0] < self._newest:  # late ones: sorted once here instead of in every search
-            order = np.argsort(self.ids)
-            self.ids, self._vectors, self._marks = self.ids[order], self._vectors[order], self._marks[order]
-        self._newest = max(self._newest, ids[-1])
+            ids = fresh[start : start + READ_ROWS].tolist()
+            found = read_rows(ids)
+            self.ids = np.append(self.ids, [id_ for id_, _, _ in found])
+            # Of unit length as in the index: a picture's similarity does not change when the index takes it in.
+            self._vectors = np.concatenate([self._vectors, unit(to_vectors([blob for _, blob, _ in found]))])
+            self._marks = np.concatenate([self._marks, to_fingerprints([mark for _, _, mark in found])])
+            if ids[0] < self._newest:  # late ones: sorted once here instead of in every search
+                order = np.argsort(self.ids)
+                self.ids, self._vectors, self._marks = self.ids[order], self._vectors[order], self._marks[order]
+            self._newest = max(self._newest, ids[-1])
 
     def forget(self, last: int) -> None:
-        """Drop the embeddings up to `last`, which the index has by now. The last LATE_IDS stay: see there."""
+        """Drop the embeddings up to `last`, which the index now has. The last LATE_IDS stay: see there."""
         late = 0 if connection.vendor == "sqlite" else LATE_IDS
         first = int(np.searchsorted(self.ids, last - late, side="right"))
         self.ids, self._vectors, self._marks = self.ids[first:], self._vectors[first:], self._marks[first:]

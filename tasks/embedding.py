@@ -27,14 +27,14 @@ from tasks.delta import Vectors
 
 logger = logging.getLogger(__name__)
 
-# So many steps of the oldest pictures are shuffled: workers side by side then seldom take the same ones.
+# The pictures of this many steps are shuffled, so that parallel workers seldom take the same ones.
 WINDOW = 16
 EMBEDDING = "Embedding"  # title of the progress bar
 
 
 @dataclass(frozen=True)
 class Looked:
-    """Some pictures: embedding and fingerprint of each that can be read, in order, and what ails the others."""
+    """The result of embedding some pictures: embeddings and fingerprints in order, and errors of unreadable ones."""
 
     images: Sequence[Image]
     vectors: Vectors
@@ -59,7 +59,7 @@ def embed_missing(embedder: Embedder) -> None:
 
 
 def embed_all(embedder: Embedder, batch: int, advance: Callable[[int], object], lanes: int) -> None:
-    """Embed every picture, in steps of `batch`; those that are added during it too.
+    """Embed every picture, in steps of `batch`, also those that are added meanwhile.
 
     Each lane decodes and embeds a batch of its own, so that one of them always calculates: on the CPU that is quicker
     than one batch at a time in as many torch threads, and a GPU is fed by all of them in turns.
@@ -75,48 +75,43 @@ def embed_all(embedder: Embedder, batch: int, advance: Callable[[int], object], 
                 under_way[pool.submit(_look, embedder, step, forward)] = step
             elif not under_way:
                 return
-            if not step or len(under_way) == 2 * lanes:  # so that no lane waits for its next one
+            if not step or len(under_way) == 2 * lanes:  # so that no lane waits for its next step
                 for looked in wait(under_way, return_when=FIRST_COMPLETED).done:
                     del under_way[looked]
                     advance(_keep(network, looked.result()))
 
 
 def _oldest(network: str, count: int, besides: set[UUID]) -> list[Image]:
-    """Return up to `count` of the oldest pictures without an embedding, in no order."""
+    """Return up to `count` of the oldest pictures without an embedding, in random order."""
     rows = list(Image.objects.not_embedded(network).exclude(pk__in=besides).order_by("created_at")[:count])
     random.shuffle(rows)
     return rows
 
 
 def _look(embedder: Embedder, step: Sequence[Image], forward: AbstractContextManager[object]) -> Looked:
-    """Decode and embed; `forward` is entered for the pass. Asks the database nothing: it runs in other threads."""
+    """Decode and embed; `forward` is entered for the pass. Runs in other threads, so it uses no database."""
+    wanted = pictures.request(within_px=None, at_least_px=embedder.at_least_px, square=embedder.square)
     readable: list[Image] = []
     prepared: list[torch.Tensor] = []
     unreadable: dict[Image, BadImage] = {}
     for image in step:
         try:
-            prepared.append(_decode(embedder, image))
+            decoded = DECODERS.decode(image.shown_file.source(), wanted)
+            prepared.append(embedder.prepare_decoded(decoded.pixels))
             readable.append(image)
         except BadImage as error:
             unreadable[image] = error
+        except files.StorageAway:  # the picture is not the cause
+            raise
+        except OSError:
+            unreadable[image] = BadImage("gone", "Its file is missing.")
     with forward:
         vectors = embedder.embed_prepared(prepared)
     return Looked(readable, vectors, [fingerprint(picture(pixels)) for pixels in prepared], unreadable)
 
 
-def _decode(embedder: Embedder, image: Image) -> torch.Tensor:
-    wanted = pictures.request(within_px=None, at_least_px=embedder.at_least_px, square=embedder.square)
-    try:
-        decoded = DECODERS.decode(image.shown_file.source(), wanted)
-    except files.StorageAway:  # no fault of the picture
-        raise
-    except OSError:
-        raise BadImage("gone", "Its file is missing.") from None
-    return embedder.prepare_decoded(decoded.pixels)
-
-
 def _keep(network: str, looked: Looked) -> int:
-    """Write it down; returns how many pictures were looked at."""
+    """Save embeddings and errors; returns how many pictures were processed."""
     for image, problem in looked.unreadable.items():
         logger.warning("gallery picture %s cannot be embedded: %s", image.pk, problem)
         Image.objects.filter(pk=image.pk).update(problem=str(problem)[:200])
@@ -134,19 +129,19 @@ def _keep(network: str, looked: Looked) -> int:
     return len(looked.images) + len(looked.unreadable)
 
 
-# --- By all workers of the gallery queue, on whichever hosts they are -------------------------------------------
+# --- By all workers of the gallery queue, on all hosts -------------------------------------------------------------
 
 ANSWER_S = 3
 LOOK_EVERY_S = 1
-STILL_S = 120  # a step takes seconds; a worker that just starts loads its network first
+STILL_S = 120  # a step takes seconds; a starting worker loads its model first
 
 
 class Stalled(Exception):
-    """No worker embeds."""
+    """No worker makes progress with embedding."""
 
 
 def workers() -> int:
-    """Return how many Celery workers answer that they take from the gallery queue."""
+    """Return how many Celery workers consume the gallery queue."""
     queues = current_app.control.inspect(timeout=ANSWER_S).active_queues() or {}
     return sum(any(queue["name"] == current_app.conf.task_default_queue for queue in of) for of in queues.values())
 
@@ -165,17 +160,13 @@ def embed_elsewhere(network: str) -> None:
         raise Stalled("No worker takes from the gallery queue; start one, or embed here: without --distributed.")
     for _ in range(count):
         wakeup.wake_workers(wakeup.CURATE)
+    left, moved_at = missing, time.monotonic()
     with Progress(missing, EMBEDDING, "picture") as progress:
-        _watch(network, missing, progress.advance)
-
-
-def _watch(network: str, left: int, advance: Callable[[int], object]) -> None:
-    moved_at = time.monotonic()
-    while left:
-        time.sleep(LOOK_EVERY_S)
-        before, left = left, Image.objects.not_embedded(network).count()
-        advance(before - left)
-        if left < before:
-            moved_at = time.monotonic()
-        elif time.monotonic() - moved_at > STILL_S:
-            raise Stalled(f"{left} pictures are left, and no worker has embedded one for {STILL_S} s; see its log.")
+        while left:
+            time.sleep(LOOK_EVERY_S)
+            before, left = left, Image.objects.not_embedded(network).count()
+            progress.advance(before - left)
+            if left < before:
+                moved_at = time.monotonic()
+            elif time.monotonic() - moved_at > STILL_S:
+                raise Stalled(f"{left} pictures are left, and no worker has embedded one for {STILL_S} s; see its log.")

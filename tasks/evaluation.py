@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from engine.index.protocol import SearchIndex
 from gallery.models import Embedding
-from tasks.delta import Vectors
 
 QUERIES = 10_000  # each is compared with every labelled picture
 TIMED = 320  # searches of the index that are timed
@@ -27,7 +26,7 @@ Advance = Callable[[int], None]
 
 
 class NoLabels(Exception):
-    """No labels to measure precision by; the text advises what to do."""
+    """There are no labels to measure precision with; the text says what to do."""
 
 
 @dataclass(frozen=True)
@@ -156,29 +155,19 @@ def _rankings(index: SearchIndex, labelled: Labelled, k: int, advance: Advance) 
     at_once = max(1, min(256, BLOCK_NUMBERS // len(labelled.rows)))
     for start in range(0, len(labelled.queries), at_once):
         places = labelled.queries[start : start + at_once]
-        cosines = _cosines(index, index.vectors_at(labelled.rows[places]), labelled.rows)
+        queries = index.vectors_at(labelled.rows[places])
+        cosines = np.empty((len(queries), len(labelled.rows)), np.float32)
+        for first in range(0, len(labelled.rows), ROWS):
+            part = slice(first, first + ROWS)
+            np.matmul(queries, index.vectors_at(labelled.rows[part]).T, out=cosines[:, part])
         for place, row in zip(places.tolist(), cosines, strict=True):
-            yield _rank(labelled.codes, place, row, k)
+            row[place] = -np.inf  # the picture itself comes last
+            order = np.argsort(-row, kind="stable")[:-1]
+            right = labelled.codes[order] == labelled.codes[place]
+            ranks = np.flatnonzero(right) + 1
+            average = float(np.mean(np.arange(1, len(ranks) + 1) / ranks))
+            yield Ranking(place, order[:k], row[order[:k]], float(np.mean(right[:k])), average)
         advance(len(places))
-
-
-def _cosines(index: SearchIndex, queries: Vectors, rows: Rows) -> Vectors:
-    """Return float32 [q, n]: queries [q, 4096] with the index's vectors in n rows."""
-    cosines = np.empty((len(queries), len(rows)), np.float32)
-    for start in range(0, len(rows), ROWS):
-        part = slice(start, start + ROWS)
-        np.matmul(queries, index.vectors_at(rows[part]).T, out=cosines[:, part])
-    return cosines
-
-
-def _rank(codes: NDArray[np.intp], place: int, cosines: Vectors, k: int) -> Ranking:
-    cosines[place] = -np.inf  # the picture itself comes last
-    order = np.argsort(-cosines, kind="stable")[:-1]
-    right = codes[order] == codes[place]
-    ranks = np.flatnonzero(right) + 1
-    average = float(np.mean(np.arange(1, len(ranks) + 1) / ranks))
-    best = order[:k]
-    return Ranking(place, best, cosines[best], float(np.mean(right[:k])), average)
 
 
 def _by_label(labelled: Labelled, rankings: Sequence[Ranking]) -> list[LabelPrecision]:

@@ -1,6 +1,6 @@
-"""Render an evaluation as one page: the figures, and the worst queries with their matches as pictures.
+"""Render an evaluation as one HTML page: the figures, and the worst queries with their matches.
 
-The page holds everything it shows, so that it can be sent to somebody who has no access to the gallery.
+The page contains its pictures, so that people without access to the gallery can open it.
 """
 
 import base64
@@ -44,18 +44,13 @@ class WorstQuery:
 
 def render(result: Evaluation, rankings: Sequence[Ranking], labelled: Labelled, generation: IndexGeneration) -> str:
     """Return the page as HTML that refers to nothing outside itself."""
-    queries = _worst_queries(worst(rankings, WORST_QUERIES), labelled)
-    context = {"result": result, "queries": queries, "generation": generation}
-    return render_to_string("tasks/evaluation.html", context)
-
-
-def _worst_queries(rankings: Sequence[Ranking], labelled: Labelled) -> list[WorstQuery]:
-    places = {place for one in rankings for place in (one.row, *one.matches.tolist())}
+    shown_rankings = worst(rankings, WORST_QUERIES)
+    places = {place for one in shown_rankings for place in (one.row, *one.matches.tolist())}
     rows = Embedding.objects.filter(id__in={labelled.ids[place] for place in places}).select_related("image")
     pictures = {row.pk: Picture(row.image.title, row.image.label, _thumbnail(row.image)) for row in rows}
     # A picture that was deleted during the evaluation has its label alone.
     shown = {place: pictures.get(labelled.ids[place], Picture("", labelled.labels[place], "")) for place in places}
-    return [
+    queries = [
         WorstQuery(
             shown[one.row],
             one.precision,
@@ -64,8 +59,10 @@ def _worst_queries(rankings: Sequence[Ranking], labelled: Labelled) -> list[Wors
                 for place, cosine in zip(one.matches.tolist(), one.cosines.tolist(), strict=True)
             ],
         )
-        for one in rankings
+        for one in shown_rankings
     ]
+    context = {"result": result, "queries": queries, "generation": generation}
+    return render_to_string("tasks/evaluation.html", context)
 
 
 def _thumbnail(image: Image) -> str:

@@ -78,7 +78,12 @@ class Fetcher:
             if response.status in REDIRECTS and headers.get(b"location"):
                 return link.joined(headers[b"location"])
             _check(response.status, headers, most_bytes)
-            return _read(response.iter_stream(), most_bytes)
+            body = bytearray()
+            for chunk in response.iter_stream():
+                body += chunk
+                if len(body) > most_bytes:
+                    raise BadLink(uploads.too_large().message)
+            return bytes(body)
 
     def addresses(self, host: str) -> list[Address]:
         """Return the addresses of a host, all of them public. Raises BadLink and DNSException."""
@@ -95,7 +100,7 @@ class Fetcher:
 
 
 class _Backend(httpcore.NetworkBackend):
-    """Connects to the addresses that were checked, so that a second look at the name cannot lead elsewhere."""
+    """Connects to the checked addresses, so that a second DNS query cannot lead elsewhere."""
 
     def __init__(self, fetcher: Fetcher, deadline: float) -> None:
         self._fetcher, self._deadline = fetcher, deadline
@@ -120,7 +125,7 @@ class _Backend(httpcore.NetworkBackend):
 
 
 class _Stream(httpcore.NetworkStream):
-    """A connection that ends at the deadline, however slowly and steadily something arrives."""
+    """A connection that ends at the deadline, however slowly data arrives."""
 
     def __init__(self, plain: httpcore.NetworkStream, deadline: float) -> None:
         self._plain, self._deadline = plain, deadline
@@ -151,24 +156,15 @@ def _left_s(deadline: float) -> float:
 
 
 def _check(status: int, headers: dict[bytes, str], most_bytes: int) -> None:
-    """Judge an answer by its headers. Raises BadLink where it is no picture."""
+    """Check a response by its headers. Raises BadLink if it is not a picture."""
     if status != 200:
         raise BadLink(_("There is no picture at that address (the server answers %(status)d).") % {"status": status})
     if headers.get(b"content-type", "").lower().startswith(("text/html", "application/xhtml")):
         raise BadLink(_("That link leads to a page. Open the picture itself and copy its address."))
-    if headers.get(b"content-encoding", "identity") != "identity":  # what it unpacks to has no limit
+    if headers.get(b"content-encoding", "identity") != "identity":  # decompressed data could have any size
         raise BadLink(_("The picture is sent in a packed form, which is not read; save it instead."))
     if headers.get(b"content-length", "").isdecimal() and int(headers[b"content-length"]) > most_bytes:
         raise BadLink(uploads.too_large().message)
-
-
-def _read(chunks: Iterable[bytes], most_bytes: int) -> bytes:
-    body = bytearray()
-    for chunk in chunks:
-        body += chunk
-        if len(body) > most_bytes:
-            raise BadLink(uploads.too_large().message)
-    return bytes(body)
 
 
 def fetch(fetcher: Fetcher, token: UUID, query: Query) -> None:

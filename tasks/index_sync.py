@@ -4,7 +4,6 @@ Searches do not depend on it: what the collection lacks is in the delta or, by i
 """
 
 import logging
-from uuid import UUID
 
 import numpy as np
 from django.db import connection
@@ -45,19 +44,15 @@ def _relabel(store: MilvusStore) -> None:
         return
     for generation in IndexGeneration.objects.filter(state=generations.READY):
         if generation.is_synchronised and store.milvus.has(name_of(generation)):
-            _write_again(generation, list(labels), store)
+            rows = Embedding.objects.filter(
+                network=generation.network, image__id__in=list(labels), id__lte=generation.last_embedding
+            ).order_by("id")
+            ids, vectors, _ = read(np.fromiter(rows.values_list("id", flat=True), np.int64))
+            store.add(name_of(generation), ids, vectors, components_of(generation))
+            store.milvus.known(name_of(generation), ids)
     for label in set(labels.values()):
         same = [pk for pk, one in labels.items() if one == label]
         Image.objects.filter(pk__in=same, label=label).update(is_relabelled=None)
-
-
-def _write_again(generation: IndexGeneration, images: list[UUID], store: MilvusStore) -> None:
-    rows = Embedding.objects.filter(
-        network=generation.network, image__id__in=images, id__lte=generation.last_embedding
-    ).order_by("id")
-    ids, vectors, _ = read(np.fromiter(rows.values_list("id", flat=True), np.int64))
-    store.add(name_of(generation), ids, vectors, components_of(generation))
-    store.milvus.known(name_of(generation), ids)
 
 
 def _add_new(active: IndexGeneration, store: MilvusStore) -> int:
@@ -68,16 +63,16 @@ def _add_new(active: IndexGeneration, store: MilvusStore) -> int:
     missing = np.concatenate([_late(active, store), fresh])
     ids, vectors, _ = read(missing)
     store.add(name_of(active), ids, vectors, components_of(active))
-    # A read with strong consistency returns when the server can find them: only then the workers forget them.
+    # A read with strong consistency returns when searches find the rows; only then workers drop them from the delta.
     if len(store.milvus.known(name_of(active), ids)) < len(ids):
-        logger.warning("Milvus does not find what was just added; it is added once more")
+        logger.warning("Milvus does not find the added embeddings; they are added again")
         return 0
     generations.synchronised(active, last_embedding=int(fresh[-1]), added=len(ids))
     return len(ids)
 
 
 def _late(active: IndexGeneration, store: MilvusStore) -> Ids:
-    """Return what was committed after embeddings with higher ids, and is not in the collection yet."""
+    """Return embeddings that were committed after ones with higher ids, and are not in the collection yet."""
     if connection.vendor == "sqlite":
         return np.empty(0, np.int64)
     first, last = active.last_embedding - LATE_IDS, active.last_embedding

@@ -9,7 +9,6 @@ from django.conf import settings
 
 from engine.errors import BadIndex, IndexAway, OldIndex
 from engine.images.fingerprints import BYTES, Fingerprints
-from engine.index.build import DIMENSION
 from engine.index.milvus import Milvus
 from engine.index.milvus_index import MilvusIndex
 from engine.index.pca import SAMPLE, principal_components, reduced, unit
@@ -22,11 +21,12 @@ from tasks.milvus_tuning import FEWEST_CANDIDATES, TARGET, self_test, tune
 from tasks.stores import MILVUS, Progress, Source
 
 SEED = 1
-KEPT = 4096  # embeddings that an open generation remembers: 32 MB; those of one search are read twice
+DIMENSION = 128  # numbers that Milvus compares; more would take its memory
+KEPT = 4096  # embeddings that an open generation caches: 32 MB; those of one search are read twice
 
 
 class MilvusStore:
-    """The server at SIMSEARCH_MILVUS_URI. Every method raises IndexAway where it does not answer."""
+    """The server at SIMSEARCH_MILVUS_URI. Every method raises IndexAway if it does not answer."""
 
     def __init__(self) -> None:
         self._milvus: Milvus | None = None
@@ -88,7 +88,7 @@ class MilvusStore:
         )
 
     def is_here(self, generation: IndexGeneration) -> bool:
-        """Return True: it is nowhere else."""
+        """Return True: nothing has to be fetched."""
         return True
 
     def bring(self, generation: IndexGeneration) -> None:
@@ -102,7 +102,7 @@ class MilvusStore:
         return None
 
     def is_outdated(self, generation: IndexGeneration) -> bool:
-        """Return whether it is no collection of this server: Annoy's, or lost with the server's data."""
+        """Return whether it is not a collection of this server: Annoy's, or lost with the server's data."""
         try:
             self._require(generation)
         except OldIndex:
@@ -110,7 +110,7 @@ class MilvusStore:
         return False
 
     def problem(self, generation: int) -> str:
-        """Return nothing: a collection that is gone is noticed by the next search."""
+        """Return nothing: the next search notices a lost collection."""
         return ""
 
     def remove(self, generation: IndexGeneration) -> None:
@@ -128,7 +128,7 @@ class MilvusStore:
             raise
 
     def add(self, name: str, ids: Ids, vectors: Vectors, components: Vectors) -> None:
-        """Write embeddings into a collection, with the labels that their pictures have by now."""
+        """Write embeddings into a collection, with the present labels of their pictures."""
         labels = dict(Embedding.objects.filter(id__in=ids.tolist()).values_list("id", "image__label"))
         self.milvus.write(name, ids, [labels.get(id_) or "" for id_ in ids.tolist()], reduced(vectors, components))
 

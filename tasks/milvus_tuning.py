@@ -6,16 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import BadIndex
-from engine.index.check import NEIGHBOURS, SAME
+from engine.index.check import NEIGHBOURS, PICTURES, SAME
 from engine.index.milvus_index import MilvusIndex
 from engine.index.pca import unit
-from engine.index.protocol import TUNED_FOR, Ids
+from engine.index.protocol import TUNED_FOR
 from engine.index.ranking import Vectors
 from engine.index.tuning import BLEND, PARTNERS, SPARE
 from tasks.stores import Source
 
 TARGET = 0.99
-CHECKED = 50
 QUERIES = 200  # 2,000 neighbours to find
 FEWEST_CANDIDATES, STEP, MOST_CANDIDATES = 100, 1.3, 2000
 SEED = 1
@@ -31,7 +30,7 @@ class Tuned:
 
 def self_test(index: MilvusIndex) -> None:
     """Search the index for some of its own pictures: each, or a copy of it, comes first. Raises BadIndex."""
-    ids = index.ids[np.unique(np.linspace(0, index.count - 1, min(CHECKED, index.count)).astype(np.intp))]
+    ids = index.ids[np.unique(np.linspace(0, index.count - 1, min(PICTURES, index.count)).astype(np.intp))]
     expected = min(NEIGHBOURS, index.count)
     for id_, hits in zip(ids, index.search(index.stored(ids)[0], NEIGHBOURS), strict=True):
         if len(hits.ids) != expected or hits.similarities[0] < SAME:
@@ -49,7 +48,9 @@ def tune(index: MilvusIndex, source: Source) -> Tuned:
     true = _nearest(source, queries, hidden)
     goal, candidates = 1 - (1 - TARGET) * (1 - SPARE), FEWEST_CANDIDATES
     while True:
-        recall = _recall(index, queries, hidden, true, candidates)
+        found = index.nearest(queries, candidates + hidden.shape[1])
+        kept = [hits.ids[~np.isin(hits.ids, own)][:candidates] for hits, own in zip(found, hidden, strict=True)]
+        recall = float(np.mean([np.isin(wanted, ids).mean() for wanted, ids in zip(true, kept, strict=True)]))
         if recall >= goal or candidates >= min(MOST_CANDIDATES, index.count):
             return Tuned(candidates, round(recall, 4))
         candidates = min(round(candidates * STEP), MOST_CANDIDATES)
@@ -67,7 +68,7 @@ def _draw(index: MilvusIndex) -> tuple[Vectors, NDArray[np.int64]]:
 
 
 def _nearest(source: Source, queries: Vectors, hidden: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the exact ten nearest [q, 10] of all embeddings, read once, but for the hidden ones."""
+    """Return the exact ten nearest [q, 10] of all embeddings but the hidden ones, reading each once."""
     best_ids = np.empty((len(queries), 0), np.int64)
     best = np.empty((len(queries), 0), np.float32)
     done = 0
@@ -82,11 +83,3 @@ def _nearest(source: Source, queries: Vectors, hidden: NDArray[np.int64]) -> NDA
         order = np.argsort(-best, axis=1)[:, :TUNED_FOR]
         best, best_ids = np.take_along_axis(best, order, 1), np.take_along_axis(best_ids, order, 1)
     return best_ids
-
-
-def _recall(
-    index: MilvusIndex, queries: Vectors, hidden: NDArray[np.int64], true: NDArray[np.int64], candidates: int
-) -> float:
-    found = index.nearest(queries, candidates + hidden.shape[1])
-    kept: list[Ids] = [hits.ids[~np.isin(hits.ids, own)][:candidates] for hits, own in zip(found, hidden, strict=True)]
-    return float(np.mean([np.isin(wanted, ids).mean() for wanted, ids in zip(true, kept, strict=True)]))

@@ -26,12 +26,12 @@ LOCK = ".switch.lock"
 
 
 class SwitchError(Exception):
-    """The change cannot be made now: one sentence for a person. The active model is unchanged."""
+    """The switch is not possible now, and the active model is unchanged; the text is a sentence for a person."""
 
 
 @contextmanager
 def only_one() -> Iterator[None]:
-    """Keep other changes of this data directory out. Raises SwitchError while one is under way."""
+    """Lock out other switches of this data directory. Raises SwitchError while one is running."""
     settings.WEIGHTS_ROOT.mkdir(parents=True, exist_ok=True)
     with (settings.WEIGHTS_ROOT / LOCK).open("a") as lock:
         try:
@@ -42,21 +42,21 @@ def only_one() -> Iterator[None]:
 
 
 def switch(embedder: Embedder, tell: Tell) -> IndexGeneration:
-    """Let this network, which has embedded the gallery, serve from one moment to the next with every picture of it.
+    """Make this model active in one step, with every picture of the gallery.
 
     Its index is built in the background. A call that is stopped keeps what is built, and the next one goes on.
     Raises generations.BuildFailed.
     """
     generation = _ready(embedder.network) or build_in_turn(embedder.network, tell)
     while not generations.serve(generation):
-        embed_step(embedder, embedder.batch)  # what was added during the build
+        embed_step(embedder, embedder.batch)  # pictures added during the build
     wakeup.wake_workers(wakeup.ANSWER)  # workers load it before the next query comes
     wakeup.wake_workers(wakeup.CURATE)
     return generation
 
 
 def _ready(network: str) -> IndexGeneration | None:
-    """Return a whole index of this network from an earlier time, so that going back takes seconds."""
+    """Return an earlier complete index of this model, so that going back takes seconds."""
     generation = generations.newest(network)
     if generation is None or generations.status_of(generation, generation.network) is IndexStatus.STALE:
         return None
@@ -76,7 +76,7 @@ def prune(keep: set[str]) -> tuple[set[str], set[str]]:
     """
     served = generations.served()
     if served is None:
-        raise SwitchError("There is no index yet, so there is nothing beside it to delete.")
+        raise SwitchError("There is no index yet, so there is nothing to delete.")
     known = networks.known() | {path.name for path in settings.WEIGHTS_ROOT.glob("*-p*")}
     unwanted = known - keep - {served}
     try:

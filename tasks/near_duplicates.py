@@ -1,4 +1,4 @@
-"""Group hits that come best first: a picture and its near-duplicates are one match."""
+"""Group hits: a picture and its near-duplicates are one match."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from tasks.delta import Ids, Vectors
 ROWS = 64  # vectors compared at a time: 1 MB, which stays in the cache
 CERTAIN = 0.98  # the cosine from which a fingerprint is not needed; plain areas and older embeddings have none
 
-# From this part of the way between the threshold and 1 on a pair may differ in more bits: a line drawing cut by a
-# fortieth differs in 73. No pair of 1,773 photographs is called near-duplicates by mistake for that.
+# From this part of the way between the threshold and 1, pairs may differ in more bits: a line drawing cut by a
+# fortieth differs in 73. Among 1,773 photographs this makes no false near-duplicates.
 PROBABLE, PROBABLE_BITS = 0.75, 96
 
 Stored = Callable[[Ids], tuple[Vectors, Fingerprints]]  # the vectors [m, 4096] and fingerprints [m, 64] of embeddings
@@ -39,7 +39,7 @@ class Rule:
         return self.are_copies(marks, other_marks, some @ others.T)
 
     def are_probable(self, marks: Fingerprints, other_marks: Fingerprints, cosines: ArrayLike) -> NDArray[np.bool_]:
-        """Return the same for a person who looks at each pair: a high cosine makes up for other fine lines."""
+        """Return the same for a person who checks each pair: a high cosine compensates for different details."""
         known = np.asarray(cosines, np.float32)
         is_high = known >= self.cosine + PROBABLE * (1 - self.cosine)
         near = self.are_copies(marks, other_marks, known)
@@ -77,11 +77,11 @@ class Groups:
 
     @property
     def is_full(self) -> bool:
-        """Tell whether there are as many groups as were wanted."""
+        """Tell whether there are `count` groups."""
         return len(self.members) == self._count
 
     def add(self, hits: Hits) -> None:
-        """Add hits that come after those before, until there are as many groups as were wanted."""
+        """Add the next hits, until there are `count` groups."""
         for start in range(0, len(hits.ids), ROWS):
             if self.is_full:
                 return

@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.errors import BadIndex, IndexAway, OldIndex
 from engine.images.fingerprints import BYTES, Fingerprints
-from engine.index.protocol import GROWTH, Candidates, SearchIndex
+from engine.index.protocol import GROWTH, TUNED_FOR, Candidates, SearchIndex
 from engine.index.ranking import Hits, best
 from engine.networks.registry import EMBEDDING_SIZE
 from gallery.curation import generations
@@ -26,9 +26,9 @@ from tasks.near_duplicates import Groups, Rule
 
 logger = logging.getLogger(__name__)
 
-# Hits beyond k: a few hidden pictures and near-duplicates among them then cost no second search.
-FEW, SPARE = 5, 20  # looked at first; looked at when those were not enough
-# With a label more of the nearest are left out; a label that half the gallery has is still served by one search.
+# Hits beyond k, so that a few hidden pictures and near-duplicates among them need no second search.
+FEW, SPARE = 5, 20  # looked at first; looked at if those are not enough
+# With a label filter more hits are left out; for a label that half the gallery has, one search is still enough.
 SPARE_FOR_LABELS = 200
 GROWTHS = 2  # times that the candidates of the index grow before everything is compared: to 9 times as many
 MOST_GROUPED = 20_000  # hits: where even more are near-duplicates of fewer than k pictures, there are fewer matches
@@ -57,12 +57,12 @@ class SearchRequest:
 
     @property
     def few(self) -> int:
-        """Return how many of them are enough where few are hidden, near-duplicates or of other labels."""
+        """Return how many of them are enough if few are hidden, near-duplicates or of other labels."""
         return self.depth if self.labels else self.k + FEW
 
 
 class Neighbours:
-    """The searchable gallery as one worker process sees it."""
+    """The searchable gallery in one worker process."""
 
     def __init__(self, network: str) -> None:
         self.network = network
@@ -79,7 +79,7 @@ class Neighbours:
         self._indexed = 0  # embeddings of the generation
         self._last = 0  # the highest of them
         self._is_missing = False  # the active generation is still to be fetched by this host
-        self._is_synchronised = False  # what is in the delta may be in the index by now
+        self._is_synchronised = False  # the index may now have what is in the delta
 
     @property
     def images(self) -> int:
@@ -88,7 +88,7 @@ class Neighbours:
         return len(added) + self._indexed
 
     def refresh(self) -> None:
-        """Notice a new generation and new embeddings: two cheap queries, before every batch.
+        """Look for a new generation and new embeddings: two cheap queries, before every batch.
 
         A generation of another network is ignored: `Worker.follow` changes the network between two batches.
         """
@@ -100,7 +100,9 @@ class Neighbours:
         elif (number != self.tried or self._is_missing) and active.network == self.network:
             self._switch_to(active)
         elif number == self.generation and active.last_embedding != self._last:
-            self._follow(active)
+            # Drop from the delta what was added to the index.
+            self._indexed, self._last = active.images, active.last_embedding
+            self._delta.forget(active.last_embedding)
         if self.is_away:
             return
         self.tried = number
@@ -114,7 +116,7 @@ class Neighbours:
             raise IndexAway(self.problem)
 
     def away(self) -> str:
-        """Say that the server of the index does not answer, if so. Safe in another thread; it changes nothing."""
+        """Check whether the server of the index answers. Safe in another thread; it changes nothing."""
         index = self.index
         try:
             if index is not None:
@@ -129,13 +131,8 @@ class Neighbours:
         self.index, self.generation, self.tried = None, None, None
         self.problem, self.is_away = str(error), True
 
-    def _follow(self, active: IndexGeneration) -> None:
-        """Leave to the index what was added to it."""
-        self._indexed, self._last = active.images, active.last_embedding
-        self._delta.forget(active.last_embedding)
-
     def _switch_to(self, active: IndexGeneration) -> None:
-        """Open the generation. One that cannot be opened leaves the old one in place, or exact search.
+        """Open the generation. If it cannot be opened, the old one stays in use, or exact search.
 
         One that this host has to fetch first is not waited for.
         """
@@ -157,7 +154,7 @@ class Neighbours:
         self.is_outdated = self.is_away = False
         self._indexed, self._last = active.images, active.last_embedding
         self._is_synchronised = active.is_synchronised
-        # A collection takes in what comes late; of files the ids say what they have.
+        # A collection takes in late embeddings; the content of files is known by their ids.
         self._delta = Delta(self.network, self._last, None if active.is_synchronised else index.ids)
         logger.info("opened generation %s with %s pictures", active.number, active.images)
 
@@ -192,7 +189,7 @@ class Neighbours:
         return [self._matches(*query, visible) for query in zip(vectors, requests, candidates, hits, strict=True)]
 
     def _with_relabelled(self, vector: Vectors, request: SearchRequest, hits: Hits) -> Hits:
-        """Add pictures that have one of the labels by now, and still an older one in the collection."""
+        """Add pictures that now have one of the labels, but still an older one in the collection."""
         if not (request.labels and self._is_synchronised):
             return hits
         rows = Embedding.objects.filter(
@@ -201,8 +198,8 @@ class Neighbours:
         ids = np.setdiff1d(np.fromiter(rows.values_list("id", flat=True), np.int64), hits.ids)
         return _merge(hits, self._among(vector, ids), len(hits.ids) + len(ids)) if len(ids) else hits
 
-    def check_recall(self, k: int = 10) -> tuple[int, int] | None:
-        """Compare the last search once more, exactly: how many of the true k the index finds, and k.
+    def check_recall(self) -> tuple[int, int] | None:
+        """Compare the last search once more, exactly: how many of the true ten the index finds, and of how many.
 
         None when there was no search since the last check, or the index compares everything.
         """
@@ -211,7 +208,7 @@ class Neighbours:
         if time.monotonic() < self._sampled_at + self.index.recall_every_s:
             return None
         sample, self._sample, self._sampled_at = self._sample, None, time.monotonic()
-        [found], [true] = self.index.search(sample, k), self.index.exact(sample, k)
+        [found], [true] = self.index.search(sample, TUNED_FOR), self.index.exact(sample, TUNED_FOR)
         return len(np.intersect1d(found.ids, true.ids)), len(true.ids)
 
     def _matches(
@@ -238,8 +235,17 @@ class Neighbours:
         return self._best(self._among(vector, np.array(sorted(visible), np.int64)), request, visible)
 
     def _best(self, hits: Hits, request: SearchRequest, visible: Visible) -> list[Found]:
-        """Return up to k matches among these hits."""
-        return self._found(self._grouped(_only(hits, visible, request), request, request.k), request, visible)
+        """Return up to k matches among those of the hits that may be shown."""
+
+        def may_be_shown(id_: int) -> bool:
+            if id_ not in visible:
+                return False
+            image, label = visible[id_]
+            return image not in request.without and (not request.labels or label in request.labels)
+
+        kept = np.array([may_be_shown(id_) for id_ in hits.ids.tolist()], np.bool_)
+        shown = Hits(hits.ids[kept], hits.similarities[kept])
+        return self._found(self._grouped(shown, request, request.k), request, visible)
 
     def _among(self, vector: Vectors, ids: Ids) -> Hits:
         if not len(ids):
@@ -290,7 +296,7 @@ class Neighbours:
 
 
 def _without_index(network: str) -> str:
-    """Say why every search compares every picture."""
+    """Return why every search compares every picture."""
     notice = retired_notice()
     if not notice:
         return "There is no index yet; every search compares every picture."
@@ -298,19 +304,6 @@ def _without_index(network: str) -> str:
     problem = f"{notice} Its pictures are embedded with {name} for a new index; searches find those that are."
     logger.warning("%s", problem)
     return problem
-
-
-def _only(hits: Hits, visible: Visible, request: SearchRequest) -> Hits:
-    """Return the hits that may be shown, without the picture that is left out and other labels than those wanted."""
-
-    def is_wanted(id_: int) -> bool:
-        if id_ not in visible:
-            return False
-        image, label = visible[id_]
-        return image not in request.without and (not request.labels or label in request.labels)
-
-    kept = np.array([is_wanted(id_) for id_ in hits.ids.tolist()], np.bool_)
-    return Hits(hits.ids[kept], hits.similarities[kept])
 
 
 def _merge(a: Hits, b: Hits, k: int) -> Hits:

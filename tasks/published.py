@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import logging
-import os
 import shutil
 import socket
 import threading
@@ -18,6 +17,7 @@ from django.db import connection
 
 from engine.errors import BadIndex, IndexAway
 from engine.index import manifest as manifests
+from engine.index.build import sync
 from engine.index.check import check_apart
 from gallery import files
 from gallery.curation import generations
@@ -29,18 +29,18 @@ logger = logging.getLogger(__name__)
 
 NAMES = (*sorted(manifests.FILES), manifests.NAME)
 FETCHING = ".fetching"
-# One process of a host fetches, and one looks for what is to be fetched. The kernel frees a dead one's locks.
+# One process of a host fetches, and one looks for new generations. The kernel frees the locks of a dead one.
 FETCH_LOCK, FOLLOW_LOCK = ".fetch.lock", ".follow.lock"
 LOOK_EVERY_S = 2.0
 RETRY_S = 30.0  # after a generation that could not be fetched
-RENEW_S = 10.0  # how often the builder says that it is alive while it sends a large file
+RENEW_S = 10.0  # between two renewals of the build's lease while a large file is sent
 
 
 # --- Publishing -----------------------------------------------------------------------------------------------
 
 
 def publish(generation: IndexGeneration, progress: Progress) -> str:
-    """Put the files of a new generation into the storage; returns the checksum of the manifest. Raises IndexAway."""
+    """Upload the files of a new generation to the storage; returns the checksum of the manifest. Raises IndexAway."""
     storage = files.keeper("index")
 
     def send(name: str) -> None:
@@ -106,14 +106,14 @@ def bring(generation: IndexGeneration) -> None:
 
 
 def _fetch(generation: IndexGeneration) -> None:
-    """Copy the files to a folder beside, check them there, and rename it. Raises OSError and BadIndex."""
+    """Copy the files to a temporary folder, check them there, and rename it. Raises OSError and BadIndex."""
     beside = generation.directory.with_name(f".{generation.number}{FETCHING}")
-    shutil.rmtree(beside, ignore_errors=True)  # what a killed process left
+    shutil.rmtree(beside, ignore_errors=True)  # the rest of a killed process
     beside.mkdir(parents=True)
     try:
         for name in NAMES:
             files.keeper("index").fetch(f"{generation.number}/{name}", beside / name)
-            _sync(beside / name)
+            sync(beside / name)
         if checksum(beside) != generation.manifest.get("sha256"):
             raise BadIndex(f"{_who()} does not use {generation}: the storage has files of another one.")
         check_apart(beside, generation.network)
@@ -123,18 +123,13 @@ def _fetch(generation: IndexGeneration) -> None:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
 def _who() -> str:
     return f"The host {socket.gethostname()}"
 
 
 @contextmanager
 def _locked(name: str) -> Iterator[bool]:
-    """Hold a lock of this host; whether another process had it first."""
+    """Hold a lock of this host; yields whether another process had it first."""
     settings.INDEX_ROOT.mkdir(parents=True, exist_ok=True)
     with (settings.INDEX_ROOT / name).open("a") as lock:
         try:
@@ -147,7 +142,7 @@ def _locked(name: str) -> Iterator[bool]:
 
 
 class Follower:
-    """Has each generation that becomes active fetched before a search needs it.
+    """Fetches each generation that becomes active before a search needs it.
 
     `failed`: the number of the active generation while it cannot be fetched, and why.
     """
@@ -157,7 +152,7 @@ class Follower:
         self._again_at = 0.0
 
     def start(self) -> None:
-        """Begin, in a thread of this process once no other process of this host does it."""
+        """Start a thread that fetches as soon as no other process of this host does."""
         threading.Thread(target=self._run, name="index", daemon=True).start()
 
     def _run(self) -> None:
@@ -176,10 +171,9 @@ class Follower:
         active = generations.active()
         if active is None or active.is_synchronised or is_here(active):
             self.failed = None
-        elif self.failed is None or self.failed[0] != active.number or time.monotonic() > self._again_at:
-            self._fetch(active)
-
-    def _fetch(self, active: IndexGeneration) -> None:
+            return
+        if self.failed is not None and self.failed[0] == active.number and time.monotonic() <= self._again_at:
+            return
         try:
             bring(active)
         except BadIndex as error:
@@ -191,7 +185,7 @@ class Follower:
 
 
 def _drop_retired() -> None:
-    """Delete what no row asks for. Not what lies beside: a build may be running on this host."""
+    """Delete retired generations, but no temporary folders: a build may be running on this host."""
     there = [path for path in settings.INDEX_ROOT.iterdir() if path.name.isdecimal()]
     wanted = generations.wanted()
     for path in there:

@@ -1,4 +1,4 @@
-"""Work that no batch waits for: pictures that are slow to decode, and pictures to fetch."""
+"""Background work that no batch waits for: slow pictures, and pictures to fetch."""
 
 import logging
 import threading
@@ -22,7 +22,7 @@ Work = Callable[[UUID, Query], None]
 
 
 class Background:
-    """Queries that need something first before a batch can answer them: `work` does it, in `threads` of this process.
+    """Queries that a batch cannot answer yet: `work` prepares them, in `threads` of this process.
 
     `work` gets the claim's token and the query, and ends with `wait_again`, or with the query failed.
     """
@@ -35,7 +35,7 @@ class Background:
 
     @property
     def is_busy(self) -> bool:
-        """Return whether there is anything to do."""
+        """Return whether queries are in work."""
         return bool(self._threads)
 
     def add(self, token: UUID, query: Query) -> None:
@@ -43,13 +43,13 @@ class Background:
         with self._lock:
             self._waiting.append((token, query))
             if len(self._threads) < self._most:
-                # A stop does not wait for it: the next start finds what it leaves.
+                # A stop does not wait for it: its queries are released when their lease is over.
                 thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._threads.add(thread)
                 thread.start()
 
     def join(self) -> None:
-        """Wait until all are through."""
+        """Wait until all are done."""
         for thread in list(self._threads):
             thread.join()
 
@@ -71,7 +71,7 @@ class Background:
 
 
 class SlowPictures(Background):
-    """Slow pictures, decoded one after the other at a low priority.
+    """Decodes slow pictures one after the other at a low priority.
 
     One at a time, because each may take all the memory that a picture may have. A decoded one waits once more for a
     batch, which then finds a small picture.

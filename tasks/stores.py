@@ -9,7 +9,7 @@ from django.conf import settings
 
 from gallery.models import IndexGeneration
 
-if TYPE_CHECKING:  # the system checks come past here, in the web process too: no numpy
+if TYPE_CHECKING:  # the system checks import this in the web process, without numpy
     from engine.images.fingerprints import Fingerprints
     from engine.index.protocol import Ids, SearchIndex
     from engine.index.ranking import Vectors
@@ -28,7 +28,7 @@ class Source:
 
 
 class Store(Protocol):
-    """Every method raises IndexAway where it is a server that does not answer."""
+    """Where index generations are kept. Methods raise IndexAway if the server does not answer."""
 
     def write(self, generation: IndexGeneration, source: Source, progress: Progress) -> dict[str, Any]:
         """Write a generation, test it, and return the `manifest` of its row. Raises BadIndex."""
@@ -52,7 +52,7 @@ class Store(Protocol):
         """Return whether a build would replace a generation that this store or this version cannot open."""
 
     def problem(self, generation: int) -> str:
-        """Say what is wrong with a generation that is in use, if anything."""
+        """Return the problem of a generation in use, if any."""
 
     def remove(self, generation: IndexGeneration) -> None:
         """Delete a generation, if it is there."""

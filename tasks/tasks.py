@@ -1,4 +1,4 @@
-"""The Celery tasks and what happens when a worker's processes start.
+"""The Celery tasks, and the start of a worker's processes.
 
 A worker's parent imports this module, so everything heavy (torch, annoy, numpy) is imported inside functions.
 """
@@ -27,13 +27,13 @@ from gallery.insight import analyses
 from gallery.models import Image
 from gallery.operations import processes, workers
 from gallery.persistence import AWAY
-from gallery.queries import lifecycle, space, waiting, wakeup
+from gallery.queries import lifecycle, retention, waiting, wakeup
 from simsearch.launch import gpu, process_group
 
-# A child that ends waits until its parent has read the result of its last task. A parent that stops does not read it
-# if it does not know yet that the task has begun: a stop in that moment took 30 s. Results are ignored anyway.
+# A child that ends waits until its parent has read the result of its last task. A stopping parent does not read it if
+# it does not know yet that the task has begun, and the stop would take 30 s. Results are ignored anyway.
 LAST_WORDS_S = 1.0
-# A query that waits this long while the sweep itself gets through has lost its wake-up message.
+# A query that waits this long although sweeps run has lost its wake-up message.
 WAITED_S = 2.0
 SHOWN_CHARACTERS = 16_384  # of a result in Flower: the ids of 400 queries
 
@@ -45,7 +45,7 @@ SHOWN_CHARACTERS = 16_384  # of a result in Flower: the ids of 400 queries
     resultrepr_maxsize=SHOWN_CHARACTERS,
 )
 def answer() -> dict[str, Any]:
-    """Answer waiting queries in batches, for a moment; the result, seen in Flower, names them."""
+    """Answer waiting queries in batches for ROUND_S; the result, shown in Flower, names them."""
     from tasks.answer import answer_round
     from tasks.worker import current
 
@@ -57,7 +57,7 @@ def answer() -> dict[str, Any]:
 @shared_task(name=wakeup.CURATE, time_limit=300, throws=AWAY)
 def curate() -> int:
     """Decode and embed one step of new pictures; the result is how many were embedded."""
-    if not generations.has_new_pictures():  # an import wakes us after everything was embedded: torch is not needed
+    if not generations.has_new_pictures():  # after an import everything is embedded: torch is not needed
         return 0
     from tasks.build import curate_step
 
@@ -66,7 +66,7 @@ def curate() -> int:
 
 @shared_task(name=wakeup.REBUILD, time_limit=3600, throws=(IndexAway,))
 def rebuild() -> str:
-    """Build a new index if that still pays: every added picture may have sent this message."""
+    """Build a new index if that still pays: every added picture may send this message."""
     from tasks.build import rebuild_if_it_pays
 
     return rebuild_if_it_pays()
@@ -74,7 +74,7 @@ def rebuild() -> str:
 
 @shared_task(name=wakeup.BUILD, time_limit=3600)
 def build() -> str:
-    """Build and activate a new generation, whatever it brings; the result is a sentence about it."""
+    """Build and activate a new generation, requested by a person; the result is a sentence about it."""
     from tasks.build import build_generation_of_all
 
     return build_generation_of_all()
@@ -90,7 +90,7 @@ def sync_index() -> int:
 
 @shared_task(name=wakeup.BULK, time_limit=300, throws=AWAY)
 def bulk() -> bool:
-    """Change one step of the rows of an admin action, and come again while there are more."""
+    """Change one step of the rows of an admin action, and send a message for the next."""
     is_more = bulk_actions.step()
     if is_more:
         wakeup.wake_workers(wakeup.BULK)
@@ -105,16 +105,16 @@ def analyse() -> str:
     return run_next()
 
 
-@shared_task(name=wakeup.ZIP, time_limit=600, throws=(*AWAY, Refusal))
+@shared_task(name=wakeup.ZIP, time_limit=600, throws=(*AWAY, Refusal, files.StorageAway))
 def import_zip() -> bool:
-    """Import some files of an uploaded archive, and come again while there are more."""
+    """Import some files of an uploaded archive, and send a message for the next."""
     is_more = zips.step()
     if is_more:
         wakeup.wake_workers(wakeup.ZIP)
     return is_more
 
 
-# Housekeeping is not in the event stream: Flower would show twenty sweeps a minute with a search in between.
+# Housekeeping is not in the event stream: Flower would show twenty sweeps a minute between the searches.
 
 
 @shared_task(name="tasks.sweep", time_limit=60, throws=AWAY, send_events=False)
@@ -149,7 +149,7 @@ def expire() -> int:
 
     Also old uploads of archives and the rows of admin actions that finished long ago.
     """
-    return zips.remove_old() + bulk_actions.remove_old() + waiting.expire_old() + space.enforce()
+    return zips.remove_old() + bulk_actions.remove_old() + retention.expire_old() + retention.enforce_quota()
 
 
 # --- Starts -------------------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ _answers_queries = False
 _gpus: list[str] = []
 
 
-# Children calculate side by side, so each has one thread, and SIMSEARCH_THREADS more where that is set.
+# Children calculate in parallel, so each has one thread, or SIMSEARCH_THREADS.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 
 
@@ -172,7 +172,7 @@ def configure_children(conf: Any, options: dict[str, Any], **_: object) -> None:
 
 @celeryd_after_setup.connect
 def look_around(instance: Any, **_: object) -> None:
-    """Find out, before the children are forked, whether this worker answers queries and on which GPUs.
+    """Determine, before the children are forked, whether this worker answers queries and on which GPUs.
 
     Search children share the process that forks their decoders; a gallery worker's child starts its own when needed.
     """
@@ -182,17 +182,11 @@ def look_around(instance: Any, **_: object) -> None:
     if _answers_queries:
         DECODERS.start()
         if not (_gpus or gpu.is_named(os.environ)):
-            _import_engine()
-
-
-def _import_engine() -> None:
-    """Import torch and what answers queries once, for all children: they share the memory, and start sooner.
-
-    Only without a GPU. Each child chooses its own before it imports torch.
-    """
-    importlib.import_module("tasks.answer")
-    gc.collect()
-    gc.freeze()  # the collector would write to the shared pages
+            # Torch and the code of searches, once for all children: they share the memory, and start sooner. Only
+            # without a GPU: each child chooses its own before it imports torch.
+            importlib.import_module("tasks.answer")
+            gc.collect()
+            gc.freeze()  # the garbage collector would write to the shared pages
 
 
 @worker_process_init.connect
@@ -212,7 +206,7 @@ def start_child(**_: object) -> None:
 
 
 def _send_heartbeats(name: str) -> None:
-    """Say that this child is alive: when it is not, another host takes over its build or analysis."""
+    """Send heartbeats of this child; without them another host takes over its build or analysis."""
     while True:
         with suppress(redis.RedisError):
             workers.beat(name)
@@ -221,7 +215,7 @@ def _send_heartbeats(name: str) -> None:
 
 @beat_embedded_init.connect
 def end_beat_with_its_worker(**_: object) -> None:
-    """End beat with its worker; after a kill it would go on and run together with the next worker's."""
+    """End beat with its worker; after a kill it would run beside the next worker's beat."""
     process_group.follow_parent()
 
 

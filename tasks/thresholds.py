@@ -1,4 +1,4 @@
-"""From which cosine on a match is "same", "very_similar" or "similar", and two pictures are near-duplicates.
+"""The measured thresholds of a model in this gallery; the defaults are in `engine/networks/registry.py`.
 
 Importable without torch.
 """
@@ -11,7 +11,7 @@ from gallery.models import Calibration
 
 
 def thresholds(network: str) -> Thresholds:
-    """Return those that were measured for this network (an identity), or else those it comes with.
+    """Return the measured thresholds of this model (an identity), or its defaults.
 
     One query of the database. Raises UnknownModel.
     """

@@ -32,13 +32,13 @@ from tasks.thresholds import thresholds
 logger = logging.getLogger(__name__)
 
 THRESHOLDS_S = 10.0
-REMOTE_LANES = 4  # pictures that are read and written at once where the storage is another host's
-FETCHES = 4  # pictures by link at once: a slow server keeps the others waiting no longer than that
+REMOTE_LANES = 4  # pictures that are read and written at once if the storage is remote
+FETCHES = 4  # links fetched at once, so that one slow server does not block the others
 
 
 @dataclass
 class Worker:
-    """One process's network and gallery; tests make their own.
+    """The model and the searchable gallery of one process.
 
     `load`: from a network's identity to the network. `problem`: why this one does not run the active model, or
     what the environment asks for in vain. `slow`, `links`: pictures that no batch waits for. `decode`: `map`, in
@@ -64,11 +64,10 @@ class Worker:
         self.decode = map if lanes == 1 else ThreadPoolExecutor(lanes).map
 
     def follow(self) -> None:
-        """Change to the active model if it is another one; for a moment between two batches.
+        """Change to the active model if it is another one, between two batches; queries wait until it is loaded.
 
-        Queries wait until it ends. One that takes longer to load than the task may run costs this process, and the one
-        that replaces it loads it in its own time; nothing is claimed yet. Where it cannot be loaded this process goes
-        on with what it has, and says so.
+        If loading takes longer than the task may run, this process is killed, and its successor loads the model before
+        it takes tasks; nothing is claimed yet. If the model cannot be loaded, this process keeps its own and logs it.
         """
         served = generations.served()
         if served is None or served == self._followed:
@@ -98,11 +97,11 @@ class Worker:
 
     @property
     def near_duplicates(self) -> Rule:
-        """When two gallery pictures are near-duplicates."""
+        """Return the rule for near-duplicates."""
         return near_duplicates.configured(self.thresholds.duplicate)
 
     def report(self) -> None:
-        """Tell the web that this process is alive and what it runs on."""
+        """Report to Redis that this process is alive, its device and its generation."""
         away, generation = self.neighbours.away(), self.neighbours.generation
         lost = "" if generation is None else stores.chosen().problem(generation)
         tried, not_fetched = stores.chosen().not_fetched() or (self.neighbours.tried, "")
@@ -140,7 +139,7 @@ class Worker:
 
 
 def _fetch(token: UUID, query: Query) -> None:
-    from tasks.fetching import Fetcher, fetch  # its libraries take some MB, and no time of a start
+    from tasks.fetching import Fetcher, fetch  # imported late: its libraries take some MB
 
     fetch(Fetcher(), token, query)
 
@@ -177,10 +176,19 @@ def start() -> None:
     database that does not answer is waited for: the first task loads the network then.
     """
     try:
-        _load_and_warm_up()
+        worker = current()
+        # On the CPU a whole batch would only use memory before it is needed.
+        worker.embedder.warm_up(*([1] if worker.embedder.device == "cpu" else []))
+        _bring_active()
+        worker.neighbours.refresh()
+        DECODERS.warm_up()
+        connections.close_all()  # Celery's own start of a child, after ours, would close it less gently
+        # Objects of torch stay. The garbage collector would scan them for 0.1 to 0.2 s in every seventieth batch or so.
+        gc.collect()
+        gc.freeze()
     except EngineError as error:
         logger.critical("simsearch: this worker cannot start: %s", error)
-        os.kill(os.getppid(), signal.SIGTERM)  # a child that ended by itself would be replaced, for ever
+        os.kill(os.getppid(), signal.SIGTERM)  # Celery would replace a child that ended by itself, for ever
         return
     except DatabaseError as error:
         logger.error("simsearch: this worker waits for its database: %s", error)  # noqa: TRY400 (one clear line)
@@ -188,22 +196,8 @@ def start() -> None:
     threading.Thread(target=_report_regularly, name="report", daemon=True).start()
 
 
-def _load_and_warm_up() -> None:
-    worker = current()
-    # On the CPU a whole batch would only take memory before it is needed.
-    worker.embedder.warm_up(*([1] if worker.embedder.device == "cpu" else []))
-    _bring_active()
-    worker.neighbours.refresh()
-    DECODERS.warm_up()
-    connections.close_all()  # Celery's own start of a child, after ours, would close it less gently
-    # What is there now stays. The collector would look through all of torch, for a tenth of a second or two, in the
-    # middle of every seventieth batch or so.
-    gc.collect()
-    gc.freeze()
-
-
 def _report_regularly() -> None:
-    # Not in the sweep alone, which only one of all search processes gets.
+    # Not only in the sweep, which only one of all search processes runs.
     while True:
         if _current is not None:
             _current.report()

@@ -19,6 +19,8 @@ START_S = 60
 class S3Server:
     """`environment`: what a system needs to keep its pictures here; `client`: past all our code."""
 
+    name = "moto"
+
     def __enter__(self) -> Self:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -34,17 +36,19 @@ class S3Server:
         return self
 
     def _start(self) -> None:
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen(self._command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + START_S
         while not self._answers():
             assert self._process.poll() is None, "the S3 server did not start"
             assert time.monotonic() < deadline, "the S3 server does not answer"
             time.sleep(0.1)
 
+    def _command(self) -> list[str]:
+        return [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/moto-api/data.json", timeout=5).status_code == 200
+            return httpx.get(self.url, timeout=5).status_code < 500
         except httpx.TransportError:
             return False
 
@@ -65,6 +69,10 @@ class S3Server:
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait(10)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def environment(self) -> dict[str, str]:

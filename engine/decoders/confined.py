@@ -1,8 +1,8 @@
 """The decoder processes. They have Pillow and its plugins, and no torch, no Django, no database, no secret.
 
-`python -m engine.decoders.confined FD` waits at a socket for requests to start a decoder, each with the decoder's end
-of a socket of its own, and forks one: Pillow is loaded once, and its memory is shared. A decoder ends with its client,
-or with this process, which ends when its last client does.
+`python -m engine.decoders.confined FD` forks a decoder for each request on this socket; the request has the decoder's
+end of a new socket. So Pillow is loaded once and its memory is shared. A decoder ends with its client, or with this
+process, which ends with its last client.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ import PIL.ImageCms  # noqa: F401 (before the limits: a decoder opens no files)
 import pillow_heif
 from PIL import AvifImagePlugin, Image
 
-from engine.decoders.pool import HEADER_BYTES, Bounds, Jpeg, Request, as_message
+from engine.decoders.pool import HEADER_BYTES, Bounds, Request, as_message
 from engine.errors import BadImage
 from engine.images import dates, decoding
 from engine.images.headers import Crop, Limits
@@ -32,7 +32,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
 def main(control: socket.socket) -> None:
     """Fork a decoder for each request."""
-    for name in (signal.SIGINT, signal.SIGTERM):  # a worker that is stopped finishes its batch, which needs us
+    for name in (signal.SIGINT, signal.SIGTERM):  # a worker that is stopped still decodes its last batch
         signal.signal(name, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the decoders
     _warm_up()
@@ -49,7 +49,7 @@ def main(control: socket.socket) -> None:
 
 
 def _warm_up() -> None:
-    """Load what decoding loads late, for all decoders at once. Each of them has one core, and needs no threads."""
+    """Load the code that decoding would load later, once for all decoders. Each has one core and needs no threads."""
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     pillow_heif.options.DECODE_THREADS = 0
     for name in FORMATS:
@@ -57,14 +57,14 @@ def _warm_up() -> None:
         Image.new("RGB", (64, 64)).save(file, name)
         decoding.to_jpeg(decoding.decode(file.getvalue(), within_px=32), 16)
     gc.collect()
-    gc.freeze()  # the collector would write to every page, and so copy it
+    gc.freeze()  # the garbage collector would write to every shared page and so copy it
 
 
 # --- A decoder ------------------------------------------------------------------------------------------------
 
 
 def _confine(bounds: Bounds) -> None:
-    """Give up what decoding does not need, for good."""
+    """Drop every right that decoding does not need."""
     if sys.platform == "linux":
         prctl = ctypes.CDLL(None).prctl
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -80,13 +80,13 @@ def _confine(bounds: Bounds) -> None:
 
 
 def _serve(client: socket.socket, bounds: Bounds) -> None:
-    """Answer one request after the other, until the client is gone."""
+    """Answer requests until the client ends."""
     client.sendall(os.getpid().to_bytes(4))
     while True:
         message, descriptors, *_ = socket.recv_fds(client, HEADER_BYTES, 1)
         if not descriptors:
             return
-        # By the kernel, in whole seconds, should the client not stop us.
+        # The kernel's limit, in whole seconds, in case the client does not stop us.
         spent_s = time.process_time() + bounds.picture_s
         resource.setrlimit(resource.RLIMIT_CPU, (int(spent_s) + 1, resource.RLIM_INFINITY))
         try:
@@ -110,7 +110,10 @@ def _make(request: Request, descriptor: int) -> bytes:
     whole = decoding.decode(data, limits, at_least_px=request.at_least_px, within_px=request.within_px)
     taken_at = dates.taken_at(data) if request.with_date else None
     del data
-    files = [_jpeg(whole, jpeg) for jpeg in request.jpegs]
+    files = []
+    for jpeg in request.jpegs:
+        shown = decoding.middle(whole, jpeg.ratio) if jpeg.ratio else whole
+        files.append(decoding.to_jpeg(shown, jpeg.within_px or max(shown.size), jpeg.quality))
     part = decoding.crop(whole, Crop(*request.crop)) if request.crop else whole
     seen = decoding.square(part, *request.square) if request.square else part
     pixels = seen.tobytes() if request.square or request.whole else b""
@@ -121,11 +124,6 @@ def _make(request: Request, descriptor: int) -> bytes:
         "cpu_s": time.process_time() - began_s,
     }
     return as_message(fields, *files, pixels)
-
-
-def _jpeg(picture: Image.Image, wanted: Jpeg) -> bytes:
-    part = decoding.middle(picture, wanted.ratio) if wanted.ratio else picture
-    return decoding.to_jpeg(part, wanted.within_px or max(part.size), wanted.quality)
 
 
 if __name__ == "__main__":

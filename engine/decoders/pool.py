@@ -1,7 +1,7 @@
-"""Decode untrusted pictures in processes of their own (`engine.decoders.confined`), at no risk for this one.
+"""Decode untrusted pictures in confined processes (`engine.decoders.confined`).
 
-A picture that exceeds a limit, or that its decoder does not survive, is refused as `too_costly`. This module needs no
-Pillow, and is thread-safe: each thread that decodes has a decoder of its own.
+A picture that exceeds a limit, or that crashes its decoder, is refused as `too_costly`. This module needs no Pillow.
+It is thread-safe: each thread that decodes has its own decoder.
 """
 
 import json
@@ -33,25 +33,25 @@ from engine.images.limits import (
 )
 
 HEADER_BYTES = 4096
-START_S = 30.0  # a machine under load takes its time to load Pillow
-LOOK_S = 0.02  # how often a decoder that takes long is looked after
+START_S = 30.0  # loading Pillow takes long on a busy machine
+LOOK_S = 0.02  # between two checks of a slow decoder
 BACKGROUND_NICE = 10
 ROOT = Path(__file__).resolve().parents[2]
-# What a decoder may say of a picture.
+# The error codes that a decoder may return.
 CODES = {"empty", "too_large", "unsupported_format", "too_many_pixels", "corrupt", "too_costly"}
 
 
 class NoDecoder(EngineError):
-    """The processes that decode cannot be started; the picture is not to blame."""
+    """The decoder processes cannot be started; the picture is not the cause."""
 
 
 class TakesLong(Exception):
-    """A picture was not decoded within the caller's patience."""
+    """A picture was not decoded within the time that the caller waits."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a decoder may use beyond what it has when it starts, and how long it may take for a picture."""
+    """The memory that a decoder may use beyond its start, and the time that it may take for a picture."""
 
     address_space_bytes: int = ADDRESS_SPACE_BYTES
     picture_s: float = PICTURE_S
@@ -71,7 +71,7 @@ class Jpeg:
 
 @dataclass(frozen=True)
 class Request:
-    """What to make of a picture file.
+    """What a decoder makes of a picture file.
 
     `at_least_px`, `within_px`: as for `decoding.decode`. `jpegs`: new files of the whole picture.
     `square`: what a network sees of the picture, or of its part `crop` (x, y, w, h): see `decoding.square`.
@@ -96,7 +96,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What was made of it: the size of the upright picture, the JPEG files, the rows of RGB that were wanted.
+    """The decoded picture: the size of the upright picture, the JPEG files, the rows of RGB that were wanted.
 
     `is_incomplete`: the file ended too soon. `cpu_s`: the processor's time that it took. `taken_at`: when the picture
     was taken, with the camera's time zone if the file names it.
@@ -129,7 +129,7 @@ class _OverLimit(Exception):
 
 
 class _Decoder:
-    """The client's side of a decoder process. What comes from there is not trusted."""
+    """The client's side of a decoder process. Its replies are not trusted."""
 
     def __init__(self, end: socket.socket, bounds: Bounds) -> None:
         """Wait for the decoder to start. Raises OSError."""
@@ -139,7 +139,7 @@ class _Decoder:
         self._process = os.pidfd_open(self.pid) if sys.platform == "linux" else None
 
     def ask(self, file: int, request: Request, patience_s: float | None) -> Decoded | BadImage:
-        """Have a picture decoded. Raises TakesLong, _OverLimit, _Ended; the decoder is of no use then."""
+        """Decode a picture. Raises TakesLong, _OverLimit, _Ended; the decoder cannot be used afterwards."""
         self.pictures += 1
         try:
             socket.send_fds(self._socket, [json.dumps(asdict(request)).encode()], [file])
@@ -159,7 +159,7 @@ class _Decoder:
                 raise TakesLong
 
     def _waited_s(self) -> float:
-        """Return how long the process has waited for a core: that the machine is busy makes no picture costly."""
+        """Return how long the process has waited for a core; this time does not count against the picture."""
         try:
             return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[1]) / 1e9
         except (OSError, IndexError, ValueError):  # no Linux, or it ended
@@ -180,7 +180,7 @@ class _Decoder:
         return Decoded(width_px, height_px, tuple(jpegs), pixels, is_incomplete, cpu_s, taken_at)
 
     def _read(self, count: int, within_s: float = PICTURE_S) -> bytes:
-        """Receive so many bytes. Raises OSError."""
+        """Receive this number of bytes. Raises OSError."""
         data = bytearray(count)
         rest = memoryview(data)
         self._socket.settimeout(within_s)
@@ -192,22 +192,22 @@ class _Decoder:
         return bytes(data)
 
     def is_alive(self) -> bool:
-        """Tell whether it waits for a picture; it sends nothing unasked."""
+        """Tell whether it waits for a picture; an idle decoder sends nothing."""
         return not self._has_sent(0)
 
     def _has_sent(self, within_s: float) -> bool:
-        """Tell whether something is there to read, if only the end."""
+        """Tell whether there is something to read, or the end of the stream."""
         poll = select.poll()  # `select` knows no descriptor above 1023
         poll.register(self._socket, select.POLLIN)
         return bool(poll.poll(within_s * 1000))
 
     def work_in_background(self) -> None:
-        """Leave the cores to others, for good."""
+        """Lower the decoder's priority permanently."""
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, self.pid, BACKGROUND_NICE)
 
     def close(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process."""
         with suppress(OSError):
             if self._process is None:
                 os.kill(self.pid, signal.SIGKILL)
@@ -218,7 +218,7 @@ class _Decoder:
 
 
 class Decoders:
-    """As many decoders as threads decode at once; they are kept for the next pictures."""
+    """A pool with one decoder for each thread that decodes."""
 
     def __init__(self, bounds: Bounds = DEFAULT_BOUNDS) -> None:
         self._bounds = bounds
@@ -228,12 +228,13 @@ class Decoders:
         self._idle: queue.SimpleQueue[_Decoder] = queue.SimpleQueue()
 
     def start(self) -> socket.socket:
-        """Start the process that forks decoders; returns our end of its socket. Processes that are forked from this one
-        use it too. Raises NoDecoder.
+        """Start the process that forks decoders; returns our end of its socket.
+
+        Processes that are forked from this one use it too. Raises NoDecoder.
         """
         ours, its = socket.socketpair()
         command = [sys.executable, "-m", "engine.decoders.confined", str(its.fileno())]
-        # Nothing of our environment: there are secrets in it.
+        # Not our environment: it holds secrets.
         environment = {"PATH": os.defpath, "MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1"}
         with its:
             try:
@@ -246,30 +247,25 @@ class Decoders:
         return ours
 
     def warm_up(self) -> None:
-        """Have a decoder at hand for the first picture. Raises NoDecoder."""
+        """Start a decoder for the first picture. Raises NoDecoder."""
         self._idle.put(self._take())
 
     def decode(
         self, source: Path | bytes, request: Request, patience_s: float | None = None, *, in_background: bool = False
     ) -> Decoded:
-        """Decode a file in a process of its own.
+        """Decode a file in a confined process.
 
         Raises BadImage; TakesLong after `patience_s`; OSError, where the file cannot be read; NoDecoder.
         """
+        result: Decoded | BadImage = too_costly()  # if it ends two decoders
         with _opened(source) as file:
-            try:
-                result = self._decode(file.fileno(), request, patience_s, in_background)
-            except _Ended:  # perhaps for no fault of the picture
-                result = self._again(file.fileno(), request, patience_s, in_background)
+            for _ in range(2):
+                with suppress(_Ended):  # perhaps not because of the picture
+                    result = self._decode(file.fileno(), request, patience_s, in_background)
+                    break
         if isinstance(result, BadImage):
             raise result
         return result
-
-    def _again(self, *arguments: Any) -> Decoded | BadImage:
-        try:
-            return self._decode(*arguments)
-        except _Ended:
-            return too_costly()
 
     def _decode(self, file: int, request: Request, patience_s: float | None, in_background: bool) -> Decoded | BadImage:
         bytes_beyond = min(os.fstat(file).st_size, request.max_bytes) - ORDINARY_FILE_BYTES
@@ -300,7 +296,7 @@ class Decoders:
         return self._new()
 
     def _new(self, more_bytes: int = 0) -> _Decoder:
-        """Start a decoder that may use so much more memory than usual."""
+        """Start a decoder that may use this much more memory than usual."""
         bounds = replace(self._bounds, address_space_bytes=self._bounds.address_space_bytes + more_bytes)
         for _ in range(2):
             with self._lock:
@@ -314,7 +310,7 @@ class Decoders:
         raise NoDecoder("The process that decodes pictures ended twice at its start.")
 
     def _ask_for_one(self, control: socket.socket, bounds: Bounds) -> _Decoder:
-        """Ask the process that forks them for a decoder. Raises OSError when it is gone."""
+        """Have the forking process start a decoder. Raises OSError when that process has ended."""
         ours, its = socket.socketpair()
         try:
             with its:
@@ -325,7 +321,7 @@ class Decoders:
             raise
 
     def close(self) -> None:
-        """End the decoders at hand, and the process that forks them."""
+        """End the idle decoders and the process that forks them."""
         with suppress(queue.Empty):
             while True:
                 self._idle.get_nowait().close()
@@ -335,18 +331,18 @@ class Decoders:
         if self._control:
             self._control.close()
             self._control = None
-        if self._server:  # in a forked process this is its parent's: nothing happens to it
+        if self._server:  # in a forked process this belongs to the parent: leave it alone
             self._server.kill()
             self._server.wait()
             self._server = None
 
     def forget(self) -> None:
-        """Forget the decoders in a forked process: they are its parent's."""
+        """Forget the decoders in a forked process: they belong to its parent."""
         self._lock, self._idle = threading.Lock(), queue.SimpleQueue()
 
 
 def _opened(source: Path | bytes) -> BinaryIO:
-    """Open the file, or make one of the bytes. Raises OSError."""
+    """Open the file, or a temporary one with the bytes. Raises OSError."""
     if isinstance(source, Path):
         return source.open("rb", buffering=0)
     is_linux = sys.platform == "linux"

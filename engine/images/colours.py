@@ -77,7 +77,7 @@ def converter(kind: str, data: bytes, info: Info, mode: str, brightest: Callable
     curve = _tone_mapped(colours.nits, brightest()) if colours.nits else colours.curve or _srgb
     try:
         return _by_profile(_profile(colours.chromaticities, curve), mode)
-    except (ArithmeticError, ValueError, struct.error):  # colours that cannot be
+    except (ArithmeticError, ValueError, struct.error):  # impossible colours
         return to_rgb
 
 
@@ -92,15 +92,18 @@ def to_rgb(band: Image.Image) -> Image.Image:
 def _colours(kind: str, data: bytes, info: Info) -> bytes | _Colours | None:
     """Return an ICC profile or a colour space, in the order of each format's specification; None for sRGB."""
     if kind == "PNG" and (chunk := _png_chunk(data, b"cICP")):
-        return _of_png(CodePoints(*chunk[:2]))
+        points = CodePoints(*chunk[:2])
+        if points.transfer in _VIDEO:  # as Chromium shows video: by the curve of its screens, ITU-R BT.1886
+            return _Colours(_PRIMARIES.get(points.primaries, _BT709), lambda code: code**2.4)
+        return _of_code_points(points)
     if profile := info.get("icc_profile"):
         return bytes(profile)
     if kind == "PNG" and "srgb" not in info and "gamma" in info:
         return _of_gamma(info["gamma"], info.get("chromaticity", _BT709))
     if kind == "HEIF" and (nclx := info.get("nclx_profile")):
         return _of_heif(CodePoints(int(nclx["color_primaries"]), int(nclx["transfer_characteristics"])))
-    if kind == "AVIF" and (points := isobmff.code_points(io.BytesIO(data))):
-        return _of_heif(CodePoints(*points))
+    if kind == "AVIF" and (found := isobmff.code_points(io.BytesIO(data))):
+        return _of_heif(CodePoints(*found))
     return None
 
 
@@ -117,13 +120,6 @@ def _png_chunk(data: bytes, wanted: bytes) -> bytes:
     return b""
 
 
-def _of_png(points: CodePoints) -> _Colours | None:
-    """Return the colours as Chromium shows them: video has its screens' curve, an unknown transfer changes nothing."""
-    if points.transfer in _VIDEO:
-        return _Colours(_PRIMARIES.get(points.primaries, _BT709), lambda code: code**2.4)  # ITU-R BT.1886
-    return _of_code_points(points)
-
-
 def _of_heif(points: CodePoints) -> _Colours | None:
     """Return the colours as Chromium shows AVIF: cameras write video's transfers and mean sRGB's."""
     if points.transfer in _VIDEO or points.transfer == _UNSPECIFIED:
@@ -132,6 +128,7 @@ def _of_heif(points: CodePoints) -> _Colours | None:
 
 
 def _of_code_points(points: CodePoints) -> _Colours | None:
+    """Return the colours; None for a transfer that changes nothing, or is unknown."""
     chromaticities = _PRIMARIES.get(points.primaries, _BT709)
     if points.transfer in _NITS:
         return _Colours(chromaticities, None, _NITS[points.transfer])
@@ -154,10 +151,6 @@ def _srgb(code: float) -> float:
     return code / 12.92 if code <= 0.04045 else float(((code + 0.055) / 1.055) ** 2.4)
 
 
-def _smpte240(code: float) -> float:
-    return code / 4 if code < 0.0912 else float(((code + 0.1115) / 1.1115) ** (1 / 0.45))
-
-
 def _pq_nits(code: float) -> float:
     root = code ** (32 / 2523)
     return PQ_PEAK_NITS * float((max(root - 3424 / 4096, 0) / (2413 / 128 - 2392 / 128 * root)) ** (16384 / 2610))
@@ -171,7 +164,7 @@ def _hlg_nits(code: float) -> float:
 _CURVES: dict[int, Curve | None] = {
     4: lambda code: code**2.2,
     5: lambda code: code**2.8,
-    7: _smpte240,
+    7: lambda code: code / 4 if code < 0.0912 else float(((code + 0.1115) / 1.1115) ** (1 / 0.45)),
     8: lambda code: code,
     _SRGB: None,
     17: lambda code: min(1.0, 52.37 / 48 * code**2.6),
@@ -201,7 +194,7 @@ def _tone_mapped(nits: Curve, brightest: float) -> Curve:
 
 
 def _by_profile(profile: bytes, mode: str) -> Convert:
-    """Return what converts by this profile; a broken one, or one for other colours, costs exact colours alone."""
+    """Return what converts by this profile. A broken one, or one for other colours, is ignored."""
     try:
         takes = {b"GRAY": "L", b"RGB ": "RGB", b"CMYK": "CMYK"}[profile[16:20]]  # the mode of pictures it describes
         if takes == mode == "RGB" and _is_srgb(profile):
@@ -216,7 +209,7 @@ def _by_profile(profile: bytes, mode: str) -> Convert:
 
 @lru_cache(maxsize=16)
 def _is_srgb(profile: bytes) -> bool:
-    """Tell whether it changes no colour, whatever it calls itself."""
+    """Tell whether it changes no colour, whatever its name is."""
     steps = range(0, 256, 51)
     colours = Image.new("RGB", (len(steps), len(steps) ** 2))
     colours.putdata(list(product(steps, repeat=3)))

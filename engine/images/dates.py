@@ -25,7 +25,7 @@ def taken_at(data: bytes) -> datetime | None:
     """
     try:
         picture = Image.open(io.BytesIO(data), formats=tuple(ALLOWED))
-        if picture.format == "PNG" and "exif" not in picture.info:  # Pillow would decode the pixels to look behind them
+        if picture.format == "PNG" and "exif" not in picture.info:  # Pillow would decode the pixels to read on
             return None
         exif = picture.getexif().get_ifd(ExifTags.IFD.Exif)
     except Exception:  # noqa: BLE001 - a picture with broken metadata is still a picture

@@ -28,7 +28,7 @@ from engine.images.repair import Repaired
 
 LONG = 10  # a picture that is more than so many times as long as wide is shrunk less, see `decode`
 _BAND_PIXELS = 2**20
-# A picture that is shrunk by little takes its memory on top of what its codec holds, so it may have fewer pixels.
+# A picture that is shrunk only a little takes its memory beside the codec's, so it may have fewer pixels.
 _LITTLE_SMALLER, _SHARE_OF_PIXELS = 2, 0.75
 _DEEP_WHITE = 65535  # of a picture of 16 bits a channel
 _INCOMPLETE = "simsearch_incomplete"  # a key of the info of a picture
@@ -55,8 +55,8 @@ def decode(
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise too_many_pixels(limits.max_pixels, limits) from error
-    except Exception as error:  # decoders raise whatever the bytes make them raise
-        if isinstance(error, MemoryError) or "memory" in str(error).casefold():  # as codecs say it
+    except Exception as error:  # codecs raise any exception on bad bytes
+        if isinstance(error, MemoryError) or "memory" in str(error).casefold():  # codecs report it in different ways
             raise too_costly() from error
         message = "The picture is damaged or incomplete; save it again and send the new file."
         raise BadImage("corrupt", message) from error
@@ -73,7 +73,7 @@ def shrunk(picture: Image.Image, within_px: int) -> Image.Image:
     if scale >= 1:
         return picture
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    # Half the time of LANCZOS, and as good where a picture is made little smaller: 5 ms of one of 1,008 pixels.
+    # Half the time of LANCZOS, and as good for a small reduction: 5 ms for 1,008 pixels.
     return picture.resize(size, Image.Resampling.HAMMING, reducing_gap=3.0)
 
 
@@ -101,7 +101,7 @@ def square(picture: Image.Image, side_px: int, of_px: int) -> Image.Image:
 
 
 def to_jpeg(picture: Image.Image, max_side_px: int, quality: int = 85) -> bytes:
-    """Make a new JPEG file from the pixels of an RGB picture and nothing else, its longer side that long at most."""
+    """Make a new JPEG file from only the pixels of an RGB picture, its longer side at most that long."""
     file = io.BytesIO()
     _without_metadata(shrunk(picture, max_side_px)).save(file, "JPEG", quality=quality)
     return file.getvalue()
@@ -131,21 +131,17 @@ def _read(
     within_px: int | None,
     repaired: Repaired | None = None,
 ) -> Image.Image:
-    upright = _upright_rgb(kind, data, lambda: _checked_reader(kind, data, limits, at_least_px, within_px), repaired)
+    def checked_reader() -> tuple[Reader, int]:
+        reader, scale = _reader(kind, data, at_least_px, within_px)
+        most = min(limits.max_pixels, reader.most_pixels(scale))
+        for size in (reader.size, coded_size(io.BytesIO(data))):
+            check_pixels(size, most, limits)
+        return reader, scale
+
+    upright = _upright_rgb(kind, data, checked_reader, repaired)
     if within_px is None:
         return upright
     return shrunk(upright, max(within_px, round(within_px / LONG * max(upright.size) / min(upright.size))))
-
-
-def _checked_reader(
-    kind: str, data: bytes, limits: Limits, at_least_px: int | None, within_px: int | None
-) -> tuple[Reader, int]:
-    """Do what `_reader` does, for a picture that is within the limits."""
-    reader, scale = _reader(kind, data, at_least_px, within_px)
-    most = min(limits.max_pixels, reader.most_pixels(scale))
-    for size in (reader.size, coded_size(io.BytesIO(data))):
-        check_pixels(size, most, limits)
-    return reader, scale
 
 
 def _reader(kind: str, data: bytes, at_least_px: int | None, within_px: int | None) -> tuple[Reader, int]:
@@ -206,21 +202,15 @@ def _upright_rgb(
     source, wanted = reader.load(scale), _reduced(reader.size, scale)
     factor = max(1, min(side // want for side, want in zip(source.size, wanted, strict=True)))
     turn = reader.turn
-    share = 1.0 if repaired is None else _share(source, repaired)
-    rgb = _to_rgb(kind, data, source, factor)
-    if share < 1:  # as browsers show it
-        rgb.paste("white", (0, math.floor(rgb.height * share), *rgb.size))
-    del reader, source  # turning makes a copy, which shall be the second and not the third
-    return rgb if turn is None else rgb.transpose(turn)
-
-
-def _share(source: Source, repaired: Repaired) -> float:
-    """Return what share of the rows is there. Raises BadImage `corrupt` where that is too little."""
-    share = repaired.share
+    share = 1.0 if repaired is None else repaired.share
     if share is None:
         share = repair.share_of_jpeg(cast("Image.Image", source))
         repair.check_share(share)
-    return share
+    rgb = _to_rgb(kind, data, source, factor)
+    if share < 1:  # as browsers show it
+        rgb.paste("white", (0, math.floor(rgb.height * share), *rgb.size))
+    del reader, source  # turning makes a copy: only two are in memory at a time
+    return rgb if turn is None else rgb.transpose(turn)
 
 
 # --- Colours --------------------------------------------------------------------------------------------------
@@ -257,23 +247,18 @@ def _bands(source: Source, factor: int = 1) -> Iterator[tuple[int, Image.Image]]
 def _plain(band: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """8 bits a channel, in a mode whose pixels can be averaged (L, RGB or CMYK), and how opaque each pixel is."""
     if band.mode.startswith("I"):
+        deep, opaque = band.convert("I"), None
+        transparent = band.info.get("transparency")
+        if isinstance(transparent, int):
+            where = ImageMath.lambda_eval(lambda args: (args["deep"] != transparent) * 255, deep=deep)
+            opaque = cast("Image.Image", where).convert("L")
         # Pillow's own conversion would clip: everything brighter than 255 of 65535 would be white.
-        deep = band.convert("I")
-        return deep.point(lambda value: value * (255 / _DEEP_WHITE) + 0.5).convert("L"), _opaque(deep, band)
+        return deep.point(lambda value: value * (255 / _DEEP_WHITE) + 0.5).convert("L"), opaque
     if not band.has_transparency_data:
         return (band if band.mode in ("L", "RGB", "CMYK") else band.convert("RGB")), None
     rgba = band.convert("RGBA")
     is_grey = band.mode in ("L", "LA", "La", "1")
     return (rgba.getchannel("R") if is_grey else rgba.convert("RGB")), rgba.getchannel("A")
-
-
-def _opaque(deep: Image.Image, band: Image.Image) -> Image.Image | None:
-    """Where a picture of one deep channel has another value than its transparent one."""
-    value = band.info.get("transparency")
-    if not isinstance(value, int):
-        return None
-    where = ImageMath.lambda_eval(lambda args: (args["deep"] != value) * 255, deep=deep)
-    return cast("Image.Image", where).convert("L")
 
 
 def _brightest(source: Source) -> float:
@@ -288,7 +273,7 @@ def _brightest(source: Source) -> float:
 
 
 def _without_metadata(picture: Image.Image) -> Image.Image:
-    """Return the same pixels, not copied, and nothing else of the file. Pillow has no public way to do that."""
+    """Return only the pixels, not copied. Pillow has no public way to do that."""
     picture.load()
     return Image.Image()._new(picture.im)
 

@@ -1,4 +1,4 @@
-"""Read the format and the size in pixels from the first bytes of a picture file. Runs no codec, imports no Pillow.
+"""Read the format and the size in pixels from the header of a picture file. Runs no codec, imports no Pillow.
 
 The web process judges uploads by this alone. A file that is refused here is no picture or too large a one; whether
 its pixels are whole is known when a worker decodes it.
@@ -150,7 +150,7 @@ def read(file: Readable | BinaryIO) -> Header:
 
 
 def kind_of(start: bytes) -> str:
-    """Return the format of a file that begins like this. Raises BadImage `unsupported_format`."""
+    """Return the format of a file by its first bytes. Raises BadImage `unsupported_format`."""
     for name, starts in _STARTS.items():
         if start.startswith(starts):
             return name
@@ -164,13 +164,13 @@ def kind_of(start: bytes) -> str:
 
 
 def too_many_pixels(most: int, limits: Limits) -> BadImage:
-    """Return the refusal of a picture with more than `most` pixels."""
+    """Return the error for a picture with more than `most` pixels."""
     allowed = f"{most / 1e6:.3g} megapixels and {limits.max_side_px} pixels a side"
     return BadImage("too_many_pixels", f"The picture is too big; send one of at most {allowed}.")
 
 
 def too_costly() -> BadImage:
-    """Return the refusal of a picture that takes more time or memory to decode than a picture may take."""
+    """Return the error for a picture that takes too much time or memory to decode."""
     return BadImage(
         "too_costly", "The picture takes too much time or memory to read; save it again as a plain JPEG or PNG."
     )
@@ -195,16 +195,6 @@ def _jpeg(file: Readable | BinaryIO, start: bytes) -> Size:
         else:
             at += 2 if marker in (0x01, *range(0xD0, 0xD9)) else 2 + int.from_bytes(part[2:4])
     return 0, 0
-
-
-def _png(file: Readable | BinaryIO, start: bytes) -> Size:
-    width, height = struct.unpack(">II", start[16:24])
-    return width, height
-
-
-def _gif(file: Readable | BinaryIO, start: bytes) -> Size:
-    width, height = struct.unpack("<HH", start[6:10])
-    return width, height
 
 
 def _bmp(file: Readable | BinaryIO, start: bytes) -> Size:
@@ -247,19 +237,15 @@ def _tiff_fields(file: Readable | BinaryIO, start: bytes) -> Iterator[tuple[int,
         yield struct.unpack(order + field, file.read(struct.calcsize(order + field)))
 
 
-def _isobmff(file: Readable | BinaryIO, start: bytes) -> Size:
-    return isobmff.size(file)
-
-
 _SIZES: dict[str, Callable[[Readable | BinaryIO, bytes], Size]] = {
     "JPEG": _jpeg,
-    "PNG": _png,
-    "GIF": _gif,
+    "PNG": lambda _, start: struct.unpack(">II", start[16:24]),
+    "GIF": lambda _, start: struct.unpack("<HH", start[6:10]),
     "BMP": _bmp,
     "WEBP": _webp,
     "TIFF": _tiff,
-    "AVIF": _isobmff,
-    "HEIF": _isobmff,
+    "AVIF": lambda file, _: isobmff.size(file),
+    "HEIF": lambda file, _: isobmff.size(file),
 }
 
 

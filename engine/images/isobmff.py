@@ -73,8 +73,11 @@ def code_points(file: Readable | BinaryIO) -> tuple[int, int] | None:
 def av1(file: Readable | BinaryIO) -> Av1:
     """Return the worst of the pictures and tiles in the file."""
     found = [_content(file, span, 4) for name, span in _properties(file)[1] if name == b"av1C"]
-    headers = [_av1(content[2]) for content in found if len(content) == 4]
-    bits, chroma = (header.bits for header in headers), (header.chroma for header in headers)
+    bits, chroma = [], []
+    for flags in (content[2] for content in found if len(content) == 4):
+        is_grey, across, down = flags & 0x10, flags & 0x08, flags & 0x04
+        bits.append((12 if flags & 0x20 else 10) if flags & 0x40 else 8)
+        chroma.append(0.0 if is_grey else 2 / ((2 if across else 1) * (2 if down else 1)))
     return Av1(max(bits, default=12), max(chroma, default=2.0))
 
 
@@ -87,12 +90,6 @@ def read_at(file: Readable | BinaryIO, begin: int, count: int) -> bytes:
 def _content(file: Readable | BinaryIO, span: Span, most: int) -> bytes:
     """Return the first `most` bytes of the content."""
     return read_at(file, span[0], min(span[1] - span[0], most))
-
-
-def _av1(flags: int) -> Av1:
-    is_grey, across, down = flags & 0x10, flags & 0x08, flags & 0x04
-    chroma = 0.0 if is_grey else 2 / ((2 if across else 1) * (2 if down else 1))
-    return Av1((12 if flags & 0x20 else 10) if flags & 0x40 else 8, chroma)
 
 
 def _properties(file: Readable | BinaryIO) -> tuple[dict[bytes, Span], list[tuple[bytes, Span]]]:

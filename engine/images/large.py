@@ -1,24 +1,17 @@
 """Decode large HEIC, WebP and AVIF once and shrink them band by band; Pillow would copy them several times."""
 
 import io
-from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from engine.images import isobmff
-from engine.images.rasters import Raster
+from engine.images.rasters import Raster, Rows
 
-if TYPE_CHECKING:  # numpy takes 120 MB of addresses and 0.1 s
-    from numpy.typing import NDArray
-
-    Numbers = NDArray[Any]
-
-# 250 MB with the band that is at work: 48 megapixels of HEIC, 24 of WebP and AVIF, as phones write them.
+# With the current band 250 MB: 48 megapixels of HEIC, 24 of WebP and AVIF, as phones write them.
 _MAX_BYTES = 240_000_000
 # Bytes a pixel while the codec runs, measured: HEIC of 8 bits, 4:2:0; WebP without loss.
 _HEIC, _WEBP = 4.8, 8.5
-_MADE_BYTES = 4.0  # a pixel of what is made of it
+_MADE_BYTES = 4.0  # a pixel of the resulting picture
 _ANIMATED = 0x02
 
 
@@ -41,7 +34,12 @@ class LargeReader:
 
     def most_pixels(self, factor: int) -> int:
         """Return how many pixels such a picture may have, made `factor` times smaller."""
-        bytes_a_pixel = {"HEIF": _HEIC, "WEBP": _WEBP}.get(self._format or "") or self._avif_bytes()
+        bytes_a_pixel = {"HEIF": _HEIC, "WEBP": _WEBP}.get(self._format or "")
+        if bytes_a_pixel is None:
+            # AVIF's planes, twice because there may be film grain, and the pixels; measured half a byte above that.
+            av1 = isobmff.av1(io.BytesIO(self._data))
+            planes = 1 + av1.chroma + (self._channels == 4)
+            bytes_a_pixel = (2 * planes + self._channels) * (2 if av1.bits > 8 else 1) + 0.5
         return int(_MAX_BYTES / (bytes_a_pixel + _MADE_BYTES / factor**2))
 
     def load(self, factor: int) -> Raster:
@@ -49,25 +47,24 @@ class LargeReader:
         rows = self._heic() if self._format == "HEIF" else self._by_imagecodecs()
         return Raster(self.size, rows, self._info)
 
-    def _avif_bytes(self) -> float:
-        """Return the planes, twice because there may be film grain, and the pixels; measured half a byte above that."""
-        av1 = isobmff.av1(io.BytesIO(self._data))
-        planes = 1 + av1.chroma + (self._channels == 4)
-        return (2 * planes + self._channels) * (2 if av1.bits > 8 else 1) + 0.5
-
-    def _heic(self) -> partial[Image.Image]:
+    def _heic(self) -> Rows:
         import pillow_heif
 
         file = pillow_heif.open_heif(io.BytesIO(self._data), convert_hdr_to_8bit=True, remove_stride=False)
         image = file[file.primary_index]
-        pixels = image.data
+        pixels, stride, mode = memoryview(image.data), image.stride, image.mode
         if image.size != self.size:
             raise ValueError(image.size)
-        return partial(_rows, memoryview(pixels), image.stride, image.mode, self.size[0])
 
-    def _by_imagecodecs(self) -> partial[Image.Image]:
+        def rows(top: int, bottom: int) -> Image.Image:
+            band = bytes(pixels[top * stride : bottom * stride])
+            return Image.frombytes(mode, (self.size[0], bottom - top), band, "raw", mode, stride, 1)
+
+        return rows
+
+    def _by_imagecodecs(self) -> Rows:
         import imagecodecs
-        import numpy as np
+        import numpy as np  # 120 MB of addresses and 0.1 s
 
         if self._format == "WEBP":
             numbers = imagecodecs.webp_decode(self._data)
@@ -78,14 +75,9 @@ class LargeReader:
         height, width, channels = (*numbers.shape, 1)[:3]
         if (width, height) != self.size:
             raise ValueError(numbers.shape)
-        return partial(_rows_of_numbers, numbers, {1: "L", 3: "RGB", 4: "RGBA"}[channels])
+        mode = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
 
+        def rows(top: int, bottom: int) -> Image.Image:
+            return Image.frombytes(mode, (width, bottom - top), numbers[top:bottom].astype("uint8").tobytes())
 
-def _rows(pixels: memoryview, stride: int, mode: str, width: int, top: int, bottom: int) -> Image.Image:
-    band = bytes(pixels[top * stride : bottom * stride])
-    return Image.frombytes(mode, (width, bottom - top), band, "raw", mode, stride, 1)
-
-
-def _rows_of_numbers(numbers: "Numbers", mode: str, top: int, bottom: int) -> Image.Image:
-    band = numbers[top:bottom].astype("uint8")
-    return Image.frombytes(mode, (numbers.shape[1], bottom - top), band.tobytes())
+        return rows

@@ -7,12 +7,12 @@ from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
 from engine.images.limits import MAX_DECODING_BYTES, MAX_JPEG_SCANS, MAX_JPEG_SEGMENTS, MAX_PNG_CHUNKS
 
-_JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")  # those that stand alone left out
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")  # without the markers that stand alone
 _JPEG_SCAN, _JPEG_END = b"\xda", b"\xd9"
 
-# MAX_DECODING_BYTES is 250 MB with everything around it. Some codecs hold a picture several times, so their formats get
-# fewer pixels for it: bytes per pixel, measured at the worst (4:4:4, animation, film grain). Other formats take the 4
-# of Pillow's own picture; what is made of it, upright and in RGB, may take these 4 once more.
+# With everything around it MAX_DECODING_BYTES is 250 MB. Some codecs hold a picture several times, so their formats may
+# have fewer pixels: bytes per pixel, measured for the worst case (4:4:4, animation, film grain). Other formats take 4
+# bytes for Pillow's own picture; the upright RGB picture that is made of it may take 4 more.
 _WEBP, _AVIF = 17.0, 18.0
 _HEIF = {(8, "RGB"): 8.9, (8, "RGBA"): 12.4, (16, "RGB"): 15.6, (16, "RGBA"): 20.4}  # by bits (16: more than 8), mode
 _PIXEL_BYTES = 4.0
@@ -22,14 +22,17 @@ _LITTLE_SMALLER = 2  # up to this factor a picture takes its memory on top of wh
 def is_plain(data: bytes) -> bool:
     """Return whether the file is free of the repetitions that make a small one take seconds to hours."""
     if data.startswith(b"\x89PNG"):
-        return _png_chunks(data) <= MAX_PNG_CHUNKS
-    if not data.startswith(b"\xff\xd8"):
-        return True
-    scans = 0
-    for count, (kind, _) in enumerate(jpeg_segments(data), start=1):
-        scans += kind == _JPEG_SCAN
-        if scans > MAX_JPEG_SCANS or count > MAX_JPEG_SEGMENTS:
-            return False
+        at, chunks = 8, 0
+        while at < len(data) and chunks <= MAX_PNG_CHUNKS:
+            at += 12 + int.from_bytes(data[at : at + 4])
+            chunks += 1
+        return chunks <= MAX_PNG_CHUNKS
+    if data.startswith(b"\xff\xd8"):
+        scans = 0
+        for count, (kind, _) in enumerate(jpeg_segments(data), start=1):
+            scans += kind == _JPEG_SCAN
+            if scans > MAX_JPEG_SCANS or count > MAX_JPEG_SEGMENTS:
+                return False
     return True
 
 
@@ -41,18 +44,16 @@ def most_pixels(picture: Image.Image, data: bytes, factor: int) -> int:
     """
     if isinstance(picture, JpegImagePlugin.JpegImageFile):
         return int(MAX_DECODING_BYTES / _jpeg_bytes_per_pixel(picture, data, factor))
-    loaded, made = _bytes_per_pixel(picture), _PIXEL_BYTES / factor**2
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        loaded = _tiff_bytes_per_pixel(picture)
+    elif picture.format == "HEIF":
+        loaded = _HEIF[8 if picture.info.get("bit_depth") == 8 else 16, "RGBA" if "A" in picture.mode else "RGB"]
+    else:
+        loaded = {"WEBP": _WEBP, "AVIF": _AVIF}.get(picture.format or "", _PIXEL_BYTES)
+    made = _PIXEL_BYTES / factor**2
     # A codec's copies and the picture that is made exist side by side; a small one does not count.
     needed = loaded + made if factor <= _LITTLE_SMALLER else max(loaded, _PIXEL_BYTES + made)
     return int(MAX_DECODING_BYTES / needed)
-
-
-def _bytes_per_pixel(picture: Image.Image) -> float:
-    if isinstance(picture, TiffImagePlugin.TiffImageFile):
-        return _tiff_bytes_per_pixel(picture)
-    if picture.format == "HEIF":
-        return _HEIF[8 if picture.info.get("bit_depth") == 8 else 16, "RGBA" if "A" in picture.mode else "RGB"]
-    return {"WEBP": _WEBP, "AVIF": _AVIF}.get(picture.format or "", _PIXEL_BYTES)
 
 
 def _jpeg_bytes_per_pixel(picture: JpegImagePlugin.JpegImageFile, data: bytes, factor: int) -> float:
@@ -67,7 +68,7 @@ def _jpeg_bytes_per_pixel(picture: JpegImagePlugin.JpegImageFile, data: bytes, f
 
 
 def _tiff_bytes_per_pixel(picture: TiffImagePlugin.TiffImageFile) -> float:
-    """Count what libtiff unpacks as a whole, a strip or a tile: at the worst the picture once more."""
+    """Count what libtiff unpacks at once, a strip or a tile: in the worst case the whole picture again."""
     tags = picture.tag_v2
     if picture.info.get("compression") == "raw":
         return _PIXEL_BYTES
@@ -86,12 +87,3 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[bytes, int]]:
     while (marker := _JPEG_MARKER.search(data, at)) and marker[1] != _JPEG_END:
         yield marker[1], marker.end()
         at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
-
-
-def _png_chunks(data: bytes) -> int:
-    """Count the chunks of a PNG, as far as they are too many."""
-    at, count = 8, 0
-    while at < len(data) and count <= MAX_PNG_CHUNKS:
-        at += 12 + int.from_bytes(data[at : at + 4])
-        count += 1
-    return count

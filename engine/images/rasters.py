@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-# By the orientation of Exif and TIFF: what makes the picture upright.
+# The orientation of Exif and TIFF, and the operation that makes the picture upright.
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -18,17 +18,18 @@ TURNS = {
 }
 Box = tuple[int, int, int, int]
 Info = dict[str | tuple[int, int], Any]  # as Pillow has it
+Rows = Callable[[int, int], Image.Image]  # the rows from the first to before the second, 8 bits a channel
 
 
 @dataclass(frozen=True)
 class Raster:
-    """Pixels that another library than Pillow decoded; they become Pillow pictures band by band.
+    """Pixels that a library other than Pillow decoded; they become Pillow pictures band by band.
 
-    `rows`: the rows from one to before another, 8 bits a channel. `info`: as in Pillow's pictures.
+    `info`: as in Pillow's pictures.
     """
 
     size: tuple[int, int]
-    rows: Callable[[int, int], Image.Image]
+    rows: Rows
     info: Info = field(default_factory=dict)
 
     def crop(self, box: Box) -> Image.Image:
@@ -56,4 +57,4 @@ class Reader(Protocol):
         """Return how many pixels such a picture may have, made `factor` times smaller. A senseless header raises."""
 
     def load(self, factor: int) -> Source:
-        """Decode the pixels, already smaller where the codec can. Raises whatever the bytes make it raise."""
+        """Decode the pixels, smaller where the codec can. May raise any exception on bad bytes."""

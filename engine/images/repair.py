@@ -9,11 +9,11 @@ from PIL import Image
 from engine.errors import BadImage
 from engine.images.memory import jpeg_segments
 
-LEAST_SHARE = 0.7  # of the rows; a picture of which less is there is refused
+LEAST_SHARE = 0.7  # of the rows; a picture with fewer is refused
 _JPEG_START, _JPEG_END, _JPEG_SCAN = b"\xff\xd8", b"\xff\xd9", b"\xda"
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xae\x42\x60\x82"
 _ZEROS = bytes(64)
-# libjpeg leaves what it does not know at the middle of its range; CMYK is stored inverted.
+# libjpeg fills missing values with the middle of the range; CMYK is stored inverted.
 _UNKNOWN = ((128, 128), (127, 127))
 _ANIMATION = {b"acTL", b"fcTL"}
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a PNG, by its colour type
@@ -31,7 +31,7 @@ class Repaired:
 
 
 def repaired(data: bytes) -> Repaired | None:
-    """Return what can be read of a JPEG or PNG that no decoder took; None where this knows nothing to repair."""
+    """Return a readable file for a JPEG or PNG that cannot be decoded; None if nothing can be repaired."""
     if data.startswith(_JPEG_START):
         return _jpeg(data)
     return _png(data) if data.startswith(_PNG_START) else None
@@ -45,7 +45,7 @@ def check_end(data: bytes) -> None:
 
 
 def check_share(share: float) -> None:
-    """Raise BadImage `corrupt` where less of the rows is there than LEAST_SHARE."""
+    """Raise BadImage `corrupt` if the share of the rows is below LEAST_SHARE."""
     if share < LEAST_SHARE:
         part = f"Only {share:.0%} of the picture" if share else "Nothing of the picture"
         raise BadImage("corrupt", f"{part} is in the file; save it again and send the new file.")
@@ -114,7 +114,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes, bool]]:
 
 
 def _rows(header: bytes) -> list[tuple[int, int]]:
-    """Return how many rows of how many bytes follow each other."""
+    """Yield the number of rows and the bytes per row of each pass."""
     width, height = int.from_bytes(header[:4]), int.from_bytes(header[4:8])
     bits = header[8] * _CHANNELS[header[9]]
     passes = _ADAM7 if header[12] else ((1, 1, 0, 0),)
@@ -142,7 +142,7 @@ def _filled(parts: list[bytes], passes: list[tuple[int, int]]) -> tuple[bytes, f
 
 
 def _unpacked(parts: list[bytes], most: int) -> Iterator[bytes]:
-    """Read as much as is there, and not more than `most`."""
+    """Decompress as much as there is, at most `most` bytes."""
     unpacker = zlib.decompressobj()
     for part in parts:
         for at in range(0, len(part), _STEP):

@@ -1,4 +1,4 @@
-"""Read the kinds of TIFF that Pillow reads wrong or not at all, with tifffile."""
+"""Read with tifffile the kinds of TIFF that Pillow reads wrong or not at all."""
 
 import io
 import math
@@ -33,7 +33,7 @@ _MADE_BYTES = 8.0  # of Pillow's picture and of the one that is turned upright
 
 def is_for_pillow(data: bytes) -> bool:
     """Tell whether Pillow reads such a TIFF right: up to 8 bits a channel, and the plain kinds of 16."""
-    if data.startswith(b"MM\0+"):  # Pillow knows BigTIFF in the other byte order alone
+    if data.startswith(b"MM\0+"):  # Pillow reads BigTIFF only in the other byte order
         return False
     head = data[:16] if data.startswith(b"II+\0") else data[:8]
     tags = TiffImagePlugin.ImageFileDirectory_v2(head)
@@ -53,7 +53,7 @@ def is_for_pillow(data: bytes) -> bool:
 
 
 class TiffReader:
-    """A `Reader` of the other kinds. Raises BadImage `unsupported_format` for those that it does not know."""
+    """A `Reader` of the other kinds. Raises BadImage `unsupported_format` for unknown kinds."""
 
     def __init__(self, data: bytes) -> None:
         from tifffile import TiffFile, TiffPage
@@ -66,7 +66,11 @@ class TiffReader:
         self.turn = TURNS.get(_value(page, ExifTags.Base.Orientation, 1))
         photometric, sample = int(page.photometric), page.bitspersample
         if photometric not in _MODES or not isinstance(sample, int) or page.dtype is None:
-            raise _unknown(page)
+            kind = f"{getattr(page.photometric, 'name', page.photometric)} with {page.bitspersample} bits a channel"
+            raise BadImage(
+                "unsupported_format",
+                f"TIFF files of this kind ({kind}) are not read here; save it with RGB colours and send the new file.",
+            )
         self._mode = _MODES[photometric]
 
     def most_pixels(self, factor: int) -> int:
@@ -91,7 +95,7 @@ class TiffReader:
 
 
 class _Bands:
-    """Numbers of any kind into 8 bits a channel, on white; no value (NaN, GDAL's nodata) shows white."""
+    """Converts numbers of any kind to 8 bits a channel, on white; no value (NaN, GDAL's nodata) becomes white."""
 
     def __init__(self, numbers: "Numbers", mode: str, page: "TiffPage") -> None:
         self._numbers, self._mode, self._channels = numbers, mode, len(Image.new(mode, (1, 1)).getbands())
@@ -144,25 +148,14 @@ class _Bands:
         sample = self._numbers[::step, ::step, : self._channels].astype(np.float64)
         sample = sample[np.isfinite(sample) & (sample != self._nodata)]
         low, high = np.percentile(sample, (_OUTLIERS, 100 - _OUTLIERS)) if sample.size else (0.0, 1.0)
-        white = _usual_white(max(high, -low))
+        # A usual white point that no number exceeds, or the largest number itself if it is far below.
+        reach = max(high, -low)
+        white = next((white for white in _WHITES if reach <= white), reach)
+        if 0 < reach < (1 / 64 if white == 1 else white / 4):
+            white = reach
         return (-white if low < -white / 20 else 0.0), white
-
-
-def _usual_white(reach: float) -> float:
-    """Return the white of numbers that reach so far: a usual one, or the number itself where all are far below that."""
-    white = next((white for white in _WHITES if reach <= white), reach)
-    is_far_below = reach < (1 / 64 if white == 1 else white / 4)
-    return reach if is_far_below and reach > 0 else white
 
 
 def _value(page: "TiffPage", number: int, default: Any) -> Any:
     tag = page.tags.get(number)
     return tag.value if tag else default
-
-
-def _unknown(page: "TiffPage") -> BadImage:
-    kind = f"{getattr(page.photometric, 'name', page.photometric)} with {page.bitspersample} bits a channel"
-    return BadImage(
-        "unsupported_format",
-        f"TIFF files of this kind ({kind}) are not read here; save it with RGB colours and send the new file.",
-    )

@@ -17,9 +17,12 @@ from engine.index.protocol import GROWTH, candidates_for, times_as_many
 from engine.index.ranking import Hits, Rows, Vectors, best, cosines, rank, scan
 from engine.networks.registry import EMBEDDING_SIZE
 
+# Exact searches read all vectors, of a million pictures 16 GB: no more than one in 100 s then.
+CHECKED_A_SECOND = 10_000
+
 
 def open_annoy(path: Path, dimension: int) -> AnnoyIndex:
-    """Map an index.ann into memory. Annoy believes every byte of it: verify the file first. Raises OSError."""
+    """Map an index.ann into memory. Annoy checks nothing: verify the file first. Raises OSError."""
     annoy = AnnoyIndex(dimension, "euclidean")
     annoy.load(str(path))
     return annoy
@@ -51,7 +54,7 @@ class Candidates:
         self._search_k = round(parameters.search_k * times_as_many(k))
         self._usual = candidates_for(parameters.candidates, k, depth)
         self._nearest = candidate_rows(annoy, short, self._usual * ahead, self._search_k)
-        self._rows = np.sort(self._nearest[: self._usual])  # in the order of memory, and of the ids
+        self._rows = np.sort(self._nearest[: self._usual])  # in the order of memory, which is that of the ids
         self._similarities = cosines(vectors, query, self._rows)
 
     @property
@@ -61,7 +64,7 @@ class Candidates:
 
     @property
     def reliable(self) -> int:
-        """Return how many of the best are worth a look: the last candidates are there to be compared with."""
+        """Return how many of the best results can be trusted; the last candidates only serve for comparison."""
         return self.compared if self.compared == len(self._ids) else max(0, self.compared - self._usual // 2)
 
     def best(self, k: int) -> Hits:
@@ -92,8 +95,6 @@ class Index:
     Its files stay mapped: the directory may be deleted or renamed while it is open. For one thread at a time.
     """
 
-    recall_every_s = 0.0
-
     def __init__(
         self,
         manifest: Manifest,
@@ -104,6 +105,7 @@ class Index:
         annoy: AnnoyIndex,
     ) -> None:
         self.manifest = manifest
+        self.recall_every_s = float(manifest.count // CHECKED_A_SECOND)
         self.ids = ids
         self._vectors = vectors
         self._fingerprints = fingerprints

@@ -1,6 +1,6 @@
 """Self-test of a generation, in a process of its own: `python -m engine.index.check DIRECTORY NETWORK`.
 
-Annoy believes its file: if a damaged one crashes a process, then this one and not a worker. Exit code 0, or 1 with
+Annoy does not check its file: a damaged one must crash this process, not a worker. Exit code 0, or 1 with
 one line on standard error.
 """
 
@@ -15,18 +15,19 @@ from engine.index.annoy_index import Index
 from engine.index.manifest import refuse
 
 CHECK_S = 600
+PICTURES = 50  # that the self-test searches for
 NEIGHBOURS = 10
 SAME = 0.9999  # the cosine of a picture with itself or its copy; nothing else in a gallery comes near
 
 
-def self_test(directory: Path, network: str | None, sample: int = 50) -> None:
-    """Open the generation and search it for `sample` of its own pictures.
+def self_test(directory: Path, network: str | None) -> None:
+    """Open the generation and search it for PICTURES of its own pictures.
 
     Each must come first (or a copy of it), with as many neighbours as there are, up to ten. Raises BadIndex.
     """
     index = Index.open(directory, network)
     count = len(index.ids)
-    rows = np.unique(np.linspace(0, count - 1, min(sample, count)).astype(np.intp))
+    rows = np.unique(np.linspace(0, count - 1, min(PICTURES, count)).astype(np.intp))
     expected = min(NEIGHBOURS, count)
     for row, hits in zip(rows, index.search(index.vectors_at(rows), NEIGHBOURS), strict=True):
         if len(hits.ids) != expected:

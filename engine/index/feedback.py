@@ -18,6 +18,6 @@ def combined(positive: Vectors, negative: Vectors) -> Vectors:
     if len(negative):
         vector = vector - NEGATIVE_WEIGHT * negative.mean(axis=0)
     length = np.linalg.norm(vector)
-    # Nothing is left of pictures that are opposites: then the first one alone is searched.
+    # Opposite pictures cancel out: then only the first one is searched.
     found: Vectors = (vector / length if length > 0 else positive[0]).astype(np.float32)
     return found

@@ -1,4 +1,4 @@
-"""`manifest.json`: what an index generation holds and how it is searched; written once, never trusted."""
+"""`manifest.json`: the content and search parameters of an index generation; written once, validated on each read."""
 
 import hashlib
 import json
@@ -65,12 +65,12 @@ class Manifest:
 
 
 def refuse(directory: Path, reason: str, kind: type[BadIndex] = BadIndex) -> NoReturn:
-    """Raise BadIndex: one sentence with what is wrong and what to do."""
+    """Raise BadIndex with one sentence: what is wrong and what to do."""
     raise kind(f"The index {directory} cannot be used: {reason}; run manage.py build_index.")
 
 
 def encode(manifest: Manifest) -> bytes:
-    """Return the one byte sequence that stands for `manifest`; it carries a checksum of itself."""
+    """Return `manifest` as bytes, with a checksum of itself."""
     return _sealed(asdict(manifest))
 
 

@@ -1,6 +1,6 @@
 """A Milvus server: collections of embeddings, each reduced by PCA and searched by HNSW.
 
-pymilvus speaks alike to Milvus Lite's server, to Milvus Standalone and to Milvus Distributed.
+pymilvus connects to Milvus Lite's server, Milvus Standalone and Milvus Distributed.
 """
 
 import hashlib
@@ -16,11 +16,11 @@ from engine.errors import IndexAway
 from engine.index.protocol import Ids
 from engine.index.ranking import Hits, Vectors
 
-CALL_S = 10.0  # a server that does not answer for so long is away
-PING_S = 5.0  # with the pause between two heartbeats less than a heartbeat's life: a silent server is no dead worker
+CALL_S = 10.0  # a server that does not answer within this time counts as away
+PING_S = 5.0  # shorter than the life of a heartbeat: a silent server must not look like a dead worker
 LOAD_S = 3000.0  # the graph of some million rows
 GRAPH = {"M": 16, "efConstruction": 200}  # as hnswlib's README proposes
-FEWEST_FOR_GRAPH = 10_000  # rows: fewer are compared one by one until the server makes a graph of its own accord
+FEWEST_FOR_GRAPH = 10_000  # rows; with fewer the server compares all until it builds a graph by itself
 MOST = 16_384  # results that Milvus returns for a query
 ROWS = 10_000  # written at once, or named in a filter: 5 MB, 100 kB
 
@@ -53,7 +53,7 @@ class Milvus:
             self._client.create_index(name, graph, timeout=LOAD_S)
 
     def complete(self, name: str, count: int) -> None:
-        """Return when all `count` rows that were written can be searched, by their graph where that pays."""
+        """Wait until all `count` written rows can be searched, through the graph where that is quicker."""
         deadline = time.monotonic() + LOAD_S
         with self._answering():
             if count >= FEWEST_FOR_GRAPH:
@@ -70,7 +70,7 @@ class Milvus:
             self._client.load_collection(name, timeout=LOAD_S)
 
     def has(self, name: str) -> bool:
-        """Return whether there is such a collection."""
+        """Return whether the collection exists."""
         with self._answering():
             return bool(self._client.has_collection(name, timeout=CALL_S))
 
@@ -89,7 +89,7 @@ class Milvus:
             self._client.drop_collection(name, timeout=LOAD_S)
 
     def point(self, alias: str, name: str) -> None:
-        """Let the alias stand for this collection, for other programs than ours."""
+        """Point the alias to this collection, for other programs."""
         with self._answering():
             if alias in self._client.list_aliases(name, timeout=CALL_S).get("aliases", []):
                 return
@@ -111,7 +111,7 @@ class Milvus:
                 self._client.upsert(name, rows[start : start + ROWS], timeout=LOAD_S)
 
     def known(self, name: str, ids: Ids) -> Ids:
-        """Return which of the ids the collection has, those that were written a moment ago included."""
+        """Return which of the ids the collection has, including the latest writes."""
         found: list[int] = []
         with self._answering():
             for start in range(0, len(ids), ROWS):
@@ -161,12 +161,12 @@ class Milvus:
 
 
 def among(ids: Ids) -> str:
-    """Return the filter that leaves these ids."""
+    """Return the filter expression for these ids."""
     return f"id in {ids.tolist()}"
 
 
 def of_labels(labels: Sequence[str]) -> str:
-    """Return the filter that leaves pictures of these labels; nothing for none."""
+    """Return the filter expression for these labels; empty without labels."""
     return f"label in {sorted(map(label_number, labels))}" if labels else ""
 
 

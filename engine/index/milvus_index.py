@@ -15,10 +15,10 @@ from engine.index.pca import reduced
 from engine.index.protocol import GROWTH, Ids, candidates_for
 from engine.index.ranking import Hits, Rows, Vectors, best
 
-WIDER = 16  # times the candidates that a search is compared with: the index alone is then never what it misses
+WIDER = 16  # times as many candidates in the search that the recall is measured against
 AT_HAND = 2000  # pictures that are compared exactly without a search of Milvus: 16 MB of float16
 
-# The stored ones of these ids, ascending: their ids, vectors of unit length and fingerprints.
+# Returns what is stored of these ids, ascending: ids, vectors of unit length and fingerprints.
 Read = Callable[[Ids], tuple[Ids, Vectors, Fingerprints]]
 
 
@@ -32,7 +32,7 @@ class MilvusCandidates:
 
     @property
     def reliable(self) -> int:
-        """How many of the best are worth a look: the last candidates are there to be compared with."""
+        """How many of the best results can be trusted; the last candidates only serve for comparison."""
         return self._found if self._is_all else max(0, self._found - self._usual // 2)
 
     def best(self, k: int) -> Hits:
@@ -102,7 +102,7 @@ class MilvusIndex:
         return [one.best(k) for one in self.candidates(vectors, k)]
 
     def exact(self, vectors: Vectors, k: int) -> list[Hits]:
-        """Compare WIDER times as many candidates: all but exact, at a price that does not grow with the gallery."""
+        """Compare WIDER times as many candidates: almost exact, at a cost that does not grow with the gallery."""
         wanted = WIDER * candidates_for(self._usual, k, 0)
         found = zip(vectors, self.nearest(vectors, wanted), strict=True)
         return [MilvusCandidates(self, query, "", hits.ids, wanted).best(k) for query, hits in found]

@@ -22,7 +22,7 @@ def times_as_many(k: int) -> float:
 
 
 def candidates_for(tuned: int, k: int, depth: int) -> int:
-    """Return how many candidates k results and a look at `depth` need, from the number tuned for TUNED_FOR."""
+    """Return how many candidates are needed for k results and `depth` of them to be trusted."""
     return max(round(tuned * times_as_many(k)), 2 * max(k, depth))
 
 
@@ -31,7 +31,7 @@ class Candidates(Protocol):
 
     @property
     def reliable(self) -> int:
-        """How many of the best are worth a look."""
+        """How many of the best results can be trusted."""
 
     def best(self, k: int) -> Hits:
         """Return the best k of the candidates by their exact cosines."""

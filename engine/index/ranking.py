@@ -9,8 +9,8 @@ Vectors = NDArray[np.float32]
 Rows = NDArray[np.intp]
 
 SCAN_ROWS = 8192  # rows compared at a time: 1 MB of cosines for 32 queries
-GATHER_ROWS = 32  # rows copied at a time: what was copied is still in the cache when it is compared
-GROUP = 32  # scores that stand for each other while a threshold is looked for
+GATHER_ROWS = 32  # rows copied at a time: they are still in the cache when they are compared
+GROUP = 32  # scores that share one maximum in the search for a threshold
 ROUNDING = np.float32(1e-5)  # matrix products and single products of the same vectors differ by about 1e-6
 
 

@@ -15,14 +15,14 @@ from engine.index.pca import reduced, unit
 from engine.index.protocol import TUNED_FOR
 from engine.index.ranking import Rows, Vectors, scan
 
-TREES = 20
+TREES = 40  # of 100,000 pictures 20 need 1.1 times the search_k
 QUERIES = 500  # 5,000 neighbours to find, so that a recall of 0.99 is known to about 0.0015
-SPARE = 0.05  # of the misses that the target allows are left for what a sample cannot show
+SPARE = 0.2  # share of the allowed misses that is kept in reserve for the error of the sample
 PARTNERS, BLEND = 20, (0.3, 0.5)  # see Sample
-FEWEST_PICTURES = 100  # up to here every picture is a candidate
+FEWEST_PICTURES = 100  # in smaller galleries every picture is a candidate
 FEWEST_SEARCH_K, STEP = 500, 1.1
 ENTRIES_A_CANDIDATE = 40  # search_k for each candidate: the two then take about the same time
-MOST_CANDIDATES = 2000  # in a gallery without structure: their exact cosines take 3 to 5 ms
+MOST_CANDIDATES = 2000  # for a gallery without structure; the exact cosines of so many take 3 to 5 ms
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,9 @@ def tune(annoy: AnnoyIndex, components: Vectors, vectors: Vectors, target: float
     goal = 1 - (1 - target) * (1 - SPARE)
     for search_k, most in _growing(TREES * count, count):
         ranks = _ranks(annoy, sample, short, most, search_k)
-        candidates = _enough(ranks, goal, most)
+        # The fewest that contain the share `goal` of the true neighbours, at most `most`.
+        needed = np.sort(ranks, axis=None)[math.ceil(goal * ranks.size) - 1] + 1
+        candidates = int(min(max(needed, 2 * TUNED_FOR), most))
         recall = float((ranks < candidates).mean())
         if recall >= goal:
             break
@@ -86,7 +88,7 @@ def tune(annoy: AnnoyIndex, components: Vectors, vectors: Vectors, target: float
 
 
 def _growing(entries: int, count: int) -> Iterator[tuple[int, int]]:
-    """Yield search_k and the most candidates to go with it, up to all `entries` of the trees."""
+    """Yield search_k with its maximum of candidates, up to all `entries` of the trees."""
     search_k = FEWEST_SEARCH_K
     while search_k < entries:
         yield search_k, min(max(TUNED_FOR, search_k // ENTRIES_A_CANDIDATE), MOST_CANDIDATES, count)
@@ -103,9 +105,3 @@ def _ranks(annoy: AnnoyIndex, sample: Sample, short: Vectors, most: int, search_
         true, places = np.nonzero(sample.true[row][:, None] == found)
         ranks[row, true] = places
     return ranks
-
-
-def _enough(ranks: NDArray[np.float64], goal: float, most: int) -> int:
-    """Return how many candidates hold the share `goal` of the true neighbours; `most` if even these do not."""
-    needed = np.sort(ranks, axis=None)[math.ceil(goal * ranks.size) - 1] + 1
-    return int(min(max(needed, 2 * TUNED_FOR), most))

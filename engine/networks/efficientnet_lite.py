@@ -48,7 +48,7 @@ ARCHITECTURES = {
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution with TensorFlow's "SAME" padding for inputs of one known side: what is odd goes bottom right."""
+    """A convolution with TensorFlow's "SAME" padding for inputs of one known side: the odd pixel goes bottom right."""
 
     def __init__(self, before: int, after: int, kernel: int, stride: int, side: int, groups: int = 1) -> None:
         total = max(0, (math.ceil(side / stride) - 1) * stride + kernel - side)
@@ -88,7 +88,7 @@ class Block(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """The whole network: feature map, and classifier for those who want to see what it recognises."""
+    """The whole network: feature map and classifier."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Pictures in, embeddings out: one network on one device."""
+"""Turn pictures into embeddings with one network on one device."""
 
 import ctypes
 import os
@@ -29,8 +29,8 @@ MEMORY_EACH_BYTES = 2**27
 CPU_BATCH, GPU_BATCH = 32, (8, 256)
 # Pictures of one forward pass on the CPU: 32 at once are no quicker (5.0 ms each), and take 250 MB more.
 CPU_PASS = 8
-# Threads of one process that decode for a GPU: 16 cores decoded 970, 1,780, 2,410, 1,860 and 1,440 photographs a second
-# in 1, 2, 4, 8 and 16 of them. They share Python's lock for the rest of what they do.
+# Threads of a process that decode for a GPU: 16 cores decoded 970, 1,780, 2,410, 1,860 and 1,440 photographs a second
+# with 1, 2, 4, 8 and 16 threads, which share Python's lock.
 MOST_DECODERS = 4
 
 
@@ -85,7 +85,7 @@ class Embedder:
             torch.set_num_threads(threads)
         network = loading.load(model, weights)
         embedder = cls(model, network, where, _pick_precision(where), batch)
-        _keep_memory()  # from now on: what was needed to load it is given back
+        _keep_memory()  # only after loading, so the memory for loading is given back
         return embedder
 
     def read(self, data: bytes, part: decoding.Crop | None = None) -> Tensor:
@@ -123,7 +123,7 @@ class Embedder:
         return np.concatenate(rows)
 
     def warm_up(self, *sizes: int) -> None:
-        """Run batches of these sizes through (none: a picture, and a whole batch): no query pays for the first time."""
+        """Run batches of these sizes (default: one picture, and a whole batch), so no query has to."""
         side = self._preprocessing.input_px
         for n in sizes or sorted({1, self.batch}):
             self.embed_prepared([torch.zeros(3, side, side, dtype=torch.uint8)] * n)

@@ -67,7 +67,7 @@ def cut(module: nn.Module) -> nn.Module:
 
 
 def skeleton(model: Model) -> nn.Module:
-    """Return the whole network, classifier included, without numbers (on the meta device)."""
+    """Return the whole network, classifier included, without weights (on the meta device)."""
     with torch.device("meta"):
         if model.name in ARCHITECTURES:
             return EfficientNetLite(ARCHITECTURES[model.name])
@@ -76,7 +76,7 @@ def skeleton(model: Model) -> nn.Module:
 
 
 def _fill(module: nn.Module, state: State, path: Path, name: str) -> None:
-    """Put the numbers of a file into a skeleton: every one of them, each of the right shape."""
+    """Load the weights of a file into a skeleton; names and shapes must match exactly."""
     try:
         module.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as error:
@@ -86,7 +86,7 @@ def _fill(module: nn.Module, state: State, path: Path, name: str) -> None:
 
 
 def _try_out(network: Network, model: Model) -> None:
-    """Refuse weights that give no finite embedding; one grey picture finds every NaN and infinity in them."""
+    """Refuse weights that give no finite embedding; one grey picture shows every NaN and infinity."""
     side = model.input_px
     try:
         with torch.inference_mode():
@@ -112,7 +112,7 @@ def _read_safetensors(path: Path) -> State:
 
 
 def _read_checkpoint(path: Path) -> State:
-    """Read a state dict without running what a pickle asks for."""
+    """Read a state dict without running code of a pickle."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged or hostile pickle can fail in any way
@@ -133,7 +133,7 @@ def _torchvision_models() -> ModuleType:
 
 
 def _torchvision_file(name: str) -> Path:
-    """Return torchvision's ImageNet weights in torch's cache, downloaded if need be, checked either way."""
+    """Return torchvision's ImageNet weights in torch's cache, downloaded if necessary, and checked."""
     url = _torchvision_models().get_model_weights(name).DEFAULT.url
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
     prefix = path.stem.rpartition("-")[2]  # torchvision's naming: <network>-<start of the sha256>.pth
@@ -158,7 +158,7 @@ def _download(name: str, url: str, path: Path, prefix: str) -> None:
 
 @contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """Bound each wait of torch's downloader, which has no time-out; a firewall would hold it for minutes."""
+    """Limit each wait of torch's downloader, which has no time-out; behind a firewall it would wait for minutes."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

@@ -1,4 +1,4 @@
-"""The table of models: what they see, where their weights are, what their cosines mean.
+"""The table of models: preprocessing, weights and thresholds.
 
 Importable without torch: the web process and the system checks only look names up.
 """
@@ -56,7 +56,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Model:
-    """One network by name.
+    """A model.
 
     `recipe`: the version of everything between an upright picture and its embedding that is not the weights.
     `package`: the Python package that holds the weights; without one they are torchvision's.
@@ -72,7 +72,7 @@ class Model:
 
     @property
     def resize_px(self) -> int:
-        """To what the shorter side of a picture is resized."""
+        """Return the length to which the shorter side of a picture is resized."""
         return self.preprocessing.resize_px
 
     @property
@@ -89,7 +89,7 @@ def get(name: str) -> Model:
 
 
 def identity(name: str, sha256: str) -> str:
-    """Return what makes the numbers: the network's name, the start of its weights' checksum, its recipe's version."""
+    """Return the identity of a model: its name, the start of its weights' checksum, its recipe's version."""
     return f"{name}-{sha256[:12]}-p{get(name).recipe}"
 
 

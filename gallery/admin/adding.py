@@ -6,7 +6,6 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.template.response import TemplateResponse
@@ -24,19 +23,19 @@ from gallery.site import submit
 from gallery.site.forms import PICTURE_TYPES
 from gallery.site.pages import error_json
 
-PART_BYTES = 4 * 2**20  # of an archive, in one request
 PROBLEMS = 100
 
 
 def urls() -> list[URLPattern]:
     """Return the addresses, below those of the list of pictures."""
-    views = {"add-many": page, "add-many/file": add_file, "add-many/zip": begin_zip, "add-many/state": state}
-    found = [path(f"{name}/", admin.site.admin_view(view), name=_name(name)) for name, view in views.items()]
-    return [*found, path("add-many/zip/<uuid:pk>/", admin.site.admin_view(add_part), name="gallery_image_zip_part")]
-
-
-def _name(place: str) -> str:
-    return f"gallery_image_{place.replace('-', '_').replace('/', '_')}"
+    inside = admin.site.admin_view
+    return [
+        path("add-many/", inside(page), name="gallery_image_add_many"),
+        path("add-many/file/", inside(add_file), name="gallery_image_add_many_file"),
+        path("add-many/zip/", inside(begin_zip), name="gallery_image_add_many_zip"),
+        path("add-many/zip/<uuid:pk>/", inside(add_part), name="gallery_image_zip_part"),
+        path("add-many/state/", inside(state), name="gallery_image_add_many_state"),
+    ]
 
 
 def _require(request: HttpRequest) -> None:
@@ -46,7 +45,7 @@ def _require(request: HttpRequest) -> None:
 
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
-    """Show the form, and what became of earlier uploads."""
+    """Show the form and the results of earlier uploads."""
     _require(request)
     context = admin.site.each_context(request) | _state(request)
     context |= {
@@ -55,7 +54,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "types": PICTURE_TYPES,
         "labels": all_labels(),
         "system_folders": "|".join(scanning.SYSTEM_FOLDERS),
-        "part_bytes": min(PART_BYTES, settings.SIMSEARCH_MAX_UPLOAD_BYTES),
+        "part_bytes": min(zips.PART_BYTES, settings.SIMSEARCH_MAX_UPLOAD_BYTES),
         "max_bytes": settings.SIMSEARCH_MAX_UPLOAD_BYTES,
         "label": request.GET.get("label", ""),
     }
@@ -64,7 +63,7 @@ def page(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def state(request: HttpRequest) -> HttpResponse:
-    """Show the part of the page that changes while workers decode; the page asks for it again and again."""
+    """Show the part of the page that changes while workers decode; the page polls it."""
     _require(request)
     return render(request, "admin/gallery/image/_added.html", _state(request))
 
@@ -75,7 +74,9 @@ def add_file(request: HttpRequest) -> HttpResponse:
     _require(request)
     try:
         submit.check_space(request)
-        file = _file(request)
+        file = request.FILES.get("file")
+        if file is None:
+            return error_json(request, Refusal("empty", _("No file arrived.")))
         title = zips.title_of(request.POST.get("name") or file.name or "")[:LONGEST_TITLE]
         image = Image(title=title, label=text.kept_label(request.POST.get("label", "").replace("\0", "")))
         library.upload(image, file)
@@ -86,17 +87,9 @@ def add_file(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"result": "added", "url": _change(image)}, status=201)
 
 
-def _file(request: HttpRequest) -> "UploadedFile[Any]":
-    """Return the file of a request. Raises Refusal."""
-    file = request.FILES.get("file")
-    if file is None:
-        raise Refusal("empty", _("No file arrived."))
-    return file
-
-
 @require_POST
 def begin_zip(request: HttpRequest) -> HttpResponse:
-    """Begin the upload of an archive, or go on with one that was interrupted; says how much of it is here."""
+    """Begin the upload of an archive, or continue an interrupted one; returns how many bytes have arrived."""
     _require(request)
     given = request.POST
     try:
@@ -118,7 +111,7 @@ def begin_zip(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def add_part(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Take a part of an archive; 409 with the right place where it does not go on where the last one ended."""
+    """Append a part of an archive; 409 with the right offset if it does not follow the last one."""
     _require(request)
     row = get_object_or_404(ZipImport, pk=pk, requested_by=request.user.get_username())
     offset = request.GET.get("offset", "")
@@ -132,7 +125,7 @@ def add_part(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def all_labels() -> Any:
-    """Return the labels that there are, for completion."""
+    """Return all labels, for completion."""
     return Image.objects.exclude(label="").order_by("label").values_list("label", flat=True).distinct()[:2000]
 
 

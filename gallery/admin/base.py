@@ -1,6 +1,5 @@
-"""What the lists of the admin site have in common: checked selections, bulk actions, rows that are only read."""
+"""Base classes of the admin's lists: checked selections, bulk actions, read-only rows."""
 
-from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
 from django.contrib import admin, messages
@@ -22,17 +21,17 @@ Row = TypeVar("Row", bound=Model)
 
 
 class CheckedAdmin(admin.ModelAdmin[Row]):
-    """What all our lists have in common."""
+    """The base of all lists: refuses malformed requests."""
 
     class Media:
         css: ClassVar = {"all": ["gallery/admin.css"]}
 
     def has_index_permission(self, request: HttpRequest) -> bool:
-        """Tell whether this account may change which index is searched: `permissions=["index"]` of an action."""
+        """Tell whether this account may change the active index: `permissions=["index"]` of an action."""
         return request.user.has_perm("gallery.change_indexgeneration")
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """Refuse what no page of ours sends: a selection that names no row, a NUL, which PostgreSQL takes nowhere."""
+        """Refuse requests that our pages never send: a selection without rows, and a NUL, which PostgreSQL rejects."""
         selected, key = request.POST.getlist(ACTION_CHECKBOX_NAME), self.model._meta.pk
         try:
             for value in selected:
@@ -48,7 +47,7 @@ NAMED = 20  # rows that the page before a deletion shows
 
 
 class BulkAdmin(CheckedAdmin[Row]):
-    """Lists whose actions take any number of rows: a worker changes many, and the list shows how far it is."""
+    """Lists whose actions take any number of rows: a worker changes many, and the list shows the progress."""
 
     def get_urls(self) -> list[URLPattern]:
         """Add the address of the progress of bulk actions."""
@@ -61,7 +60,7 @@ class BulkAdmin(CheckedAdmin[Row]):
         return super().changelist_view(request, (extra_context or {}) | self._progress())
 
     def progress(self, request: HttpRequest) -> HttpResponse:
-        """Return the part of the list that shows the actions under way; the list asks for it again and again."""
+        """Return the part of the list that shows running actions; the list polls it."""
         if not self.has_view_or_change_permission(request):
             raise PermissionDenied
         return render(request, "admin/gallery/_progress.html", self._progress())
@@ -72,7 +71,7 @@ class BulkAdmin(CheckedAdmin[Row]):
         return {"bulk_actions": actions, "is_running": is_running, "opts": self.opts}
 
     def run(self, request: HttpRequest, action: str, rows: QuerySet[Any], value: str = "") -> None:
-        """Apply an action to the rows and say so."""
+        """Apply an action to the rows and show a message."""
         count, is_done = bulk.change(action, rows, request.user.get_username(), value)
         told = f"{intcomma(count)} {PAST[action]}." if is_done else f"{intcomma(count)} rows are being changed."
         self.message_user(request, told, messages.SUCCESS if is_done else messages.INFO)
@@ -83,14 +82,17 @@ class BulkAdmin(CheckedAdmin[Row]):
         if "post" not in request.POST:
             return self._confirm(request, rows)
         if until := request.POST.get("until"):
-            rows = rows.filter(created_at__lte=_time(until))
+            time = parse_datetime(until)
+            if time is None:
+                raise BadRequest("`until` is no time.")
+            rows = rows.filter(created_at__lte=time)
         if rows.count() <= bulk.AT_ONCE:
             self.log_deletions(request, rows)
         self.run(request, "delete", rows)
         return None
 
     def _confirm(self, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse:
-        """Ask once more. The selection goes through as it came: a name for each row would be too many fields."""
+        """Ask for confirmation. The selection is passed on unchanged: a field for each row would be too many."""
         count = rows.count()
         context = self.admin_site.each_context(request) | {
             "title": "Delete the selected rows",
@@ -101,7 +103,7 @@ class BulkAdmin(CheckedAdmin[Row]):
             "more": max(0, count - NAMED),
             "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
             "select_across": request.POST.get("select_across", "0"),
-            "until": timezone.now().isoformat(),  # rows that are added while somebody reads the question stay
+            "until": timezone.now().isoformat(),  # rows that are added after the question was shown stay
         }
         return TemplateResponse(request, "admin/gallery/delete_rows.html", context)
 
@@ -109,20 +111,13 @@ class BulkAdmin(CheckedAdmin[Row]):
 PAST = {"delete": "deleted", "hide": "hidden", "show": "shown", "label": "labelled"}
 
 
-def _time(text: str) -> datetime:
-    time = parse_datetime(text)
-    if time is None:
-        raise BadRequest("`until` is no time.")
-    return time
-
-
 class ReadOnlyAdmin(CheckedAdmin[Any]):
-    """Rows that the system writes and people read."""
+    """Rows that only the system writes."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Refuse: rows are made by the product alone."""
+        """Refuse: only the system adds rows."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: rows are changed by the product alone."""
+        """Refuse: only the system changes rows."""
         return False

@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
@@ -10,30 +10,23 @@ from django.http import StreamingHttpResponse
 from gallery.curation.folders import image_table
 from gallery.models import Image
 
-MOST = 2000  # pictures of one archive: a request has a thread of its server meanwhile
+MOST = 2000  # pictures of one archive: the request occupies a thread of the server until it ends
 ROWS = 500
 PART = 2**16  # characters of a table that are sent at once: the server makes a chunk of each part
 
 
-def table(images: QuerySet[Image]) -> StreamingHttpResponse:
-    """Return images.csv, as `manage.py export` writes it."""
-    response = StreamingHttpResponse(_lines(images), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{image_table.NAME}"'
-    return response
-
-
-def archive(images: QuerySet[Image]) -> StreamingHttpResponse:
-    """Return a ZIP of the pictures and their table."""
-    response = StreamingHttpResponse(_archive(images), content_type="application/zip")
-    response["Content-Disposition"] = 'attachment; filename="pictures.zip"'
-    return response
+def sent(parts: Iterable[str] | Iterable[bytes], name: str, content_type: str) -> StreamingHttpResponse:
+    """Return the download of a file that is made while it is sent."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingHttpResponse(parts, content_type=content_type, headers=headers)
 
 
 def _name(image: Image) -> str:
     return f"pictures/{image.pk}.jpg"
 
 
-def _lines(images: QuerySet[Image]) -> Iterator[str]:
+def table(images: QuerySet[Image]) -> Iterator[str]:
+    """Return the rows of images.csv, as `manage.py export` writes it."""
     file = io.StringIO(newline="")
     image_table.write_head(file)
     for image in images.iterator(ROWS):
@@ -46,7 +39,7 @@ def _lines(images: QuerySet[Image]) -> Iterator[str]:
 
 
 class _Sent(io.RawIOBase):
-    """What was written since it was last taken. It cannot seek, so the archive is written from front to back."""
+    """A buffer of the bytes since the last read. It cannot seek, so the archive is written front to back."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -63,16 +56,17 @@ class _Sent(io.RawIOBase):
         return taken
 
 
-def _archive(images: QuerySet[Image]) -> Iterator[bytes]:
-    sent, table_of = _Sent(), io.StringIO(newline="")
+def archive(images: QuerySet[Image]) -> Iterator[bytes]:
+    """Return the parts of a ZIP of the pictures and their table."""
+    output, table_of = _Sent(), io.StringIO(newline="")
     image_table.write_head(table_of)
-    with zipfile.ZipFile(sent, "w") as file:  # stored: JPEGs do not get smaller
+    with zipfile.ZipFile(output, "w") as file:  # not compressed: JPEGs do not get smaller
         for image in images[:MOST]:
             try:
                 file.writestr(_name(image), image.picture_file.read_bytes())
-            except FileNotFoundError:  # deleted meanwhile, or not decoded yet
+            except FileNotFoundError:  # deleted since, or not decoded yet
                 continue
             image_table.write_row(table_of, image, _name(image))
-            yield sent.take()
+            yield output.take()
         file.writestr(image_table.NAME, table_of.getvalue())
-    yield sent.take()
+    yield output.take()

@@ -13,7 +13,7 @@ from gallery.models import Image
 
 
 class ValuesFilter(admin.AllValuesFieldListFilter):
-    """The values of a text, the empty one by a name: Django's link to it has no text."""
+    """The values of a text field; the empty one gets a name, because Django's link to it has no text."""
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         """Return the choices."""
@@ -27,7 +27,7 @@ class ValuesFilter(admin.AllValuesFieldListFilter):
 
 
 class EmbeddingFilter(admin.SimpleListFilter):
-    """Pictures that searches find, those that they do not find yet, and those that they never will."""
+    """Pictures that searches find, do not find yet, or never find."""
 
     title, parameter_name = _("embedding"), "embedding"
     CONDITIONS: ClassVar = {"yes": Q(embedded=True), "waiting": Q(problem="", embedded=False), "bad": ~Q(problem="")}

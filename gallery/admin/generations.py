@@ -1,4 +1,4 @@
-"""Index generations in the admin site: their recall, rebuild, roll back."""
+"""Index generations in the admin site: recall, rebuild, activation of another one."""
 
 import time
 from contextlib import suppress
@@ -23,7 +23,7 @@ from gallery.models import Image, IndexGeneration
 from gallery.operations import workers
 from gallery.queries import wakeup
 
-WAITS_S = 300  # a build that no worker has begun by then is not waited for
+WAITS_S = 300  # a requested build that no worker has begun by then is no longer shown
 
 
 @admin.register(IndexGeneration)
@@ -43,7 +43,7 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
         ]
 
     def rebuild(self, request: HttpRequest) -> HttpResponse:
-        """Have the index built anew; the list shows how far it is."""
+        """Have the index rebuilt; the list shows the progress."""
         if not self.has_index_permission(request):
             raise PermissionDenied
         newest = IndexGeneration.objects.order_by("-number").values_list("number", flat=True).first()
@@ -53,7 +53,7 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
         return redirect("admin:gallery_indexgeneration_changelist")
 
     def progress(self, request: HttpRequest) -> HttpResponse:
-        """Show the part of the list that tells of a build; the list asks for it again and again."""
+        """Show the part of the list about a running build; the list polls it."""
         if not self.has_view_or_change_permission(request):
             raise PermissionDenied
         return render(request, "admin/gallery/indexgeneration/_build.html", self._build(request))
@@ -98,21 +98,17 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
         return "—" if measured is None else f"{measured:.3f}"
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        """Say which networks there are, and why the workers do not use the active generation, if so."""
-        self._tell_networks(request)
+        """Show messages about the stored models, and about workers that do not use the active generation."""
+        served, count = generations.served(), Image.objects.count()
+        for network, embedded in sorted(networks.embedded().items()):
+            if network != served:  # prepared, or kept, by switch_model
+                message = f"Beside the active model: {network}, which has embedded {embedded} of {count} pictures."
+                self.message_user(request, message, messages.INFO)
         with suppress(redis.RedisError, OSError):
             for problem in sorted({worker.index_problem for worker in workers.alive()} - {""}):
                 self.message_user(request, problem, messages.WARNING)
         context = self._build(request) | {"may_rebuild": self.has_index_permission(request)}
         return super().changelist_view(request, (extra_context or {}) | context)
-
-    def _tell_networks(self, request: HttpRequest) -> None:
-        """Say how far a switch_model is, or what it kept."""
-        served, count = generations.served(), Image.objects.count()
-        for network, embedded in sorted(networks.embedded().items()):
-            if network != served:
-                message = f"Beside the active model: {network}, which has embedded {embedded} of {count} pictures."
-                self.message_user(request, message, messages.INFO)
 
     @admin.action(description="Search the selected generation from now on", permissions=["index"])
     def activate(self, request: HttpRequest, selected: QuerySet[IndexGeneration]) -> None:

@@ -27,6 +27,7 @@ from gallery.admin import adding, downloads
 from gallery.admin.base import BulkAdmin
 from gallery.admin.filters import DuplicatesFilter, EmbeddingFilter, ValuesFilter
 from gallery.curation import bulk, library, zips
+from gallery.curation.folders import image_table
 from gallery.errors import Refusal
 from gallery.models import LONGEST_TITLE, Embedding, Image, IndexGeneration
 from gallery.queries import results
@@ -50,14 +51,14 @@ class ImageList(ChangeList):
     """The list, as a grid of thumbnails or as a table."""
 
     def get_filters_params(self, params: Any = None) -> Any:
-        """Leave out what chooses the view."""
+        """Leave out the parameter of the view."""
         found = super().get_filters_params(params)
         found.pop("view", None)
         return found
 
 
 class ImageActionForm(ActionForm):
-    """The choice of an action, with the label for that one."""
+    """The choice of an action, with the label to set."""
 
     label = forms.CharField(
         required=False,
@@ -94,11 +95,11 @@ class ImageAdmin(BulkAdmin[Image]):
         return [undo, *adding.urls(), *super().get_urls()]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        """Return the list that knows its views."""
+        """Return the list class with the views."""
         return ImageList
 
     def get_changelist_form(self, request: HttpRequest, **kwargs: Any) -> Any:
-        """Name each field for the label: nobody sees which row it is in who does not see the list."""
+        """Give each label field a name for screen readers, which do not see its row."""
         base = super().get_changelist_form(request, **kwargs)
 
         class Named(base):  # type: ignore[misc, valid-type]
@@ -109,7 +110,7 @@ class ImageAdmin(BulkAdmin[Image]):
         return Named
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """Show the list as it was last chosen, with undo and rebuild."""
+        """Show the list in the last chosen view, with undo and rebuild."""
         chosen = request.GET.get("view")
         if chosen in VIEWS:
             request.session["image_view"] = chosen
@@ -117,7 +118,7 @@ class ImageAdmin(BulkAdmin[Image]):
         is_shown, may_change = request.method == "GET", self.has_change_permission(request)
         context = {
             "view": view,
-            "views": [(name, "?" + _with(request, view=name)) for name in VIEWS],
+            "views": VIEWS,
             "labels": adding.all_labels(),
             "undoable": bulk.undoable(request.user.get_username()) if is_shown and may_change else None,
             "may_rebuild": self.has_index_permission(request),
@@ -140,7 +141,7 @@ class ImageAdmin(BulkAdmin[Image]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Image]:
         """Add to each picture whether it has an embedding."""
-        # Another network's embeddings are of no use to a search.
+        # Searches cannot use the embeddings of another model.
         in_use = IndexGeneration.objects.filter(is_active=True)
         serves = Q(network__in=in_use.values("network")) | ~Exists(in_use)
         embeddings = Embedding.objects.filter(serves, image=OuterRef("content_hash"))
@@ -187,7 +188,7 @@ class ImageAdmin(BulkAdmin[Image]):
         library.remove(Image.objects.filter(pk=obj.pk))
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
-        """Add a picture; a full disk or the same picture from somebody else ends as a message."""
+        """Add a picture; a full disk, or a picture that was just added elsewhere, shows a message."""
         try:
             return super().add_view(request, form_url, extra_context)
         except (Refusal, library.AlreadyThere) as refusal:
@@ -211,7 +212,7 @@ class ImageAdmin(BulkAdmin[Image]):
 
     @admin.display(description="similar")
     def similar(self, image: Any) -> SafeString | str:
-        """Open the search page with the pictures like this one; it takes the token of the list's form."""
+        """Open a search for pictures like this one; it uses the CSRF token of the list's form."""
         if image.is_pending or image.is_hidden or not image.embedded:
             return "—"
         label = _("Find pictures like %s") % image
@@ -262,17 +263,9 @@ class ImageAdmin(BulkAdmin[Image]):
             told = _("At most %d pictures in one download; `manage.py export` writes all.") % downloads.MOST
             self.message_user(request, told, messages.WARNING)
             return None
-        return downloads.archive(images)
+        return downloads.sent(downloads.archive(images), "pictures.zip", "application/zip")
 
     @admin.action(description="Download a table of the selected pictures (CSV)", permissions=["view"])
     def table(self, request: HttpRequest, images: QuerySet[Image]) -> HttpResponseBase:
-        """Send what is known of the pictures as CSV."""
-        return downloads.table(images)
-
-
-def _with(request: HttpRequest, **changed: str) -> str:
-    """Return the query string of the page with these values."""
-    query = request.GET.copy()
-    for name, value in changed.items():
-        query[name] = value
-    return query.urlencode()
+        """Send the data of the pictures as CSV."""
+        return downloads.sent(downloads.table(images), image_table.NAME, "text/csv; charset=utf-8")

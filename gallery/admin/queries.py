@@ -1,4 +1,4 @@
-"""Queries in the admin site: the picture of each, its best match, and what its visitor saw."""
+"""Queries in the admin site: the picture of each, its best match, and the result that the visitor saw."""
 
 from typing import Any
 
@@ -53,12 +53,12 @@ class QueryAdmin(ReadOnlyAdmin, BulkAdmin[Any]):
             or "—"
         )
 
-    @admin.display(description="what went wrong", empty_value="")
+    @admin.display(description="error", empty_value="")
     def reason(self, query: Query) -> str:
         """Return why it failed."""
         return query.error
 
-    @admin.display(description="what its visitor saw")
+    @admin.display(description="result as the visitor saw it")
     def seen(self, query: Query) -> SafeString:
         """Return the pictures that were searched with and all matches as HTML."""
         match = '<li><a href="{}">{}</a>{} · {} {}</li>'
@@ -77,16 +77,16 @@ class QueryAdmin(ReadOnlyAdmin, BulkAdmin[Any]):
         )
 
     def _asked(self, query: Query) -> SafeString:
-        """Return the pictures that were searched with as HTML, with what matches shall be where they are several."""
+        """Return the pictures of the query as HTML; where there are several, each with its sign."""
         parts = refinement.shown(query)
         if not parts:
             return self.picture(query)
-        figures = ((self._part(part), _("less of this") if part.is_negative else _("more of this")) for part in parts)
+        figures = []
+        for part in parts:
+            name = str(part.image) if part.image else _("Uploaded picture")
+            picture = format_html(PICTURE, part.url, name) if part.url else _("no longer here")
+            figures.append((picture, _("less of this") if part.is_negative else _("more of this")))
         return format_html_join("", "<figure>{}<figcaption>{}</figcaption></figure>", figures)
-
-    def _part(self, part: refinement.ShownPart) -> SafeString | str:
-        name = str(part.image) if part.image else _("Uploaded picture")
-        return format_html(PICTURE, part.url, name) if part.url else _("no longer here")
 
     @admin.display(description="total, ms", empty_value="")
     def total_ms(self, query: Query) -> float | None:

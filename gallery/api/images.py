@@ -24,9 +24,9 @@ from gallery.site import submit
 from gallery.text import LONGEST_LABEL
 
 PAGE_SIZE = 100
-NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps none; SQLite would, so both are spared it
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL text cannot contain NUL, so it is refused for SQLite, too
 
-# Every field of every request has a bound, so that no request writes more than it should.
+# Every field of every request has a bound.
 Label = Annotated[str, StringConstraints(pattern=NO_NUL, max_length=LONGEST_LABEL)]
 Title = Annotated[str, StringConstraints(pattern=NO_NUL, max_length=LONGEST_TITLE)]
 Id = Annotated[UUID, Field(json_schema_extra={"maxLength": 36})]
@@ -58,9 +58,9 @@ class ImagePage(BaseModel):
 
 
 class ImageChange(BaseModel):
-    """What is left out stays as it is.
+    """A change of a picture; fields that are left out stay unchanged.
 
-    No Schema of ninja's, which takes its fields from any JSON value: `[null]` has none of them, and would be no change.
+    Not ninja's Schema, which accepts any JSON value: `[null]` has none of the fields, and would be an empty change.
     """
 
     model_config = ConfigDict(strict=True)
@@ -160,7 +160,7 @@ def remove(request: HttpRequest, image_id: Id) -> Status[None]:
 
 
 def check_labels(wanted: Sequence[str]) -> None:
-    """Check the label. Raises Refusal `invalid` where no visible picture has it: it is a slip of the client."""
+    """Raise Refusal `invalid` if no visible picture has the label: the client has made a mistake."""
     if not wanted:
         return
     visible = models.Image.objects.visible()

@@ -47,9 +47,9 @@ CROP = "x,y,w,h as fractions of the first picture, upright; the first `image`, o
 LINK = "http or https address of the first picture, which a worker fetches; in the result `unreachable` if it cannot"
 LIKE, UNLIKE = "gallery pictures that the matches shall be like", "gallery pictures that they shall be unlike"
 MOST_LABELS, LONGEST_CROP = 20, 100
-Left = SkipJsonSchema[None]  # left out: a form knows no null
+Left = SkipJsonSchema[None]  # may be left out; a form has no null
 
-# What the types below do not say about a search.
+# The parts of the schema of a search that the types below cannot express.
 BOOLEANS = [word for pair in ("true false", "True False", "1 0", "on off", "yes no") for word in pair.split()]
 FORM = {
     "anyOf": [{"required": [name], "properties": {name: {"minItems": 1}}} for name in ("image", "like")]
@@ -57,7 +57,7 @@ FORM = {
     "properties": {
         "crop": {"format": "crop"},
         "url": {"format": "link"},
-        "collapse": {"type": "string", "enum": BOOLEANS, "default": "true"},  # a form has texts alone
+        "collapse": {"type": "string", "enum": BOOLEANS, "default": "true"},  # a form has only texts
     },
 }
 LINKS = {
@@ -149,13 +149,19 @@ def ask(
     if not (image or like or unlike or url):
         raise requests.no_picture(request)
     pictures = Pictures(link=url or "", files=image, like=all_visible(like), unlike=all_visible(unlike))
-    query = submit.search(request, pictures, parameters)
-    return Status(202, _accepted(query))
+    query, queue = submit.search(request, pictures, parameters), waiting.cached()
+    accepted = Accepted(
+        id=query.pk,
+        state=query.state,
+        url=f"/api/queries/{query.pk}",
+        poll_after_ms=queue.poll_after_ms(query, queue.waiting),
+    )
+    return Status(202, accepted)
 
 
 @api.get("/queries/{uuid:query_id}", operation_id="gallery_api_query", response={200: QueryOut, 404: Problem})
 def query(request: HttpRequest, query_id: Id) -> HttpResponse:
-    """Where a query stands, and its matches once it is done."""
+    """Return the state of a query, and its matches once it is done."""
     row = _row(query_id)
     ahead = waiting.ahead_of(row)
     matches = _matches(row) if row.is_finished else []
@@ -171,7 +177,7 @@ def query(request: HttpRequest, query_id: Id) -> HttpResponse:
         matches=matches,
         removed=len(row.matches or []) - len(matches) if row.is_finished else 0,
     )
-    # Pages ask often, and ninja would check it against its schema once more: a tenth of the time.
+    # Polled often; ninja's check against the schema would take a tenth of the time.
     return HttpResponse(shown.model_dump_json(), content_type="application/json", headers=NO_STORE)
 
 
@@ -199,16 +205,6 @@ def _row(query_id: UUID) -> models.Query:
     raise Http404
 
 
-def _accepted(query: models.Query) -> Accepted:
-    queue = waiting.cached()
-    return Accepted(
-        id=query.pk,
-        state=query.state,
-        url=f"/api/queries/{query.pk}",
-        poll_after_ms=queue.poll_after_ms(query, queue.waiting),
-    )
-
-
 def _matches(query: models.Query) -> list[MatchOut]:
     return [
         MatchOut(
@@ -225,44 +221,35 @@ def _matches(query: models.Query) -> list[MatchOut]:
 # --- Errors -------------------------------------------------------------------------------------------------
 
 
-@api.exception_handler(Refusal)
-def _refused(request: HttpRequest, refusal: Refusal) -> HttpResponse:
-    return error_json(request, refusal)
+api.exception_handler(Refusal)(error_json)
+api.exception_handler(OperationalError)(database_away)
+api.exception_handler(InterfaceError)(database_away)
 
 
 @api.exception_handler(Http404)
-def _not_found(request: HttpRequest, error: Http404) -> HttpResponse:
-    return error_json(request, Refusal("not_found", _("There is nothing at this address.")))
-
-
-@api.exception_handler(AuthenticationError)
-def _unauthorized(request: HttpRequest, error: Exception) -> HttpResponse:
-    drain(request)
-    return error_json(request, Refusal("unauthorized", "Send a key of this gallery: `Authorization: Bearer <key>`."))
+@api.exception_handler(HttpError)
+@api.exception_handler(MultiPartParserError)
+@api.exception_handler(SuspiciousOperation)
+def _refused(request: HttpRequest, error: Exception) -> HttpResponse:
+    """Answer what Django or ninja raised."""
+    match error:
+        case Http404():
+            refusal = Refusal("not_found", _("There is nothing at this address."))
+        case AuthenticationError():
+            drain(request)
+            refusal = Refusal("unauthorized", "Send a key of this gallery: `Authorization: Bearer <key>`.")
+        case HttpError():
+            refusal = Refusal("invalid", str(error))
+        case _:
+            refusal = requests.unreadable(request)
+    return error_json(request, refusal)
 
 
 @api.exception_handler(ValidationError)
 def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    if submit.NO_SPACE in request.META:  # the file is missing because there was no room for it
+    if submit.NO_SPACE in request.META:  # the file is missing because the disk was full
         return error_json(request, no_space())
     if any(entry["type"] == "missing" and entry["loc"][-1] == "image" for entry in error.errors):
         return error_json(request, requests.no_picture(request))
     message = "; ".join(f"{entry['loc'][-1]}: {entry['msg']}" for entry in error.errors)
     return error_json(request, Refusal("invalid", message))
-
-
-@api.exception_handler(MultiPartParserError)
-@api.exception_handler(SuspiciousOperation)
-def _unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
-    return error_json(request, requests.unreadable(request))
-
-
-@api.exception_handler(HttpError)
-def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
-    return error_json(request, Refusal("invalid", str(error)))
-
-
-@api.exception_handler(OperationalError)
-@api.exception_handler(InterfaceError)
-def _database_away(request: HttpRequest, error: Exception) -> HttpResponse:
-    return database_away(request, error)

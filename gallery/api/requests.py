@@ -1,4 +1,4 @@
-"""Requests under /api/ as programs send them: bodies that are no form, methods that a call does not have.
+"""Tolerate what programs send to /api/: bodies that are not a form, methods that a call does not have.
 
 What can be taken is taken. The rest gets a JSON error that says what arrived, and what to send instead.
 """
@@ -26,7 +26,7 @@ Call = Callable[[], HttpResponseBase]
 
 FORM, URL_FORM, JSON = "multipart/form-data", "application/x-www-form-urlencoded", "application/json"
 ANY_FILE = "application/octet-stream"
-LONGEST_NAME = 40  # of what a client sent, in a message to it
+LONGEST_NAME = 40  # of a name that a client sent, in an error message
 
 
 Urls = tuple[list[URLResolver | URLPattern], str, str]
@@ -54,7 +54,7 @@ def _answering(view: View) -> View:
 
 
 def _other_method(request: HttpRequest, allow: str, call: Call) -> HttpResponseBase:
-    """HEAD is GET without its body, OPTIONS says which methods there are; any other one is an error."""
+    """Answer HEAD as GET without a body, OPTIONS with the methods, any other method with an error."""
     allowed = allow.split(", ")
     if request.method == "HEAD" and "GET" in allowed:
         request.method = "GET"
@@ -74,17 +74,17 @@ def _other_method(request: HttpRequest, allow: str, call: Call) -> HttpResponseB
 
 
 def _taken(request: HttpRequest, call: Call) -> HttpResponseBase:
-    """Take a picture that is the body itself as a form with that picture."""
+    """Turn a body that is a picture into a form with that picture."""
     if request.method == "POST" and request.content_type != FORM and _is_file(request):
         file = submit.receive(request)
-        # What Django itself fills from a form. A picture without a form has its parameters in the address.
+        # The attributes that Django fills from a form. A picture without a form has its parameters in the address.
         request.POST = request.GET
         request._files = MultiValueDict({"image": [file]} if file else {})  # type: ignore[attr-defined]
     return call()
 
 
 def _in_chunks(request: WSGIRequest, call: Call) -> HttpResponseBase:
-    """Take a body without a length; one that is too large is read to its limit, and refused."""
+    """Read a body without a length up to the limit; refuse a larger one."""
     if request.META.get("CONTENT_LENGTH"):
         return _taken(request, call)
     is_large = request.content_type == FORM or _is_file(request)
@@ -109,12 +109,12 @@ def check_one(request: HttpRequest) -> None:
 
 
 def no_picture(request: HttpRequest) -> Refusal:
-    """Return what to say to a request without a picture."""
+    """Return the error for a request without a picture."""
     return Refusal("empty", f"{_arrived(request)} {example(request)}")
 
 
 def unreadable(request: HttpRequest) -> Refusal:
-    """Return what to say to a request that Django cannot read."""
+    """Return the error for a request that Django cannot read."""
     if request.content_type == FORM:
         if "boundary=" not in request.META.get("CONTENT_TYPE", ""):
             arrived = "A multipart form arrived without its boundary; let your HTTP client write the Content-Type."
@@ -140,7 +140,12 @@ def example(request: HttpRequest) -> str:
 def _arrived(request: HttpRequest) -> str:
     kind = (request.content_type or "")[:LONGEST_NAME]
     if kind == FORM:
-        return _arrived_in_form(request)
+        if "image" in request.POST:
+            return "`image` arrived as text: its part of the form has no file name."
+        if other := next(iter(request.FILES), None):
+            return f"A file arrived as `{other[:LONGEST_NAME]}`, and none as `image`."
+        names = ", ".join(f"`{name[:LONGEST_NAME]}`" for name in [*request.POST][:10])
+        return "The form arrived without `image`" + (f"; it has {names}." if names else ".")
     if kind == JSON:
         return "JSON arrived; a picture is not read from JSON, nor from base64."
     if request.META.get("CONTENT_LENGTH") in {None, "", "0"}:
@@ -148,12 +153,3 @@ def _arrived(request: HttpRequest) -> str:
     if kind == URL_FORM:
         return f"The body arrived as {URL_FORM}, which carries no files."
     return f"The body arrived as {kind}, which is no type of a picture." if kind else "The body arrived without a type."
-
-
-def _arrived_in_form(request: HttpRequest) -> str:
-    if "image" in request.POST:
-        return "`image` arrived as text: its part of the form has no file name."
-    if other := next(iter(request.FILES), None):
-        return f"A file arrived as `{other[:LONGEST_NAME]}`, and none as `image`."
-    names = ", ".join(f"`{name[:LONGEST_NAME]}`" for name in [*request.POST][:10])
-    return f"The form arrived without `image`; it has {names}." if names else "The form arrived without `image`."

@@ -1,4 +1,4 @@
-"""Admin actions on many rows: a worker changes them step by step, and the row of the action says how far it is.
+"""Admin actions on many rows: a worker changes them step by step, and the row of the action has the progress.
 
 The last action of an account that hid, showed or labelled pictures can be undone.
 """
@@ -16,9 +16,9 @@ from django.utils import timezone
 from gallery.models import BulkAction, Image, Query
 from gallery.queries import wakeup
 
-AT_ONCE = 1000  # rows that a request changes by itself: a second on a slow disk
-STEP = 500  # rows of one task: the next task in line waits half a second
-SHOWN = timedelta(minutes=5)  # a finished action stays in its list for so long
+AT_ONCE = 1000  # rows that a request changes itself: a second on a slow disk
+STEP = 500  # rows of one task: the next task waits half a second
+SHOWN = timedelta(minutes=5)  # a finished action is shown for this long
 ID_BYTES = 16
 
 TABLES: dict[str, type[Image | Query]] = {model._meta.model_name or "": model for model in (Image, Query)}
@@ -28,7 +28,7 @@ KEPT = timedelta(days=1)  # the row of a finished action
 
 
 def change(action: str, rows: "QuerySet[Any]", by: str, value: str = "") -> tuple[int, bool]:
-    """Apply an action to these rows, or leave it to a worker when they are many. `value`: the label to set.
+    """Apply an action to these rows, in a worker if they are many. `value`: the label to set.
 
     Returns how many rows there are, and whether they are changed already.
     """
@@ -69,7 +69,7 @@ def _start(action: BulkAction, ids: list[uuid.UUID]) -> tuple[int, bool]:
                 action.save()
         return len(ids), True
     _forget_older(action)
-    # The rows that the curator saw, by their ids: a filter would also find those added since.
+    # The ids of the rows that the curator saw: a filter would also find later ones.
     action.rows = b"".join(row.bytes for row in ids)
     action.save()
     wakeup.wake_workers(wakeup.BULK)
@@ -77,7 +77,7 @@ def _start(action: BulkAction, ids: list[uuid.UUID]) -> tuple[int, bool]:
 
 
 def _forget_older(action: BulkAction) -> None:
-    """Only the last action can be undone."""
+    """Forget the old values of earlier actions: only the last action can be undone."""
     BulkAction.objects.filter(requested_by=action.requested_by, finished_at__isnull=False).update(before=None)
 
 
@@ -88,22 +88,18 @@ def _target(action: BulkAction) -> bool | str:
 def _apply(action: BulkAction, ids: list[uuid.UUID]) -> None:
     rows = TABLES[action.table]._default_manager.filter(pk__in=ids)
     if action.action == "undo":
-        _restore(action, ids)
+        before, wanted = _unpacked(action), {pk.hex for pk in ids}
+        for old, pks in before["old"]:
+            changed = Image.objects.filter(pk__in=wanted.intersection(pks), **{before["field"]: before["to"]})
+            changed.update(**{before["field"]: old})
     elif field := CHANGED_FIELD.get(action.action):
         rows.update(**{field: _target(action)})
-    elif action.action != "delete":  # of a later version, whose web process writes rows already
+    elif action.action != "delete":  # written by the web process of a later version
         raise ValueError(f"unknown action: {action.action}")
     else:
         rows.delete()
         if action.table == "image" and action.done + len(ids) == action.total:
             wakeup.wake_workers(wakeup.CURATE)  # a rebuild may pay
-
-
-def _restore(action: BulkAction, ids: list[uuid.UUID]) -> None:
-    before, wanted = _unpacked(action), {pk.hex for pk in ids}
-    for old, pks in before["old"]:
-        changed = Image.objects.filter(pk__in=wanted.intersection(pks), **{before["field"]: before["to"]})
-        changed.update(**{before["field"]: old})
 
 
 def _packed(field: str, to: bool | str, values: list[tuple[uuid.UUID, Any]]) -> bytes:
@@ -129,7 +125,7 @@ def step() -> bool:
 
 
 def take_step(action: BulkAction) -> bool:
-    """Change the next STEP rows of this action; returns False if another worker did it since the action was read."""
+    """Change the next STEP rows of this action; returns False if another worker did so first."""
     first, last = action.done * ID_BYTES, (action.done + STEP) * ID_BYTES
     part = bytes(action.rows)[first:last]
     ids = [uuid.UUID(bytes=part[at : at + ID_BYTES]) for at in range(0, len(part), ID_BYTES)]
@@ -154,7 +150,7 @@ def unfinished() -> "QuerySet[BulkAction]":
 
 
 def shown(table: str) -> "QuerySet[BulkAction]":
-    """Return the actions on that table which run or have just finished, without their ids; the newest first."""
+    """Return the running and just finished actions on that table, without their ids; the newest first."""
     recent = Q(finished_at__isnull=True) | Q(finished_at__gt=timezone.now() - SHOWN)
     listed = BulkAction.objects.filter(recent, table=table, total__gt=AT_ONCE)
     return listed.defer("rows", "before").order_by("-created_at")

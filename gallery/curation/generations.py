@@ -1,6 +1,6 @@
 """Index generations as rows: one build at a time, one active generation, switched in one transaction.
 
-The active generation also names the network that serves: searches are embedded by the network that made it.
+The active generation also names the active model: searches are embedded by the model that made it.
 """
 
 from enum import Enum
@@ -20,13 +20,13 @@ BUILDING, READY, FAILED = (
     IndexGeneration.State.FAILED,
 )
 LEASE_S = 300  # renewed while the build makes progress
-REBUILD_SHARE = 0.05  # of the gallery newer than the index: past this a rebuild pays
+REBUILD_SHARE = 0.05  # of the gallery added since the build: above this a rebuild pays
 REBUILD_AT_LEAST = 64
 KEEP = 3
 
 
 class IndexStatus(Enum):
-    """How current a generation is; embeddings that it lacks are searched exactly (the delta)."""
+    """How current a generation is. Embeddings that it lacks are searched exactly (the delta)."""
 
     CURRENT = "it has every embedding"
     BEHIND = "it lacks some embeddings"
@@ -39,7 +39,7 @@ class Busy(Exception):
 
 
 class BuildFailed(Exception):
-    """A build that came to nothing; the active generation is unchanged."""
+    """A build that failed; the active generation is unchanged."""
 
 
 class NotReady(Exception):
@@ -56,7 +56,7 @@ def active() -> IndexGeneration | None:
 
 
 def served() -> str | None:
-    """Return the identity of the network that serves; None while there is no index."""
+    """Return the identity of the active model; None while there is no index."""
     generation = active()
     return generation.network if generation else None
 
@@ -75,7 +75,7 @@ def newer_than(generation: IndexGeneration | None, network: str) -> int:
 
 
 def status(network: str) -> IndexStatus:
-    """Return how the active generation stands to the embeddings of this network."""
+    """Return how current the active generation is for the embeddings of this network."""
     generation = active()
     if generation and generation.network != network:
         return IndexStatus.OTHER_NETWORK
@@ -100,7 +100,7 @@ def deleted_from(generation: IndexGeneration) -> int:
 
 
 def has_new_pictures() -> bool:
-    """Return whether a picture is to be decoded or embedded, or a rebuild pays. True while there is no index."""
+    """Return whether a picture waits to be decoded or embedded, or a rebuild pays. True while there is no index."""
     network = served()
     images = Image.objects
     if network is None or images.pending().exists() or images.not_embedded(network).exists():
@@ -109,9 +109,9 @@ def has_new_pictures() -> bool:
 
 
 def start(network: str) -> IndexGeneration:
-    """Take the one place of the builder. Raises Busy while another build is alive (its process, or its lease)."""
+    """Take the build lock. Raises Busy while another build holds it (its process lives, or its lease runs)."""
     gone = processes.gone(_building().values_list("builder", flat=True))
-    for other in _building().filter(clock.is_over("lease_until") | Q(builder__in=gone)):
+    for other in _building().filter(clock.lease_is_over() | Q(builder__in=gone)):
         fail(other, "The build was stopped before it was finished.")
     try:
         with transaction.atomic():
@@ -121,13 +121,13 @@ def start(network: str) -> IndexGeneration:
 
 
 def keep_alive(generation: IndexGeneration) -> None:
-    """Renew the lease. Raises Busy when the place was lost to another build."""
+    """Renew the lease. Raises Busy if another build has taken the lock."""
     if not _building().filter(pk=generation.pk).update(lease_until=_lease()):
         raise Busy("This build took too long between two steps and another one took its place.")
 
 
 def activate(generation: IndexGeneration, *, images: int, last_embedding: int, manifest: dict[str, Any]) -> None:
-    """Make a finished build the one that workers search. While another network serves it is kept beside, ready."""
+    """Make a finished build the one that workers search. While another model is active it is only stored, ready."""
     with transaction.atomic():
         if (
             not _building()
@@ -142,7 +142,7 @@ def activate(generation: IndexGeneration, *, images: int, last_embedding: int, m
 
 
 def synchronised(generation: IndexGeneration, *, last_embedding: int, added: int) -> bool:
-    """Note that a generation has every embedding up to this one; False where another process was first."""
+    """Record that a generation has every embedding up to this one; False if another process was first."""
     before = IndexGeneration.objects.filter(pk=generation.pk, last_embedding=generation.last_embedding)
     return bool(before.update(last_embedding=last_embedding, images=F("images") + added))
 
@@ -187,13 +187,13 @@ def roll_back() -> IndexGeneration:
 
 
 def _hold_the_active_one() -> None:
-    """Keep other switches out until the transaction ends; what is read after this is what the last one left."""
+    """Lock the active generation until the transaction ends, so that switches happen one after the other."""
     list(IndexGeneration.objects.select_for_update().filter(is_active=True))
 
 
 def _switch_to(generation: IndexGeneration) -> None:
     with transaction.atomic():
-        # Two switches at once come one after the other: on PostgreSQL the second would not see the first one's row.
+        # Two switches run one after the other: on PostgreSQL the second would not see the first one's row.
         list(IndexGeneration.objects.order_by("number").select_for_update())
         IndexGeneration.objects.filter(is_active=True).update(is_active=False)
         IndexGeneration.objects.filter(pk=generation.pk).update(is_active=True, activated_at=timezone.now())
@@ -211,9 +211,9 @@ def prune() -> set[int]:
     The newest of another network stays too: a change back to it is then a matter of seconds.
     Returns the numbers of those whose directories are still wanted.
     """
-    kept = {number for state in (READY, FAILED) for number in _newest(state)}
-    ready = IndexGeneration.objects.filter(state=READY).order_by()
-    kept |= set(ready.values("network").annotate(newest=Max("number")).values_list("newest", flat=True))
+    ready, failed = (IndexGeneration.objects.filter(state=state) for state in (READY, FAILED))
+    kept = {generation.number for generation in (*ready[:KEEP], *failed[:KEEP])}
+    kept |= set(ready.order_by().values("network").annotate(newest=Max("number")).values_list("newest", flat=True))
     IndexGeneration.objects.exclude(number__in=kept).exclude(state=BUILDING).exclude(is_active=True).delete()
     return wanted()
 
@@ -221,10 +221,6 @@ def prune() -> set[int]:
 def wanted() -> set[int]:
     """Return the numbers of the generations whose files are wanted."""
     return set(IndexGeneration.objects.filter(state__in=[READY, BUILDING]).values_list("number", flat=True))
-
-
-def _newest(state: str) -> list[int]:
-    return list(IndexGeneration.objects.filter(state=state).values_list("number", flat=True)[:KEEP])
 
 
 def _building() -> "QuerySet[IndexGeneration]":

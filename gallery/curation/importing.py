@@ -1,4 +1,4 @@
-"""Pictures decoded into the gallery: files of this machine's disk, a single one, and those that were uploaded."""
+"""Decode pictures into the gallery: files of this machine's disk, and uploaded ones."""
 
 import hashlib
 import os
@@ -7,9 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from django.conf import settings
 
@@ -25,7 +23,7 @@ from gallery.models import LONGEST_TITLE, Image
 from gallery.queries import uploads, wakeup
 from gallery.text import label_key
 
-WINDOW = 64  # files under way at once: bounds the memory
+WINDOW = 64  # files decoded at once: bounds the memory
 LARGE_BYTES = 32 * 2**20  # files above are read one at a time, for the same reason
 NO_PICTURE = "Empty, or of no picture format that is read here"
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
@@ -34,7 +32,7 @@ _LARGE = threading.Lock()
 
 @dataclass(frozen=True)
 class Read:
-    """A file's content hash, and what was made of it; None for a picture that the gallery has."""
+    """A file's content hash and its encoded picture; None for a picture that the gallery has."""
 
     content_hash: str
     encoded: Encoded | None
@@ -50,7 +48,7 @@ class Unusable:
 
 @dataclass
 class Outcome:
-    """What became of the files; `pictures`: the content hash of each that is a picture."""
+    """The result of an import; `pictures`: the content hash of each file that is a picture."""
 
     added: int = 0
     incomplete: int = 0  # of those that were added
@@ -61,7 +59,7 @@ class Outcome:
 
 
 def import_files(sources: Sequence[Source], outcome: Outcome, *, is_dry: bool = False) -> Iterator[Source]:
-    """Import the files one by one into `outcome`, and yield each when it is through. Raises Refusal on a full disk.
+    """Import the files one by one into `outcome`, and yield each when it is done. Raises Refusal on a full disk.
 
     `is_dry`: decode them, and change nothing.
     """
@@ -99,20 +97,6 @@ def relabel(new_labels: Mapping[str, str]) -> None:
     """Give pictures, named by their content hash, another label."""
     for content_hash, label in new_labels.items():
         Image.objects.filter(content_hash=content_hash).update(label=Image.objects.spelled(label))
-
-
-def add(file: BinaryIO, *, label: str = "", title: str = "") -> Image:
-    """Put one picture into the gallery.
-
-    Raises Refusal (an unusable picture, no room) and AlreadyThere.
-    """
-    data = file.read(settings.SIMSEARCH_MAX_UPLOAD_BYTES + 1)  # one more is refused as too large
-    content_hash = hashlib.sha256(data).hexdigest()
-    if existing := library.find(content_hash):
-        raise library.AlreadyThere(existing)
-    image = Image(label=label, title=title[:LONGEST_TITLE])
-    library.keep(image, content_hash, reencoded(data), data)
-    return image
 
 
 def decode_pending(limit: int) -> int:
@@ -153,13 +137,17 @@ def reencoded(source: bytes | Path) -> Encoded:
 
 def _read(path: Path, known: set[str]) -> Read | Unusable:
     """Decode a file unless its content is known. Runs in the threads: it touches no row."""
+    limits = replace(uploads.limits(), max_bytes=settings.SIMSEARCH_MAX_IMPORT_BYTES)
     try:
         with path.open("rb") as file:
             if problem := _judged(path, file.read(64)):
                 return problem
             file.seek(0)
-            with _LARGE if os.fstat(file.fileno()).st_size > LARGE_BYTES else nullcontext():
-                return _decoded(path, file, known)
+            size_bytes = os.fstat(file.fileno()).st_size
+            with _LARGE if size_bytes > LARGE_BYTES else nullcontext():
+                headers.check_bytes(size_bytes, limits)
+                content_hash = hashlib.file_digest(file, "sha256").hexdigest()
+                return Read(content_hash, None if content_hash in known else reencode(path, limits))
     except BadImage as error:
         return Unusable(_reason(error))
     except OSError as error:
@@ -167,7 +155,7 @@ def _read(path: Path, known: set[str]) -> Read | Unusable:
 
 
 def _judged(path: Path, start: bytes) -> Unusable | None:
-    """Why a file that begins like this is not decoded: its content counts, whatever its name says."""
+    """Return why a file with these first bytes is not decoded; its name does not count."""
     if start:
         with suppress(BadImage):
             headers.kind_of(start)
@@ -177,25 +165,17 @@ def _judged(path: Path, start: bytes) -> Unusable | None:
     return Unusable(OTHER_KIND, is_picture=False)
 
 
-def _decoded(path: Path, file: BufferedReader, known: set[str]) -> Read:
-    """Hash a file, and decode it unless its picture is known. Raises BadImage."""
-    limits = replace(uploads.limits(), max_bytes=settings.SIMSEARCH_MAX_IMPORT_BYTES)
-    headers.check_bytes(os.fstat(file.fileno()).st_size, limits)
-    content_hash = hashlib.file_digest(file, "sha256").hexdigest()
-    return Read(content_hash, None if content_hash in known else reencode(path, limits))
-
-
 def _reason(error: BadImage) -> str:
-    """Return the refusal of a file on this machine's disk, for its operator."""
+    """Return the reason why a file is left out, for the operator."""
     if error.code == "too_large":
         return f"Larger than {settings.SIMSEARCH_MAX_IMPORT_BYTES / 2**20:g} MB (SIMSEARCH_MAX_IMPORT_BYTES)"
     if error.code == "too_many_pixels":
         return "Too many pixels (at most SIMSEARCH_MAX_PIXELS, in some formats fewer)"
-    return str(error).partition(";")[0].rstrip(".")  # what follows tells a visitor to send another file
+    return str(error).partition(";")[0].rstrip(".")  # the rest asks a visitor to send another file
 
 
 def _count(source: Source, result: Read, outcome: Outcome, *, is_new: bool, is_dry: bool) -> None:
-    """Keep a picture that is new, and count it."""
+    """Store a new picture and count it."""
     outcome.pictures[source] = result.content_hash
     if is_new and result.encoded and (is_dry or _keep(source, result.content_hash, result.encoded)):
         outcome.added += 1
@@ -205,7 +185,7 @@ def _count(source: Source, result: Read, outcome: Outcome, *, is_new: bool, is_d
 
 
 def _keep(source: Source, content_hash: str, encoded: Encoded) -> bool:
-    """Tell whether it was new: another process may have been quicker. Raises Refusal on a full disk."""
+    """Store a picture; False if another process was quicker. Raises Refusal on a full disk."""
     image = Image(label=source.label, title=source.title[:LONGEST_TITLE], is_hidden=source.is_hidden)
     image.created_at = source.created_at or image.created_at
     encoded = replace(encoded, taken_at=source.taken_at or encoded.taken_at)

@@ -1,4 +1,4 @@
-"""Changes of the gallery: pictures in, by upload or by command, and out."""
+"""Add pictures to the gallery, by upload or by command, and remove them."""
 
 import hashlib
 from pathlib import Path
@@ -16,11 +16,11 @@ from gallery.models import Image
 from gallery.queries import uploads, wakeup
 
 if TYPE_CHECKING:
-    from gallery.curation.pictures import Encoded  # starts decoders, which the web process does without
+    from gallery.curation.pictures import Encoded  # starts decoders, which the web process does not need
 
 
 KNOWN_BY_FILE = ("width_px", "height_px", "taken_at", "has_preview")
-WRITTEN = 4  # of `Image.files`; the last one is what they are made of
+WRITTEN = 4  # of `Image.files`; the last one is the upload that the others are made of
 
 
 class AlreadyThere(Exception):
@@ -60,7 +60,7 @@ def upload(image: Image, file: "UploadedFile[Any]") -> None:
 
 
 def keep(image: Image, content_hash: str, encoded: "Encoded", original: bytes | Path) -> None:
-    """Save a new row with its files. Raises Refusal (no room) and AlreadyThere (somebody was quicker)."""
+    """Save a new row with its files. Raises Refusal (no room) and AlreadyThere (another process was quicker)."""
     image.content_hash = content_hash
     try:
         write(image, encoded, original)
@@ -70,7 +70,7 @@ def keep(image: Image, content_hash: str, encoded: "Encoded", original: bytes | 
 
 
 def write(image: Image, encoded: "Encoded", original: bytes | Path) -> None:
-    """Write the files of a picture, all or none, and set what is known by them. Raises OSError."""
+    """Write the files of a picture, all or none, and set the fields of its row. Raises OSError."""
     for name in KNOWN_BY_FILE:
         setattr(image, name, getattr(encoded, name))
     image.has_original = settings.SIMSEARCH_KEEP_ORIGINALS
@@ -87,7 +87,7 @@ def write(image: Image, encoded: "Encoded", original: bytes | Path) -> None:
 
 
 def _insert(image: Image, *stored: Stored) -> None:
-    """Save a row whose files are there, and have it embedded; without it the files go. Raises AlreadyThere."""
+    """Save a row whose files exist, and have it embedded. Deletes the files if that fails. Raises AlreadyThere."""
     try:
         with transaction.atomic():  # so that a duplicate leaves an outer transaction usable
             image.save(force_insert=True)

@@ -1,4 +1,4 @@
-"""Pictures of our own making: decoded from untrusted bytes and encoded anew. For workers and commands."""
+"""Re-encode untrusted pictures. For workers and commands."""
 
 import math
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ from engine.images.headers import Limits
 from gallery.models import Image
 from gallery.queries import uploads
 
-KEPT_PX = 1000  # the longer side of a kept picture that is no strip: enough to look at, and for a crop of a fifth
+KEPT_PX = 1000  # the longer side of a stored picture: enough to look at, and for a crop of a fifth
 MOST_KEPT_PX = 5000  # of a gallery picture: 25 megapixels are decoded within 250 MB
-KEPT = Jpeg(quality=85)  # the file that is kept of a query's picture
+KEPT = Jpeg(quality=85)  # the stored file of a query's picture
 # Of a gallery picture within KEPT_PX, which is embedded from its file: a photograph then has a cosine of 0.993 to 1
 # with its file here (median 0.999; with quality 85 0.982 to 1), for files that are a sixth larger.
 PREVIEW = Jpeg(quality=92)
@@ -32,7 +32,7 @@ THUMBNAIL = Jpeg(quality=82, within_px=320, ratio=4)
 
 @dataclass(frozen=True)
 class Encoded:
-    """A picture as new JPEG files: none of the sent bytes live on.
+    """A picture as new JPEG files, without any of the sent bytes.
 
     `preview`: None where the picture itself is within KEPT_PX; `is_incomplete`: the file ended too soon.
     """
@@ -71,14 +71,16 @@ def request(
 
 
 def reencode(source: bytes | Path, limits: Limits | None = None) -> Encoded:
-    """Encode a gallery picture anew. Raises BadImage, and OSError where the file cannot be read.
+    """Re-encode a gallery picture. Raises BadImage, and OSError where the file cannot be read.
 
     What the network sees is decoded as a query's picture is, whatever the size that is kept, so that the same file has
     the same embedding.
     """
     preview = DECODERS.decode(source, request(limits, jpegs=(PREVIEW, THUMBNAIL), with_date=True))
     large = _larger(source, limits, preview)
-    kept = large or preview
+    kept, taken_at = large or preview, preview.taken_at
+    if taken_at and timezone.is_naive(taken_at):  # most cameras write the local time without its zone
+        taken_at = timezone.make_aware(taken_at)
     return Encoded(
         picture=kept.jpegs[0],
         preview=preview.jpegs[0] if large else None,
@@ -86,7 +88,7 @@ def reencode(source: bytes | Path, limits: Limits | None = None) -> Encoded:
         width_px=kept.width_px,
         height_px=kept.height_px,
         is_incomplete=preview.is_incomplete,
-        taken_at=_aware(preview.taken_at),
+        taken_at=taken_at,
     )
 
 
@@ -111,8 +113,3 @@ def _larger(source: bytes | Path, limits: Limits | None, than: Decoded) -> Decod
             made = DECODERS.decode(source, request(fewer, within_px=within_px, jpegs=(LARGE,)))
             return made if made.width_px > than.width_px else None
     return None
-
-
-def _aware(time: datetime | None) -> datetime | None:
-    """Cameras mostly write the local time without its zone."""
-    return timezone.make_aware(time) if time and timezone.is_naive(time) else time

@@ -1,4 +1,4 @@
-"""How far a command is: a bar with rate and time left on a terminal, plain lines elsewhere (logs, `make run`)."""
+"""The progress of a command: a bar with rate and time left on a terminal, plain lines elsewhere (logs, `make run`)."""
 
 import shutil
 import sys

@@ -15,7 +15,7 @@ def count(generation: int, found: int, true: int) -> None:
 
 
 def measured(generation: int) -> float | None:
-    """Return the share of true neighbours that real searches of this generation found; None while none was checked.
+    """Return the recall of real searches of this generation; None while none was checked.
 
     Raises redis.RedisError.
     """

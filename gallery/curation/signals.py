@@ -7,6 +7,7 @@ from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
 from gallery import files
+from gallery.curation import parts
 from gallery.models import Image, Query, QueryPart, ZipImport
 
 
@@ -19,9 +20,9 @@ def remove_image_files(instance: Image, **_: Any) -> None:
 
 @receiver(post_delete, sender=ZipImport)
 def remove_archive(instance: ZipImport, **_: Any) -> None:
-    """Delete the file of a deleted archive."""
-    archive = instance.upload_file
-    transaction.on_commit(lambda: files.remove(archive))
+    """Delete the parts of a deleted archive; `prune` finds those of a storage that is away."""
+    prefix = instance.parts_prefix
+    transaction.on_commit(lambda: parts.remove(prefix), robust=True)
 
 
 @receiver(post_delete, sender=Query)

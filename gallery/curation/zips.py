@@ -5,6 +5,7 @@ upload, whatever the archive says of its size.
 """
 
 import hashlib
+import io
 import lzma
 import os
 import zipfile
@@ -20,13 +21,14 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from gallery import files, text
-from gallery.curation import importing, library
+from gallery.curation import importing, library, parts
 from gallery.curation.folders import scanning
 from gallery.errors import Refusal, no_space
 from gallery.models import LONGEST_TITLE, Image, ZipImport
-from gallery.queries import wakeup
+from gallery.queries import uploads, wakeup
 
-STEP = 16  # files of one task: the next task in line waits some seconds
+PART_BYTES = 4 * 2**20  # that one request may bring: they are held in memory
+STEP = 16  # files of one task: the next task waits some seconds
 MOST_FILES = 50_000
 MOST_DIRECTORY_BYTES = 16 * 2**20  # what Python reads into memory to list the files
 MOST_BYTES = 32 * 2**30
@@ -43,10 +45,10 @@ BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError
 
 
 class Readable(Protocol):
-    """What a part of an archive is read from."""
+    """A file that a part of an archive is read from."""
 
     def read(self, count: int, /) -> bytes:
-        """Return up to so many bytes, none at the end."""
+        """Return up to `size` bytes, none at the end."""
 
 
 class BadArchive(Exception):
@@ -65,7 +67,7 @@ class Misplaced(Exception):
 
 
 def begin(name: str, size: int, label: str, by: str, *, label_from_folder: bool = False) -> ZipImport:
-    """Begin an upload, or go on with the same one that was interrupted. Raises Refusal."""
+    """Begin an upload, or continue the same one after an interruption. Raises Refusal."""
     if not 0 < size <= MOST_BYTES:
         raise Refusal("too_large", f"An archive has at most {MOST_BYTES // 2**30} GB.")
     known = ZipImport.objects.filter(name=name[-255:], size=size, requested_by=by, received__lt=F("size"))
@@ -76,13 +78,13 @@ def begin(name: str, size: int, label: str, by: str, *, label_from_folder: bool 
 
 
 def receive(row: ZipImport, offset: int, source: Readable) -> ZipImport:
-    """Append a part of the archive. Raises Misplaced, and Refusal `no_space`."""
+    """Append a part of the archive, of at most PART_BYTES. Raises Misplaced, and Refusal `no_space` or `busy`."""
     if offset != row.received:
         raise Misplaced(row.received)
     try:
-        files.make_folder(row.upload_file.path.parent)
-        files.require_room(row.upload_file.path.parent)
-        end = _append(row, offset, source)
+        end = parts.keep(row, offset, _read(source, min(PART_BYTES, row.size - offset)))
+    except files.StorageAway as error:
+        raise uploads.away() from error
     except OSError as error:
         raise no_space() from error
     if not ZipImport.objects.filter(pk=row.pk, received=offset).update(received=end):
@@ -93,39 +95,38 @@ def receive(row: ZipImport, offset: int, source: Readable) -> ZipImport:
     return row
 
 
-def _append(row: ZipImport, offset: int, source: Readable) -> int:
-    """Write a part at its place; returns where it ends. A part that was cut off is written again."""
-    descriptor = os.open(row.upload_file.path, os.O_WRONLY | os.O_CREAT, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.seek(offset)
-        left = row.size - offset
-        while left and (data := source.read(min(left, 2**16))):
-            file.write(data)
-            left -= len(data)
-        return file.tell()
+def _read(source: Readable, most: int) -> bytes:
+    """Return up to `most` bytes, fewer at the end."""
+    data = bytearray()
+    while len(data) < most and (chunk := source.read(min(most - len(data), 2**16))):
+        data += chunk
+    return bytes(data)
 
 
 # --- Importing ------------------------------------------------------------------------------------------------
 
 
 def unfinished() -> "QuerySet[ZipImport]":
-    """Return the archives that are here as a whole and not imported as a whole."""
+    """Return the archives that have arrived completely and are not imported completely."""
     return ZipImport.objects.filter(finished_at__isnull=True, received=F("size"))
 
 
 def shown(by: str) -> "QuerySet[ZipImport]":
-    """Return the archives of an account that are under way or have just been imported, the newest first."""
+    """Return the unfinished and just imported archives of an account, the newest first."""
     recent = Q(finished_at__isnull=True, received=F("size")) | Q(finished_at__gt=timezone.now() - SHOWN)
     return ZipImport.objects.filter(recent, requested_by=by).order_by("-created_at")
 
 
 def step() -> bool:
-    """Import the next files of the oldest archive; returns False when there is none. Raises Refusal on a full disk."""
+    """Import the next files of the oldest archive; returns False when there is none.
+
+    Raises Refusal on a full disk, and files.StorageAway.
+    """
     row = unfinished().order_by("created_at").first()
     if row is None:
         return False
     try:
-        with wakeup.once(), row.upload_file.path.open("rb") as file:
+        with wakeup.once(), io.BufferedReader(parts.Archive(row)) as file:
             _import(row, file)
     except FileNotFoundError:
         _finish(row, "The archive is gone; upload it again.")
@@ -135,10 +136,12 @@ def step() -> bool:
 
 
 def _import(row: ZipImport, file: BinaryIO) -> None:
-    """Import the next files. Raises BadArchive, and Refusal on a full disk."""
+    """Import the next files. Raises BadArchive, Refusal on a full disk, and files.StorageAway."""
     try:
         _check_directory(file)
         archive = zipfile.ZipFile(file)
+    except files.StorageAway:
+        raise
     except BROKEN as error:
         raise BadArchive("This is no ZIP archive, or it is damaged.") from error
     entries = list(_pictures(archive, row.size))
@@ -183,10 +186,12 @@ def _pictures(archive: zipfile.ZipFile, size: int) -> Iterator[zipfile.ZipInfo]:
 
 
 def _import_one(row: ZipImport, archive: zipfile.ZipFile, place: int, entry: zipfile.ZipInfo) -> bool:
-    """Import a file; returns False if another worker did. Raises Refusal on a full disk."""
+    """Import a file; returns False if another worker did. Raises Refusal on a full disk, and files.StorageAway."""
     try:
         with archive.open(entry) as file:
             data = file.read(settings.SIMSEARCH_MAX_UPLOAD_BYTES + 1)
+    except files.StorageAway:
+        raise
     except BROKEN:
         return _refuse(row, place, entry, "This file cannot be read from the archive; it is damaged or encrypted.")
     content_hash = hashlib.sha256(data).hexdigest()
@@ -196,9 +201,11 @@ def _import_one(row: ZipImport, archive: zipfile.ZipFile, place: int, entry: zip
         encoded = importing.reencoded(data)
     except Refusal as refusal:
         return _refuse(row, place, entry, str(refusal))
-    image = Image(label=_label(row, entry), title=title_of(entry.filename)[:LONGEST_TITLE])
+    folder = PurePosixPath(entry.filename).parent.name if row.label_from_folder else ""
+    label = text.kept_label(folder) if folder else row.label
+    image = Image(label=label, title=title_of(entry.filename)[:LONGEST_TITLE])
     try:
-        with transaction.atomic():  # a worker that is killed counts none twice
+        with transaction.atomic():  # a killed worker counts no file twice
             library.keep(image, content_hash, encoded, data)
             return _count(row, place, added=F("added") + 1)
     except library.AlreadyThere:
@@ -215,23 +222,19 @@ def _count(row: ZipImport, place: int, **fields: Any) -> bool:
     return bool(ZipImport.objects.filter(pk=row.pk, done=place).update(done=place + 1, **fields))
 
 
-def _label(row: ZipImport, entry: zipfile.ZipInfo) -> str:
-    folder = PurePosixPath(entry.filename).parent.name
-    return text.kept_label(folder) if row.label_from_folder and folder else row.label
-
-
 def title_of(name: str) -> str:
     """Return the title that a picture has by the name of its file."""
     return text.tidied(Path(name.replace("\\", "/").replace("\0", "")).stem)
 
 
 def _finish(row: ZipImport, error: str = "") -> None:
-    ZipImport.objects.filter(pk=row.pk).update(finished_at=timezone.now(), error=error)
-    row.upload_file.path.unlink(missing_ok=True)
+    """End an import, unless another worker did, which has removed the parts."""
+    if ZipImport.objects.filter(pk=row.pk, finished_at__isnull=True).update(finished_at=timezone.now(), error=error):
+        parts.remove(row.parts_prefix)
 
 
 def remove_old() -> int:
-    """Delete archives that never arrived as a whole, and the rows of finished imports; returns how many rows."""
+    """Delete incomplete archives and the rows of finished imports; returns how many rows."""
     long_ago = timezone.now() - KEPT
     old = Q(received__lt=F("size"), created_at__lt=long_ago) | Q(finished_at__lt=long_ago)
     return ZipImport.objects.filter(old).delete()[0]

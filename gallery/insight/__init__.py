@@ -1,1 +1,1 @@
-"""What workers find out about the gallery: near-duplicates, mislabels, the map, figures for the dashboard."""
+"""Results of analyses: near-duplicates, wrong labels, the map, figures for the dashboard."""

@@ -1,6 +1,5 @@
 """The life of an analysis: requested by a person or a new index, claimed by a worker, finished, or released again."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.db import transaction
@@ -30,12 +29,12 @@ class Superseded(Exception):
 
 
 def get(kind: Kind) -> Analysis:
-    """Return the analysis of this kind; one that is not saved if it was never requested."""
+    """Return the analysis of this kind; an unsaved one if it was never requested."""
     return Analysis.objects.filter(kind=kind).first() or Analysis(kind=kind, state=DONE)
 
 
 def request(kind: Kind) -> None:
-    """Have it run, unless it is about to. The last result stays until the new one is there."""
+    """Request a run, unless one waits or runs. The last result stays until the new one is there."""
     row, is_new = Analysis.objects.get_or_create(kind=kind)
     if not is_new:
         _wait(Analysis.objects.filter(pk=row.pk).exclude(state__in=[WAITING, RUNNING]))
@@ -54,7 +53,7 @@ def _wait(rows: Any) -> int:
 
 
 def claim() -> Analysis | None:
-    """Take the one that waits longest; None if none waits."""
+    """Claim the analysis that waits longest; None if none waits."""
     for waiting in Analysis.objects.filter(state=WAITING).order_by("requested_at"):
         changed = Analysis.objects.filter(pk=waiting.pk, state=WAITING).update(
             state=RUNNING,
@@ -71,13 +70,13 @@ def claim() -> Analysis | None:
 
 
 def advance(analysis: Analysis, done: int, total: int) -> None:
-    """Renew the lease and say how far it is. Raises Superseded."""
+    """Renew the lease and record the progress. Raises Superseded."""
     if not _mine(analysis).update(done=done, total=total, lease_until=_lease()):
         raise Superseded
 
 
 def finish(analysis: Analysis, result: dict[str, Any]) -> None:
-    """Keep the result; inside the transaction that writes its rows. Raises Superseded."""
+    """Store the result, inside the transaction that writes its rows. Raises Superseded."""
     changed = _mine(analysis).update(
         state=DONE, result=result, finished_at=timezone.now(), lease_until=None, runner="", error=""
     )
@@ -91,21 +90,17 @@ def fail(analysis: Analysis, reason: str) -> None:
 
 
 def release_overdue() -> int:
-    """Let analyses run again whose process has ended or whose lease is over; returns how many wait now.
+    """Release analyses whose process has ended or whose lease is over; returns how many wait now.
 
     One that ended its process MAX_ATTEMPTS times fails and says so.
     """
     running = Analysis.objects.filter(state=RUNNING)
-    gone = processes.gone(_runners())
+    gone = processes.gone(running.order_by().values_list("runner", flat=True).distinct())
     with transaction.atomic():
-        overdue = running.filter(clock.is_over("lease_until") | Q(runner__in=gone))
+        overdue = running.filter(clock.lease_is_over() | Q(runner__in=gone))
         overdue.filter(attempts__gte=MAX_ATTEMPTS).update(state=FAILED, error=GAVE_UP, lease_until=None, runner="")
         overdue.update(state=WAITING, lease_until=None, runner="")
     return Analysis.objects.filter(state=WAITING).count()
-
-
-def _runners() -> Iterable[str]:
-    return Analysis.objects.filter(state=RUNNING).order_by().values_list("runner", flat=True).distinct()
 
 
 def _mine(analysis: Analysis) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 640, 160  # of the drawing area, in units of the SVG
-GAP = 0.25  # of the room of a bar
+GAP = 0.25  # share of the width of a bar
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Groups of near-duplicates as a curator works through them: keep one, hide the others, or say that they are none."""
+"""Groups of near-duplicates for curators: keep one picture, hide the others, or mark them as different."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ BEST_FIRST = [(F("image__width_px") * F("image__height_px")).desc(), F("image__c
 
 @dataclass(frozen=True)
 class Group:
-    """A group as it is shown: its visible pictures, the best one first (most pixels, then oldest)."""
+    """A shown group: its visible pictures, the best one first (most pixels, then oldest)."""
 
     id: int
     kind: str
@@ -52,10 +52,10 @@ def quality(image: Image) -> tuple[int, float, UUID]:
 
 
 def hide_others(group: DuplicateGroup, kept: UUID, by: str) -> int:
-    """Hide the visible pictures of a group but the one that is kept; returns how many."""
+    """Hide all visible pictures of a group but the one to keep; returns how many."""
     visible = group.images.filter(is_hidden=False)
     if not visible.filter(pk=kept).exists():
-        return 0  # the picture to keep was hidden or deleted: another one has to be chosen
+        return 0  # the picture to keep was hidden or deleted: a curator has to choose another one
     return bulk.change("hide", visible.exclude(pk=kept), by)[0]
 
 
@@ -69,7 +69,7 @@ def hide_all_others(kind: str, by: str) -> tuple[int, bool]:
 
 
 def set_apart(group: DuplicateGroup, by: str) -> None:
-    """Remember that these pictures are no duplicates of each other; the group goes."""
+    """Record that these pictures are not duplicates of each other, and delete the group."""
     images = [str(pk) for pk in group.images.order_by("pk").values_list("pk", flat=True)]
     with transaction.atomic():
         Decision.objects.create(kind=Decision.Kind.NOT_DUPLICATES, images=images, decided_by=by)

@@ -1,4 +1,4 @@
-"""The figures of the dashboard: what is searched for, how quickly, what is missing, what the gallery holds."""
+"""The figures of the dashboard: searches, latency, searches without a good match, labels and disk space."""
 
 import itertools
 import shutil
@@ -24,7 +24,7 @@ LABELS = 15
 
 @dataclass(frozen=True)
 class Day:
-    """The searches that were received on one day, and how long the answered ones took."""
+    """The searches of one day, and how long the answered ones took."""
 
     day: date
     searches: int
@@ -34,7 +34,7 @@ class Day:
 
 @dataclass(frozen=True)
 class Disk:
-    """Free room and size of a disk."""
+    """Free space and size of a disk."""
 
     free_bytes: int
     total_bytes: int
@@ -75,7 +75,7 @@ def by_state() -> dict[str, int]:
 
 
 def weak() -> QuerySet[Query]:
-    """Return the answered searches whose best match is not much like their picture, the newest first."""
+    """Return the answered searches whose best match is weak, the newest first."""
     return Query.objects.filter(state=DONE, matches__0__band="weak").order_by("-created_at")
 
 
@@ -109,7 +109,7 @@ def labels() -> list[tuple[str, int]]:
 
 
 def disk() -> Disk:
-    """Return the room on the disk that has the pictures."""
+    """Return the free space on the disk of the pictures."""
     folder = settings.MEDIA_ROOT
     while not folder.is_dir():  # not made yet
         folder = folder.parent

@@ -1,4 +1,4 @@
-"""Pictures whose neighbours mostly have another label: take that label, or say that the label is right."""
+"""Pictures whose neighbours mostly have another label: take that label, or confirm the present one."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ SHOWN = 6  # neighbours of each
 
 @dataclass(frozen=True)
 class Shown:
-    """A suspect as it is shown: its picture and the nearest others that are still visible."""
+    """A shown suspect: its picture and the nearest others that are visible."""
 
     suspect: Suspect
     neighbours: list[Image]
@@ -47,7 +47,7 @@ def take_label(suspect: Suspect, label: str = "") -> str:
 
 
 def confirm_label(suspect: Suspect, by: str) -> None:
-    """Remember that this label is right for this picture."""
+    """Record that this label is right for this picture."""
     with transaction.atomic():
         kind, images = Decision.Kind.LABEL_IS_RIGHT, [str(suspect.image_id)]
         Decision.objects.create(kind=kind, images=images, label=suspect.label, decided_by=by)

@@ -1,4 +1,4 @@
-"""The tables of the database; import them from here."""
+"""The models; import them from here."""
 
 from gallery.models.curation import BulkAction, ZipImport
 from gallery.models.images import LONGEST_TITLE, Embedding, Image

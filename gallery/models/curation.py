@@ -1,4 +1,4 @@
-"""What curators have asked for and workers do in steps: actions on many rows, archives of pictures."""
+"""Work that curators request and workers do in steps: actions on many rows, archives of pictures."""
 
 import uuid
 from typing import Any
@@ -7,7 +7,6 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from gallery.files import Stored
 from gallery.text import LONGEST_LABEL
 
 
@@ -35,7 +34,7 @@ class BulkAction(models.Model):
 
     @property
     def title(self) -> str:
-        """Return what the admin calls it."""
+        """Return its title in the admin."""
         return {"delete": "Delete", "hide": "Hide", "show": "Show", "label": "Label", "undo": "Undo"}[self.action]
 
 
@@ -64,9 +63,9 @@ class ZipImport(models.Model):
         return self.name
 
     @property
-    def upload_file(self) -> Stored:
-        """Return where the archive is while it is received and imported."""
-        return Stored("received", f"zips/{self.pk.hex[:2]}/{self.pk}")
+    def parts_prefix(self) -> str:
+        """Return how the names of its parts begin, in `uploads`, while it is received and imported."""
+        return f"zips/{self.pk.hex[:2]}/{self.pk}."
 
     @property
     def bad(self) -> int:

@@ -1,4 +1,4 @@
-"""Gallery pictures, and what models make of them."""
+"""Gallery pictures and their embeddings."""
 
 import difflib
 import uuid
@@ -16,23 +16,23 @@ from gallery.text import LONGEST_LABEL, FoldedField, folded, kept_label, label_k
 
 LONGEST_TITLE = 200
 COMPARED_LABELS = 5000  # some 50 ms
-LIKENESS = 0.5  # difflib's ratio from which a label may be the one that was meant
+LIKENESS = 0.5  # difflib's ratio from which a label is suggested for a misspelled one
 LONG = 8  # a picture that is more than so many times as long as wide
 
 
 class ImageQuerySet(models.QuerySet["Image"]):
     def update(self, **values: Any) -> int:
-        """UPDATE. The folded columns follow their sources. Raises TypeError for an expression as a source."""
+        """Run an UPDATE that also sets the folded columns. Raises TypeError for an expression as a source."""
         if "label" in values and settings.SIMSEARCH_INDEX == "milvus":
             values["is_relabelled"] = True
         return super().update(**with_folded(Image, values))
 
     def visible(self) -> "ImageQuerySet":
-        """Return the pictures that can be found."""
+        """Return the pictures that searches can find."""
         return self.filter(is_hidden=False).exclude(is_pending=True)
 
     def with_words(self, text: str) -> "ImageQuerySet":
-        """Return those whose title or label has each word of the text, without regard to case and accents."""
+        """Return those whose title or label has each word of the text, ignoring case and accents."""
         found = self
         for word in folded(text).replace("_", " ").split():
             found = found.filter(Q(title_folded__contains=word) | Q(label_folded__contains=word))
@@ -49,7 +49,7 @@ class ImageQuerySet(models.QuerySet["Image"]):
         ).exclude(is_pending=True)
 
     def spelled(self, label: str) -> str:
-        """Return the label as these pictures spell it; tidied, where none of them has it."""
+        """Return the label as these pictures spell it; normalised, if none of them has it."""
         return self.all_spelled([label])[0]
 
     def all_spelled(self, given: Iterable[str]) -> list[str]:
@@ -62,7 +62,7 @@ class ImageQuerySet(models.QuerySet["Image"]):
         return [known.get(label_key(label), label) if label in new else label for label in wanted]
 
     def nearest_label(self, wanted: str) -> str | None:
-        """Return the label of these pictures that is spelled most like this one, case and accents apart."""
+        """Return the label of these pictures that is spelled most like this one, ignoring case and accents."""
         labels = self.exclude(label="").order_by("label").values_list("label", flat=True).distinct()
         spellings = {folded(label): label for label in labels[:COMPARED_LABELS]}
         found = difflib.get_close_matches(folded(wanted), spellings, n=1, cutoff=LIKENESS)
@@ -126,7 +126,7 @@ class Image(OfPicture, models.Model):
 
     @property
     def is_long(self) -> bool:
-        """Tell whether its page shows the middle alone: the whole picture would be a line."""
+        """Tell whether its page shows only the middle: the whole picture would be a line."""
         return max(self.width_px, self.height_px) > LONG * min(self.width_px, self.height_px)
 
     @property
@@ -146,7 +146,7 @@ class Image(OfPicture, models.Model):
 
     @property
     def original_file(self) -> Stored:
-        """Return the file as it came, if `has_original`; only the staff gets it."""
+        """Return the original file, if `has_original`; only staff may get it."""
         return Stored("originals", f"{self.pk.hex[:2]}/{self.pk}")
 
     @property
@@ -166,7 +166,7 @@ class Image(OfPicture, models.Model):
 
 
 class Embedding(models.Model):
-    """What one network makes of one picture: 4096 float16 numbers of unit length, little-endian.
+    """The embedding of a picture by a model: 4096 float16 numbers of unit length, little-endian.
 
     It goes with its picture. One that a worker writes while its picture is deleted is found by `prune`.
     """

@@ -1,4 +1,4 @@
-"""Generations of the index, and what a model's cosines mean."""
+"""Index generations, and the thresholds of a model."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from django.utils import timezone
 
 
 class GenerationManager(models.Manager["IndexGeneration"]):
-    """Leaves the PCA where it is: it is read when a generation is opened, the rest before every batch."""
+    """Leaves out the PCA, which is only read when a generation is opened; the rest is read before every batch."""
 
     def get_queryset(self) -> "models.QuerySet[IndexGeneration]":
         """Return all, without their components."""
@@ -59,12 +59,12 @@ class IndexGeneration(models.Model):
 
     @property
     def is_synchronised(self) -> bool:
-        """Tell whether new embeddings are added to it; the files of others never change."""
+        """Tell whether new embeddings are added to it (Milvus); Annoy's files never change."""
         return bool(self.manifest.get("engine") == "milvus")
 
 
 class Calibration(models.Model):
-    """What a network's cosines mean in this gallery, as `manage.py calibrate --write` measured it."""
+    """The thresholds of a model in this gallery, as `manage.py calibrate --write` measured them."""
 
     network = models.CharField(max_length=64, unique=True, help_text="its identity, as in Embedding.network")
     same = models.FloatField(help_text="the cosine from which a match is almost the same picture")

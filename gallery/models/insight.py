@@ -1,4 +1,4 @@
-"""What analyses of the whole gallery find, and what curators decide about it."""
+"""Results of analyses of the whole gallery, and the decisions of curators about them."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from gallery.text import LONGEST_LABEL
 
 
 class Analysis(models.Model):
-    """A look at the whole gallery by a worker, one row a kind. Its state changes only in `gallery.insight.analyses`."""
+    """An analysis of the whole gallery, one row per kind. Its state changes only in `gallery.insight.analyses`."""
 
     class Kind(models.TextChoices):
         DUPLICATES = "duplicates"
@@ -47,12 +47,12 @@ class Analysis(models.Model):
 
     @property
     def is_under_way(self) -> bool:
-        """Tell whether a worker runs it or will."""
+        """Tell whether it waits or runs."""
         return self.state in {self.State.WAITING, self.State.RUNNING}
 
 
 class Decision(models.Model):
-    """What a curator has said about pictures, so that no later analysis asks again."""
+    """A curator's decision about pictures, so that later analyses do not repeat the question."""
 
     class Kind(models.TextChoices):
         NOT_DUPLICATES = "not duplicates"

@@ -13,7 +13,7 @@ from gallery.models.images import Image
 from gallery.timings import in_ms
 
 LONGEST_LINK = 2000
-Band = Literal["same", "very_similar", "similar", "weak"]  # what a cosine means, by the model's thresholds
+Band = Literal["same", "very_similar", "similar", "weak"]  # a cosine in words, by the model's thresholds
 
 
 class StoredMatch(TypedDict):
@@ -30,7 +30,7 @@ class StoredMatch(TypedDict):
 
 
 class Uploaded:
-    """The files of a row that may have an uploaded picture: `folder` keeps them, named after the row's id."""
+    """The files of a row that may have an uploaded picture, in `folder`, named after the row's id."""
 
     folder: ClassVar[str]
     pk: Any
@@ -125,7 +125,7 @@ class Query(Uploaded, models.Model):
 
     @property
     def picture_url(self) -> str | None:
-        """Return where the browser finds the picture that is searched with; None while it is not decoded, or gone."""
+        """Return the address of the picture that is searched with; None while it is not decoded, or if it is gone."""
         if self.has_picture:
             return address("query_picture", self.pk) if self.picture_file.exists() else None
         return self.like.preview_url if self.like else None
@@ -142,7 +142,7 @@ class Query(Uploaded, models.Model):
 
     @property
     def further(self) -> "list[QueryPart]":
-        """Return its pictures but the first; no statement where there are none."""
+        """Return its pictures but the first; runs no statement if there are none."""
         if not self.has_parts:
             return []
         models.prefetch_related_objects([self], "parts__image")  # once: an image that is gone is None then
@@ -150,7 +150,7 @@ class Query(Uploaded, models.Model):
 
     @property
     def pictures(self) -> "list[Query | QueryPart]":
-        """Return what it consists of: the row itself for the first picture, and the rows of the others."""
+        """Return its pictures: the row itself for the first one, and the rows of the others."""
         return [self, *self.further]
 
     @property
@@ -160,12 +160,12 @@ class Query(Uploaded, models.Model):
 
     @property
     def files(self) -> list[Stored]:
-        """Return where each of its uploaded pictures may be."""
+        """Return all files that its uploaded pictures may have."""
         return [file for row in self.pictures for file in (row.picture_file, row.upload_file) if row.has_picture]
 
     @property
     def timings_ms(self) -> dict[str, float]:
-        """Return where its time went so far, as the API describes it."""
+        """Return the time of each stage so far, as the API describes it."""
         timings = {} if self.accept_ms is None else {"accept": self.accept_ms}
         timings |= self.accept_stages_ms or {}
         if self.claimed_at and self.state != self.State.WAITING:
@@ -173,7 +173,7 @@ class Query(Uploaded, models.Model):
             timings["queue"] = max(0.0, in_ms(self.claimed_at - self.waiting_since))
         timings |= self.stages_ms
         if self.state == self.State.DONE and self.claimed_at and self.finished_at:
-            # The last stage of the run, so it cannot be among those that were written in it.
+            # `finish` writes the timings, so it cannot be among them.
             left_ms = in_ms(self.finished_at - self.claimed_at) - sum(self.stages_ms.values())
             timings["finish"] = max(0.0, round(left_ms, 1))
             timings["total"] = in_ms(self.finished_at - self.created_at)

@@ -1,11 +1,11 @@
-"""The file format of a backup: a tar stream that shows when any of it is missing or changed.
+"""The file format of a backup: a tar stream with a checksum, so that missing and changed bytes show.
 
-manifest.json                     first: what made it, of which state of the database, and how much there is of what
+manifest.json                     first: version, state of the database, number of rows and pictures
 rows/<table>/<number>.jsonl.gz    some rows of a table, a JSON object in each line
 pictures/<kind>/<id>.jpg          as they are on the disk
 end.json                          last: the SHA-256 of all names and contents before it
 
-The checksum shows damage, not forgery: who changes a backup on purpose can write a new checksum.
+The checksum shows damage, not forgery: an attacker can write a new checksum.
 """
 
 import hashlib
@@ -24,15 +24,15 @@ MANIFEST, END = "manifest.json", "end.json"
 UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 ROWS_NAME = re.compile(r"rows/([a-z0-9_]+\.[a-z0-9_]+)/[0-9]+\.jsonl\.gz")
 PICTURE_NAME = re.compile(rf"pictures/([a-z]+)/({UUID})\.jpg")
-GZIP = 31  # zlib's word for gzip's format
-# Far more than anything that is written here: a damaged or a forged size must not take all memory.
+GZIP = 31  # zlib's constant for gzip's format
+# Far more than any member has: a damaged or forged size must not take all memory.
 MOST_BYTES = 2**30
-# What tarfile, zlib, json and uuid say about bytes that are not what they should be.
+# The exceptions of tarfile, zlib, json and uuid for damaged bytes.
 GARBLED = (tarfile.TarError, zlib.error, EOFError, ValueError, RecursionError)
 
 
 class BadBackup(Exception):
-    """A file that is no complete backup; its text is a sentence."""
+    """A file that is not a complete backup; the text is a sentence."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Writer:
     def add_rows(self, rows: Rows) -> None:
         """Append a table."""
         number = self._numbers[rows.table] = self._numbers.get(rows.table, 0) + 1
-        # Level 1: it takes away what base64 adds to a vector, more would only take time.
+        # Level 1 removes what base64 adds to a vector; a higher level would only take time.
         packed = zlib.compress(b"\n".join(rows.lines), level=1, wbits=GZIP)
         self._add(f"rows/{rows.table}/{number:06}.jsonl.gz", packed)
 
@@ -96,20 +96,20 @@ class Writer:
         self._add(f"pictures/{picture.kind}/{picture.id}.jpg", picture.data)
 
     def finish(self) -> None:
-        """Write the end, which only a complete backup has."""
+        """Write the last member, which only a complete backup has."""
         self._add(END, _json({"sha256": self._digest.hexdigest()}))
         self._stream.write(bytes(2 * tarfile.BLOCKSIZE))
 
     def _add(self, name: str, data: bytes) -> None:
         info = tarfile.TarInfo(name)
         info.size, info.mtime, info.mode = len(data), self._now_s, 0o600
-        # By hand: a TarFile remembers every member that went through it.
+        # By hand: a TarFile keeps every member in memory.
         self._stream.write(info.tobuf(tarfile.USTAR_FORMAT) + data + bytes(-len(data) % tarfile.BLOCKSIZE))
         _count(self._digest, name, data)
 
 
 class Reader:
-    """Reads a backup from a file, once. Raises BadBackup where it is damaged, not before it gets there."""
+    """Reads a backup from a file, once. Raises BadBackup when it reaches damage."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -120,7 +120,7 @@ class Reader:
             raise BadBackup("This file is not a backup of simsearch.") from error
 
     def __iter__(self) -> Iterator[Rows | Picture]:
-        """Everything between the manifest and the end; that it was unchanged is known when there is no more."""
+        """Yield the members between the manifest and the end; the checksum is compared after the last one."""
         try:
             while (member := self._next())[0] != END:
                 yield _part(*member)
@@ -142,7 +142,7 @@ class Reader:
         try:
             read = Manifest(**manifest)
             sum(read.rows.values(), read.pictures)
-        except (AttributeError, TypeError) as error:  # not what format 1 has in these places
+        except (AttributeError, TypeError) as error:  # fields that format 1 does not have
             raise ValueError(name) from error
         return read
 
@@ -161,20 +161,16 @@ class Reader:
 
 
 def _part(name: str, data: bytes) -> Rows | Picture:
-    """Only these two shapes of names: none is ever a path on this machine's disk."""
+    """Return the part of this name. Only two forms of names exist, and none is used as a path on the disk."""
     if match := ROWS_NAME.fullmatch(name):
-        return Rows(match[1], _unpacked(data).splitlines())
+        unpacker = zlib.decompressobj(wbits=GZIP)
+        lines = unpacker.decompress(data, MOST_BYTES)
+        if not unpacker.eof:
+            raise EOFError
+        return Rows(match[1], lines.splitlines())
     if match := PICTURE_NAME.fullmatch(name):
         return Picture(match[1], uuid.UUID(match[2]), data)
     raise BadBackup(f"This backup holds {name!r}, which no backup of simsearch does; it is not restored.")
-
-
-def _unpacked(data: bytes) -> bytes:
-    unpacker = zlib.decompressobj(wbits=GZIP)
-    lines = unpacker.decompress(data, MOST_BYTES)
-    if not unpacker.eof:
-        raise EOFError
-    return lines
 
 
 def _count(digest: "hashlib._Hash", name: str, data: bytes) -> None:

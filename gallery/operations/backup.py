@@ -1,4 +1,4 @@
-"""Back up everything that cannot be made again, while the system serves."""
+"""Back up the database and the pictures while the system serves."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def write(stream: BinaryIO, *, with_queries: bool = True) -> Outcome:
 
 @contextmanager
 def into(path: Path) -> Iterator[BinaryIO]:
-    """Provide a file that is at `path` only when it is complete, and that only its owner can read. Raises OSError."""
+    """Provide a file that appears at `path` only when it is complete; only its owner can read it. Raises OSError."""
     if path.exists() and not path.is_file():  # a pipe or a device: it must stay one
         with path.open("wb") as stream:
             yield stream
@@ -96,7 +96,7 @@ def _manifest(chosen: Sequence[Table]) -> Manifest:
 
 @contextmanager
 def _snapshot() -> Iterator[None]:
-    """Provide one state of the database for every query inside, which blocks no writer.
+    """Provide one snapshot of the database for every query inside; it blocks no writer.
 
     Said to the database itself: Django's `atomic` would begin as the settings say, on SQLite with the writer's lock.
     """
@@ -124,7 +124,7 @@ class _Present:
 
 
 class _Copy:
-    """Rows and pictures on their way into the archive."""
+    """Copies rows and pictures into the archive."""
 
     def __init__(self, archive: Writer, present: _Present, progress: Progress) -> None:
         self.outcome = Outcome()
@@ -132,15 +132,20 @@ class _Copy:
         self._gone: dict[Table, set[Any]] = {}
 
     def table(self, table: Table) -> None:
+        """Copy the rows as JSON, by the names of their fields; many-to-many relations are tables of their own."""
+        names = [field.name for field in table._meta.concrete_fields]
         for rows in _in_steps(table):
-            rows_kept = [row for row in rows if self._refers_to_what_is_kept(row) and self._take_pictures(row)]
-            if rows_kept:
-                self._archive.add_rows(Rows(tables.name(table), _lines(rows_kept)))
-            self.outcome.rows[tables.name(table)] += len(rows_kept)
+            kept = [row for row in rows if self._refers_to_what_is_kept(row) and self._take_pictures(row)]
+            if kept:
+                values = serializers.serialize("python", kept, fields=names)
+                # str: keeps the microseconds of a moment, which Django's own JSON encoder drops.
+                lines = [json.dumps(row, default=str).encode() for row in values]
+                self._archive.add_rows(Rows(tables.name(table), lines))
+            self.outcome.rows[tables.name(table)] += len(kept)
             self._progress.advance(len(rows))
 
     def _refers_to_what_is_kept(self, row: Model) -> bool:
-        """Tell whether the row can stay without rows that have gone; empties its references to them."""
+        """Tell whether the row can stay although other rows are left out; empties its references to them."""
         for relation in row._meta.concrete_fields:
             target = relation.related_model
             if target and getattr(row, relation.attname) in self._gone.get(target, ()):
@@ -183,10 +188,3 @@ def _picture(kind: str, row: Model, stored: Sequence[Stored]) -> Picture | None:
         with suppress(FileNotFoundError):
             return Picture(kind, row.pk, file.read_bytes())
     return None
-
-
-def _lines(rows: Sequence[Model]) -> list[bytes]:
-    """Return each row as JSON, by the names of its fields; many-to-many relations are tables of their own."""
-    names = [field.name for field in rows[0]._meta.concrete_fields]
-    # str: of a moment to the microsecond, where Django's own JSON encoder drops what is below a millisecond.
-    return [json.dumps(row, default=str).encode() for row in serializers.serialize("python", rows, fields=names)]

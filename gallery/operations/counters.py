@@ -20,23 +20,18 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from gallery.errors import STATUS_OF_CODE
 
 _directory = Path(settings.METRICS_ROOT)
-# More than all labels of a process take, because a file that has to grow does so without asking for room.
+# More than all labels of a process take, because a growing file would not allocate its blocks.
 _FILE_BYTES = 2**19
 _held: tuple[int, int, int] | None = None  # the process, the number of its files, and the lock that keeps it
 
 
 def _number() -> int:
-    """Return the number of this process's files; after a fork the child takes another one."""
+    """Return the number of this process's files: the lowest that no process holds. After a fork the child takes one."""
     global _held
-    if _held is None or _held[0] != os.getpid():
-        if _held:
-            os.close(_held[2])  # the parent's
-        _held = (os.getpid(), *_take())
-    return _held[1]
-
-
-def _take() -> tuple[int, int]:
-    """Return the lowest number that no process holds, and its lock, which ends with this process."""
+    if _held and _held[0] == os.getpid():
+        return _held[1]
+    if _held:
+        os.close(_held[2])  # the parent's
     for number in itertools.count():
         lock = os.open(_directory / f"{number}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -44,12 +39,13 @@ def _take() -> tuple[int, int]:
         except BlockingIOError:
             os.close(lock)
         else:
-            return number, lock
+            _held = (os.getpid(), number, lock)  # the lock ends with this process
+            return number
     raise AssertionError
 
 
 class _AllocatedDict(MmapedDict):
-    """A file of counts whose room on the disk is taken when it is opened.
+    """A file of counts whose disk space is allocated when it is opened.
 
     prometheus_client maps a sparse file, and on a full disk the kernel kills a process that writes to a page without
     a block (SIGBUS). A process that finds no room counts in memory; `/metrics` leaves it out until it is started again.
@@ -61,14 +57,14 @@ class _AllocatedDict(MmapedDict):
 
 
 def _allocate(path: Path) -> bool:
-    """Take the room for a file of counts. Return False on a full disk."""
+    """Allocate the space for a file of counts. Return False on a full disk."""
     if not hasattr(os, "posix_fallocate"):  # macOS
         return True
     try:
         with path.open("ab") as file:
             os.posix_fallocate(file.fileno(), 0, _FILE_BYTES)
     except OSError:
-        if path.exists() and not path.stat().st_size:  # no file for the reader to trip over
+        if path.exists() and not path.stat().st_size:  # the reader cannot read an empty file
             path.unlink()
         return False
     return True
@@ -90,7 +86,7 @@ UPLOADS = Counter(
 )
 ANSWERS = Counter(
     "simsearch_answers",
-    "Queries that came to their end, with the code of a failed one",
+    "Queries that were answered or failed, with the code of a failed one",
     ["outcome", "code"],
     registry=_REGISTRY,
 )
@@ -102,7 +98,7 @@ BATCH_SIZE = Histogram(
 )
 BROKEN_BATCHES = Counter(
     "simsearch_broken_batches",
-    "Runs that ended in an exception; their queries were tried again",
+    "Batches that ended in an exception; their queries were tried again",
     registry=_REGISTRY,
 )
 STAGE_SECONDS = Histogram(
@@ -126,9 +122,9 @@ HTTP_SECONDS = Histogram(
     registry=_REGISTRY,
 )
 STAGES_OF_QUERY, STAGES_OF_BATCH = ("accept", "queue", "total"), ("claim", "decode", "embed", "search", "finish")
-STAGES_AFTER = ("commit", "wake")  # both are over only when the row is written, so they are counted here alone
+STAGES_AFTER = ("commit", "wake")  # both end after the row is written, so they are only counted here
 
-# Known from the start, so that the first increase of each is seen as one.
+# Created at the start with 0, so that Prometheus sees the first increase.
 for _outcome in ("accepted", "error", *STATUS_OF_CODE):
     UPLOADS.labels(_outcome)
 for _code in ("gave_up", "gone", "corrupt", "too_costly", "too_many_pixels", "unsupported_format"):

@@ -1,4 +1,4 @@
-"""Health checks: is the process alive, and can the system answer?"""
+"""Health checks of the process and of the whole system."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ from gallery.operations.metrics import is_operator
 from gallery.queries import waiting
 
 WAITED_TOO_LONG_S = 10.0
-# For strangers: what the workers say names folders of this machine.
+# For visitors: the workers' messages name folders of this machine.
 INDEX_PROBLEM = "Some workers do not use the active index; the staff sees why."
-ASK_THE_DATABASE = {"index", "waiting"}  # not asked when it was away a moment ago: each would wait for it again
+ASK_THE_DATABASE = {"index", "waiting"}  # not checked while the database is away: each would wait for it again
 
 
 @dataclass(frozen=True)
 class Check:
-    """One part of the system: whether it works, and what there is to say about it."""
+    """One part of the system: whether it works, and facts about it."""
 
     ok: bool
     facts: dict[str, Any] = field(default_factory=dict)
@@ -38,26 +38,24 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @require_safe
 @never_cache
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when an upload made now would be answered, else 503; either way each part with its facts.
+    """Answer 200 when an upload made now would be answered, else 503; either way each part with its facts.
 
-    Paths of this machine are for its operators alone.
+    Only operators see paths of this machine.
     """
     checks: dict[str, Check] = {}
     for name, check in CHECKS.items():
-        away = name in ASK_THE_DATABASE and not checks["database"].ok
-        checks[name] = Check(False, {"problem": "The database does not answer."}) if away else _run(check)
+        if name in ASK_THE_DATABASE and not checks["database"].ok:
+            checks[name] = Check(False, {"problem": "The database does not answer."})
+            continue
+        try:
+            checks[name] = check()
+        except (DatabaseError, InterfaceError, redis.RedisError, OSError) as error:
+            checks[name] = Check(False, {"problem": type(error).__name__})
     if "problem" in checks["index"].facts and checks["database"].ok and not is_operator(request):
         checks["index"].facts["problem"] = INDEX_PROBLEM
     ready = all(check.ok for check in checks.values())
     body = {"ready": ready, "checks": {name: {"ok": c.ok} | c.facts for name, c in checks.items()}}
     return JsonResponse(body, status=200 if ready else 503)
-
-
-def _run(check: Callable[[], Check]) -> Check:
-    try:
-        return check()
-    except (DatabaseError, InterfaceError, redis.RedisError, OSError) as error:
-        return Check(False, {"problem": type(error).__name__})
 
 
 def _database() -> Check:

@@ -21,7 +21,7 @@ def current() -> str:
 
 @functools.cache
 def _host_and_namespace() -> str:
-    """Return where process ids mean the same: containers may share a host's name, and machines too, by accident."""
+    """Return the namespace of process ids: containers, and by accident machines, may share a host's name."""
     namespace = machine = ""
     with suppress(OSError):
         namespace = str(Path("/proc/self/ns/pid").readlink())
@@ -31,7 +31,7 @@ def _host_and_namespace() -> str:
 
 
 def gone(names: Iterable[str]) -> list[str]:
-    """Return which of these processes have ended: seen here on this host, by their heartbeats on others.
+    """Return which of these processes have ended: on this host by the kernel, on others by their heartbeats.
 
     Where Redis is away or has forgotten a process of another host, the lease decides.
     """
@@ -62,12 +62,7 @@ def is_gone(name: str) -> bool:
         return True
     except PermissionError:
         pass
-    return _has_ended(int(pid))
-
-
-def _has_ended(pid: int) -> bool:
-    """Tell whether it is a zombie: the process that adopted a killed worker's child may never reap it."""
-    try:
+    try:  # a zombie has ended, too: the process that adopted a killed worker's child may never reap it
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in {"Z", "X"}
-    except (OSError, IndexError):  # no Linux; or it ended at this moment, which the next call will see
+    except (OSError, IndexError):  # no Linux; or it ended at this moment, which the next call sees
         return False

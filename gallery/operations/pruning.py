@@ -16,16 +16,17 @@ from gallery.files import Area, Stored
 from gallery.models import Image, Query, QueryPart, ZipImport
 from gallery.queries import lifecycle
 
-# A file is written before its row is committed, and a row's files go after it: what is younger may be on its way.
+# A file is written before its row is committed and deleted after it, so a younger file may belong to a row.
 SETTLED_S = 3600
 BATCH = 500
 UNNAMED = re.compile(r"[^/]*\.upload[^/]*")
 OF_ROW = re.compile("../[^/]+")
+NAME = re.compile(r"([^.]+)(\.jpg|\.\d+-\d+)?")  # a row's id; a picture of it, or a part of its archive
 Item = TypeVar("Item")
 Owner = type[Image] | type[Query] | type[QueryPart] | type[ZipImport]
 
 
-# The folders of picture files, and whose they are.
+# The folders of picture files, and the models whose rows own them.
 OWNERS: dict[tuple[Area, str], Owner] = {
     ("default", "gallery/"): Image,
     ("default", "previews/"): Image,
@@ -36,12 +37,12 @@ OWNERS: dict[tuple[Area, str], Owner] = {
     ("uploads", "gallery/"): Image,
     ("uploads", "queries/"): Query,
     ("uploads", "parts/"): QueryPart,
-    ("received", "zips/"): ZipImport,
+    ("uploads", "zips/"): ZipImport,
 }
 
 
 class TooMany(Exception):
-    """Most gallery pictures have no file: that is no accident of one, but a folder that is missing."""
+    """Most gallery pictures have no file: the folder itself must be missing."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Orphans:
 
 
 def find() -> Orphans:
-    """Find what can be deleted, without a change. Raises TooMany."""
+    """Find what can be deleted; changes nothing. Raises TooMany."""
     decoded = Image.objects.exclude(is_pending=True)
     # A waiting query without its file fails by itself.
     answered = Query.objects.filter(Q(has_picture=True) | Q(has_parts=True), state=Query.State.DONE)
@@ -102,17 +103,17 @@ def _has_files(query: Query) -> bool:
 
 
 def _files_without_rows() -> Iterator[Stored]:
-    # Of an upload that was killed, before it had its name.
+    # Of a killed upload, before it had its name.
     yield from (file for file in _settled("received", "") if UNNAMED.fullmatch(file.name))
     for (area, folder), model in OWNERS.items():
-        # Only what has a name of ours is ours to delete.
+        # Delete only files with names of our form.
         ours = (file for file in _settled(area, folder) if OF_ROW.fullmatch(file.name.removeprefix(folder)))
         for batch in _batches(ours):
             named = {file: _owner(file) for file in batch}
             wanted = [row for row in named.values() if row]
             there = set(model.objects.filter(pk__in=wanted).values_list("pk", flat=True))
             for file, row in named.items():
-                # Without an id in its name: the temporary file of a write that was killed.
+                # Without an id in its name: the temporary file of a killed write.
                 if row not in there and (row or _base(file).startswith(files.UNFINISHED)):
                     yield file
 
@@ -130,8 +131,9 @@ def _settled(area: Area, folder: str) -> Iterator[Stored]:
 
 
 def _owner(file: Stored) -> uuid.UUID | None:
+    named = NAME.fullmatch(_base(file))
     try:
-        return uuid.UUID(_base(file).removesuffix(".jpg"))
+        return uuid.UUID(named[1]) if named else None
     except ValueError:
         return None
 

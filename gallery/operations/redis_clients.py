@@ -1,4 +1,4 @@
-"""Redis clients. Each has a named time-out, so that nobody waits long for a silent Redis.
+"""Redis clients. Each has a named time-out, so that nothing waits long for a silent Redis.
 
 Celery's own connections have theirs in the settings.
 """
@@ -9,19 +9,19 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-STARTING_S = 3.0  # before something starts: a Redis that loads its data may be slow
-# A silent Redis must not cost an upload its patience: first the throttle asks, then the wake-up message is sent.
+STARTING_S = 3.0  # before a start: a Redis that loads its data may be slow
+# A silent Redis must not delay an upload: the throttle needs Redis, and then the wake-up message.
 COUNTING_S, WAKING_S = 0.5, 1.0
 
 
 def connect(url: str, timeout_s: float) -> redis.Redis:
-    """Return a client that tries once; to connect and each reply may take that long."""
+    """Return a client that tries once; connecting and each reply may take that long."""
     return _client(url, timeout_s, Retry(NoBackoff(), 0))
 
 
 @functools.cache
 def kept(url: str, timeout_s: float) -> redis.Redis:
-    """Return one whose connections stay open; it tries once more when Redis was restarted meanwhile."""
+    """Return a client whose connections stay open; it tries once more after a restart of Redis."""
     return _client(url, timeout_s, Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)))
 
 

@@ -1,4 +1,4 @@
-"""Restore a backup into a system: all of it or nothing."""
+"""Restore a backup: all of it or nothing."""
 
 import json
 import shutil
@@ -19,8 +19,8 @@ from django.core.exceptions import FieldDoesNotExist
 from django.core.management.color import no_style
 from django.core.serializers.base import DeserializationError
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 from django.db.migrations.loader import MigrationLoader
-from django.db.models import Model
 
 from gallery import files
 from gallery.curation.progress import Progress
@@ -30,14 +30,14 @@ from gallery.operations import tables, workers
 from gallery.operations.archive import BadBackup, Manifest, Picture, Reader, Rows
 from gallery.queries import wakeup
 
-# What a picture takes on the disk beyond its bytes, on average and with room to spare.
+# Disk space of a picture beyond its bytes, on average and with some to spare.
 BLOCK_BYTES = 4096
-# SQLite keeps a transaction in its log before it is in the database: what is restored is on the disk twice.
+# SQLite writes a transaction to its log first, so restored rows are on the disk twice.
 SQLITE_COPIES = 2
 
 
 class Refused(Exception):
-    """This system cannot take this backup now; the text is a sentence with advice."""
+    """This system cannot restore this backup now; the text is a sentence with advice."""
 
 
 @dataclass
@@ -51,9 +51,9 @@ class Contents:
 
 @contextmanager
 def at_hand(stream: BinaryIO) -> Iterator[BinaryIO]:
-    """Provide a backup that comes through a pipe as a file, because it is read twice. Raises OSError (a full disk)."""
+    """Provide a piped backup as a file, because it is read twice. Raises OSError (a full disk)."""
     files.make_folder(settings.MEDIA_ROOT)
-    with tempfile.TemporaryFile(dir=settings.MEDIA_ROOT) as file:  # has no name: nothing is left of it
+    with tempfile.TemporaryFile(dir=settings.MEDIA_ROOT) as file:  # has no name, so nothing is left of it
         shutil.copyfileobj(stream, file, 2**20)
         yield file
 
@@ -82,11 +82,12 @@ def restore(file: BinaryIO, *, replace: bool) -> tuple[Manifest, Contents]:
 
     All of it or nothing, after it was read once to its end. Raises BadBackup, Refused, OSError and django.db.Error.
     """
-    _refuse_an_old_schema()
+    migrations = MigrationLoader(connection)
+    if migrations.disk_migrations.keys() - migrations.applied_migrations.keys():
+        raise Refused("The database is not up to date: run manage.py migrate first.")
     _refuse_to_overwrite(replace)
     manifest, contents = verify(file)
-    _refuse_another_schema(manifest)
-    _refuse_a_small_disk(contents.needs_bytes)
+    _refuse_what_does_not_fit(manifest, contents)
     with Progress(manifest.items, "Restoring", "item") as progress:
         _fill(_reading(file), progress, replace)
     ContentType.objects.clear_cache()
@@ -99,16 +100,11 @@ def _reading(file: BinaryIO) -> Reader:
     return Reader(file)
 
 
-# --- What speaks against it ---------------------------------------------------------------------------------
+# --- Preconditions ------------------------------------------------------------------------------------------
 
 
-def _refuse_an_old_schema() -> None:
-    ours = {".".join(key) for key in MigrationLoader(connection).disk_migrations}
-    if ours - set(tables.migrations()):
-        raise Refused("The database is not up to date: run manage.py migrate first.")
-
-
-def _refuse_another_schema(manifest: Manifest) -> None:
+def _refuse_what_does_not_fit(manifest: Manifest, contents: Contents) -> None:
+    """Raise Refused where this database has another schema, or the disk too little room."""
     theirs, ours = set(manifest.migrations), set(tables.migrations())
     made_by = f"This backup was made by simsearch {manifest.simsearch}"
     if newer := sorted(theirs - ours):
@@ -117,6 +113,13 @@ def _refuse_another_schema(manifest: Manifest) -> None:
         raise Refused(
             f"{made_by} before the migration {later[0]}, which this database has: restore it with that version, "
             "then upgrade."
+        )
+    storage = files.keeper()
+    free = storage.free_bytes()
+    if free is not None and contents.needs_bytes > free:
+        raise Refused(
+            f"The disk of {storage.described()} is too small: the backup needs about "
+            f"{contents.needs_bytes / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free."
         )
 
 
@@ -131,7 +134,7 @@ def _refuse_to_overwrite(replace: bool) -> None:
         )
     try:
         running = workers.alive()
-    except redis.RedisError:  # then no worker works either
+    except redis.RedisError:  # without Redis no worker runs
         running = []
     if running:
         names = ", ".join(entry.name for entry in running)
@@ -141,17 +144,7 @@ def _refuse_to_overwrite(replace: bool) -> None:
         )
 
 
-def _refuse_a_small_disk(needs_bytes: int) -> None:
-    storage = files.keeper()
-    free = storage.free_bytes()
-    if free is not None and needs_bytes > free:
-        raise Refused(
-            f"The disk of {storage.described()} is too small: the backup needs about {needs_bytes / 1e6:.1f} MB, "
-            f"and {free / 1e6:.1f} MB are free."
-        )
-
-
-# --- Doing it -----------------------------------------------------------------------------------------------
+# --- Restoring ---------------------------------------------------------------------------------------------
 
 
 def _fill(reader: Reader, progress: Progress, replace: bool) -> None:
@@ -159,11 +152,11 @@ def _fill(reader: Reader, progress: Progress, replace: bool) -> None:
     here: set[tuple[str, uuid.UUID]] = set()
     written: set[tuple[str, uuid.UUID]] = set()
     try:
-        with transaction.atomic(durable=True):
-            _keep_others_from_writing()
-            _refuse_to_overwrite(replace)  # it took a while to get here
+        with _all_tables_locked() as cursor:
+            _refuse_to_overwrite(replace)  # again, because reading the backup took a while
             here |= _pictures_here()
-            _clear()
+            for table in _quoted():  # not through the models, whose signals would delete the files
+                cursor.execute(f"DELETE FROM {table}")  # noqa: S608 (no input)
             for part in reader:
                 if isinstance(part, Picture):
                     files.write(_file(part), part.data)
@@ -171,9 +164,11 @@ def _fill(reader: Reader, progress: Progress, replace: bool) -> None:
                     progress.advance(1)
                 else:
                     progress.advance(_insert(part))
-            _set_sequences()
+            # The ids of new rows go on after those that were restored (PostgreSQL; SQLite does so by itself).
+            for statement in connection.ops.sequence_reset_sql(no_style(), tables.kept()):
+                cursor.execute(statement)
     except BaseException:
-        _remove_pictures(written - _pictures_here())  # asked again: it may have broken after the commit
+        _remove_pictures(written - _pictures_here())  # read again: the failure may have come after the commit
         raise
     _remove_pictures(here - written)
 
@@ -197,43 +192,26 @@ def _file(picture: Picture) -> Stored:
         raise BadBackup(f"This backup holds pictures of an unknown kind ({picture.kind}).") from error
 
 
+@contextmanager
+def _all_tables_locked() -> Iterator[CursorWrapper]:
+    """Provide a transaction that keeps out other writers, not readers, and its cursor. SQLite has one writer anyway."""
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(f"LOCK TABLE {', '.join(_quoted())} IN SHARE ROW EXCLUSIVE MODE")
+        yield cursor
+
+
 def _quoted() -> list[str]:
     return [connection.ops.quote_name(table._meta.db_table) for table in tables.every()]
 
 
-def _keep_others_from_writing() -> None:
-    """Lock out writers until the end of the transaction; they can still read. SQLite has one writer anyway."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(f"LOCK TABLE {', '.join(_quoted())} IN SHARE ROW EXCLUSIVE MODE")
-
-
-def _clear() -> None:
-    """Empty every table. Not through the models: their signals would take the files along."""
-    with connection.cursor() as cursor:
-        for table in _quoted():
-            cursor.execute(f"DELETE FROM {table}")  # noqa: S608 (no input)
-
-
 def _insert(rows: Rows) -> int:
     table = next((table for table in tables.kept() if tables.name(table) == rows.table), None)
-    objects = list(_objects(rows))
+    try:
+        objects = [row.object for row in serializers.deserialize("python", map(json.loads, rows.lines))]
+    except (DeserializationError, FieldDoesNotExist, KeyError, TypeError, ValueError) as error:
+        raise BadBackup(f"This backup holds rows that cannot be read ({rows.table}).") from error
     if table is None or any(type(row) is not table for row in objects):
         raise BadBackup(f"This backup holds rows of a table that is not restored ({rows.table}).")
     table._base_manager.bulk_create(objects)
     return len(objects)
-
-
-def _objects(rows: Rows) -> Iterator[Model]:
-    try:
-        for deserialized in serializers.deserialize("python", map(json.loads, rows.lines)):
-            yield deserialized.object
-    except (DeserializationError, FieldDoesNotExist, KeyError, TypeError, ValueError) as error:
-        raise BadBackup(f"This backup holds rows that cannot be read ({rows.table}).") from error
-
-
-def _set_sequences() -> None:
-    """Let the ids of new rows go on after those that were restored (PostgreSQL; SQLite does so by itself)."""
-    with connection.cursor() as cursor:
-        for statement in connection.ops.sequence_reset_sql(no_style(), tables.kept()):
-            cursor.execute(statement)

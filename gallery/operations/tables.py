@@ -1,4 +1,4 @@
-"""What a backup contains: the tables, and the picture files that their rows name."""
+"""The content of a backup: the tables, and the picture files that their rows name."""
 
 import uuid
 
@@ -25,9 +25,8 @@ from gallery.models import (
 
 Table = type[Model]
 
-# Who is logged in here, and what the index of these embeddings is: that is on this disk, and can be built again. An
-# admin action or an import under way would go on where the backup is restored. Analyses are run again where they are
-# wanted.
+# Left out: sessions, the index, which can be built again, running admin actions and imports, which would go on in the
+# restored system, and analyses, which can run again.
 NOT_KEPT: set[Table] = {
     Session,
     IndexGeneration,
@@ -40,7 +39,7 @@ NOT_KEPT: set[Table] = {
     ZipImport,
 }
 QUERIES: set[Table] = {Query, QueryPart}
-# Kind of picture file -> whose it is, and which property names the file.
+# Kind of picture file -> its model, and the property that names the file.
 PICTURES: dict[str, tuple[Table, str]] = {
     "gallery": (Image, "picture_file"),
     "previews": (Image, "preview_file"),
@@ -55,7 +54,7 @@ PICTURES: dict[str, tuple[Table, str]] = {
 
 
 def every() -> list[Table]:
-    """Return all tables, those with pictures first: what refers to a row that goes with its picture comes after it."""
+    """Return all tables, those with pictures first: rows that refer to a row with a picture come after it."""
     models = apps.get_models(include_auto_created=True)
     tables = [model for model in models if model._meta.managed and not model._meta.proxy]
     return sorted(tables, key=lambda table: (table is not Image, table is not Query, name(table)))

@@ -25,7 +25,7 @@ REMEMBERED_S = 3600  # longer than any lease
 class Report:
     """One search worker process as of `at` (seconds since the epoch); its last sweep was at `swept_at`.
 
-    Both by the clock of the host that has it at hand.
+    Both by the clock of this host.
 
     `tried`: the generation that was active when it last looked, before a task; `index_problem` is about that one.
     `is_index_away`: the server that holds the index does not answer, so searches wait.
@@ -47,35 +47,35 @@ class Report:
 
     @classmethod
     def read(cls, text: str | bytes) -> Self:
-        """Return what a worker wrote; what only another version knows is left out."""
+        """Return what a worker wrote, without fields that only another version knows."""
         known = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in json.loads(text).items() if name in known})
 
     def shifted(self, seconds: float) -> Self:
-        """Return it by a clock that is so much ahead."""
+        """Return the report with its times shifted by the difference of two clocks."""
         return replace(self, at=self.at + seconds, swept_at=self.swept_at + seconds)
 
 
 def connect() -> redis.Redis:
-    """Return a client that gives up in time. `ping()` and the rest raise redis.RedisError."""
+    """Return a client with time-outs. `ping()` and the rest raise redis.RedisError."""
     return redis_clients.connect(settings.REDIS_URL, settings.REDIS_TIMEOUT_S)
 
 
 def index_problems(entries: list[Report], active: int | None) -> list[str]:
-    """Return what keeps workers from using this generation, once for each of them.
+    """Return why workers do not use this generation, one text per worker.
 
-    One that has had nothing to do since another was active speaks of that one: it looks again before its next task.
+    Workers without a task since the activation are left out: they open it before their next task.
     """
     return [entry.index_problem for entry in entries if entry.index_problem and entry.tried == active]
 
 
 def is_moving(entries: list[Report]) -> bool:
-    """Tell whether one of them took a sweep off the queue lately: they do more than live."""
+    """Tell whether one of them has run a sweep recently, so that tasks are really processed."""
     return any(entry.swept_at > time.time() - ALIVE_S for entry in entries)
 
 
 def report(entry: Report) -> None:
-    """Say that this worker is alive. Raises redis.RedisError."""
+    """Send the heartbeat of a search worker. Raises redis.RedisError."""
     with connect() as client:
         ahead_s = _time(client.time()) - time.time()
         pipeline = client.pipeline(transaction=False)
@@ -87,7 +87,7 @@ def report(entry: Report) -> None:
 
 
 def alive() -> list[Report]:
-    """Return the workers with a recent heartbeat; drops the others. Raises redis.RedisError."""
+    """Return the workers with a recent heartbeat; deletes the others. Raises redis.RedisError."""
     with connect() as client:
         now, stored = client.pipeline(transaction=False).time().hgetall(KEY).execute()
         ahead_s = _time(now) - time.time()
@@ -99,14 +99,14 @@ def alive() -> list[Report]:
 
 
 def beat(name: str) -> None:
-    """Say that this process is alive, which does not search. Raises redis.RedisError."""
+    """Send the heartbeat of a process that does not search. Raises redis.RedisError."""
     with connect() as client:
         client.hset(HEARTBEATS, name, _time(client.time()))
         client.expire(HEARTBEATS, REMEMBERED_S)
 
 
 def silent(names: Sequence[str]) -> list[str]:
-    """Return those that sent heartbeats and stopped; nothing of those that Redis does not know.
+    """Return the processes whose heartbeats have stopped, without those that Redis does not know.
 
     Raises redis.RedisError.
     """

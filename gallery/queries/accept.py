@@ -24,7 +24,7 @@ MOST_UPLOADS, MOST_NAMED = 10, 20  # pictures of one search: uploaded; of the ga
 
 @dataclass(frozen=True)
 class Parameters:
-    """How many matches, of which labels, of which part of the first picture, near-duplicates as one match or not."""
+    """The parameters of a search: number of matches, labels, crop of the first picture, grouping of near-duplicates."""
 
     k: int = 10
     labels: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Pictures:
-    """What a search consists of.
+    """The pictures of a search.
 
     `link`: an address, of the first picture; `files`: uploads; `kept`: encoded pictures of an earlier search, which
     come before them; `like`, `unlike`: gallery pictures.
@@ -48,16 +48,16 @@ class Pictures:
 
     @property
     def uploads(self) -> int:
-        """Return how many of them a worker has to decode and embed."""
+        """Return how many pictures a worker has to decode and embed."""
         return bool(self.link) + len(self.files) + len(self.kept)
 
     @property
     def cost(self) -> int:
-        """Return what they count as against the rate limit, in uploads."""
+        """Return how many uploads they count as for the rate limit."""
         return max(1, self.uploads + (links.LINK_COST - 1 if self.link else 0))
 
     def check(self) -> None:
-        """Raise Refusal `invalid` for too many, for none to look for, and for one that is wanted and unwanted."""
+        """Raise Refusal `invalid` for too many, for no positive one, and for one that is both positive and negative."""
         if not (self.uploads or self.like):
             raise Refusal("invalid", _("Add a picture to look for: with `unlike` alone there is nothing to find."))
         if len(self.files) + len(self.kept) > MOST_UPLOADS:
@@ -71,7 +71,7 @@ class Pictures:
 
 
 def store(pictures: Pictures, parameters: Parameters, received: Stopwatch, client: str | None = None) -> Query:
-    """Keep a search of `client` (see `throttle.hashed`) for these pictures as a waiting query. Raises Refusal."""
+    """Store a search of `client` (see `throttle.hashed`) for these pictures as a waiting query. Raises Refusal."""
     pictures.check()
     if pictures.files:
         for file in pictures.files:
@@ -79,9 +79,9 @@ def store(pictures: Pictures, parameters: Parameters, received: Stopwatch, clien
         received.end("check")
     if pictures.link:
         links.check(pictures.link)
-        _check_fetches()
-    query = _new(parameters, received, client=client if pictures.uploads else None)
-    parts = _parts(query, pictures)
+    _refuse_when_busy(pictures)
+    query, parts = _rows(pictures, parameters)
+    query.created_at, query.client = received.started_at, client if pictures.uploads else None
     rows: list[Query | QueryPart] = [query, *parts]
     uploaded = [row for row in rows if row.has_picture]
     try:
@@ -89,35 +89,45 @@ def store(pictures: Pictures, parameters: Parameters, received: Stopwatch, clien
         _save(query, parts, received)
     except BaseException as error:
         files.remove(*(file for row in uploaded for file in (row.picture_file, row.upload_file)))
-        if isinstance(error, IntegrityError):  # deleted since it was looked up
+        if isinstance(error, IntegrityError):  # deleted since it was read
             raise Refusal("not_found", _("That gallery picture has been removed; choose another one.")) from error
         raise
     return query
 
 
-def _check_fetches() -> None:
-    """Raise Refusal `busy` while so many links wait to be fetched; a link that is being fetched is RUNNING."""
-    unfinished = Query.objects.filter(state__in=[Query.State.WAITING, Query.State.RUNNING], link__isnull=False)
-    if unfinished.count() >= MOST_LINKS:
+def _refuse_when_busy(pictures: Pictures) -> None:
+    """Raise Refusal `busy` while too many queries wait, or too many links; one that is being fetched is RUNNING."""
+    is_busy = waiting.cached().waiting >= settings.SIMSEARCH_MAX_WAITING
+    if pictures.link and not is_busy:
+        unfinished = Query.objects.filter(state__in=[Query.State.WAITING, Query.State.RUNNING], link__isnull=False)
+        is_busy = unfinished.count() >= MOST_LINKS
+    if is_busy:
         raise Refusal("busy", _("Too many pictures are waiting; try again in a moment."), retry_after_s=5)
 
 
-def _parts(query: Query, pictures: Pictures) -> list[QueryPart]:
-    """Give the query its first picture; return the rows of the others."""
+def _rows(pictures: Pictures, parameters: Parameters) -> tuple[Query, list[QueryPart]]:
+    """Return the query, which has the first picture, and the rows of the others."""
     uploaded, like = pictures.uploads, list(dict.fromkeys(pictures.like))
-    query.has_picture, query.link = uploaded > 0, pictures.link or None
-    query.like = None if uploaded else like.pop(0)
+    query = Query(
+        k=parameters.k,
+        labels=Image.objects.all_spelled(parameters.labels),
+        crop=list(parameters.crop) if parameters.crop else None,
+        collapse=parameters.collapse,
+        has_picture=uploaded > 0,
+        link=pictures.link or None,
+        like=None if uploaded else like.pop(0),
+    )
     parts = [QueryPart(has_picture=True, is_negative=False) for _ in range(uploaded - 1)]
     parts += [QueryPart(image=image, has_picture=False, is_negative=False) for image in like]
     parts += [QueryPart(image=image, has_picture=False, is_negative=True) for image in dict.fromkeys(pictures.unlike)]
     for place, part in enumerate(parts):
         part.query, part.place = query, place
     query.has_parts = bool(parts)
-    return parts
+    return query, parts
 
 
 def _keep_files(pictures: Pictures, rows: "Sequence[Query | QueryPart]") -> None:
-    """Put the files of these rows where a worker finds them. Raises Refusal."""
+    """Store the files of these rows for a worker. Raises Refusal."""
     if pictures.link:  # its file is fetched by the worker
         rows = rows[1:]
     for kept, row in zip(pictures.kept, rows, strict=False):
@@ -134,21 +144,8 @@ def _keep_files(pictures: Pictures, rows: "Sequence[Query | QueryPart]") -> None
         uploads.store(file, row.upload_file)
 
 
-def _new(parameters: Parameters, received: Stopwatch, client: str | None) -> Query:
-    if waiting.cached().waiting >= settings.SIMSEARCH_MAX_WAITING:
-        raise Refusal("busy", _("Too many pictures are waiting; try again in a moment."), retry_after_s=5)
-    return Query(
-        k=parameters.k,
-        labels=Image.objects.all_spelled(parameters.labels),
-        crop=list(parameters.crop) if parameters.crop else None,
-        collapse=parameters.collapse,
-        created_at=received.started_at,
-        client=client,
-    )
-
-
 def _save(query: Query, parts: Sequence[QueryPart], received: Stopwatch) -> None:
-    """Insert the rows and wake a worker. Both are over only after the rows are written, so they are counted apart."""
+    """Insert the rows and wake a worker. The time of both ends after the rows are written, so it is only counted."""
     received.end("keep")
     query.waiting_since = timezone.now()
     query.accept_ms, query.accept_stages_ms = in_ms(query.waiting_since - query.created_at), received.ms

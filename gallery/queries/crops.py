@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from engine.images.headers import Crop
 from gallery.errors import Refusal
 
-DIGITS = 4  # in links: a tenth of a pixel of a kept picture
+DIGITS = 4  # in links: a tenth of a pixel of a stored picture
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 Part = tuple[float, float, float, float]

@@ -1,4 +1,4 @@
-"""Filter the matches of a query by label and date, when they are shown: the best hundred are there already."""
+"""Filter the matches of a query by label and date when they are shown: the best hundred are stored."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ MOST_CHIPS = 20  # labels that are offered, the most frequent first; chosen ones
 
 @dataclass(frozen=True)
 class Filter:
-    """Labels of which a match has one, and days between which it was photographed; nothing chosen lets all pass."""
+    """The chosen labels and the range of days; an empty filter passes every match."""
 
     labels: frozenset[str] = frozenset()
     since: date | None = None
@@ -44,7 +44,7 @@ class Chip:
 
 @dataclass(frozen=True)
 class Filters:
-    """What a result page offers. `passing`: the matches that pass, by image; None where all do.
+    """The filters of a result page. `passing`: the matches that pass, by image; None where all do.
 
     `first`, `last`: the days of the oldest and the newest match; None where none has one.
     """
@@ -68,7 +68,10 @@ def parsed(sent: QueryDict) -> Filter:
 
 def of(query: Query, sent: QueryDict) -> Filters:
     """Return the filters of a finished query's page, in one statement."""
-    chosen, facts = parsed(sent), _facts(query)
+    chosen = parsed(sent)
+    ids = [UUID(match["image"]) for match in query.matches or []]
+    rows = Image.objects.visible().filter(pk__in=ids).order_by().values_list("id", "label", "taken_at") if ids else []
+    facts = [(str(id_), label, taken_at.date() if taken_at else None) for id_, label, taken_at in rows]
     counts = Counter(label for _, label, day in facts if label and chosen.has_day(day))
     offered = [label for label, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST_CHIPS]]
     offered += sorted(chosen.labels - set(offered))[:MOST_CHIPS]
@@ -81,13 +84,6 @@ def of(query: Query, sent: QueryDict) -> Filters:
         min(days, default=None),
         max(days, default=None),
     )
-
-
-def _facts(query: Query) -> list[tuple[str, str, date | None]]:
-    """Return of each visible match its id, label and day."""
-    ids = [UUID(match["image"]) for match in query.matches or []]
-    rows = Image.objects.visible().filter(pk__in=ids).order_by().values_list("id", "label", "taken_at") if ids else []
-    return [(str(id_), label, taken_at.date() if taken_at else None) for id_, label, taken_at in rows]
 
 
 def _toggled(sent: QueryDict, label: str) -> str:

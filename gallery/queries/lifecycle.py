@@ -25,7 +25,7 @@ from gallery.queries.results import Answers, Searched
 
 MAX_ATTEMPTS = 3
 GAVE_UP = gettext_noop("The search stopped 3 times while it looked at this picture. Try another picture.")
-# The task is killed at its time limit; a row that is still RUNNING a little later has no owner.
+# The task is killed at its time limit; a row that is still RUNNING a little later belongs to no process.
 LEASE_MARGIN_S = 5
 # A batch that cannot write its answers costs its queries an attempt. Less than uploads leave (files.RESERVED_BYTES).
 ROOM_FOR_ANSWERS_BYTES = 4 * 2**20
@@ -46,20 +46,17 @@ class Claim:
 def claim(limit: int) -> Claim:
     """Take up to `limit` waiting queries, the oldest first.
 
-    One that was tried before comes alone: if it kills its worker it takes no other query with it. None are taken while
-    the disk of the database is full.
+    A query that was tried before is claimed alone, so that it cannot take others with it if it kills its worker. None
+    are claimed while the disk of the database is full.
     """
-    token, now = uuid.uuid4(), timezone.now()
+    token = uuid.uuid4()
     if not _has_room():
         return Claim(token, [])
-    claimed = {
-        "state": RUNNING,
-        "claim": token,
-        "claimed_by": processes.current(),
-        "claimed_at": now,
-    }
+    claimed = {"state": RUNNING, "claim": token, "claimed_by": processes.current(), "claimed_at": timezone.now()}
     with transaction.atomic():
-        mine = _next(limit)
+        oldest = list(_unlocked(Query.objects.filter(state=WAITING).order_by("created_at"))[:limit])
+        is_retry = bool(oldest) and oldest[0].attempts > 0
+        mine = oldest[:1] if is_retry else [query for query in oldest if query.attempts == 0]
         if mine:
             ids = [query.pk for query in mine]
             Query.objects.filter(id__in=ids, state=WAITING).update(
@@ -67,7 +64,7 @@ def claim(limit: int) -> Claim:
             )
     prefetch_related_objects([query for query in mine if not query.has_picture], "like")
     prefetch_related_objects([query for query in mine if query.has_parts], "parts__image")
-    for query in mine:  # as the rows are now, without asking for them again
+    for query in mine:  # as the rows are now, without another SELECT
         query.attempts += 1
         for name, value in claimed.items():
             setattr(query, name, value)
@@ -79,22 +76,15 @@ def _lease_end() -> Any:
 
 
 def _has_room() -> bool:
-    """Return whether the database can write the answers of a batch. PostgreSQL's disk is not ours to see."""
+    """Return whether the database can write the answers of a batch. We cannot see PostgreSQL's disk."""
     if connection.vendor != "sqlite":
         return True
     folder = Path(connection.settings_dict["NAME"]).parent
     return shutil.disk_usage(folder).free >= ROOM_FOR_ANSWERS_BYTES
 
 
-def _next(limit: int) -> list[Query]:
-    queries = list(_unlocked(Query.objects.filter(state=WAITING).order_by("created_at"))[:limit])
-    if queries and queries[0].attempts > 0:
-        return queries[:1]
-    return [query for query in queries if query.attempts == 0]
-
-
 def _unlocked(rows: "QuerySet[Query]") -> "QuerySet[Query]":
-    """Lock and return the rows that no other transaction is about to change. SQLite has one writer."""
+    """Lock and return the rows that no other transaction has locked. SQLite has one writer."""
     return rows.select_for_update(skip_locked=True) if connection.features.has_select_for_update_skip_locked else rows
 
 
@@ -107,7 +97,7 @@ def finish(token: uuid.UUID, answers: Answers, searched: Searched) -> int:
 
 
 def _finish(token: uuid.UUID, answers: Answers, searched: Searched) -> int:
-    """Three statements for a whole batch: lock its rows, write the matches of each, mark all as done."""
+    """Finish a batch in three statements: lock its rows, write the matches of each, mark all as done."""
     with transaction.atomic():
         mine = Query.objects.filter(state=RUNNING, claim=token, id__in=[query.pk for query in answers])
         owned = set(mine.select_for_update().order_by().values_list("id", flat=True))
@@ -152,7 +142,7 @@ def _mark_done(rows: "QuerySet[Query]", queries: Sequence[Query], searched: Sear
 
 
 def mark_incomplete(token: uuid.UUID, queries: Sequence[Query]) -> None:
-    """Note that the files of these queries ended too soon."""
+    """Record that the files of these queries ended too soon."""
     rows = Query.objects.filter(claim=token, id__in=[query.pk for query in queries])
     persist(lambda: rows.update(is_incomplete=True))
 
@@ -185,18 +175,18 @@ def remove_withdrawn(claimed: Sequence[Query]) -> None:
 
 
 def give_back(token: uuid.UUID) -> int:
-    """Let go of what this claim has not finished (its run broke): wait again, or fail after the third attempt."""
+    """Release the unfinished queries of a claim whose batch broke: they wait again, or fail after the third attempt."""
     return persist(lambda: _release(Query.objects.filter(state=RUNNING, claim=token)))
 
 
 def postpone(token: uuid.UUID) -> int:
-    """Let what this claim has not finished wait again, as if it had not been tried: nothing was wrong with it."""
+    """Release the unfinished queries of a claim without counting the attempt: the queries were not the cause."""
     mine = Query.objects.filter(state=RUNNING, claim=token)
     again = {"state": WAITING, "claim": None, "lease_until": None, "waiting_since": timezone.now()}
     return persist(lambda: mine.update(attempts=F("attempts") - 1, **again))
 
 
-# --- Watching over them -------------------------------------------------------------------------------------
+# --- Recovery -----------------------------------------------------------------------------------------------
 
 
 def release_overdue() -> int:
@@ -204,8 +194,8 @@ def release_overdue() -> int:
     running = Query.objects.filter(state=RUNNING)
     names = running.order_by().values_list("claimed_by", flat=True).distinct()
     gone = processes.gone(names)
-    with transaction.atomic():  # one that is being finished at this moment is not waited for
-        left = _unlocked(running.order_by().filter(clock.is_over("lease_until") | Q(claimed_by__in=gone)))
+    with transaction.atomic():  # does not wait for a query that is being finished at this moment
+        left = _unlocked(running.order_by().filter(clock.lease_is_over() | Q(claimed_by__in=gone)))
         return _release(running.filter(id__in=list(left.values_list("id", flat=True))))
 
 
@@ -225,7 +215,7 @@ def withdraw(query_id: uuid.UUID) -> bool:
 
 
 def _fail(rows: "QuerySet[Query]", queries: Sequence[Query], code: str, reason: str) -> int:
-    """End `rows`, of which `queries` are all; what was uploaded for them is deleted."""
+    """Fail `rows`, which are those of `queries`, and delete their uploads."""
     failed = rows.update(
         state=FAILED,
         error_code=code,

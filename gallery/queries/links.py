@@ -12,17 +12,17 @@ from django.utils.translation import gettext as _
 from gallery.errors import Refusal
 from gallery.models import LONGEST_LINK
 
-PORTS = {"http": 80, "https": 443}  # no others: a visitor must not find out which services listen elsewhere
+PORTS = {"http": 80, "https": 443}  # no others, so that visitors cannot scan for services on other ports
 LINK_COST = 5  # uploads that a link counts as: it also costs a connection, and waiting
 
 Address = IPv4Address | IPv6Address
-# What `is_global` of Python 3.11 calls global and is not, or not for us: multicast's neighbours, IETF protocol
-# assignments (one cloud's metadata), 6to4 relays, and the address by which another cloud reaches its machines.
+# Addresses that `is_global` of Python 3.11 takes for global, and we do not: next to multicast, IETF protocol
+# assignments (the metadata of one cloud), 6to4 relays, and the address of another cloud's host agent.
 NOT_PUBLIC_V4 = [IPv4Network(text) for text in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")]
-# Global unicast (RFC 4291) less what is no host: IETF assignments with Teredo, documentation.
+# Global unicast (RFC 4291) without ranges that have no hosts: IETF assignments with Teredo, documentation.
 GLOBAL_V6 = IPv6Network("2000::/3")
 NOT_PUBLIC_V6 = [IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "3fff::/20")]
-# What holds an IPv4 address: mapped (RFC 4291, 2.5.5.2), NAT64's well-known prefix (RFC 6052), 6to4 (RFC 3056).
+# Ranges with an IPv4 address inside: mapped (RFC 4291, 2.5.5.2), NAT64's well-known prefix (RFC 6052), 6to4 (RFC 3056).
 MAPPED, NAT64, SIX_TO_FOUR = (IPv6Network(text) for text in ("::ffff:0:0/96", "64:ff9b::/96", "2002::/16"))
 SAFE = "/%:@!$&'()*+,;=~-._"  # characters of a path that are sent as they are
 NAME = re.compile(r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z0-9-]{1,63}")
@@ -31,7 +31,7 @@ UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
 
 
 class BadLink(ValueError):
-    """A link that is not fetched; its text is a sentence for a person."""
+    """A link that is not fetched; the text is a sentence for a person."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Link:
 
 
 def check(text: str) -> None:
-    """Judge a link by its text. Raises Refusal `invalid` where it will not be fetched."""
+    """Check a link by its text. Raises Refusal `invalid` if it will not be fetched."""
     if not settings.SIMSEARCH_FETCH_LINKS:
         raise Refusal("invalid", off())
     try:
@@ -60,17 +60,17 @@ def check(text: str) -> None:
 
 
 def off() -> str:
-    """Return the sentence of a site that fetches no links."""
+    """Return the error of a site that fetches no links."""
     return _("This site does not fetch pictures by link. Save the picture, then choose the file.")
 
 
 def not_public() -> str:
-    """Return one sentence for all addresses that do not answer: which of them exist inside is nobody's business."""
+    """Return one error for all addresses that do not answer, so that visitors learn nothing about internal ones."""
     return _("No picture could be fetched from there. Only public addresses are tried; save the picture instead.")
 
 
 def parsed(text: str, ports: Collection[int] = frozenset(PORTS.values())) -> Link:
-    """Return the parts of a link. Raises BadLink where it is none, or leads to what is not fetched."""
+    """Return the parts of a link. Raises BadLink if it is not a link, or leads to an address that is not fetched."""
     text = text.strip()
     if not text or len(text) > LONGEST_LINK or UNSAFE.search(text):
         raise BadLink(_("That is no link to a picture. It begins with https:// and has no spaces."))
@@ -96,7 +96,7 @@ def _host(text: str) -> str:
     if ":" in text or NUMBER.fullmatch(text.rstrip(".").rpartition(".")[2]):
         try:
             address = ip_address(text)
-        except ValueError as error:  # also 0177.0.0.1, 127.1 and 2130706433: nobody writes a public address so
+        except ValueError as error:  # also 0177.0.0.1, 127.1 and 2130706433: unusual spellings of addresses
             raise BadLink(not_public()) from error
         if not is_public(address):
             raise BadLink(not_public())

@@ -1,4 +1,4 @@
-"""Refine a search: the pictures of a finished query with some more, or without some, for a new query."""
+"""Refine a search: make a new query from the pictures of a finished one, with some added or removed."""
 
 import uuid
 from collections.abc import Collection, Sequence
@@ -15,7 +15,7 @@ Row = Query | QueryPart
 
 @dataclass(frozen=True)
 class Changes:
-    """What becomes of a query: ids of gallery pictures to add with either sign, ids of its own rows to leave out."""
+    """Changes of a query: ids of gallery pictures to add with either sign, ids of its own rows to remove."""
 
     like: Sequence[uuid.UUID] = ()
     unlike: Sequence[uuid.UUID] = ()
@@ -65,17 +65,15 @@ def is_negative(row: Row) -> bool:
 
 
 def shown(query: Query) -> list[ShownPart]:
-    """Return what a query of several pictures consists of; nothing for a query of one picture."""
+    """Return the pictures of a query with several; nothing for a query of one picture."""
     if not query.has_parts:
         return []
-    rows = query.pictures
+    rows, parts = query.pictures, []
     positive = sum(not is_negative(row) for row in rows)
-    return [_shown(row, can_go=is_negative(row) or positive > 1) for row in rows]
-
-
-def _shown(row: Row, *, can_go: bool) -> ShownPart:
-    image = row.gallery_picture
-    if image and image.is_hidden:
-        image = None
-    url = image.thumbnail_url if image else row.picture_url if row.has_picture else None
-    return ShownPart(row.pk, url, image, is_negative(row), can_go)
+    for row in rows:
+        image = row.gallery_picture
+        if image and image.is_hidden:
+            image = None
+        url = image.thumbnail_url if image else row.picture_url if row.has_picture else None
+        parts.append(ShownPart(row.pk, url, image, is_negative(row), can_go=is_negative(row) or positive > 1))
+    return parts

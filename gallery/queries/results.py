@@ -13,12 +13,12 @@ from django.utils.translation import gettext_noop
 from gallery.addresses import OfPicture
 from gallery.models import Band, Image, Query, StoredMatch
 
-LISTED = 100  # near-duplicates of a match that are named; a burst has hundreds
+LISTED = 100  # near-duplicates that are listed with a match; a burst has hundreds
 
 
 @dataclass(frozen=True)
 class Found:
-    """A gallery picture with its cosine and what that means, and up to LISTED near-duplicates with their cosines."""
+    """A gallery picture with its cosine and band, and up to LISTED near-duplicates with their cosines."""
 
     image: uuid.UUID
     similarity: float
@@ -41,7 +41,7 @@ Answers = dict[Query, Sequence[Found]]
 
 @dataclass(frozen=True)
 class Searched:
-    """What all answers of a batch have in common: among how many images, by which network and index, how long it took.
+    """What the results of a batch share: number of images, model, generation, and timings.
 
     `stages_ms`: the time of each stage for the whole batch.
     """
@@ -63,7 +63,7 @@ WORDS: dict[Band, str] = {
 
 @dataclass(frozen=True)
 class Picture(OfPicture):
-    """What is shown of a gallery picture; rows of models would take half as long again."""
+    """The shown fields of a gallery picture; rows of models would take half as long again."""
 
     id: uuid.UUID
     title: str
@@ -118,7 +118,7 @@ def _visible(ids: Collection[str]) -> dict[str, Picture]:
     """Return those of the gallery pictures that may be shown, by their ids."""
     if not ids:
         return {}
-    sql, parameters = _select(1 << (len(ids) - 1).bit_length())  # few sizes, so that few statements are kept
+    sql, parameters = _select(1 << (len(ids) - 1).bit_length())  # few sizes, so that few statements are cached
     keys = itertools.cycle([_key(uuid.UUID(id_)) for id_ in ids])
     with connection.cursor() as cursor:
         cursor.execute(sql, [next(keys) if is_key else value for value, is_key in parameters])
@@ -129,7 +129,7 @@ def _visible(ids: Collection[str]) -> dict[str, Picture]:
 
 @functools.cache
 def _select(count: int) -> tuple[str, list[tuple[Any, bool]]]:
-    """Return the statement for so many ids, and each of its parameters with whether it stands for an id.
+    """Return the statement for `count` ids, and each of its parameters with whether it stands for an id.
 
     Every finished search is polled, and Django takes four times as long to compile this as the database to answer.
     """
@@ -158,6 +158,6 @@ def compared(query: Query) -> int:
 
 
 def took_ms(query: Query) -> float:
-    """Return how long the search took from when the upload was received: a slow connection is not our time."""
+    """Return how long the search took after the upload was received, without the time of a slow connection."""
     timings = query.timings_ms
     return max(0.0, timings.get("total", 0.0) - timings.get("accept", 0.0))

@@ -36,7 +36,7 @@ def check(client: str, uploads: int = 1) -> None:
 
 
 def charge(client: str | None, cpu_s: float) -> None:
-    """Count a slow picture of `client` (see `hashed`) as many uploads, so that a client keeps one core busy at most."""
+    """Count a slow picture of `client` (see `hashed`) as several uploads: a client keeps at most one core busy."""
     uploads = _uploads()
     if client and (cost := int(cpu_s * uploads.amount / 60)):
         _count(uploads, client, cost)
@@ -55,7 +55,7 @@ def count_costly(client: str | None) -> None:
 
 
 def hashed(client: str) -> str:
-    """Return the client at this address; a hash, because it is kept with the query until that is answered."""
+    """Return the client at this address, hashed because the query keeps it until it is answered."""
     return salted_hmac(__name__, _network(client)).hexdigest()[:32]
 
 
@@ -64,12 +64,12 @@ def _uploads() -> RateLimitItem:
 
 
 def check_login(client: str, username: str) -> None:
-    """Count one attempt to sign in, before its password is looked at: attempts side by side count as well.
+    """Count one attempt to sign in, before its password is checked, so that parallel attempts count, too.
 
     Raises Refusal `throttled` from the sixth in a minute on, of one client or for one account, also for the right
     password: else the limit would tell which one is right. Lets all pass while Redis is away.
     """
-    within = [_count(BAD_LOGINS, key) for key in _login_keys(client, username)]  # both are counted, in any case
+    within = [_count(BAD_LOGINS, key) for key in _login_keys(client, username)]  # always counts both
     if not all(within):
         raise Refusal("throttled", _("Too many wrong passwords; wait a minute."), retry_after_s=60)
 
@@ -77,7 +77,7 @@ def check_login(client: str, username: str) -> None:
 def forgive_login(client: str, username: str) -> None:
     """Forget an account's failures after the right password; this attempt does not count against the client.
 
-    The client's other attempts stay: one account of his own must not let him guess the passwords of others.
+    The client's other attempts stay: signing in to one account must not allow guessing the passwords of others.
     """
     of_client, of_account = _login_keys(client, username)
     try:
@@ -88,12 +88,12 @@ def forgive_login(client: str, username: str) -> None:
 
 
 def _login_keys(client: str, username: str) -> tuple[str, str]:
-    # A hash, because a stranger chooses the name, and its length.
+    # Hashed, because a stranger chooses the name and its length.
     return f"client/{_network(client)}", f"name/{hashlib.sha256(username.casefold().encode()).hexdigest()}"
 
 
 def _count(limit: RateLimitItem, key: str, cost: int = 1) -> bool:
-    """Tell whether one more, or `cost` more, is within the limit."""
+    """Count one more, or `cost` more; returns whether it is within the limit."""
     try:
         return _limiter().hit(limit, key, cost=cost)
     except (redis.RedisError, OSError) as error:
@@ -102,7 +102,7 @@ def _count(limit: RateLimitItem, key: str, cost: int = 1) -> bool:
 
 
 def _network(client: str) -> str:
-    """Return a subscriber's addresses: one of IPv4, or the 64 bits of IPv6 within which they may choose any."""
+    """Return the network of a subscriber: an IPv4 address, or the 64 bits of IPv6 within which they may choose any."""
     try:
         address = ip_address(client)
     except ValueError:  # a socket has no address

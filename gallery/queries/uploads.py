@@ -20,7 +20,7 @@ def limits() -> Limits:
 
 
 def check(file: "UploadedFile[Any]") -> None:
-    """Judge a file by its size and its header. Raises Refusal with one of the upload codes."""
+    """Check the size and the header of a file. Raises Refusal with one of the upload codes."""
     try:
         headers.check(file, limits())
     except BadImage as error:
@@ -28,7 +28,7 @@ def check(file: "UploadedFile[Any]") -> None:
 
 
 def store(file: "UploadedFile[Any]", place: Stored) -> None:
-    """Keep the uploaded bytes, readable for our own processes alone. Raises Refusal `no_space` or `busy`."""
+    """Store the uploaded bytes; only our own processes can read them. Raises Refusal `no_space` or `busy`."""
     try:
         files.take(place, file)
     except files.StorageAway as error:
@@ -39,7 +39,7 @@ def store(file: "UploadedFile[Any]", place: Stored) -> None:
 
 
 def store_fetched(data: bytes, place: Stored) -> None:
-    """Keep fetched bytes, whole or not at all: their row is there, so another process may look at any moment.
+    """Store fetched bytes, whole or not at all: their row exists, so another process may read them at any moment.
 
     Raises Refusal `no_space`, and files.StorageAway.
     """
@@ -53,11 +53,11 @@ def store_fetched(data: bytes, place: Stored) -> None:
 
 
 def away() -> Refusal:
-    """Return the refusal of an upload while the storage does not answer."""
+    """Return the error for an upload while the storage does not answer."""
     return Refusal("busy", _("The storage of pictures does not answer; try again in a moment."), retry_after_s=5)
 
 
 def too_large() -> Refusal:
-    """Return the refusal of a file with too many bytes."""
+    """Return the error for a file with too many bytes."""
     limit_mb = settings.SIMSEARCH_MAX_UPLOAD_BYTES // 2**20
     return Refusal("too_large", _("The file is larger than %(limit)d MB; send a smaller one.") % {"limit": limit_mb})

@@ -1,25 +1,24 @@
-"""The queue: how many wait and for how long, when a poll should come, and which results have expired."""
+"""The queue: its length, the expected wait, and the interval of polls."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import cast
 
-from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
-from django.db.models import Count, QuerySet
+from django.db.models import Count
 from django.utils import timezone
 
 from gallery.models import Query
 
-# The length of the queue is cached for so long per process, because every upload and every poll needs it.
+# The length of the queue is cached for this time per process, because every upload and every poll needs it.
 CACHE_KEY, CACHED_S = "simsearch:queue", 0.25
 RECENT_S, RECENT_QUERIES = 10, 64  # finished queries that the throughput is taken from
 USUAL_PER_S, USUAL_S = 20.0, 0.03  # while none has finished recently
 WAKE_S = 0.008  # from the commit to the claim, in an idle system
 FIRST_POLL_MS, LAST_POLL_MS = 10, 2000
 LATE_S = 10
-POLL_SHARE = 0.3  # of the time that a query has taken so far: the shortest pause
+POLL_SHARE = 0.3  # the shortest pause, as a share of the time that a query has taken so far
 AHEAD = "SELECT COUNT(*) FROM gallery_query WHERE state = %s AND created_at < %s"
 WAITING, RUNNING, DONE, FAILED = Query.State.WAITING, Query.State.RUNNING, Query.State.DONE, Query.State.FAILED
 
@@ -37,18 +36,18 @@ class Queue:
     quickest_s: float = USUAL_S
 
     def wait_s(self, ahead: int) -> float:
-        """Return how long a waiting query with so many ahead of it will take, as if nothing that runs was done yet."""
+        """Return the expected time of a waiting query with `ahead` before it, as if running ones had just begun."""
         return (self.running + ahead) / self.per_s + self.quickest_s + WAKE_S
 
     def poll_after_ms(self, query: Query, ahead: int) -> int:
-        """When those ahead are answered at the recent throughput, and a batch more; soon when nothing is ahead.
+        """Return when the queries ahead and one more batch are answered at the recent throughput.
 
         Old queries are polled less often: their workers may be away.
         """
         now = timezone.now()
         if query.state == RUNNING and query.claimed_at:  # a batch ends together
             due_s = self.running / self.per_s - (now - query.claimed_at).total_seconds()
-        else:  # the half of what runs that is done already is the margin that saves a second poll
+        else:  # running queries are half done on average; counting them fully is a margin that saves a second poll
             due_s = self.wait_s(ahead)
         due_s = max(due_s, POLL_SHARE * (now - query.created_at).total_seconds())
         return int(min(LAST_POLL_MS, max(FIRST_POLL_MS, 1000 * due_s)))
@@ -70,12 +69,12 @@ def ahead_of(query: Query) -> int:
 
 
 def is_late(query: Query) -> bool:
-    """Tell whether it takes longer than people expect."""
+    """Tell whether the oldest query waits longer than people expect."""
     return timezone.now() - query.created_at > timedelta(seconds=LATE_S)
 
 
 def cached() -> Queue:
-    """Return the queue as it was CACHED_S ago at most."""
+    """Return the queue, at most CACHED_S old."""
     return cast("Queue", cache.get_or_set(CACHE_KEY, _queue, CACHED_S))
 
 
@@ -96,22 +95,3 @@ def oldest_s() -> float:
     """Return the age of the oldest waiting query in seconds; 0 when none waits."""
     oldest = Query.objects.filter(state=WAITING).order_by("created_at").values_list("waiting_since", flat=True).first()
     return max(0.0, (timezone.now() - oldest).total_seconds()) if oldest else 0.0
-
-
-def expired(older_than: datetime) -> QuerySet[Query]:
-    """Return the finished queries from before `older_than`."""
-    return Query.objects.filter(state__in=[DONE, FAILED], created_at__lt=older_than)
-
-
-def expire_old() -> int:
-    """Delete finished queries and their pictures after SIMSEARCH_QUERY_TTL_S."""
-    return expire(timezone.now() - timedelta(seconds=settings.SIMSEARCH_QUERY_TTL_S))
-
-
-def expire(older_than: datetime) -> int:
-    """Delete finished queries from before `older_than`, with their pictures."""
-    count = 0
-    for query in expired(older_than).iterator(chunk_size=500):
-        query.delete()
-        count += 1
-    return count

@@ -16,7 +16,7 @@ from gallery.operations import redis_clients, workers
 
 logger = logging.getLogger(__name__)
 
-SEARCH = "search"  # the queue of those who wait for an answer
+SEARCH = "search"  # the queue of searches
 ANSWER = "tasks.answer"
 CURATE = "tasks.curate"
 BUILD = "tasks.build"  # requested by a person
@@ -26,24 +26,24 @@ ZIP = "tasks.import_zip"  # archives of pictures that were uploaded
 ANALYSE = "tasks.analyse"  # near-duplicates, mislabels, the map, the evaluation
 
 PENDING = "simsearch:pending:"
-# A message that got lost (its worker was killed) keeps others from being sent for so long at most.
+# A lost message (its worker was killed) blocks others for at most this time.
 PENDING_MS = 1000
-# Redis runs both as one: a count without an expiry would keep messages from being sent for ever.
+# Redis runs both atomically: a count without an expiry would block messages for ever.
 COUNT = """
 local count = redis.call('INCR', KEYS[1])
 if count == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
 return count
 """
-# Every task lets new messages through. Under a steady load they would pile up, and the sweep behind them.
+# Every task clears the count. Without this limit messages would pile up in front of the sweep under a steady load.
 QUEUED_PER_PROCESS = 2
-PROCESSES, PROCESSES_S = "simsearch:processes", 2.0  # how many search processes there are, cached for so long
+PROCESSES, PROCESSES_S = "simsearch:processes", 2.0  # number of search processes, cached for this time
 _held: ContextVar[set[str] | None] = ContextVar("held", default=None)
 
 
 def wake_workers(task: str) -> None:
     """Send a message for `task`, once the current transaction is committed.
 
-    Never raises: the sweep makes up for a message that Redis does not take.
+    Never raises: the sweep sends the message later if Redis is away.
     """
     held = _held.get()
     if held is None:
@@ -54,7 +54,7 @@ def wake_workers(task: str) -> None:
 
 @contextmanager
 def once() -> Iterator[None]:
-    """Send each message that is wanted inside at the end, and once."""
+    """Collect the messages of the block and send each once, at its end."""
     held = set[str]()
     outside = _held.set(held)
     try:
@@ -66,38 +66,35 @@ def once() -> Iterator[None]:
 
 
 def wake_unless_pending(task: str) -> None:
-    """Send a message for a task that takes all the work there is and calls `clear_pending` before it looks.
+    """Send a message for a task that does all waiting work and calls `clear_pending` first, unless enough are pending.
 
-    A message that no worker has taken yet finds this work, too. As many may be pending as there are search processes,
-    so that a burst wakes all of them, on whichever host they are; and a few more in their queue.
+    A pending message finds this work, too. As many may be pending as there are search processes on all hosts, so that
+    a burst wakes all of them; a few more may be in the queue.
     """
     transaction.on_commit(lambda: _send_unless_pending(task), robust=True)
 
 
 def clear_pending(task: str) -> None:
-    """Note that the task, having been woken, begins to look for work: messages are sent again. Never raises."""
+    """Reset the count of pending messages, because the task begins to look for work. Never raises."""
     try:
         _client().delete(PENDING + task)
     except (redis.RedisError, OSError) as error:
-        logger.warning("messages for %s stay pending a second longer: %s", task, error)
+        logger.warning(
+            "could not reset the count of pending messages for %s, which expires in a second: %s", task, error
+        )
 
 
 def _send_unless_pending(task: str) -> None:
-    try:
-        is_enough = _is_enough(task)
-    except (redis.RedisError, OSError) as error:  # it would not take the message either
-        _did_not_get_through(task, error)
-        return
-    if not is_enough:
-        _send(task)
-
-
-def _is_enough(task: str) -> bool:
-    """Count one more pending message; returns whether there were enough already."""
     client = _client()
-    pending = client.register_script(COUNT)(keys=[PENDING + task], args=[PENDING_MS])
-    processes = cache.get_or_set(PROCESSES, lambda: max(1, client.hlen(workers.KEY)), PROCESSES_S) or 1
-    return bool(pending > processes or client.llen(SEARCH) >= QUEUED_PER_PROCESS * processes)
+    try:
+        pending = client.register_script(COUNT)(keys=[PENDING + task], args=[PENDING_MS])
+        processes = cache.get_or_set(PROCESSES, lambda: max(1, client.hlen(workers.KEY)), PROCESSES_S) or 1
+        if pending > processes or client.llen(SEARCH) >= QUEUED_PER_PROCESS * processes:
+            return
+    except (redis.RedisError, OSError) as error:  # Redis would not take the message either
+        _did_not_get_through(task, error)
+    else:
+        _send(task)
 
 
 def _client() -> redis.Redis:
@@ -112,4 +109,4 @@ def _send(task: str) -> None:
 
 
 def _did_not_get_through(task: str, error: Exception) -> None:
-    logger.warning("no worker was woken for %s (%s); the next sweep makes up for it", task, error)
+    logger.warning("could not send a wake-up message for %s (%s); the next sweep sends it", task, error)

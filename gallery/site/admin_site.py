@@ -1,4 +1,4 @@
-"""The way into the admin: Django's own, with a limit of wrong passwords."""
+"""The admin site and its login, with a limit on wrong passwords."""
 
 from typing import Any
 
@@ -31,17 +31,17 @@ class LoginForm(AdminAuthenticationForm):
 
 class CurationSite(AdminSite):
     site_header = site_title = "simsearch"
-    index_title = "Curating the gallery"
+    index_title = "Gallery administration"
     login_form = LoginForm
 
     def get_urls(self) -> list[Any]:
-        """Return the addresses of the admin, those of our own pages first."""
+        """Return the URL patterns of the admin, our own pages first."""
         from gallery.admin.insight import addresses  # which needs this site
 
         return [*addresses.patterns(self), *super().get_urls()]
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
-        """List the pages about the gallery as a whole before the tables."""
+        """List the pages about the whole gallery before the tables."""
         from gallery.admin.insight import addresses
 
         tables: list[Any] = super().get_app_list(request, app_label)
@@ -52,7 +52,7 @@ class CurationSite(AdminSite):
         )
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """429 from the sixth wrong password in a minute on."""
+        """Sign in; answers 429 from the sixth wrong password in a minute on."""
         response = super().login(request, extra_context)
         form = (response.context_data or {}).get("form") if isinstance(response, TemplateResponse) else None
         if isinstance(form, LoginForm) and form.refusal:

@@ -1,4 +1,4 @@
-"""A search box for other sites: a page for an iframe, and a script that puts that iframe where it stands."""
+"""A search box for other sites: a page for an iframe, and a script that inserts this iframe."""
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
@@ -15,11 +15,11 @@ from gallery.site.pages import with_upload_form
 from gallery.site.views import MOST_SHOWN, to_result
 
 
-@csrf_exempt  # browsers send no cookies from a frame of another site; like the API's, this call needs none
+@csrf_exempt  # browsers send no cookies from a frame of another site; like the API, this view needs none
 @xframe_options_exempt
 @require_http_methods(["GET", "HEAD", "POST"])
 def embed(request: HttpRequest) -> HttpResponse:
-    """Show the box; a posted picture leads to the page of its search, which opens in a tab of its own."""
+    """Show the box; a posted picture opens the page of its search in a new tab."""
     if not settings.SIMSEARCH_EMBED_ORIGINS:
         raise Http404
     error, status = "", 200
@@ -36,7 +36,7 @@ def embed(request: HttpRequest) -> HttpResponse:
 @require_safe
 @cache_control(public=True, max_age=3600)
 def script(request: HttpRequest) -> HttpResponse:
-    """Return the script of the box: one line of another site's page."""
+    """Return the script that other sites include."""
     if not settings.SIMSEARCH_EMBED_ORIGINS:
         raise Http404
     return render(request, "gallery/embed.js", content_type="text/javascript")

@@ -18,7 +18,7 @@ class UploadForm(forms.Form):
 
     image = forms.FileField(
         label="Picture",
-        allow_empty_file=True,  # the refusal of an empty file is ours, with its code
+        allow_empty_file=True,  # `uploads.check` refuses an empty file, with its code
         widget=forms.FileInput(attrs={"accept": PICTURE_TYPES}),
     )
 

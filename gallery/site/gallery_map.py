@@ -1,4 +1,4 @@
-"""The map of the gallery: a page, and the places of its pictures. For everybody or for the staff, by a setting."""
+"""The map of the gallery: a page, and the places of its pictures. A setting opens it to everybody."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ from django.views.decorators.http import conditional_page, require_safe
 from gallery.models import MapPoint
 
 DIGITS = 5  # of a place: a hundredth of a pixel on a screen of 1,000
-# The places are cached per process: for so long a changed label is not seen. A hidden picture disappears at once.
+# The places are cached per process for this time, so changed labels appear late. Hidden pictures disappear at once.
 CACHE_KEY, CACHED_S = "simsearch:map", 10
 
 
@@ -30,12 +30,12 @@ def page(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @conditional_page
-@cache_control(private=True, no_cache=True)  # kept by the browser, with an ETag, and asked for each time
+@cache_control(private=True, no_cache=True)  # the browser keeps it with an ETag and revalidates each time
 def points(request: HttpRequest) -> HttpResponse:
     """Return the labels, and id, place and number of the label of each visible picture."""
     if not _may_see(request):
         raise Http404
-    # It changes with each picture that is hidden, shown or placed anew.
+    # It changes with each picture that is hidden, shown or moved.
     version = _points().aggregate(Count("x"), Sum("x"), Sum("y"))
     body = cache.get_or_set(f"{CACHE_KEY}:{'-'.join(map(str, version.values()))}", _places, CACHED_S)
     return HttpResponse(body, content_type="application/json")

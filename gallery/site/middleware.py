@@ -1,7 +1,4 @@
-"""The first to see a request: from whom it came and when, and whether its body is too large to be read at all.
-
-And the last to see its error, and its answer: one line in the log and one count for each.
-"""
+"""Middleware: client address, request time, body size limit, log and metrics of requests, database errors."""
 
 import logging
 import time
@@ -24,51 +21,40 @@ logger = logging.getLogger(__name__)
 RECEIVED = "simsearch.received"  # a key of request.META: a Stopwatch
 METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 POLL = "api-1:query"
-ASKING_VIEWS = {"home", "more_like", "refine", "embed", "api-1:ask"}  # what is posted there is a question
+ASKING_VIEWS = {"home", "more_like", "refine", "embed", "api-1:ask"}  # views whose POST is a search
 
 EVERYBODY = ["0.0.0.0/0", "::/0"]  # what gunicorn calls `*`
 # RFC 4291, 2.5.5.2: how a socket for both kinds shows IPv4; RFC 6052, 2.1: NAT64's well-known prefix.
 IPV4_IN_IPV6 = [IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96")]
 CHUNK_BYTES = 2**16
-# A client reads no answer before it has sent its body, so a refused body is read to its end, within reason.
+# A client reads no answer before it has sent its body, so a refused body is read, up to a limit.
 DRAIN_BYTES = 2**26
 
 
 class RequestLogMiddleware:
-    """Logs and counts requests by the name of their view: a path may be the secret link of somebody's query."""
+    """Logs and counts requests by the name of their view: a path may be the secret link of a query."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Handle one request."""
+        """Handle one request, then log and count it."""
         start = time.perf_counter()
         response = self.get_response(request)
-        _tell(request, response, time.perf_counter() - start)
+        took_s, status = time.perf_counter() - start, response.status_code
+        # A client may invent methods and paths; the number of labels must stay small.
+        method, view = request.method if request.method in METHODS else "other", _view(request)
+        outcome = request.META.get(OUTCOME, "error" if status >= 400 else "")
+        counters.HTTP_REQUESTS.labels(method, view, str(status)).inc()
+        counters.HTTP_SECONDS.labels(view).observe(took_s)
+        if method == "POST" and view in ASKING_VIEWS and outcome:
+            counters.UPLOADS.labels(outcome).inc()
+        fields = {"event": "request", "method": method, "view": view, "status": status, "ms": round(took_s * 1000, 1)}
+        # Polls are counted and not logged: there would be several for each search.
+        level = logging.DEBUG if view == POLL and status == 200 else logging.INFO
+        text, values = "%s %s %s %s %.1f ms", (method, view, status, outcome or "ok", took_s * 1000)
+        logger.log(level, text, *values, extra=fields | {"outcome": outcome})
         return response
-
-
-def _tell(request: HttpRequest, response: HttpResponseBase, took_s: float) -> None:
-    # A client may invent methods and paths; the labels must stay few.
-    method = request.method if request.method in METHODS else "other"
-    view, status = _view(request), response.status_code
-    outcome = request.META.get(OUTCOME, "error" if status >= 400 else "")
-    counters.HTTP_REQUESTS.labels(method, view, str(status)).inc()
-    counters.HTTP_SECONDS.labels(view).observe(took_s)
-    if method == "POST" and view in ASKING_VIEWS and outcome:
-        counters.UPLOADS.labels(outcome).inc()
-    fields = {"event": "request", "method": method, "view": view, "status": status, "ms": round(took_s * 1000, 1)}
-    # Polls are counted and no lines: there would be several for each search.
-    logger.log(
-        logging.DEBUG if view == POLL and status == 200 else logging.INFO,
-        "%s %s %s %s %.1f ms",
-        method,
-        view,
-        status,
-        outcome or "ok",
-        took_s * 1000,
-        extra=fields | {"outcome": outcome},
-    )
 
 
 def _view(request: HttpRequest) -> str:
@@ -78,11 +64,10 @@ def _view(request: HttpRequest) -> str:
 
 
 class ClientAddressMiddleware:
-    """Puts the visitor's own address into REMOTE_ADDR, each address in one spelling.
+    """Sets REMOTE_ADDR to the visitor's address, in one spelling.
 
-    When a trusted proxy passed the request on, the last address of X-Forwarded-For counts, the one that the proxy saw
-    itself: those before it are what the visitor claims. Raises ValueError at the start when settings.TRUSTED_PROXIES
-    holds what is no network.
+    Behind a trusted proxy the last address of X-Forwarded-For counts, which the proxy wrote itself: the visitor may
+    have invented the earlier ones. Raises ValueError at the start if settings.TRUSTED_PROXIES has an invalid network.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -95,7 +80,7 @@ class ClientAddressMiddleware:
         said = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
         for text in (request.META.get("REMOTE_ADDR", ""), said):
             address = _address(text)
-            if address is None:  # a socket has none, nor has a header that holds something else
+            if address is None:  # a socket has no address; a header may hold something else
                 break
             request.META["REMOTE_ADDR"] = str(address)
             if not any(address in network for network in self._trusted):
@@ -104,7 +89,7 @@ class ClientAddressMiddleware:
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
-    """Return the address in `text`; an IPv4 address that came as IPv6 (mapped, or through NAT64) as what it is."""
+    """Return the address in `text`; an IPv4 address inside IPv6 (mapped, or through NAT64) as IPv4."""
     try:
         address = ip_address(text)
     except ValueError:
@@ -123,7 +108,7 @@ def _network(name: str) -> IPv4Network | IPv6Network:
 
 
 class UploadLimitMiddleware:
-    """Notes when the request came; answers 413 from the header alone, before anything is kept in memory or on disk."""
+    """Records when the request came; answers 413 by its header, before anything is kept in memory or on disk."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -137,10 +122,8 @@ class UploadLimitMiddleware:
         """Refuse a body that is too large before anything reads it."""
         # Not sooner: the page of a refusal has a form, whose token needs the cookie that the CSRF middleware has
         # read by now. Not later: its own process_view reads the body.
-        too_large = _body_bytes(request) > settings.SIMSEARCH_MAX_BODY_BYTES
-        return self._refuse(request) if too_large else None
-
-    def _refuse(self, request: HttpRequest) -> HttpResponse:
+        if _body_bytes(request) <= settings.SIMSEARCH_MAX_BODY_BYTES:
+            return None
         drain(request)
         return refuse(request, uploads.too_large())
 
@@ -160,7 +143,7 @@ def _body_bytes(request: HttpRequest) -> int:
 
 
 class DatabaseAwayMiddleware:
-    """A database that is locked, restarted or out of reach is an answer, 503, and no error: it will be back."""
+    """Answers 503 while the database is locked, restarted or unreachable."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response

@@ -1,4 +1,4 @@
-"""How a refusal looks: JSON under /api/, a page elsewhere. And what every page with an upload form shows."""
+"""Error responses: JSON under /api/, a page elsewhere. And the context of pages with an upload form."""
 
 import logging
 import sys
@@ -32,12 +32,12 @@ def with_upload_form(context: dict[str, Any]) -> dict[str, Any]:
 
 
 def wants_json(request: HttpRequest) -> bool:
-    """Tell whether a program asks, be it a script of our own pages."""
+    """Tell whether the client wants JSON: the API's clients, and scripts of our own pages."""
     return request.path.startswith("/api/") or request.headers.get("Accept") == "application/json"
 
 
 def refuse(request: HttpRequest, refusal: Refusal) -> HttpResponse:
-    """Return the answer to a request that is turned down, with the refusal's status and headers."""
+    """Return the response to a refused request, with the refusal's status and headers."""
     if wants_json(request):
         return error_json(request, refusal)
     request.META[OUTCOME] = refusal.code
@@ -56,7 +56,7 @@ def error_json(request: HttpRequest, refusal: Refusal) -> JsonResponse:
 
 
 def database_away(request: HttpRequest, error: Exception) -> HttpResponse:
-    """507 when the database has no room to write; 503 when it is locked, restarted or out of reach. Both will pass."""
+    """Answer 507 when the database has no room to write, 503 when it is locked, restarted or unreachable."""
     logger.warning("the database does not answer: %s", str(error).partition("\n")[0])
     if is_disk_full(error):
         return refuse(request, no_space())
@@ -64,15 +64,15 @@ def database_away(request: HttpRequest, error: Exception) -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Django's handler404."""
+    """Answer 404: Django's handler404."""
     if request.path.startswith("/api/"):
         return error_json(request, Refusal("not_found", _("There is nothing at this address.")))
-    # Nobody guesses the link of a search, so that there was one.
+    # The link of a search cannot be guessed, so the search existed.
     is_search = bool(request.resolver_match and request.resolver_match.view_name in {"query", "withdraw"})
     return render(request, "gallery/not_found.html", with_upload_form({"is_search": is_search}), status=404)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500. A database that is away is no error, also where no view is: when a session is saved."""
+    """Answer 500: Django's handler500. A database error, also one while a session is saved, becomes 503."""
     error = sys.exc_info()[1]
     return database_away(request, error) if isinstance(error, AWAY) else defaults.server_error(request)

@@ -1,9 +1,9 @@
-"""The page's frame, "+", "−" and "remove": a new search from a finished one."""
+"""Refine a search on its page: the crop frame, "+", "−" and "remove"."""
 
 from dataclasses import replace
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
@@ -27,7 +27,12 @@ def refine(request: HttpRequest, query_id: UUID) -> HttpResponse:
     """
     row = get_object_or_404(Query.objects.select_related("like"), pk=query_id)
     try:
-        changes = Changes(*(_ids(request.POST, name) for name in ("like", "unlike", "remove")))
+        ids = ([UUID(text) for text in request.POST.getlist(name)] for name in ("like", "unlike", "remove"))
+        changes = Changes(*ids)
+    except ValueError:
+        no_picture = Refusal("invalid", _("That is no picture of the gallery; go back and choose another one."))
+        return refuse(request, no_picture)
+    try:
         parameters = refinement.parameters(row, changes)
         if "crop" in request.POST:
             parameters = replace(parameters, crop=crops.parsed(request.POST["crop"]))
@@ -41,12 +46,7 @@ def refine(request: HttpRequest, query_id: UUID) -> HttpResponse:
 @cache_control(private=True, max_age=3600)  # it is deleted with its query
 def part_picture(request: HttpRequest, part_id: UUID) -> HttpResponseBase:
     """Send the file of a further picture of a query."""
-    parts = QueryPart.objects.select_related("query")  # an inner join: the version before deletes queries alone
+    parts = QueryPart.objects.select_related(
+        "query"
+    )  # an inner join: the version before this one deletes queries without their parts
     return jpeg(get_object_or_404(parts, pk=part_id, has_picture=True).picture_file)
-
-
-def _ids(sent: QueryDict, name: str) -> list[UUID]:
-    try:
-        return [UUID(text) for text in sent.getlist(name)]
-    except ValueError as error:
-        raise Refusal("invalid", _("That is no picture of the gallery; go back and choose another one.")) from error

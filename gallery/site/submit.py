@@ -1,4 +1,4 @@
-"""Submit a search from an HTTP request, for the pages and the API alike."""
+"""Submit a search from an HTTP request, for pages and API."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ NO_SPACE = "simsearch.no_space"  # a key of request.META: the disk was full whil
 
 
 class UploadHandler(TemporaryFileUploadHandler):
-    """Write a large upload to the disk. A full disk is a refusal, which `check_space` raises, and no error."""
+    """Writes a large upload to the disk. After a full disk `check_space` raises a refusal."""
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         """Write a chunk to the temporary file; on a full disk the file is skipped."""
@@ -39,7 +39,7 @@ def receive(request: HttpRequest) -> "UploadedFile[Any] | None":
         while chunk := request.read(CHUNK_BYTES):
             file.write(chunk)
         file.flush()
-    except UnreadablePostError:  # the client is gone; an OSError, too
+    except UnreadablePostError:  # the client is gone; this is an OSError, too
         raise
     except OSError:
         request.META[NO_SPACE] = True
@@ -49,12 +49,12 @@ def receive(request: HttpRequest) -> "UploadedFile[Any] | None":
 
 
 class ChunkedBody(LimitedStream):
-    """A body that comes in chunks, as gunicorn hands it over, read to one byte more than `most_bytes`."""
+    """A chunked body from gunicorn, read to one byte more than `most_bytes`."""
 
     def __init__(self, request: WSGIRequest, most_bytes: int) -> None:
         self._input, self._count = request.environ["wsgi.input"], 0
         super().__init__(self._input, most_bytes + 1)
-        # Without a length Django reads nothing. It takes the end of the body for its end where the length is too large.
+        # Without a length Django reads nothing; with a too large one it reads to the end of the body.
         request.META["CONTENT_LENGTH"] = str(self.limit)
         request._stream = self  # type: ignore[assignment]
 
@@ -95,7 +95,13 @@ def search(request: HttpRequest, pictures: Pictures, parameters: Parameters) -> 
 
     Raises Refusal: an upload code, `invalid`, `throttled`, `busy`, `not_found`, `no_space`.
     """
-    received, client = _admit(request, pictures.cost), throttle.hashed(_client(request))
+    received: Stopwatch = request.META[RECEIVED]
+    check_space(request)
+    received.end("parse")
+    address = str(request.META.get("REMOTE_ADDR", ""))
+    throttle.check(address, pictures.cost)
+    received.end("throttle")
+    client = throttle.hashed(address)
     try:
         query = accept.store(pictures, parameters, received, client)
     except Refusal as refusal:
@@ -104,17 +110,3 @@ def search(request: HttpRequest, pictures: Pictures, parameters: Parameters) -> 
         raise
     request.META[OUTCOME] = "accepted"
     return query
-
-
-def _admit(request: HttpRequest, cost: int) -> Stopwatch:
-    """Count a search that costs so many uploads; return the stopwatch of the request. Raises Refusal."""
-    received: Stopwatch = request.META[RECEIVED]
-    check_space(request)
-    received.end("parse")
-    throttle.check(_client(request), cost)
-    received.end("throttle")
-    return received
-
-
-def _client(request: HttpRequest) -> str:
-    return str(request.META.get("REMOTE_ADDR", ""))

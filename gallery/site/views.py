@@ -25,9 +25,9 @@ from gallery.site import submit
 from gallery.site.pages import refuse, wants_json, with_upload_form
 
 PAGE_SIZE = 48
-SHOWN = 10  # matches at first, and with each "show more"
+SHOWN = 10  # matches at first, and more with each "show more"
 MOST_SHOWN = 100
-TOLD_WAIT_S = 2  # shorter waits are over before they are read
+TOLD_WAIT_S = 2  # shorter waits end before people read about them
 ORDERS = {  # of the gallery; the id decides between equals, so that no picture is on two pages
     "": ("-created_at", "id"),
     "oldest": ("created_at", "id"),
@@ -69,7 +69,7 @@ def more_like(request: HttpRequest, image_id: UUID) -> HttpResponse:
 @require_safe
 @cache_control(no_store=True)
 def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
-    """Show a query; htmx asks for its changing part alone. With another `crop` it offers a search for that part."""
+    """Show a query; htmx requests only its changing part. With another `crop` it offers a search for that part."""
     row = get_object_or_404(Query.objects.select_related("like"), pk=query_id)
     try:
         part = _offered_part(row, request.GET.get("crop"))
@@ -105,27 +105,27 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
 
 
 def _is_beside(request: HtmxRequest, row: Query) -> bool:
-    """Return whether the answer is shown on another page: that of a gallery picture shows its neighbours."""
+    """Return whether the result is shown inside another page, that of a gallery picture."""
     address = row.get_absolute_url()
     return bool(request.htmx) and urlsplit(request.htmx.current_url or address).path != address
 
 
 def _wait_s(row: Query, ahead: int) -> int | None:
-    """Return how long the query will wait, where people want to know it."""
+    """Return how long the query will wait, if that is long enough to be shown."""
     wait_s = waiting.cached().wait_s(ahead) if row.state == Query.State.WAITING else 0
     return round(wait_s) if wait_s > TOLD_WAIT_S else None
 
 
 def _most_shown(request: HttpRequest) -> int:
-    """Return how many matches the link asks for: the first ten, or as many as "show more" has appended."""
+    """Return how many matches the link shows: the first ten, or as many as "show more" has added."""
     text = request.GET.get("show", "")
     return min(max(SHOWN, int(text)), MOST_SHOWN) if text.isdecimal() and len(text) <= 3 else SHOWN
 
 
 def _offered_part(row: Query, crop: str | None) -> str:
-    """Return the part that a link names, where it is not the one that was searched; nothing else.
+    """Return the crop of a link, if it is not the one that was searched.
 
-    It is a button and no new search: links are followed by crawlers, previews and prefetching, too. Raises Refusal.
+    It becomes a button, not a search, because crawlers, previews and prefetching follow links. Raises Refusal.
     """
     if crop is None or crop == crops.text(row.crop) or row.state != Query.State.DONE:
         return ""
@@ -135,7 +135,7 @@ def _offered_part(row: Query, crop: str | None) -> str:
 
 @require_POST
 def withdraw(request: HttpRequest, query_id: UUID) -> HttpResponse:
-    """Delete a query at once: the browser that made it and the staff may, others who have its link may not."""
+    """Delete a query at once. Only the browser that made it and staff may do so, not everyone with its link."""
     if not _may_delete(request, query_id):
         get_object_or_404(Query, pk=query_id)
         return render(request, "gallery/forbidden.html", status=403)
@@ -148,7 +148,7 @@ def withdraw(request: HttpRequest, query_id: UUID) -> HttpResponse:
 @require_safe
 @cache_control(no_store=True)
 def staff(request: HttpRequest) -> HttpResponse:
-    """May this visitor see what is for the staff? 204, else 401 or 403: nginx's `auth_request` asks."""
+    """Answer 204 to staff, else 401 or 403, for nginx's `auth_request`."""
     if not request.user.is_authenticated:
         return HttpResponse(status=401)
     return HttpResponse(status=204 if request.user.is_staff else 403)
@@ -182,7 +182,9 @@ def image(request: HttpRequest, image_id: UUID) -> HttpResponse:
 
 
 @require_safe
-@cache_control(private=True, max_age=YEAR_S, immutable=True)  # of the visitor's browser alone: it may be hidden later
+@cache_control(
+    private=True, max_age=YEAR_S, immutable=True
+)  # only in the visitor's browser: the picture may be hidden later
 def image_picture(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
     """Send the file of a gallery picture."""
     return jpeg(_image(request, image_id).picture_file)
@@ -198,7 +200,7 @@ def image_preview(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
 @require_safe
 @cache_control(no_store=True)
 def image_original(request: HttpRequest, image_id: UUID) -> HttpResponseBase:
-    """Send the file as it came, as a download, because a stranger made it. For staff that may see gallery pictures."""
+    """Send the original file as a download, because it is untrusted. For staff who may see gallery pictures."""
     if not request.user.has_perm("gallery.view_image"):
         raise Http404
     row = get_object_or_404(Image, pk=image_id, has_original=True)
@@ -231,11 +233,11 @@ def to_result(request: HttpRequest, query: Query) -> HttpResponse:
     """Send the browser to the page of its new query, with the cookie that lets it delete the query."""
     address = query.get_absolute_url()
     link = f"{address}?crop={crops.text(query.crop)}" if query.crop else address
-    if wants_json(request):  # upload.js, which shows how much is sent
+    if wants_json(request):  # upload.js, which shows the progress of the upload
         response: HttpResponse = JsonResponse({"url": link}, status=202)
     else:
         response = _to(link)
-    # Sent back for the addresses of this query alone, so that requests do not grow with the searches of a browser.
+    # Only for the addresses of this query, so that requests do not grow with the searches of a browser.
     response.set_signed_cookie(
         OWNER_COOKIE,
         str(query.pk),
@@ -255,41 +257,37 @@ def _may_delete(request: HttpRequest, query_id: UUID) -> bool:
 
 
 def _image(request: HttpRequest, image_id: UUID) -> Image:
-    """Return the gallery picture at an address: hidden ones are there for the staff alone."""
+    """Return the gallery picture at an address; only staff see hidden ones."""
     images = Image.objects.all() if request.user.is_staff else Image.objects.visible()
     return get_object_or_404(images, pk=image_id)
 
 
 def jpeg(file: Stored) -> HttpResponseBase:
-    """Return the response with a JPEG file; nginx or the storage sends it where there is one. Raises Http404."""
+    """Return the response with a JPEG file, sent by nginx or the storage if possible. Raises Http404."""
     if link := file.link():
         return _left_to_storage(link)
+    response: HttpResponseBase
     try:
-        response = _left_to_nginx(file) if settings.SIMSEARCH_ACCEL_PREFIX else _sent(file)
+        if settings.SIMSEARCH_ACCEL_PREFIX:
+            file.path.stat()  # for our own 404 page instead of nginx's
+            address = settings.SIMSEARCH_ACCEL_PREFIX + file.name
+            response = HttpResponse(content_type="image/jpeg", headers={"X-Accel-Redirect": address})
+        else:
+            response = FileResponse(file.path.open("rb"), content_type="image/jpeg")
     except FileNotFoundError as error:
         raise Http404 from error
-    response["Content-Security-Policy"] = SANDBOX  # whatever a browser may take it for
+    response["Content-Security-Policy"] = SANDBOX  # in case a browser takes it for something else
     return response
 
 
 def _left_to_storage(link: str) -> HttpResponseBase:
-    """Send the browser to a link that ends soon; it may keep the redirect for half of that time."""
+    """Redirect the browser to a short-lived link; it may keep the redirect for half of its life."""
     response = HttpResponse(status=302, headers={"Location": link})
     patch_cache_control(response, max_age=settings.SIMSEARCH_S3_LINK_S // 2)
     return response
 
 
-def _left_to_nginx(file: Stored) -> HttpResponseBase:
-    file.path.stat()  # a page of ours when it is gone, not nginx's
-    address = settings.SIMSEARCH_ACCEL_PREFIX + file.name
-    return HttpResponse(content_type="image/jpeg", headers={"X-Accel-Redirect": address})
-
-
-def _sent(file: Stored) -> HttpResponseBase:
-    return FileResponse(file.path.open("rb"), content_type="image/jpeg")
-
-
 def _to(address: str) -> HttpResponse:
     response = redirect(address)
-    response.status_code = 303  # the browser shall GET the page, whatever it did here
+    response.status_code = 303  # the browser must use GET for the page
     return response

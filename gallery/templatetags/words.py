@@ -1,4 +1,4 @@
-"""How labels and titles are shown."""
+"""Template filters for labels and titles."""
 
 import re
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def readable(label: str) -> str:
 
 @register.filter
 def name(image: Image | Picture) -> str:
-    """Return the picture's title, or its label where the title is only a number of a camera or a folder."""
+    """Return the picture's title, or its label if the title is only a number from a camera or a folder."""
     has_word = re.search(
         r"[^\W\d_]{2}", re.sub(r"^(IMG|DSC[FN]?|DSCN|PXL|MVI|image)(?=[\W\d_])", "", image.title, flags=re.I)
     )
@@ -37,7 +37,7 @@ def name(image: Image | Picture) -> str:
     return readable(image.label)
 
 
-# Sentences that workers keep with a failed query, in English; they are translated where they are shown.
+# Sentences that workers store with a failed query, in English; they are translated when they are shown.
 KEPT = [
     gettext_noop("The picture is damaged or incomplete; save it again and send the new file."),
     gettext_noop("The file is empty; choose a picture and send it again."),

@@ -13,7 +13,7 @@ EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 (the user asked for it with HOST=)
 
 
 def establish(data_dir: Path, host: str, redis_url: str | None) -> dict[str, str]:
-    """Bring the file up to date and return its variables; the secret is made once and then kept.
+    """Update the file and return its variables; the secret is made once and kept.
 
     `redis_url` is the embedded Redis, or None when the environment names another one.
     """
@@ -28,7 +28,7 @@ def establish(data_dir: Path, host: str, redis_url: str | None) -> dict[str, str
         fresh = path.with_suffix(".new")
         fresh.touch(0o600)
         fresh.write_text(HEADER + "".join(f"{key}={value}\n" for key, value in values.items()))
-        fresh.replace(path)  # never half a file
+        fresh.replace(path)  # atomic: never half a file
     return values
 
 
@@ -51,7 +51,7 @@ def allowed_hosts(host: str) -> list[str]:
 
 
 def _own_addresses() -> list[str]:
-    """Return the addresses that others see. Connecting a datagram socket sends nothing, but chooses the interface."""
+    """Return this machine's addresses in its networks. Connecting a datagram socket only selects the interface."""
     found = []
     for family, elsewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
         try:

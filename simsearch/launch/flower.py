@@ -25,7 +25,7 @@ LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]
 
 
 class KnownHosts(Flower):  # type: ignore[misc]
-    """Flower that answers 400 under every name but those of the site and of the loopback."""
+    """Flower that answers 400 for host names other than those of the site and of the loopback."""
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
         """Return the handler of a request, if it may have one."""

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 
-# `nvidia-smi -L` lists "GPU 0: NVIDIA H200 (UUID: GPU-…)", and beneath a divided one its slices:
+# `nvidia-smi -L` lists "GPU 0: NVIDIA H200 (UUID: GPU-…)", and below a divided one its slices:
 # "  MIG 1g.18gb Device 0: (UUID: MIG-…)".
 GPU = re.compile(r"^GPU (\d+):", re.MULTILINE)
 SLICE = re.compile(r"\(UUID: (MIG-[^)]+)\)")
@@ -24,7 +24,10 @@ def search_children(environ: Mapping[str, str]) -> int:
         return int(chosen)
     if found := visible(environ):
         return len(found)
-    return 1 if is_named(environ) else min(_cores(), MAX_CHILDREN)
+    if is_named(environ):
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MAX_CHILDREN)
 
 
 def is_named(environ: Mapping[str, str]) -> bool:
@@ -39,7 +42,13 @@ def visible(environ: Mapping[str, str]) -> list[str]:
     if "CUDA_VISIBLE_DEVICES" in environ:
         chosen = [name.strip() for name in environ["CUDA_VISIBLE_DEVICES"].split(",")]
         return [name for name in chosen if name and name != "-1"]
-    return listed(_nvidia_smi())
+    if not shutil.which("nvidia-smi"):
+        return []
+    try:
+        found = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return listed(found.stdout)
 
 
 def of_child(number: int, found: Sequence[str]) -> str:
@@ -50,16 +59,3 @@ def of_child(number: int, found: Sequence[str]) -> str:
 def listed(listing: str) -> list[str]:
     """Return the GPUs in the output of `nvidia-smi -L`, or their slices where they are divided."""
     return SLICE.findall(listing) or GPU.findall(listing)
-
-
-def _nvidia_smi() -> str:
-    if not shutil.which("nvidia-smi"):
-        return ""
-    try:
-        return subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -18,7 +18,7 @@ TIMEOUT_S = 5
 
 def web() -> None:
     """Check the web process."""
-    # As nginx asks: by a name of the site, and as if the visitor came by https.
+    # As a request of nginx: with a host name of the site, and X-Forwarded-Proto https.
     names = [name.lstrip(".") for name in env.list("ALLOWED_HOSTS", default=[]) if name != "*"]
     headers = {"Host": names[0] if names else "localhost", "X-Forwarded-Proto": "https"}
     _get(os.environ.get("SIMSEARCH_PORT", "8000"), "/healthz", headers)
@@ -51,8 +51,8 @@ def _get(port: str, path: str, headers: dict[str, str]) -> None:
 
 
 def _ping(worker: str) -> None:
-    """Ask the worker over Redis: it answers when its children are warm. Only search workers report to `/readyz`."""
-    from simsearch.celery import app  # a second of imports that the other checks need not wait for
+    """Ping the worker over Redis: it answers when its children are ready. Only search workers report to `/readyz`."""
+    from simsearch.celery import app  # a second of imports that the other checks do not need
 
     node = f"{worker}@{socket.gethostname()}"
     try:

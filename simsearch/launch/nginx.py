@@ -21,7 +21,7 @@ DOCKER = Path(__file__).resolve().parents[2] / "docker"
 SITE, MAIN = DOCKER / "nginx.conf.template", DOCKER / "nginx.main.conf.template"
 PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 DOCUMENTED = re.compile(r"^#   (\w+)  +\S", re.MULTILINE)
-# A value stands between quotes or ends at a semicolon; with these it could say more than itself.
+# A value is quoted or ends at a semicolon; with these characters it could add directives.
 UNQUOTABLE = re.compile(r"[\"'\\;{}$\x00-\x1f]")
 DEBIANS = {
     "SIMSEARCH_NGINX_USER": "www-data",
@@ -49,9 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def render(template: str, values: Mapping[str, str]) -> str:
-    """Put the values of the documented variables in; nginx's own `$names` stay.
+    """Fill in the values of the documented variables; nginx's own `$names` stay.
 
-    Raises StartError when one is undocumented, empty, missing, or would change more than itself.
+    Raises StartError when one is undocumented, empty, missing, or could add directives.
     """
     names = set(PLACEHOLDER.findall(template))
     if undocumented := names - set(DOCUMENTED.findall(template)):

@@ -1,4 +1,4 @@
-"""Preflight checks, before anything is started. Each refusal is one sentence that says what to do."""
+"""Preflight checks, before anything is started. Each error is one sentence that says what to do."""
 
 import errno
 import fcntl
@@ -63,7 +63,7 @@ def writable_directory(directory: Path) -> Path:
 
 @contextmanager
 def only_one(data_dir: Path) -> Iterator[None]:
-    """Hold the data directory for the block; the kernel releases it however this process ends."""
+    """Lock the data directory for the block; the kernel releases it when this process ends in any way."""
     with (data_dir / "running.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -116,7 +116,7 @@ def authority(host: str, port: int | str) -> str:
 
 
 def spare_port(preferred: int) -> socket.socket:
-    """Return a socket that keeps `preferred`, if it is free on the loopback, or any other port, until it is closed.
+    """Return a socket that reserves `preferred`, if it is free on the loopback, or any other port, until it is closed.
 
     Seconds pass until the program that will listen there comes to it, and another start on this machine must not
     take it in between. Linux lets a listener that reuses addresses in beside a socket that does so too but never
@@ -145,7 +145,7 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 def search_children() -> None:
-    """Raise StartError when the number of search processes was chosen and is none."""
+    """Raise StartError when SIMSEARCH_SEARCH_CHILDREN is not a number of processes."""
     try:
         gpu.search_children(os.environ)
     except ValueError as error:
@@ -175,7 +175,7 @@ def _ping(url: str) -> None:
 
 
 def without_password(url: str) -> str:
-    """Return the address as it may be shown."""
+    """Return the address without its password."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 

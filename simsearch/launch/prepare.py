@@ -48,7 +48,7 @@ def refuse_serious(messages: list[CheckMessage]) -> None:
 
 
 def collect_static() -> None:
-    """Collect the static files when one has changed: hashing and compressing takes seconds."""
+    """Collect the static files only if one has changed: hashing and compressing takes seconds."""
     root = Path(settings.STATIC_ROOT)
     stamp = root.with_name("static.stamp")
     files = [Path(storage.path(name)) for finder in get_finders() for name, storage in finder.list([])]
@@ -64,15 +64,15 @@ def collect_static() -> None:
 
 
 def protect(data_dir: Path) -> None:
-    """Close what an earlier version or another umask left open. A closed folder also closes its files."""
+    """Remove access of others that an earlier version or another umask left. A closed folder closes its files."""
     modes = {data_dir: 0o710, Path(settings.MEDIA_ROOT): 0o750, Path(settings.STATIC_ROOT): 0o750}
-    for path in (data_dir, *data_dir.iterdir()):  # nginx, in our group, passes through the first to the other two
+    for path in (data_dir, *data_dir.iterdir()):  # nginx, in our group, enters the first to read the other two
         if not path.is_symlink() and path.stat().st_uid == os.getuid():
             path.chmod(modes.get(path, 0o700 if path.is_dir() else 0o600))
 
 
 def facts() -> dict[str, bool]:
-    """Return what the start has to know about the gallery."""
+    """Return the facts about the gallery that a start needs."""
     people = apps.get_model("auth", "User").objects
     return {
         "has_images": apps.get_model("gallery", "Image").objects.exists(),

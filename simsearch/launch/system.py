@@ -1,4 +1,4 @@
-"""The parent of all processes of one installation: what `make run` and a server have in common."""
+"""The parent of all processes of an installation, for `make run` and servers."""
 
 import http.client
 import json
@@ -26,21 +26,27 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, `kill` 
 
 
 class System(ABC):
-    """One installation on this machine, from the preflight checks to the last process."""
+    """An installation on this machine, from the preflight checks to the end of the last process."""
 
-    port_option: ClassVar[str]  # how to choose another port
+    port_option: ClassVar[str]  # how to choose another port, for messages
 
     def __init__(self, host: str, port: int, data_dir: Path) -> None:
         self.host = host
         self.port = port
         self.data_dir = data_dir
         self.environ: dict[str, str] = {}
+        self.headers: dict[str, str] = {}  # of our own requests to the site
+        self.inherited: socket.socket | None = None  # the site's socket, if systemd keeps it open
 
     def serve(self) -> NoReturn:
-        """Serve until KeyboardInterrupt or StartError; by then nothing runs."""
+        """Serve until KeyboardInterrupt or StartError, and stop every process."""
         os.umask(0o077)  # for Redis and supervisord; simsearch/settings.py sets it for the others
         preflight.writable_directory(self.data_dir)
-        with preflight.only_one(self.data_dir), self._listener() as listener:
+        with (
+            preflight.only_one(self.data_dir),
+            # It stays open during a restart of gunicorn, so connections wait.
+            self.inherited or preflight.listen(self.host, self.port, self.port_option) as listener,
+        ):
             run_dir = preflight.socket_directory(self.data_dir)
             preflight.nothing_left(run_dir)
             self.environ = self._environment(run_dir, listener)
@@ -53,21 +59,13 @@ class System(ABC):
                     say("\nStopping …")
                 self.supervisor.stop()
 
-    def _listener(self) -> socket.socket:
-        """Return the site's socket. It outlives gunicorn, so connections wait while that is restarted."""
-        return preflight.listen(self.host, self.port, self.port_option)
-
     @abstractmethod
     def _environment(self, run_dir: Path, listener: socket.socket) -> dict[str, str]:
         """Return the variables of every process, after the last preflight checks. Raises StartError."""
 
     @abstractmethod
     def _start(self) -> None:
-        """Return when uploads are answered."""
-
-    @abstractmethod
-    def _headers(self) -> dict[str, str]:
-        """Return the headers of a request that the site answers."""
+        """Start the programs and wait until uploads are answered."""
 
     def _prepare(self) -> dict[str, bool]:
         """Check the settings, migrate, collect the static files, and return facts about the gallery."""
@@ -90,7 +88,7 @@ class System(ABC):
     # --- Ready, and from then on ----------------------------------------------------------------------------
 
     def _wait_until_ready(self) -> None:
-        """Return when uploads are answered, however long that takes. Raises StartError when a program does not start.
+        """Wait until uploads are answered, without a limit. Raises StartError when a program does not start.
 
         Uploads are accepted already. On a machine that is busy with them the workers need minutes to start, and
         stopping would not help: the next start would find more of them.
@@ -101,7 +99,7 @@ class System(ABC):
             self._refuse_failing()
             starting = [name for name, state in self.supervisor.states().items() if state != "RUNNING"]
             answer = f"being started: {', '.join(starting)}"
-            if not starting:  # a worker of an earlier start, stopped just now, may still count as ready
+            if not starting:  # a worker of an earlier start may still count as ready
                 is_ready, answer = self._readiness()
                 if is_ready:
                     return
@@ -116,20 +114,25 @@ class System(ABC):
             raise StartError(f"{name} does not start; {log} ends with:\n{self.supervisor.tail(log.name)}")
 
     def _readiness(self) -> tuple[bool, str]:
-        """Return whether /readyz misses nothing, and its text. Uploads that waited through a pause do not count."""
+        """Return whether /readyz is ready, and its text. Uploads that waited during a stop do not count."""
         connection = http.client.HTTPConnection(preflight.authority(self.host, self.port), timeout=5)
         try:
-            connection.request("GET", "/readyz", headers=self._headers())
+            connection.request("GET", "/readyz", headers=self.headers)
             response = connection.getresponse()
             text = response.read().decode(errors="replace")
         except (OSError, http.client.HTTPException) as error:
             return False, str(error)
         finally:
             connection.close()
-        return response.status == http.client.OK or _only_late(text), text
+        if response.status == http.client.OK:
+            return True, text
+        with suppress(ValueError, LookupError, TypeError):
+            failed = [name for name, check in json.loads(text)["checks"].items() if not check["ok"]]
+            return failed == ["waiting"], text
+        return False, text
 
     def _watch(self) -> NoReturn:
-        """Start again what ended, supervisord included."""
+        """Restart programs that ended, supervisord included."""
         while True:
             time.sleep(LOOK_EVERY_S)
             try:
@@ -139,7 +142,7 @@ class System(ABC):
                 say("supervisord ended by itself; starting it again.")
                 process_group.end_descendants()
                 self.supervisor.launch(autostart=True)
-            except (StartError, OSError) as error:  # on a full disk, say
+            except (StartError, OSError) as error:  # for example on a full disk
                 say(f"{error}\nTrying again.")
 
 
@@ -165,14 +168,6 @@ def _interrupt(*_: object) -> NoReturn:
 
 
 def say(line: str, end: str = "\n") -> None:
-    """Print a line; a terminal that is gone must not keep us from stopping."""
+    """Print a line; a closed terminal must not prevent the stop."""
     with suppress(OSError):
         print(line, end=end, flush=True)
-
-
-def _only_late(text: str) -> bool:
-    try:
-        checks = json.loads(text)["checks"]
-    except (ValueError, LookupError, TypeError):
-        return False
-    return [name for name, check in checks.items() if not check["ok"]] == ["waiting"]

@@ -10,7 +10,7 @@ from gallery.models import Decision, Duplicate, DuplicateGroup, Image
 from tasks.insight.surroundings import Advance, Gallery
 
 Kind = DuplicateGroup.Kind
-SAME_SHAPE = 0.02  # by which the aspect ratio of a copy may differ: a thumbnail's sides are rounded
+SAME_SHAPE = 0.02  # tolerance of the aspect ratio of a copy: a thumbnail's sides are rounded
 COPY = 0.93  # the cosine from which a picture of the same shape is the same one, saved again or resized
 ROWS = 10_000  # ids of one statement
 
@@ -61,7 +61,7 @@ def keep(groups: list[Group]) -> dict[str, int]:
 
 
 def _rows(pks: list[UUID]) -> list[Image]:
-    """Return those of the pictures that are still there and visible."""
+    """Return the pictures that still exist and are visible."""
     rows: list[Image] = []
     for start in range(0, len(pks), ROWS):
         rows += Image.objects.visible().filter(pk__in=pks[start : start + ROWS])
@@ -78,14 +78,13 @@ def _set_apart() -> dict[UUID, set[int]]:
 
 
 def _kind(gallery: Gallery, images: dict[UUID, Image], best: Image, copies: dict[UUID, float]) -> Kind:
-    """Return what the copies are; for several the kind that asks for the closest look."""
-    kinds = [_kind_of(gallery, best, images[copy], cosine) for copy, cosine in copies.items()]
+    """Return the kind of the copies; for several the one that needs the closest look."""
+    kinds = []
+    for copy, cosine in copies.items():
+        shapes = [image.width_px / image.height_px for image in (best, images[copy])]
+        is_same_shape = max(shapes) <= (1 + SAME_SHAPE) * min(shapes)
+        if is_mirrored(*gallery.fingerprint([best.pk, copy])):
+            kinds.append(Kind.MIRRORED)
+        else:
+            kinds.append(Kind.COPY if is_same_shape and cosine >= COPY else Kind.ALTERED)
     return max(kinds, key=list(Kind).index)
-
-
-def _kind_of(gallery: Gallery, best: Image, copy: Image, cosine: float) -> Kind:
-    if is_mirrored(*gallery.fingerprint([best.pk, copy.pk])):
-        return Kind.MIRRORED
-    shapes = [image.width_px / image.height_px for image in (best, copy)]
-    is_same_shape = max(shapes) <= (1 + SAME_SHAPE) * min(shapes)
-    return Kind.COPY if is_same_shape and cosine >= COPY else Kind.ALTERED

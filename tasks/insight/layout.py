@@ -1,4 +1,4 @@
-"""Lay out the map: embeddings on a plane, so that similar pictures lie side by side (t-SNE over the PCA)."""
+"""Lay out the map: place similar pictures side by side (t-SNE over the PCA)."""
 
 import os
 from uuid import UUID
@@ -15,7 +15,7 @@ from tasks.neighbours import Neighbours
 
 DIMENSIONS = 50  # of the PCA, as van der Maaten and Hinton 2008 use
 PERPLEXITY = 30
-ITERATIONS = (150, 350)  # with and without early exaggeration; more of them move little at 10,000 pictures
+ITERATIONS = (150, 350)  # with and without early exaggeration; more change little at 10,000 pictures
 TELL_EVERY = 10  # iterations
 ALONE = 3000  # fewer pictures are laid out by one core: threads would mostly wait for each other
 EXACT = 20_000  # pictures up to which neighbours are compared exactly
@@ -33,8 +33,13 @@ def find(neighbours: Neighbours, advance: Advance) -> dict[UUID, tuple[float, fl
     if neighbours.index is None:
         return {}
     images, short = _projected(neighbours, neighbours.index.components[:DIMENSIONS])
-    points = _framed(_spread(short, advance))
-    return dict(zip(images, [(x, y) for x, y in points.tolist()], strict=True))
+    if not images:
+        return {}
+    points = _spread(short, advance)
+    low, high = points.min(axis=0), points.max(axis=0)
+    side = max(float((high - low).max()), 1e-9)  # of the square around them
+    framed = (points - (low + high) / 2) / side + 0.5
+    return dict(zip(images, [(x, y) for x, y in framed.tolist()], strict=True))
 
 
 def keep(points: dict[UUID, tuple[float, float]]) -> dict[str, int]:
@@ -62,6 +67,14 @@ def _spread(short: Points, advance: Advance) -> Points:
     """Return a place [n, 2] for each of [n, d]."""
     if len(short) < FEWEST:
         return np.stack([np.arange(len(short)), np.zeros(len(short))], axis=1).astype(np.float32)
+    done = 0
+
+    def progress(iteration: int, error: float, embedding: Points) -> bool:
+        nonlocal done
+        done += TELL_EVERY  # not `iteration`: each of the two phases counts from one
+        advance(done, sum(ITERATIONS))
+        return False  # go on
+
     layout = TSNE(
         perplexity=min(PERPLEXITY, (len(short) - 1) / 3),
         early_exaggeration_iter=ITERATIONS[0],
@@ -69,31 +82,7 @@ def _spread(short: Points, advance: Advance) -> Points:
         neighbors="exact" if len(short) <= EXACT else "annoy",
         n_jobs=min(CORES, os.cpu_count() or 1) if len(short) >= ALONE else 1,
         random_state=SEED,
-        callbacks=Progress(advance),
+        callbacks=progress,
         callbacks_every_iters=TELL_EVERY,
     ).fit(short)
     return np.asarray(layout, np.float32)
-
-
-class Progress:
-    """What openTSNE calls every TELL_EVERY iterations; both of its phases count from one."""
-
-    def __init__(self, advance: Advance) -> None:
-        self._advance = advance
-        self._done = 0
-
-    def __call__(self, iteration: int, error: float, embedding: Points) -> bool:
-        """Say how far the layout is; False lets it go on."""
-        self._done += TELL_EVERY
-        self._advance(self._done, sum(ITERATIONS))
-        return False
-
-
-def _framed(points: Points) -> Points:
-    """Return points in a square from 0 to 1 whose longer side they fill."""
-    if not len(points):
-        return points
-    low, high = points.min(axis=0), points.max(axis=0)
-    side = max(float((high - low).max()), 1e-9)
-    framed: Points = (points - (low + high) / 2) / side + 0.5
-    return framed

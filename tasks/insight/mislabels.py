@@ -1,7 +1,6 @@
 """Find pictures that are probably labelled wrongly: most of their neighbours have one other label."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -10,9 +9,9 @@ from tasks.insight.surroundings import Advance, Gallery
 
 NEIGHBOURS = 15  # labelled ones, without near-duplicates, that vote
 SHARPNESS = 8  # the power of its cosine that a vote weighs: the nearest ones tell most of what a picture shows
-FEWEST = 3  # where a label has few pictures fewer vote: they could not be outvoted otherwise
-# Share of the votes for the other label less that for the own one. Of 1,773 photographs with 20 wrong labels (eight
-# draws) this lists all 20 and at most eight others; of 600 with 20 (forty draws) all 20 and at most six others.
+FEWEST = 3  # fewer neighbours vote for a label with few pictures, which could not win otherwise
+# Share of the votes for the other label minus that for the present one. Of 1,773 photographs with 20 wrong labels
+# (eight draws) this lists all 20 and at most eight others; of 600 with 20 (forty draws) all 20 and at most six others.
 SUSPICIOUS = 0.3
 KEPT = 12  # neighbours that are shown
 
@@ -34,12 +33,22 @@ def find(gallery: Gallery, advance: Advance) -> list[Doubt]:
     often = Counter(labels.values())
     confirmed = Decision.objects.filter(kind=Decision.Kind.LABEL_IS_RIGHT)
     right = {(UUID(image), decision.label) for decision in confirmed for image in decision.images}
-    doubts = [
-        doubt
-        for one in gallery.surroundings(advance)
-        if one.image in labels and (one.image, labels[one.image]) not in right
-        for doubt in _doubt(one.image, one.others, labels, often)
-    ]
+    doubts = []
+    for one in gallery.surroundings(advance):
+        own = labels.get(one.image)
+        if own is None or (one.image, own) in right:
+            continue
+        count = min(NEIGHBOURS, max(FEWEST, often[own] - 1))
+        voters = [(other, max(0.0, cosine) ** SHARPNESS) for other, cosine in one.others if other in labels][:count]
+        if len(voters) < FEWEST:
+            continue
+        votes: dict[str, float] = defaultdict(float, {own: 0.0})
+        for voter, weight in voters:
+            votes[labels[voter]] += weight
+        suggestion = max(votes, key=votes.__getitem__)
+        suspicion = (votes[suggestion] - votes[own]) / (sum(votes.values()) or 1)
+        if suspicion >= SUSPICIOUS:
+            doubts.append(Doubt(one.image, own, suggestion, suspicion, [voter for voter, _ in voters[:KEPT]]))
     return sorted(doubts, key=lambda doubt: -doubt.suspicion)
 
 
@@ -59,20 +68,3 @@ def keep(doubts: list[Doubt]) -> dict[str, int]:
         if doubt.image in there
     )
     return {"suspects": len(doubts)}
-
-
-def _doubt(
-    image: UUID, others: Sequence[tuple[UUID, float]], labels: dict[UUID, str], often: Counter[str]
-) -> Iterator[Doubt]:
-    own = labels[image]
-    count = min(NEIGHBOURS, max(FEWEST, often[own] - 1))
-    voters = [(other, max(0.0, cosine) ** SHARPNESS) for other, cosine in others if other in labels][:count]
-    if len(voters) < FEWEST:
-        return
-    votes: dict[str, float] = defaultdict(float)
-    for voter, weight in voters:
-        votes[labels[voter]] += weight
-    own_votes, total = votes.pop(own, 0.0), sum(weight for _, weight in voters)
-    suggestion = max(votes, key=votes.__getitem__, default=own)
-    if total and suggestion != own and (suspicion := (votes[suggestion] - own_votes) / total) >= SUSPICIOUS:
-        yield Doubt(image, own, suggestion, suspicion, [voter for voter, _ in voters[:KEPT]])

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -28,7 +29,7 @@ Keep = Callable[[], dict[str, Any]]  # writes the rows and returns the result; i
 
 
 class NotPossible(Exception):
-    """One sentence on why there is nothing to analyse."""
+    """There is nothing to analyse; the text is a sentence."""
 
 
 def run_next() -> str:
@@ -40,7 +41,7 @@ def run_next() -> str:
         return _run(analysis)
     except analyses.Superseded:
         return f"{analysis}: another worker has taken over"
-    except AWAY:  # the lease ends, and it is tried again
+    except AWAY:  # it is tried again when its lease ends
         raise
     except (NotPossible, EngineError) as error:
         analyses.fail(analysis, str(error))
@@ -53,18 +54,7 @@ def run_next() -> str:
 
 
 def _run(analysis: Analysis) -> str:
-    began = time.monotonic()
-    keep = RUNS[Analysis.Kind(analysis.kind)](_progress(analysis))
-    with transaction.atomic():
-        result = keep()
-        analyses.finish(analysis, result | {"seconds": round(time.monotonic() - began, 1)})
-    logger.info("analysed %s", analysis)
-    return f"{analysis}: done"
-
-
-def _progress(analysis: Analysis) -> Advance:
-    """Return a function that records the progress, at most twice a second."""
-    said_s = 0.0
+    began, said_s = time.monotonic(), 0.0
 
     def advance(done: int, total: int) -> None:
         nonlocal said_s
@@ -72,7 +62,12 @@ def _progress(analysis: Analysis) -> Advance:
             said_s = time.monotonic()
             analyses.advance(analysis, done, total)
 
-    return advance
+    keep = RUNS[Analysis.Kind(analysis.kind)](advance)
+    with transaction.atomic():
+        result = keep()
+        analyses.finish(analysis, result | {"seconds": round(time.monotonic() - began, 1)})
+    logger.info("analysed %s", analysis)
+    return f"{analysis}: done"
 
 
 def _neighbours() -> Neighbours:
@@ -85,16 +80,6 @@ def _neighbours() -> Neighbours:
 def _gallery() -> Gallery:
     neighbours = _neighbours()
     return Gallery(neighbours, near_duplicates.configured(thresholds(neighbours.network).duplicate))
-
-
-def _duplicates(advance: Advance) -> Keep:
-    groups = duplicates.find(_gallery(), advance)
-    return lambda: duplicates.keep(groups)
-
-
-def _mislabels(advance: Advance) -> Keep:
-    doubts = mislabels.find(_gallery(), advance)
-    return lambda: mislabels.keep(doubts)
 
 
 def _map(advance: Advance) -> Keep:
@@ -116,8 +101,8 @@ def _evaluation(advance: Advance) -> Keep:
 
 
 RUNS: dict[Analysis.Kind, Callable[[Advance], Keep]] = {
-    Analysis.Kind.DUPLICATES: _duplicates,
-    Analysis.Kind.MISLABELS: _mislabels,
+    Analysis.Kind.DUPLICATES: lambda advance: partial(duplicates.keep, duplicates.find(_gallery(), advance)),
+    Analysis.Kind.MISLABELS: lambda advance: partial(mislabels.keep, mislabels.find(_gallery(), advance)),
     Analysis.Kind.MAP: _map,
     Analysis.Kind.EVALUATION: _evaluation,
 }

@@ -23,7 +23,7 @@ Advance = Callable[[int, int], None]  # how many are done, of how many
 class Surroundings:
     """A picture and the visible others that are most like it, best first.
 
-    `copies`: near-duplicates with their cosines; `others`: what is none.
+    `copies`: near-duplicates with their cosines; `others`: the rest.
     """
 
     image: UUID
@@ -65,20 +65,16 @@ class Gallery:
         return self._neighbours.search(to_vectors([vector for _, vector in pictures]), requests)
 
     def _apart(self, picture: Picture, hits: list[Found]) -> Surroundings:
-        """Tell copies from others; where all that was found are copies there may be more of them."""
+        """Separate copies from others; if all hits are copies, search for more."""
         image, k = picture[0], FEW
         while True:
             known = [(hit.image, hit.similarity) for hit in hits if hit.image in self._places]
-            copies = self._copies(image, known)
+            copies = []
+            if known:
+                marks = self.fingerprint([other for other, _ in known])
+                near = self._rule.are_probable(self.fingerprint([image]), marks, [[cosine for _, cosine in known]])
+                copies = [one for one, is_near in zip(known, near[0].tolist(), strict=True) if is_near]
             if len(copies) < len(known) or len(hits) < k:
                 return Surroundings(image, copies, [one for one in known if one not in copies])
             k *= GROWTH
             [hits] = self._search([picture], k)
-
-    def _copies(self, image: UUID, known: list[tuple[UUID, float]]) -> list[tuple[UUID, float]]:
-        if not known:
-            return []
-        near = self._rule.are_probable(
-            self.fingerprint([image]), self.fingerprint([one for one, _ in known]), [[cosine for _, cosine in known]]
-        )
-        return [one for one, is_near in zip(known, near[0].tolist(), strict=True) if is_near]

@@ -22,12 +22,11 @@ PICTURES, BACKUPS = 200, 3
 CHANGE = """
 import random
 from django.conf import settings
-from gallery.curation import importing
 from gallery.models import Image, Query
-from tests.gallery.rows import finished, picture
+from tests.gallery.rows import add_file, finished, picture
 
 def add(number):
-    image = importing.add(io.BytesIO(picture(number)), label=str(number))
+    image = add_file(picture(number), label=str(number))
     image.embeddings.create(network="n", vector=os.urandom(8192))
     return image
 """

@@ -190,7 +190,7 @@ def test_secrets_are_references_to_one_that_the_documentation_makes() -> None:
         [volume] = [volume for volume in PODS[name]["volumes"] if "secret" in volume]
         assert volume["secret"]["secretName"] == "simsearch"
         assert {"name": "secrets", "mountPath": "/etc/simsearch", "readOnly": True} in container(name)["volumeMounts"]
-    documented = re.findall(r"--from-(?:literal|file)=(\w+)=", (ROOT / "docs" / "scaling.md").read_text())
+    documented = re.findall(r"--from-(?:literal|file)=(\w+)=", (ROOT / "docker" / "README.md").read_text())
     assert set(documented) == named
     assert not [r for r in BASE if r["kind"] == "Secret"]
 

@@ -11,6 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from pytest_django import Settings
 from supervisor import loggers
 
+from engine.index.build import DIMENSION
 from gallery import files
 from gallery.curation import generations
 from gallery.errors import Refusal
@@ -75,7 +76,7 @@ def vectors_bytes(count: int) -> int:
         (300, vectors_bytes(300) // 2),
         (300, vectors_bytes(300)),  # the ids and the vectors' head have none
         (900, vectors_bytes(900) + ROOM_LEFT),  # the vectors fit, the components do not
-        (900, vectors_bytes(900) + (2 << 20) + ROOM_LEFT),  # the trees do not fit
+        (900, vectors_bytes(900) + vectors_bytes(DIMENSION) + ROOM_LEFT),  # the trees do not fit
     ],
     ids=["nothing", "half the vectors", "no manifest", "no components", "no trees"],
 )

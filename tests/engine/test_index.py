@@ -16,6 +16,7 @@ from engine.index.annoy_index import Index
 from engine.index.build import build
 from engine.index.check import self_test
 from engine.index.ranking import Hits
+from engine.index.tuning import TREES
 from tests.engine.galleries import NETWORK, make_vectors
 
 COUNT = 2000
@@ -162,7 +163,7 @@ def test_a_small_gallery_is_searched_by_annoy_and_misses_nothing(tmp_path: Path,
     for queries in (gallery[:9], make_vectors(9, seed=1)):
         found, true = index.search(queries, 10), index.exact(queries, 10)
         assert [len(hits.ids) for hits in found] == [min(10, count)] * len(queries)
-        assert made.parameters.trees == 20
+        assert made.parameters.trees == TREES
         if count <= 100:
             assert made.is_exact
             assert all(same(one, other) for one, other in zip(found, true, strict=True))

@@ -17,7 +17,8 @@ from engine.errors import BadIndex
 from engine.images.fingerprints import BYTES
 from engine.index import manifest as manifests
 from engine.index.annoy_index import Index
-from engine.index.build import Block, build, clean_leftovers
+from engine.index.build import DIMENSION, Block, build, clean_leftovers
+from engine.index.tuning import TREES
 from tests.engine.galleries import NETWORK, make_noise, make_vectors
 
 COUNT = 900
@@ -42,7 +43,7 @@ def test_the_manifest_describes_what_is_there(tmp_path: Path, vectors: NDArray[n
     made = build(tmp_path / "1", IDS, vectors, NETWORK)
     assert made == Index.open(tmp_path / "1").manifest
     assert (made.network, made.metric, made.dimension, made.count) == (NETWORK, "cosine", 4096, COUNT)
-    assert (made.parameters.dimension, made.parameters.trees) == (128, 20)
+    assert (made.parameters.dimension, made.parameters.trees) == (DIMENSION, TREES)
     assert made.recall >= made.recall_target == 0.99
     assert made.recall_sample == 500
     assert 10 <= made.parameters.candidates < COUNT
@@ -57,7 +58,7 @@ def test_the_manifest_describes_what_is_there(tmp_path: Path, vectors: NDArray[n
 @pytest.mark.parametrize("count", [1, 2, 5, 100])
 def test_in_a_small_gallery_every_picture_is_a_candidate(tmp_path: Path, count: int) -> None:
     made = build(tmp_path / "1", range(count), make_vectors(count), NETWORK)
-    assert (made.parameters.candidates, made.parameters.search_k) == (count, 20 * count)
+    assert (made.parameters.candidates, made.parameters.search_k) == (count, TREES * count)
     assert (made.recall, made.recall_sample) == (1.0, 0)
     assert made.is_exact
     assert {path.name for path in (tmp_path / "1").iterdir()} == {*manifests.FILES, manifests.NAME}

@@ -1,6 +1,6 @@
 """Rows for the tests, made the way the system makes them: real pictures in, real files on the disk."""
 
-import io
+import hashlib
 import subprocess
 import uuid
 from datetime import datetime, timedelta
@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from engine.decoders.pool import DECODERS
 from gallery import files
-from gallery.curation import importing, pictures
-from gallery.models import Band, Image, Query
+from gallery.curation import importing, library, pictures
+from gallery.models import LONGEST_TITLE, Band, Image, Query
 from gallery.operations import processes
 from gallery.queries import accept, lifecycle
 from gallery.queries.accept import Parameters, Pictures
@@ -34,9 +34,16 @@ def uploaded(data: bytes) -> "UploadedFile[Any]":
     return SimpleUploadedFile("picture.jpg", data)
 
 
+def add_file(data: bytes, *, label: str = "", title: str = "") -> Image:
+    """Return this picture in the gallery, as an import keeps it. Raises Refusal."""
+    image = Image(label=label, title=title[:LONGEST_TITLE])
+    library.keep(image, hashlib.sha256(data).hexdigest(), importing.reencoded(data), data)
+    return image
+
+
 def add_image(seed: int = 1, *, is_hidden: bool = False, **fields: str) -> Image:
     """Return a picture in the gallery."""
-    image = importing.add(io.BytesIO(picture(seed)), **fields)
+    image = add_file(picture(seed), **fields)
     if is_hidden:
         Image.objects.filter(pk=image.pk).update(is_hidden=True)
     return image

@@ -10,9 +10,9 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
-from pytest_django import Settings
+from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
-from gallery.curation import importing, zips
+from gallery.curation import importing, parts, zips
 from gallery.models import Image, ZipImport
 from tests.api.answers import Response
 from tests.gallery.rows import ago, files_kept, picture
@@ -110,7 +110,7 @@ def test_an_archive_becomes_pictures(curator: Client) -> None:
     assert [name for name, _ in row.refused] == ["notes.png"]
     assert set(Image.objects.values_list("title", "label")) == {("Tom", "pets"), ("Rex", "pets")}
     assert row.finished_at is not None
-    assert not row.upload_file.path.exists()
+    assert parts.found(row.parts_prefix) == []
     assert "2 added, 1 were there already, 1 refused." in curator.get(reverse(STATE)).content.decode()
 
 
@@ -130,6 +130,39 @@ def test_an_interrupted_upload_goes_on(curator: Client) -> None:
     part(curator, address, 100, data[100:])
     assert zips.step()
     assert Image.objects.get().title == "Tom"
+
+
+def test_a_part_that_was_cut_off_does_not_spoil_the_whole_one(curator: Client) -> None:
+    """The request that was cut off is written last, and its row is not counted."""
+    data = archive(Tom=picture(1), Rex=picture(2))
+    address = begin(curator, data)["url"]
+    part(curator, address, 0, data[:1000])
+    row = ZipImport.objects.get()
+    parts.keep(row, 0, data[:400])
+    parts.keep(row, 500, data[500:1200])
+    part(curator, address, 1000, data[1000:])
+    with io.BufferedReader(parts.Archive(row)) as read:
+        assert read.read() == data
+    assert zips.step()
+    assert counted(ZipImport.objects.get()) == (2, 0, 0)
+    assert parts.found(row.parts_prefix) == []
+
+
+def test_an_archive_with_a_missing_part_is_refused(curator: Client) -> None:
+    data = archive(Tom=picture(1))
+    address = begin(curator, data)["url"]
+    part(curator, address, 0, data[:1000])
+    parts.remove(ZipImport.objects.get().parts_prefix)
+    part(curator, address, 1000, data[1000:])
+    assert zips.step()
+    row = ZipImport.objects.get()
+    assert (row.error, parts.found(row.parts_prefix)) == ("The archive is gone; upload it again.", [])
+
+
+def test_a_request_brings_a_part_of_bounded_size(curator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zips, "PART_BYTES", 700)
+    data = archive(Tom=picture(1))
+    assert part(curator, begin(curator, data)["url"], 0, data).json() == {"received": 700}
 
 
 def test_nobody_goes_on_with_an_archive_of_somebody_else(curator: Client, admin_client: Client) -> None:
@@ -236,12 +269,16 @@ def test_a_worker_that_ends_in_the_middle_loses_and_counts_none_twice(
     assert Image.objects.count() == 5
 
 
-def test_an_abandoned_upload_goes(curator: Client) -> None:
+def test_an_abandoned_upload_goes(
+    curator: Client, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
     data = archive(Tom=picture(1))
     part(curator, begin(curator, data)["url"], 0, data[:100])
     assert zips.remove_old() == 0
     ZipImport.objects.update(created_at=ago(2 * 24 * 3600))
-    assert zips.remove_old() == 1
+    with django_capture_on_commit_callbacks(execute=True):
+        assert zips.remove_old() == 1
+    assert files_kept() == []
 
 
 def test_the_row_of_a_finished_import_goes_after_a_day(curator: Client) -> None:

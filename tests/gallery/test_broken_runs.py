@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gallery.models import Query
-from gallery.queries import lifecycle, waiting
+from gallery.queries import lifecycle, retention, waiting
 from tests.gallery.rows import (
     add_image,
     ago,
@@ -97,7 +97,7 @@ def test_old_queries_expire_when_they_are_finished(state: str, django_capture_on
     set_row(old, created_at=ago(100))
     before = files_kept()
     with django_capture_on_commit_callbacks(execute=True):
-        expired = waiting.expire(ago(50))
+        expired = retention.expire(ago(50))
     gone = state in {"done", "failed"}
     assert expired == gone
     assert Query.objects.filter(pk=old.pk).exists() is not gone

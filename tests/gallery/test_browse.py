@@ -1,18 +1,16 @@
 """The pages of the gallery."""
 
-import io
 import re
 
 import pytest
 from django.test import Client
 
-from gallery.curation import importing
 from gallery.models import Image
 from gallery.site.views import ORDERS, PAGE_SIZE
 from gallery.text import kept_label
 from tests.engine.pictures import encoded, noise
 from tests.gallery.elements import HTMX, Elements, heading
-from tests.gallery.rows import add_image
+from tests.gallery.rows import add_file, add_image
 
 pytestmark = pytest.mark.django_db
 
@@ -123,7 +121,7 @@ def test_a_picture_has_a_way_back_and_can_be_opened(client: Client) -> None:
 
 
 def test_a_very_long_picture_is_shown_by_its_middle(client: Client) -> None:
-    image = importing.add(io.BytesIO(encoded(noise(3000, 30), "PNG")))
+    image = add_file(encoded(noise(3000, 30), "PNG"))
     page = client.get(image.get_absolute_url())
     assert "mat long" in Elements(page).values("class")
     assert "Open all of it" in page.content.decode()

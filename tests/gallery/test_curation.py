@@ -1,18 +1,17 @@
 """The gallery: what comes in, what stays, what goes."""
 
 import hashlib
-import io
 from pathlib import Path
 
 import pytest
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from gallery import files
-from gallery.curation import bulk, importing, library, pictures
+from gallery.curation import bulk, library, pictures
 from gallery.errors import Refusal
 from gallery.models import Embedding, Image
 from gallery.queries import results
-from tests.gallery.rows import add_image, files_kept, finished, now, picture
+from tests.gallery.rows import add_file, add_image, files_kept, finished, now, picture
 
 pytestmark = pytest.mark.django_db
 
@@ -59,7 +58,7 @@ def test_of_two_who_bring_the_same_file_at_once_one_is_reported() -> None:
 
 def test_a_bad_picture_does_not_come_in() -> None:
     with pytest.raises(Refusal) as refusal:
-        importing.add(io.BytesIO(b"no picture"))
+        add_file(b"no picture")
     assert refusal.value.code == "unsupported_format"
     assert not Image.objects.exists()
     assert files_kept() == []

@@ -12,11 +12,10 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
-from gallery.curation import importing
 from gallery.models import Image
 from gallery.text import LONGEST_LABEL, label_key
 from tests import fresh
-from tests.gallery.rows import add_image, ask, picture
+from tests.gallery.rows import add_file, add_image, ask, picture
 
 pytestmark = pytest.mark.django_db
 
@@ -41,7 +40,7 @@ def by_import(client: Client, label: str, tmp_path: Path) -> None:
 
 
 def by_program(client: Client, label: str, tmp_path: Path) -> None:
-    importing.add(io.BytesIO(picture(2)), label=label)
+    add_file(picture(2), label=label)
 
 
 def by_api(client: Client, label: str, tmp_path: Path) -> None:

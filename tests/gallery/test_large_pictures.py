@@ -15,7 +15,7 @@ from pytest_django import Settings
 from gallery.curation import importing, library, pictures
 from gallery.models import Image
 from tests.engine.pictures import noise
-from tests.gallery.rows import STRANGER, add_image, files_kept, uploaded
+from tests.gallery.rows import STRANGER, add_file, add_image, files_kept, uploaded
 
 pytestmark = pytest.mark.django_db
 
@@ -33,7 +33,7 @@ def photo(width: int = 4800, height: int = 3600, kind: str = "JPEG", exif: dict[
 
 
 def add(data: bytes) -> Image:
-    return importing.add(io.BytesIO(data))
+    return add_file(data)
 
 
 def size(data: bytes) -> tuple[int, int]:

@@ -1,6 +1,5 @@
 """What a visitor calls his file, or writes elsewhere: never a path, never unescaped, never a header or a log line."""
 
-import io
 import json
 import logging
 import re
@@ -10,11 +9,10 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
-from gallery.curation import importing
 from gallery.models import Image, Query
 from tests.api.answers import Response, error_code
 from tests.gallery.elements import Elements
-from tests.gallery.rows import add_image, files_kept, finished, picture
+from tests.gallery.rows import add_file, add_image, files_kept, finished, picture
 
 pytestmark = pytest.mark.django_db
 
@@ -83,7 +81,7 @@ def test_the_name_of_a_file_is_not_used_at_all(
 @every_name
 def test_a_title_and_a_label_are_text_on_every_page_and_in_json(client: Client, curator: Client, name: str) -> None:
     text = name.replace("\0", "")[:100]
-    image = importing.add(io.BytesIO(picture()), title=text, label=text)
+    image = add_file(picture(), title=text, label=text)
     pages = ["/gallery/", image.get_absolute_url(), f"/q/{finished(image).pk}"]
     admin_pages = [
         "/admin/gallery/image/",
@@ -130,6 +128,6 @@ def assert_nothing_runs(response: Response) -> None:
 
 
 def test_the_name_of_an_imported_file_is_a_label_and_no_path() -> None:
-    image = importing.add(io.BytesIO(picture()), title="../../../etc/passwd", label="../..")
+    image = add_file(picture(), title="../../../etc/passwd", label="../..")
     assert files_kept() == sorted([image.picture_file.path, image.thumbnail_file.path])
     assert Image.objects.get().picture_file.path.is_relative_to(settings.MEDIA_ROOT)

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -11,10 +12,11 @@ from django.test import Client
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from gallery import files
-from gallery.curation import importing
-from gallery.models import Image, Query
-from gallery.queries import space
+from gallery.curation import importing, zips
+from gallery.models import Image, Query, ZipImport
+from gallery.queries import retention
 from tests.gallery.rows import add_image, ask, finished, picture, uploaded
+from tests.gallery.test_adding_many import archive, begin, part
 from tests.s3 import BUCKET, S3Server
 
 pytestmark = pytest.mark.django_db
@@ -73,6 +75,55 @@ def test_an_uploaded_gallery_picture_is_decoded_from_the_bucket(
     assert s3.names() == {f"pictures/{file.name}" for file in (image.picture_file, image.thumbnail_file)}
 
 
+def test_all_threads_and_folders_share_a_client() -> None:
+    """Each takes 0.2 s and some MB, and a web process has eight threads that meet two folders."""
+    with ThreadPoolExecutor(4) as threads:
+        clients = list(threads.map(lambda _: (files.keeper()._client, files.keeper("uploads")._client), range(8)))  # type: ignore[attr-defined]
+    assert len({id(client) for pair in clients for client in pair}) == 1
+
+
+def test_an_archive_that_a_curator_sends_in_parts_is_imported_from_the_bucket(
+    s3: S3Server, curator: Client, settings: Settings, tmp_path: Path
+) -> None:
+    data = archive(cat__Tom=picture(1), dog__Rex=picture(2))
+    address = begin(curator, data)["url"]
+    for host, offset in enumerate(range(0, len(data), 2000)):  # each part comes to another web host
+        settings.UPLOADS_ROOT = tmp_path / f"web-{host}"
+        assert part(curator, address, offset, data[offset : offset + 2000]).status_code == 200
+    settings.UPLOADS_ROOT = tmp_path / "gallery"
+    assert zips.step()
+    row = ZipImport.objects.get()
+    assert (row.added, row.error) == (2, "")
+    assert not any(name.startswith("uploads/") for name in s3.names())
+
+
+def test_an_archive_waits_while_the_bucket_is_away(server: S3Server, curator: Client, settings: Settings) -> None:
+    data = archive(Tom=picture(1))
+    address = begin(curator, data)["url"]
+    part(curator, address, 0, data)
+    with S3Server() as other:
+        on_s3(settings, other.environment)
+    with pytest.raises(files.StorageAway):
+        zips.step()
+    assert part(curator, begin(curator, data + b"more")["url"], 0, data).status_code == 503
+    on_s3(settings, server.environment)
+    assert zips.step()
+    assert [(row.added, row.error) for row in ZipImport.objects.filter(finished_at__isnull=False)] == [(1, "")]
+
+
+def test_prune_finds_the_parts_of_an_archive_without_a_row(
+    s3: S3Server, curator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = archive(Tom=picture(1))
+    part(curator, begin(curator, data)["url"], 0, data[:100])
+    monkeypatch.setattr("gallery.operations.pruning.SETTLED_S", -60)
+    call_command("prune", "--apply", stdout=io.StringIO())
+    assert len(s3.names()) == 1
+    ZipImport.objects.all().delete()  # its transaction, that of the test, does not end
+    call_command("prune", "--apply", stdout=io.StringIO())
+    assert s3.names() == set()
+
+
 def test_a_picture_is_shown_by_a_signed_link_that_ends(s3: S3Server, client: Client) -> None:
     image = add_image()
     for address, file in ((image.picture_url, image.picture_file), (image.thumbnail_url, image.thumbnail_file)):
@@ -125,9 +176,9 @@ def test_the_quota_of_queries_counts_objects(
 ) -> None:
     oldest = finished(query=ask(1))
     newest = finished(query=ask(2))
-    settings.SIMSEARCH_QUERY_SPACE = space.used() - 1
+    settings.SIMSEARCH_QUERY_SPACE = retention.used() - 1
     with django_capture_on_commit_callbacks(execute=True):
-        assert space.enforce() == 1
+        assert retention.enforce_quota() == 1
     assert not oldest.picture_file.exists()
     assert newest.picture_file.exists()
 

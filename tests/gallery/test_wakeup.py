@@ -108,7 +108,7 @@ def test_a_redis_that_is_away_holds_no_upload_up(elsewhere: Celery, caplog: pyte
     with transaction.atomic():
         wakeup.wake_workers(wakeup.ANSWER)
     assert time.monotonic() - start < 3
-    assert "the next sweep makes up for it" in caplog.text
+    assert "the next sweep sends it" in caplog.text
     assert waiting_in("search") == 0
 
 
@@ -171,7 +171,7 @@ def test_without_redis_no_upload_waits_twice_and_the_sweep_is_left(
         settings.REDIS_URL = f"redis://127.0.0.1:{port}/0"
         wakeup.wake_unless_pending(wakeup.ANSWER)
         wakeup.clear_pending(wakeup.ANSWER)
-    assert "the next sweep makes up for it" in caplog.text
+    assert "the next sweep sends it" in caplog.text
 
 
 def test_pending_messages_are_counted_again_when_redis_is_back() -> None:

@@ -10,7 +10,8 @@ from simsearch.launch.supervisor import BIN
 from tests.stack import ROOT
 
 MAKEFILE = (ROOT / "Makefile").read_text()
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted((ROOT / "docs").glob("*.md"))
+ROOT_PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "docker/README.md")]
+PAGES = ROOT_PAGES + sorted((ROOT / "docs").glob("*.md"))
 TYPED = re.compile(r"(?:^|`)make ([a-z][a-z-]*)", re.MULTILINE)
 
 
@@ -27,7 +28,7 @@ def test_make_alone_lists_every_target_with_what_it_does() -> None:
     assert targets() >= {"help", "run", "test", "drills", "check"}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.name))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_target_that_a_page_names_is_there(page: Path) -> None:
     assert set(TYPED.findall(page.read_text())) <= targets()
 

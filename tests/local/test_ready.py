@@ -31,9 +31,6 @@ class Starting(system.System):
 
     def _start(self) -> None: ...
 
-    def _headers(self) -> dict[str, str]:
-        return {}
-
     def wait(self, programs: "Programs") -> None:
         self.supervisor = cast(Supervisor, programs)
         self._wait_until_ready()

@@ -15,6 +15,10 @@ def test_the_alerts_are_valid() -> None:
     assert "SUCCESS" in promtool("check", "rules", str(ALERTS))
 
 
+def test_the_configuration_is_valid() -> None:
+    assert "SUCCESS" in promtool("check", "config", "--syntax-only", str(ALERTS.with_name("prometheus.yml")))
+
+
 def test_each_alert_fires_when_it_should_and_not_before() -> None:
     assert "SUCCESS" in promtool("test", "rules", str(ROOT / "tests" / "monitoring" / "alerts_test.yml"))
 

@@ -7,7 +7,6 @@ import pytest
 from PIL import Image as Pillow
 
 from engine.networks.embedder import Embedder
-from gallery.curation import importing
 from gallery.models import Image, Query
 from gallery.queries import accept
 from gallery.queries.accept import Parameters, Pictures
@@ -16,7 +15,7 @@ from tasks.embedding import embed_step
 from tasks.neighbours import Neighbours
 from tasks.worker import Worker
 from tests import demo
-from tests.gallery.rows import uploaded
+from tests.gallery.rows import add_file, uploaded
 from tests.tasks.hosts import Counting, Names, serving
 
 
@@ -49,11 +48,11 @@ def encoded(picture: Pillow.Image) -> bytes:
 
 def add_drawn(picture: Pillow.Image, label: str = "") -> Image:
     """Return that picture in the gallery."""
-    return importing.add(io.BytesIO(encoded(picture)), label=label)
+    return add_file(encoded(picture), label=label)
 
 
 def add(number: int, label: str = "") -> Image:
-    return importing.add(io.BytesIO(picture(number)), label=label, title=str(number))
+    return add_file(picture(number), label=label, title=str(number))
 
 
 @pytest.fixture

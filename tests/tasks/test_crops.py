@@ -1,6 +1,5 @@
 """A frame around one of two photographs finds that photograph, from the picture that is kept of the search."""
 
-import io
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,6 @@ from django.test import Client
 from PIL import Image as Pillow
 
 from engine.networks.embedder import Embedder
-from gallery.curation import importing
 from gallery.models import Image, Query
 from gallery.queries import accept, results
 from gallery.queries.accept import Parameters, Pictures
@@ -16,7 +14,7 @@ from gallery.timings import Stopwatch
 from tasks.answer import answer_waiting
 from tasks.embedding import embed_step
 from tasks.worker import Worker
-from tests.gallery.rows import now, uploaded
+from tests.gallery.rows import add_file, now, uploaded
 from tests.tasks.conftest import encoded
 
 PER_LABEL, HEIGHT = 5, 700
@@ -28,7 +26,7 @@ def photographs(shared_photos: Path, embedder: Embedder, db: None) -> list[tuple
     first = []
     for folder in sorted(path for path in shared_photos.iterdir() if path.is_dir()):
         files = sorted(folder.glob("*.jpg"))[:PER_LABEL]
-        images = [importing.add(io.BytesIO(file.read_bytes()), label=folder.name) for file in files]
+        images = [add_file(file.read_bytes(), label=folder.name) for file in files]
         with Pillow.open(files[0]) as photograph:
             first.append((images[0], photograph.convert("RGB")))
     embed_step(embedder, 1000)

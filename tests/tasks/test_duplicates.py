@@ -9,7 +9,6 @@ from pytest_django import Settings
 
 from engine.networks import registry
 from engine.networks.embedder import Embedder
-from gallery.curation import importing
 from gallery.models import Embedding, Image, Query
 from gallery.queries import accept, results
 from gallery.queries.accept import Parameters, Pictures
@@ -21,7 +20,7 @@ from tasks.near_duplicates import Rule
 from tasks.neighbours import Neighbours, SearchRequest
 from tasks.worker import Worker
 from tests.engine.galleries import NETWORK, make_vectors, unit
-from tests.gallery.rows import now, uploaded
+from tests.gallery.rows import add_file, now, uploaded
 from tests.tasks.conftest import Ask, drawn, picture
 from tests.tasks.known import add_vectors
 
@@ -42,7 +41,7 @@ def copies(gallery: list[Image], embedder: Embedder) -> list[Image]:
     for copy in range(COPIES):
         file = io.BytesIO()
         copy_of(5, copy).save(file, "PNG")
-        added.append(importing.add(io.BytesIO(file.getvalue()), title=f"5 copy {copy}"))
+        added.append(add_file(file.getvalue(), title=f"5 copy {copy}"))
     embed_step(embedder, 100)
     return added
 

@@ -12,7 +12,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from gallery.models import Embedding, Image, Query, QueryPart
 from gallery.operations import pruning
-from gallery.queries import accept, lifecycle, results, space, waiting
+from gallery.queries import accept, lifecycle, results, retention
 from gallery.queries.accept import Parameters, Pictures
 from gallery.timings import Stopwatch
 from tasks.answer import answer_waiting
@@ -211,7 +211,7 @@ def test_an_expired_query_takes_all_of_its_files(
     ask(3, 4)
     answer_waiting(worker, 32)
     with django_capture_on_commit_callbacks(execute=True):
-        assert waiting.expire(timezone.now() + timedelta(minutes=1)) == 1
+        assert retention.expire(timezone.now() + timedelta(minutes=1)) == 1
     assert files_kept() == []
 
 
@@ -220,10 +220,10 @@ def test_the_quota_counts_all_pictures_of_a_query(
 ) -> None:
     ask(3, 4, 5)
     answer_waiting(worker, 32)
-    assert space.used() == sum(path.stat().st_size for path in files_kept())
-    settings.SIMSEARCH_QUERY_SPACE = space.used() - 1
+    assert retention.used() == sum(path.stat().st_size for path in files_kept())
+    settings.SIMSEARCH_QUERY_SPACE = retention.used() - 1
     with django_capture_on_commit_callbacks(execute=True):
-        assert space.enforce() == 1
+        assert retention.enforce_quota() == 1
     assert files_kept() == []
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from engine.index import annoy_index
 from engine.networks.embedder import Embedder
 from gallery.curation import recall
 from gallery.models import Embedding, Image
@@ -69,6 +70,19 @@ def test_an_index_that_misses_neighbours_is_found_out(neighbours: Neighbours) ->
         found, true = found + checked[0], true + checked[1]
     assert true == 50
     assert found < true
+
+
+def test_a_large_index_is_read_as_a_whole_less_often(neighbours: Neighbours, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annoy_index, "CHECKED_A_SECOND", COUNT // 100)
+    assert neighbours.index is not None
+    assert neighbours.index.recall_every_s == 0
+    build_generation(neighbours.network)
+    neighbours.refresh()
+    assert neighbours.index.recall_every_s == 100
+    neighbours.search(make_vectors(1, seed=8), [SearchRequest(10)])
+    assert neighbours.check_recall() is not None
+    neighbours.search(make_vectors(1, seed=9), [SearchRequest(10)])
+    assert neighbours.check_recall() is None
 
 
 def test_without_a_search_there_is_nothing_to_check(neighbours: Neighbours) -> None:

@@ -4,7 +4,7 @@ import pytest
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from gallery.models import Query
-from gallery.queries import space
+from gallery.queries import retention
 from tasks.tasks import expire
 from tests.gallery.rows import ago, ask, finished, set_row
 
@@ -40,7 +40,7 @@ def test_the_oldest_finished_queries_go_first(
         assert expire() == gone
     left = [kept[0], *kept[1 + gone :]]
     assert set(Query.objects.all()) == set(left)
-    assert space.used() == sizes(kept) == sizes(left)
+    assert retention.used() == sizes(kept) == sizes(left)
     assert kept[0].upload_file.path.exists()
 
 

@@ -58,7 +58,7 @@ def test_a_round_goes_on_until_nothing_waits(worker: Worker, ask: Ask) -> None:
         ask(number)
     Query.objects.filter(pk=ask(3).pk).update(attempts=1)  # comes alone
     forget_messages()
-    assert sorted(map(len, answer_round(worker, 2))) == [1, 1, 2]
+    assert sorted(map(len, answer_round(worker, 2, seconds=60))) == [1, 1, 2]
     forget_messages()
     assert answer_round(worker, 2) == []
     assert messages() == 0

@@ -1,1 +1,1 @@
-"""Pages of the admin site about the gallery as a whole."""
+"""Admin pages about the whole gallery."""

@@ -1,4 +1,4 @@
-"""The addresses of these pages, and their entries in the admin's index."""
+"""The URL patterns of these pages, and their entries in the admin's index."""
 
 from typing import Any
 
@@ -8,19 +8,19 @@ from django.urls import path, reverse
 from django.urls.resolvers import URLPattern
 from django.utils.translation import gettext_lazy as _
 
-from gallery.admin.insight import dashboard, drawing, duplicates, evaluation, mislabels, pages
+from gallery.admin.insight import dashboard, duplicates, evaluation, gallery_map, mislabels, pages
 
 VIEWS = [
     ("dashboard", _("Dashboard"), dashboard.view),
     ("duplicates", _("Duplicates"), duplicates.view),
     ("mislabels", _("Wrong labels"), mislabels.view),
-    ("map", _("Map"), drawing.view),
+    ("map", _("Map"), gallery_map.view),
     ("evaluation", _("Search quality"), evaluation.view),
 ]
 
 
 def patterns(site: AdminSite) -> list[URLPattern]:
-    """Return the addresses, each of them for the staff alone."""
+    """Return the URL patterns, each for staff only."""
     views = [path(f"{name}/", site.admin_view(view), name=f"insight_{name}") for name, _title, view in VIEWS]
     return [
         *views,
@@ -30,7 +30,7 @@ def patterns(site: AdminSite) -> list[URLPattern]:
 
 
 def entry(request: HttpRequest) -> dict[str, Any]:
-    """Return what the admin lists as the models of an app."""
+    """Return the entry of these pages in the admin's index, in the form of an app."""
     models = [
         {
             "name": title,
@@ -42,4 +42,4 @@ def entry(request: HttpRequest) -> dict[str, Any]:
         for name, title, _view in VIEWS
     ]
     url = reverse("admin:insight_dashboard")
-    return {"name": _("The gallery as a whole"), "app_label": "insight", "app_url": url, "models": models}
+    return {"name": _("Gallery overview"), "app_label": "insight", "app_url": url, "models": models}

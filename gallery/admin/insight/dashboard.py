@@ -1,4 +1,4 @@
-"""The dashboard: what is searched for, how quickly it is answered, what is missing in the gallery."""
+"""The dashboard: the number of searches, their latency, and pictures that the gallery lacks."""
 
 from typing import Any
 
@@ -12,7 +12,6 @@ from django.views.decorators.http import require_safe
 from gallery.admin.insight import pages
 from gallery.curation import generations, recall
 from gallery.insight import charts, figures
-from gallery.models import IndexGeneration
 
 CACHED_S = 15  # per process
 
@@ -31,9 +30,13 @@ def view(request: HttpRequest) -> HttpResponse:
 
 
 def _figures() -> dict[str, Any]:
-    """Return the figures. All viewers share them, so they hold no text in the language of one."""
+    """Return the figures. All viewers share them, so they hold no translated text."""
     days, states, labels = figures.days(), figures.by_state(), figures.labels()
     weak, active = figures.weak().count(), generations.active()
+    try:
+        live_recall = recall.measured(active.number) if active else None
+    except (redis.RedisError, OSError):
+        live_recall = None
     return {
         "days": days,
         "latency": _latency(days),
@@ -47,7 +50,7 @@ def _figures() -> dict[str, Any]:
         "other_labels": len(labels[figures.LABELS :]),
         "active": active,
         "newer": generations.newer_than(active, active.network) if active else 0,
-        "live_recall": _live_recall(active),
+        "live_recall": live_recall,
         "disk": figures.disk(),
     }
 
@@ -68,10 +71,3 @@ def _shares(counts: list[tuple[str, int]]) -> list[tuple[str, int, float]]:
     """Return each name and count with the length of its bar, of 100 for the longest."""
     most = max([count for _name, count in counts], default=0) or 1
     return [(name, count, round(100 * count / most, 1)) for name, count in counts]
-
-
-def _live_recall(active: IndexGeneration | None) -> float | None:
-    try:
-        return recall.measured(active.number) if active else None
-    except (redis.RedisError, OSError):
-        return None

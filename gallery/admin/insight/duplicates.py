@@ -1,8 +1,7 @@
-"""The page of near-duplicates: keep one picture of a group and hide the others, or say that they are none."""
+"""The page of near-duplicates: keep one picture of a group and hide the others, or mark them as different."""
 
 from django.contrib import messages
 from django.core.exceptions import BadRequest
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
@@ -18,7 +17,7 @@ PAGE_SIZE = 20
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def view(request: HttpRequest) -> HttpResponse:
-    """Show the groups, or do with them what a curator chose."""
+    """Show the groups, or apply what a curator chose."""
     pages.require(request, pages.VIEW)
     if request.method == "POST":
         pages.require(request, pages.CHANGE)
@@ -40,39 +39,26 @@ def view(request: HttpRequest) -> HttpResponse:
 def _act(request: HttpRequest) -> None:
     by, action = request.user.get_username(), request.POST.get("action", "")
     if action == "hide_kind":
-        _hide_kind(request, _kind(request.POST.get("kind", "")), by)
-    elif action in {"hide", "apart"}:
-        group = _groups().filter(pk=pages.number(request.POST.get("group", ""))).first()
-        if group is None:
-            messages.warning(request, _("That group is gone: another analysis or another curator was quicker."))
-        elif action == "apart":
-            duplicates.set_apart(group, by)
-            messages.success(request, _("They will not be shown as duplicates again."))
+        count, is_done = duplicates.hide_all_others(_kind(request.POST.get("kind", "")), by)
+        if is_done:
+            told = _("%(count)s pictures hidden; the best of each group is kept.") % {"count": count}
+            messages.success(request, told)
         else:
-            _hide(request, group, by)
-    else:
+            messages.info(request, _("%(count)s pictures are being hidden.") % {"count": count})
+        return
+    if action not in {"hide", "apart"}:
         raise BadRequest("That is no action of this page.")
-
-
-def _hide(request: HttpRequest, group: DuplicateGroup, by: str) -> None:
-    count = duplicates.hide_others(group, pages.identifier(request.POST.get("keep", "")), by)
-    if count:
-        message = ngettext("%(count)s picture hidden.", "%(count)s pictures hidden.", count) % {"count": count}
-        messages.success(request, message)
+    group = DuplicateGroup.objects.filter(pk=pages.number(request.POST.get("group", ""))).first()
+    if group is None:
+        messages.warning(request, _("That group is gone: another analysis or another curator was quicker."))
+    elif action == "apart":
+        duplicates.set_apart(group, by)
+        messages.success(request, _("They will not be shown as duplicates again."))
+    elif count := duplicates.hide_others(group, pages.identifier(request.POST.get("keep", "")), by):
+        told = ngettext("%(count)s picture hidden.", "%(count)s pictures hidden.", count) % {"count": count}
+        messages.success(request, told)
     else:
         messages.warning(request, _("Nothing was hidden: the picture to keep is not shown any more."))
-
-
-def _hide_kind(request: HttpRequest, kind: str, by: str) -> None:
-    count, is_done = duplicates.hide_all_others(kind, by)
-    if is_done:
-        messages.success(request, _("%(count)s pictures hidden; the best of each group is kept.") % {"count": count})
-    else:
-        messages.info(request, _("%(count)s pictures are being hidden.") % {"count": count})
-
-
-def _groups() -> "QuerySet[DuplicateGroup]":
-    return DuplicateGroup.objects.all()
 
 
 def _kind(text: str) -> str:

@@ -21,7 +21,7 @@ PAGE_SIZE = 20
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def view(request: HttpRequest) -> HttpResponse:
-    """Show the suspicious pictures, or do with one of them what a curator chose."""
+    """Show the suspicious pictures, or apply what a curator chose for one of them."""
     pages.require(request, pages.VIEW)
     if request.method == "POST":
         pages.require(request, pages.CHANGE)

@@ -1,4 +1,4 @@
-"""What these pages have in common: permissions, the frame of the admin site, the state of an analysis."""
+"""Helpers of these pages: permissions, the frame of the admin site, the state of an analysis."""
 
 from typing import Any, TypeVar
 from uuid import UUID
@@ -39,7 +39,7 @@ def frame(request: HttpRequest, template: str, title: Any, context: dict[str, An
 
 
 def paged(request: HttpRequest, rows: "QuerySet[Any]", size: int) -> "Page[Any]":
-    """Return the page of these rows that the address asks for."""
+    """Return the requested page of these rows."""
     return Paginator(rows, size).get_page(request.GET.get("page"))
 
 
@@ -66,7 +66,7 @@ def state(kind: Analysis.Kind) -> dict[str, Any]:
 @require_safe
 @never_cache
 def progress(request: HttpRequest, kind: str) -> HttpResponse:
-    """Return the part that says how far an analysis is; at its end the whole page is loaded again."""
+    """Return the part with the progress of an analysis; at its end the whole page is reloaded."""
     require(request, VIEW)
     context = state(_kind(kind))
     response = render(request, "admin/insight/_analysis.html", context)

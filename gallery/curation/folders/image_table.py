@@ -1,4 +1,4 @@
-"""images.csv: the pictures of a folder with what the gallery knows of them, written by `export` and read by imports."""
+"""images.csv: the files of a folder with label, title and dates; `export` writes it and imports read it."""
 
 import csv
 import io
@@ -74,17 +74,13 @@ def _source(folder: Path, given: Mapping[str, str]) -> Source:
     """Return the file that a row describes. Raises ValueError, whose text is a sentence."""
     if not given["file"] or any("\0" in text for text in given.values()):
         raise ValueError("the name of the file is missing, or a text has a NUL in it.")
+    hidden = given.get("hidden", "").strip().lower()
+    if hidden not in TRUTH:
+        raise ValueError(f"`hidden` is true or false, not {hidden!r}.")
     path = folder / given["file"]
     title = given.get("title", tidied(text_of(path.stem)))[:LONGEST_TITLE]
     label, dates = kept_label(given.get("label", "")), (_date(given, column) for column in ("date", "taken"))
-    return Source(path, title, label, _truth(given), *dates)
-
-
-def _truth(given: Mapping[str, str]) -> bool:
-    text = given.get("hidden", "").strip().lower()
-    if text not in TRUTH:
-        raise ValueError(f"`hidden` is true or false, not {text!r}.")
-    return TRUTH[text]
+    return Source(path, title, label, TRUTH[hidden], *dates)
 
 
 def _date(given: Mapping[str, str], column: str) -> datetime | None:
@@ -97,7 +93,7 @@ def _date(given: Mapping[str, str], column: str) -> datetime | None:
 
 
 def apply(table: Table, pictures: Mapping[Source, str]) -> int:
-    """Give the pictures, by their content hash, what the table says of them; how many differed."""
+    """Apply the table to pictures, named by their content hash; returns how many changed."""
     changed = 0
     for source, content_hash in pictures.items():
         image = Image.objects.filter(content_hash=content_hash).first()

@@ -1,4 +1,4 @@
-"""What an import leaves out, and why: a few lines by reason, or a line for each file."""
+"""The files that an import leaves out, with reasons: a few lines by reason, or a line for each file."""
 
 import os
 from collections import Counter
@@ -71,23 +71,20 @@ def _line(reason: str, paths: list[Path], base: Path | None) -> str:
         named = [f"{count} {kind}" for kind, count in kinds[:MOST_KINDS]]
         more = len(kinds) > MOST_KINDS
     else:
-        named = [_shortened(_shown(path, base)) for path in sorted(paths)[:MOST_NAMES]]
+        names = (_shown(path, base) for path in sorted(paths)[:MOST_NAMES])
+        named = [name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}" for name in names]
         more = len(paths) > MOST_NAMES
     return f"{reason}: {len(paths)} ({', '.join(named)}{', …' if more else ''})"
 
 
 def _kind(path: Path) -> str:
-    """Return the suffix, where what follows the last point is one and not a part of a sentence."""
+    """Return the suffix, if the text after the last point is one and not part of a sentence."""
     suffix = path.suffix[1:].upper()
     return suffix if suffix.isalnum() and len(suffix) <= LONGEST_SUFFIX else "without a suffix"
 
 
 def _shown(path: Path, base: Path | None) -> str:
-    """Return the path for a terminal, whatever bytes the name has."""
+    """Return the path as printable text."""
     relative = path.relative_to(base) if base and path != base and path.is_relative_to(base) else path
     text = "/".join(text_of(part) for part in relative.parts).replace("//", "/", 1)
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}"

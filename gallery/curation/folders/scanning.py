@@ -1,4 +1,4 @@
-"""The files of folders on this machine's disk: what may be imported, and what is left out before it is opened."""
+"""Scan folders of this machine's disk for files to import; leaves out files by their name and kind."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ from django.conf import settings
 from gallery.curation.folders.left_out import LeftOut, is_utf8, text_of
 from gallery.text import kept_label, tidied
 
-# What file systems, network storage and photo programs keep beside people's pictures, in lower case.
+# Folders of file systems, network storage and photo programs, in lower case.
 SYSTEM_FOLDERS = (
     *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot"),  # Synology, QNAP
     *("$recycle.bin", "recycler", "recycled", "system volume information", "found.[0-9]*"),  # Windows
@@ -48,11 +48,11 @@ class Source:
 
 
 def scan(places: Sequence[Path], left_out: LeftOut, *, follow_links: bool = False, label_from: str) -> list[Source]:
-    """Return the files of these files and folders, in order, each once; `label_from` is a key of LABELS."""
+    """Return the files at these places, in order, each once; `label_from` is a key of LABELS."""
     found: dict[Path, Source] = {}
     for place in map(Path, map(os.path.abspath, places)):
         is_folder = place.is_dir()
-        folder = place if is_folder else place.parent.parent  # so that its own folder's name is a file's label
+        folder = place if is_folder else place.parent.parent  # so that a file's label is the name of its folder
         for path in _Walk(left_out, follow_links).files(place) if is_folder else [place]:
             found.setdefault(path, source(path, folder, label_from))
     return [found[path] for path in sorted(found)]
@@ -64,19 +64,16 @@ def source(path: Path, folder: Path, label_from: str) -> Source:
     return Source(path, title, kept_label(LABELS[label_from](path.parent, folder)))
 
 
-def _parent(place: Path, folder: Path) -> str:
-    return "" if place == folder else text_of(place.name)
-
-
-def _path(place: Path, folder: Path) -> str:
-    return "/".join(text_of(part) for part in place.relative_to(folder).parts)
-
-
-LABELS: dict[str, LabelFrom] = {"parent": _parent, "path": _path, "none": lambda place, folder: ""}
+# The label of a file by the place that it is in, below a folder that was named.
+LABELS: dict[str, LabelFrom] = {
+    "parent": lambda place, folder: "" if place == folder else text_of(place.name),
+    "path": lambda place, folder: "/".join(text_of(part) for part in place.relative_to(folder).parts),
+    "none": lambda place, folder: "",
+}
 
 
 def reason_to_skip(name: str, *, is_folder: bool) -> str | None:
-    """Why what has this name is left out; None where it is not."""
+    """Return why a file or folder of this name is left out; None if it is not."""
     is_system = is_folder and any(fnmatchcase(name.lower(), pattern) for pattern in SYSTEM_FOLDERS)
     return HIDDEN if is_system or name.startswith(".") else None
 
@@ -87,12 +84,13 @@ def unreadable(error: OSError) -> str:
 
 
 class _Walk:
-    """One way through a folder. Linked folders come last, so a folder that is reached twice has its own name."""
+    """One walk through a folder. Linked folders come last, so a folder that is reached twice keeps its own name."""
 
     def __init__(self, left_out: LeftOut, follow_links: bool) -> None:
         self.left_out = left_out
         self.follow_links = follow_links
-        self._own = _own_folders()
+        own = (settings.MEDIA_ROOT, settings.UPLOADS_ROOT)  # where the gallery stores its own pictures
+        self._own = {_identity(folder) for folder in own if folder.is_dir()}
         self._seen: set[tuple[int, int]] = set()
         self._folders: list[Path] = []
         self._links: list[Path] = []
@@ -108,9 +106,10 @@ class _Walk:
                 self.left_out.add(unreadable(error), folder)
 
     def _is_new(self, folder: Path) -> bool:
-        """Tell whether this folder is to be read. Raises OSError."""
+        """Tell whether this folder has not been read yet. Raises OSError."""
         identity, is_top = _identity(folder), not self._seen
-        if identity in self._seen or (_leads_up(folder) and not is_top):
+        leads_up = folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
+        if identity in self._seen or (leads_up and not is_top):
             self.left_out.add(CIRCLE, folder)
             return False
         if identity in self._own:
@@ -133,7 +132,7 @@ class _Walk:
                     self.left_out.add(SPECIAL if is_own_target else unreadable(error), Path(entry.path))
 
     def _is_file(self, entry: os.DirEntry[str]) -> bool:
-        """Tell whether it is a file to import; folders wait for their turn. Raises OSError."""
+        """Tell whether it is a file to import; folders are queued. Raises OSError."""
         path, is_folder, is_link = Path(entry.path), entry.is_dir(), entry.is_symlink()
         if reason := reason_to_skip(entry.name, is_folder=is_folder):
             self.left_out.add(reason, path)
@@ -151,13 +150,3 @@ class _Walk:
 def _identity(folder: Path) -> tuple[int, int]:
     found = folder.stat()
     return found.st_dev, found.st_ino
-
-
-def _leads_up(folder: Path) -> bool:
-    """Tell whether this is a link to a folder that it is in."""
-    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
-
-
-def _own_folders() -> set[tuple[int, int]]:
-    """Return the folders in which the gallery keeps its pictures: what is there has been imported."""
-    return {_identity(folder) for folder in (settings.MEDIA_ROOT, settings.UPLOADS_ROOT) if folder.is_dir()}

@@ -1,10 +1,9 @@
 """Folders that are imported as they change.
 
-A change of any file makes us look at all of them: a folder that is moved in or out is a single event of the system,
-and one of a network's disk is none. A file is imported when two looks find it the same, and gone when two miss it.
+Any change leads to a scan of all files: a moved folder is one event of the system, and a change on a network disk is
+none. A file is imported when two scans find it unchanged, and counts as gone when two scans miss it.
 """
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -17,7 +16,7 @@ from gallery.curation.folders.left_out import LeftOut
 from gallery.curation.folders.scanning import Source
 from gallery.models import Image
 
-LOOK_MS = 1000  # how often a file that changes is looked at
+LOOK_MS = 1000  # between two scans while files change
 LOOK_ANYWAY_S = 60.0
 Scan = Callable[[], tuple[list[Source], LeftOut]]
 Look = dict[Source, tuple[int, int]]  # size and time of change
@@ -25,7 +24,7 @@ Look = dict[Source, tuple[int, int]]  # size and time of change
 
 @dataclass
 class Changes:
-    """What one look found: files to import, and files that are gone."""
+    """The result of one scan: files to import, and files that are gone."""
 
     settled: list[Source] = field(default_factory=list)
     gone: set[Source] = field(default_factory=set)
@@ -47,10 +46,10 @@ class Watcher:
         return sources, left_out
 
     def changes(self) -> Changes:
-        """Look at the folder once and return what has settled."""
+        """Scan once and return the files that no longer change."""
         sources, left_out = self._scan()
         now = _look(sources)
-        if not now:  # a disk that is not mounted looks like that
+        if not now:  # perhaps a disk that is not mounted
             return Changes()
         new = {source for source, signature in now.items() if self._imported.get(source) != signature}
         settled = [source for source in now if source in new and self._before.get(source) == now[source]]
@@ -73,10 +72,10 @@ def _look(sources: list[Source]) -> Look:
     return found
 
 
-def rounds(places: Sequence[Path], watcher: Watcher, stop: threading.Event | None = None) -> Iterator[Changes]:
-    """Yield what changes in these folders, until Ctrl-C or `stop`. Raises OSError: too many folders for the system."""
+def rounds(places: Sequence[Path], watcher: Watcher) -> Iterator[Changes]:
+    """Yield the changes in these folders until Ctrl-C. Raises OSError: too many folders for the system."""
     looked_at = time.monotonic()
-    for has_changed in _events(places, stop):
+    for has_changed in _events(places):
         if has_changed or watcher.is_unsettled or time.monotonic() - looked_at > LOOK_ANYWAY_S:
             looked_at = time.monotonic()
             changes = watcher.changes()
@@ -84,9 +83,9 @@ def rounds(places: Sequence[Path], watcher: Watcher, stop: threading.Event | Non
                 yield changes
 
 
-def _events(places: Sequence[Path], stop: threading.Event | None) -> Iterator[bool]:
+def _events(places: Sequence[Path]) -> Iterator[bool]:
     """Yield at least every LOOK_MS whether there may be a change; there may be one before the system reports them."""
-    while not (stop and stop.is_set()):
+    while True:
         try:
             events = watch(
                 *places,
@@ -94,7 +93,6 @@ def _events(places: Sequence[Path], stop: threading.Event | None) -> Iterator[bo
                 debounce=LOOK_MS,
                 rust_timeout=LOOK_MS,
                 yield_on_timeout=True,
-                stop_event=stop,
                 ignore_permission_denied=True,
             )
             for number, event in enumerate(events):
@@ -113,7 +111,7 @@ class Mirror:
         self._hidden: set[str] = set()
 
     def follow(self, before: set[str], now: set[str]) -> tuple[int, int]:
-        """Hide what was there before and is not now; how many pictures were hidden, and how many shown again."""
+        """Hide the pictures whose files are gone; returns how many were hidden, and how many are shown again."""
         gone, back = before - now, self._hidden & now
         hidden = set(
             Image.objects.filter(content_hash__in=gone, is_hidden=False).values_list("content_hash", flat=True)

@@ -1,10 +1,9 @@
-"""manage.py backup FILE: everything that cannot be made again, in one file."""
+"""manage.py backup FILE: write the database and the pictures into one file."""
 
 import sys
 from argparse import ArgumentParser
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseError
@@ -24,8 +23,10 @@ class Command(BaseCommand):
         parser.add_argument("--without-queries", action="store_true", help="leave out the visitors' queries")
 
     def handle(self, *, file: str, without_queries: bool, **_: Any) -> None:
+        if file == "-" and sys.stdout.isatty():
+            raise CommandError("A backup cannot be shown on a terminal: name a file, or pipe it into another command.")
         try:
-            with _opened(file) as stream:
+            with open(sys.stdout.fileno(), "wb", closefd=False) if file == "-" else backup.into(Path(file)) as stream:
                 outcome = backup.write(stream, with_queries=not without_queries)
         except BrokenPipeError:
             raise CommandError("The reader of the backup closed the pipe: the backup is not complete.") from None
@@ -33,9 +34,6 @@ class Command(BaseCommand):
             raise CommandError(f"No backup was made: {error}.") from error
         except KeyboardInterrupt:
             raise CommandError("Stopped; no backup was made.", returncode=130) from None
-        self._tell(outcome, file)
-
-    def _tell(self, outcome: backup.Outcome, file: str) -> None:
         if outcome.deleted:
             self.stderr.write(f"  {outcome.deleted} deleted during the backup are not in it.")
         for row in outcome.lost:
@@ -47,11 +45,3 @@ class Command(BaseCommand):
             f"Backed up {rows['gallery.image']} pictures, {rows['gallery.embedding']} embeddings, "
             f"{rows['gallery.query']} queries and {rows['auth.user']} accounts{kept_in}."
         )
-
-
-def _opened(file: str) -> AbstractContextManager[BinaryIO]:
-    if file != "-":
-        return backup.into(Path(file))
-    if sys.stdout.isatty():
-        raise CommandError("A backup cannot be shown on a terminal: name a file, or pipe it into another command.")
-    return open(sys.stdout.fileno(), "wb", closefd=False)

@@ -15,7 +15,7 @@ from django.db import close_old_connections
 
 from gallery.curation import importing
 from gallery.curation.folders import image_table, scanning, watching
-from gallery.curation.folders.image_table import BadTable, Table
+from gallery.curation.folders.image_table import BadTable
 from gallery.curation.folders.left_out import LeftOut
 from gallery.curation.folders.scanning import Source
 from gallery.curation.folders.watching import Changes, Mirror, Watcher
@@ -25,7 +25,7 @@ from gallery.errors import Refusal
 
 
 class Command(BaseCommand):
-    help = "Put folders of pictures, or single ones, into the gallery. A sub-folder's name becomes their label."
+    help = "Add folders of pictures, or single pictures, to the gallery. The name of a sub-folder becomes their label."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("places", nargs="*", type=Path, metavar="PLACE", help="a folder or a file")
@@ -33,7 +33,7 @@ class Command(BaseCommand):
             "--csv",
             type=Path,
             metavar="FILE",
-            help="a table of files with label, title, date, hidden, taken: see `export`",
+            help="import the files of a table: file, label, title, date, taken, hidden; `export` writes one",
         )
         parser.add_argument(
             "--label-from",
@@ -41,18 +41,35 @@ class Command(BaseCommand):
             default="parent",
             help="a picture's label: the name of its folder (the default), its path below the PLACE, or none",
         )
-        parser.add_argument("--relabel", action="store_true", help="moved pictures take the label of their new folder")
-        parser.add_argument("--follow-links", action="store_true", help="import linked folders, too")
-        parser.add_argument("--dry-run", action="store_true", help="say what would be imported; change nothing")
-        parser.add_argument("--watch", action="store_true", help="go on: import new files as they come, until Ctrl-C")
-        parser.add_argument("--mirror", action="store_true", help="while watching, hide pictures whose files are gone")
+        parser.add_argument(
+            "--relabel",
+            action="store_true",
+            help="give moved pictures the label of their new folder; without it they keep theirs",
+        )
+        parser.add_argument("--follow-links", action="store_true", help="also import linked folders")
+        parser.add_argument("--dry-run", action="store_true", help="show what would be imported; change nothing")
+        parser.add_argument(
+            "--watch",
+            action="store_true",
+            help="go on and import new and changed files, from network disks within a minute, until Ctrl-C",
+        )
+        parser.add_argument(
+            "--mirror",
+            action="store_true",
+            help="while watching, hide pictures whose files go, and show them again with their files",
+        )
 
     def handle(self, *, places: list[Path], **options: Any) -> None:
         self.places, self.options = [place.absolute() for place in places], options
         if options["watch"] and not places and settings.SIMSEARCH_WATCH:
             self._watch_the_folder_of_the_settings()
         self._check()
-        self.table = self._read_table() if options["csv"] else None
+        try:
+            self.table = image_table.read(options["csv"].absolute()) if options["csv"] else None
+        except BadTable as error:
+            raise CommandError(str(error)) from error
+        except OSError as error:
+            raise CommandError(f"{options['csv']} cannot be read ({error.strerror}).") from error
         watcher = Watcher(self._scan)
         outcome = self._first(*watcher.first())
         if options["watch"]:
@@ -62,7 +79,7 @@ class Command(BaseCommand):
             raise CommandError(f"The folder {places[0]} holds {held}." if len(places) == 1 else f"There is {held}.")
 
     def _watch_the_folder_of_the_settings(self) -> None:
-        """Return when it is there: a disk may be mounted later."""
+        """Wait until the folder is there: a disk may be mounted later."""
         folder = Path(settings.SIMSEARCH_WATCH).expanduser().absolute()
         self.places, self.options["mirror"] = [folder], self.options["mirror"] or settings.SIMSEARCH_WATCH_MIRROR
         if not _exists(folder):
@@ -83,17 +100,11 @@ class Command(BaseCommand):
         if self.options["csv"] and self.options["watch"]:
             raise CommandError("--watch looks at folders, not at a table: leave --csv out.")
         if self.options["mirror"] and not self.options["watch"]:
-            raise CommandError("--mirror needs --watch: it hides pictures whose files go while we look.")
+            raise CommandError(
+                "--mirror needs --watch: it hides pictures whose files go while the folders are watched."
+            )
         if self.options["watch"] and self.options["dry_run"]:
             raise CommandError("--watch and --dry-run exclude each other.")
-
-    def _read_table(self) -> Table:
-        try:
-            return image_table.read(self.options["csv"].absolute())
-        except BadTable as error:
-            raise CommandError(str(error)) from error
-        except OSError as error:
-            raise CommandError(f"{self.options['csv']} cannot be read ({error.strerror}).") from error
 
     def _scan(self) -> tuple[list[Source], LeftOut]:
         left_out = LeftOut()
@@ -109,7 +120,7 @@ class Command(BaseCommand):
                 for _step in self._import(sources, outcome):
                     progress.advance(1)
         except KeyboardInterrupt:
-            raise CommandError("Stopped; the same command goes on where this one ended.", returncode=130) from None
+            raise CommandError("Stopped. Run the same command again to continue.", returncode=130) from None
         finally:
             self._tell_left_out(outcome)
         is_dry = self.options["dry_run"]
@@ -122,17 +133,17 @@ class Command(BaseCommand):
     def _import(self, sources: Sequence[Source], outcome: Outcome) -> Iterator[Source]:
         try:
             yield from importing.import_files(sources, outcome, is_dry=self.options["dry_run"])
-        except Refusal as refusal:  # a full disk; a bad file is only listed
+        except Refusal as refusal:  # a full disk; bad files are only listed
             raise CommandError(str(refusal)) from refusal
 
     def _follow_moved(self, pictures: dict[Source, str]) -> int:
-        """Give moved pictures their new label if that is wanted; how many got one."""
+        """Give moved pictures their new label with --relabel; returns how many got one."""
         moved = importing.moved(pictures)
         if self.options["relabel"] and not self.options["dry_run"]:
             importing.relabel(moved)
             return len(moved)
         if moved:
-            message = f"{len(moved)} moved, or were labelled by hand: they keep their label"
+            message = f"{len(moved)} pictures were moved, or were labelled by hand: they keep their label"
             self.stderr.write(f"{message} (import_images --relabel gives them their folder's).")
         return 0
 
@@ -147,12 +158,12 @@ class Command(BaseCommand):
     # --- Watching -----------------------------------------------------------------------------------------------
 
     def _watch(self, watcher: Watcher, pictures: dict[Source, str]) -> None:
-        self.stdout.write("Watching for changes; Ctrl-C ends it.")
+        self.stdout.write("Watching for changes. Press Ctrl-C to stop.")
         self.stdout.flush()
         mirror = Mirror()
         try:
             for changes in watching.rounds(self.places, watcher):
-                close_old_connections()  # a server may have been started anew since the last one
+                close_old_connections()  # the database server may have been restarted since the last change
                 self._take(changes, pictures, mirror)
         except OSError as error:
             raise CommandError(f"The folder cannot be watched: {error}") from error

@@ -10,7 +10,7 @@ DEMO = Path(__file__).resolve().parents[2] / "demo"
 
 
 class Command(BaseCommand):
-    help = "Import the demo gallery: 240 pictures of 16 kinds. Pictures that are there already are left as they are."
+    help = "Import the demo gallery: 240 pictures of 16 kinds. Pictures that are already there stay unchanged."
 
     def handle(self, **_: Any) -> None:
         call_command("import_images", DEMO, stdout=self.stdout, stderr=self.stderr)

@@ -8,19 +8,19 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from gallery.operations import pruning
-from gallery.queries import waiting
+from gallery.queries import retention
 
 
 class Command(BaseCommand):
     help = (
-        "Find leftovers: expired queries, picture files without a row, rows without their picture file, "
-        "leftovers of killed writes. Can be said while simsearch serves."
+        "Find orphans: expired queries, files without a row, rows without their picture file, "
+        "rest of killed writes. Safe to run while simsearch serves."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         choice = parser.add_mutually_exclusive_group(required=True)
-        choice.add_argument("--dry-run", action="store_true", help="list orphans and change nothing")
-        choice.add_argument("--apply", action="store_true", help="remove it")
+        choice.add_argument("--dry-run", action="store_true", help="list what would be removed; change nothing")
+        choice.add_argument("--apply", action="store_true", help="remove them")
 
     def handle(self, *args: Any, **options: Any) -> None:
         too_old = timezone.now() - timedelta(seconds=settings.SIMSEARCH_QUERY_TTL_S)
@@ -28,7 +28,7 @@ class Command(BaseCommand):
             orphans = pruning.find()
         except pruning.TooMany as error:
             raise CommandError(str(error)) from error
-        self._tell(waiting.expired(too_old).count(), "expired queries")
+        self._tell(retention.expired(too_old).count(), "expired queries")
         self._tell(len(orphans.files), f"files without a row ({orphans.bytes / 1e6:.1f} MB)")
         self._tell(len(orphans.queries), "queries without their picture")
         self._tell(len(orphans.images), "gallery pictures without their file")
@@ -37,9 +37,9 @@ class Command(BaseCommand):
         for image_id in orphans.images:
             self.stdout.write(f"  {image_id}")
         if options["dry_run"]:
-            self.stdout.write("Nothing was removed; --apply removes it.")
+            self.stdout.write("Nothing was removed; --apply removes them.")
             return
-        waiting.expire(too_old)
+        retention.expire(too_old)
         pruning.remove(orphans)
         self.stdout.write("Removed.")
 

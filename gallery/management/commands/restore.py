@@ -1,32 +1,33 @@
-"""manage.py restore FILE: put a backup into this system."""
+"""manage.py restore FILE: restore a backup into this system."""
 
 import sys
 from argparse import ArgumentParser
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseError
 
 from gallery.operations import restoring
-from gallery.operations.archive import BadBackup, Manifest
+from gallery.operations.archive import BadBackup
 
 
 class Command(BaseCommand):
     help = (
-        "Restore a backup, all of it or nothing. It brings its accounts along: restore only what you made yourself. "
+        "Restore a backup, all of it or nothing. It also restores accounts: restore only backups that you trust. "
         "Afterwards build_index makes the index of it."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", help="a file that backup made, or - for the standard input")
         parser.add_argument("--replace", action="store_true", help="delete everything that is in this system now")
-        parser.add_argument("--check", action="store_true", help="only read it to its end and say what is in it")
+        parser.add_argument("--check", action="store_true", help="only read the whole backup and show its content")
 
     def handle(self, *, file: str, replace: bool, check: bool, **_: Any) -> None:
+        if file == "-" and sys.stdin.isatty():
+            raise CommandError("A backup cannot be typed in: name a file, or pipe one in.")
         try:
-            with _opened(file) as stream:
+            with restoring.at_hand(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as stream:
                 manifest, contents = restoring.verify(stream) if check else restoring.restore(stream, replace=replace)
         except (BadBackup, restoring.Refused) as error:
             raise CommandError(f"Nothing was changed. {error}") from None
@@ -34,9 +35,6 @@ class Command(BaseCommand):
             raise CommandError(f"Nothing was restored: {error}.") from error
         except KeyboardInterrupt:
             raise CommandError("Stopped; nothing was restored.", returncode=130) from None
-        self._tell(manifest, contents, check)
-
-    def _tell(self, manifest: Manifest, contents: restoring.Contents, check: bool) -> None:
         rows, network = contents.rows, manifest.network
         self.stdout.write(
             f"{'Complete and undamaged' if check else 'Restored'}: {rows['gallery.image']} pictures, "
@@ -45,11 +43,3 @@ class Command(BaseCommand):
         )
         if not check:
             self.stdout.write("Now run manage.py build_index: until then each search compares every picture.")
-
-
-def _opened(file: str) -> AbstractContextManager[BinaryIO]:
-    if file != "-":
-        return Path(file).open("rb")
-    if sys.stdin.isatty():
-        raise CommandError("A backup cannot be typed in: name a file, or pipe one in.")
-    return restoring.at_hand(sys.stdin.buffer)

@@ -15,10 +15,10 @@ class Command(BaseCommand):
     help = "Embed the pictures that have no embedding yet, build a new index and activate it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+        parser.add_argument("--dry-run", action="store_true", help="show what would be done; change nothing")
         parser.add_argument("--rollback", action="store_true", help="activate the generation before the active one")
         parser.add_argument(
-            "--if-stale", action="store_true", help="build only when the index lacks something or is of another version"
+            "--if-stale", action="store_true", help="build only if the index lacks pictures or has another format"
         )
         parser.add_argument(
             "--distributed", action="store_true", help="have the pictures embedded by all workers of the gallery queue"
@@ -36,7 +36,7 @@ class Command(BaseCommand):
             if if_stale and is_whole and not is_outdated(served):
                 self.stdout.write(f"The index is up to date ({generations.described(generations.active())}).")
                 return
-        # Here, because it loads torch, and where nothing is to be done that would take most of the time.
+        # Here, because it loads torch, which would take most of the time when there is nothing to do.
         from tasks import build
 
         try:
@@ -47,7 +47,7 @@ class Command(BaseCommand):
         except build.NotIndexed as error:
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
-            raise CommandError("Stopped; the same command goes on where this one ended.", returncode=130) from None
+            raise CommandError("Stopped. Run the same command again to continue.", returncode=130) from None
 
     def _tell(self, line: str) -> None:
         self.stdout.write(line)

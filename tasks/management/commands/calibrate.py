@@ -1,4 +1,4 @@
-"""manage.py calibrate: what do the active model's cosines mean in this gallery?"""
+"""manage.py calibrate: measure the thresholds of the active model in this gallery."""
 
 from argparse import ArgumentParser
 from dataclasses import asdict
@@ -24,11 +24,11 @@ COSINES = ("altered", "one_label", "other_label", "nearest")
 class Command(BaseCommand):
     help = (
         "Measure the cosines of altered copies, of one label, of different labels and of the nearest other picture, "
-        "and derive from which cosine on a match is called what."
+        "and derive the thresholds of the scores in words."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--write", action="store_true", help="let the active model use these thresholds")
+        parser.add_argument("--write", action="store_true", help="store the thresholds for the active model")
         parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
     def handle(self, *, write: bool, json: bool, **_: Any) -> None:
@@ -82,11 +82,11 @@ def _table(report: dict[str, Any]) -> str:
         f"pictures  {report['pictures']}",
         "",
         f"{'cosine of two pictures':40} {'pairs':>9}" + "".join(f"{f'{percent} %':>8}" for percent in PERCENTILES),
-        _row("a picture and itself altered", report["cosines"]["altered"]),
+        _row("a picture and its altered copy", report["cosines"]["altered"]),
         *(_row(f"  {name}", one) for name, one in report["alterations"].items()),
         _row("pictures of one label", report["cosines"]["one_label"]),
         _row("pictures of different labels", report["cosines"]["other_label"]),
-        _row("a picture and the nearest that is no copy", report["cosines"]["nearest"]),
+        _row("nearest picture that is not a copy", report["cosines"]["nearest"]),
         "",
         f"{'threshold':40} measured  in use",
         *(

@@ -1,4 +1,4 @@
-"""manage.py evaluate: how good are the searches?"""
+"""manage.py evaluate: measure the search quality."""
 
 from argparse import ArgumentParser
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""manage.py export DIR: the gallery as files that other programs read."""
+"""manage.py export DIR: write the gallery as files for other programs."""
 
 import json
 from argparse import ArgumentParser
@@ -60,7 +60,7 @@ class Command(BaseCommand):
 
 
 def _write_picture(image: Image, directory: Path, table: TextIO) -> bool:
-    """Copy a picture and add its row; whether it is still there."""
+    """Copy a picture and add its row; returns whether it still exists."""
     name = f"pictures/{image.pk}.jpg"
     try:
         (directory / name).write_bytes(image.picture_file.read_bytes())
@@ -72,7 +72,7 @@ def _write_picture(image: Image, directory: Path, table: TextIO) -> bool:
 
 
 def _write_vectors(images: list[Image], network: str, file: BinaryIO) -> list[str]:
-    """Append the embeddings that there are; the ids of their pictures."""
+    """Append the existing embeddings; returns the ids of their pictures."""
     rows = Embedding.objects.filter(network=network, image__in=images).values_list("image__pk", "vector")
     found = {pk: bytes(vector) for pk, vector in rows}
     embedded = [image.pk for image in images if image.pk in found]
@@ -81,7 +81,7 @@ def _write_vectors(images: list[Image], network: str, file: BinaryIO) -> list[st
 
 
 def _write_head(file: BinaryIO, count: int) -> None:
-    """Write the head of a .npy file at its start; NumPy leaves room in it for the count to grow."""
+    """Write the header of a .npy file; NumPy leaves room in it for a larger count."""
     file.seek(0)
     head = {"descr": "<f2", "fortran_order": False, "shape": (count, EMBEDDING_SIZE)}
     np.lib.format.write_array_header_1_0(file, head)

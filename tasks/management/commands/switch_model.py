@@ -1,4 +1,4 @@
-"""manage.py switch_model: change the active model without a gap."""
+"""manage.py switch_model: change the active model while searches go on."""
 
 import os
 from argparse import ArgumentParser
@@ -16,24 +16,24 @@ from tasks import active_model
 from tasks.embedding import embed_missing
 from tasks.model_switch import SwitchError, only_one, prune, switch
 
-NICE = 10  # as the gallery's worker: searches go first
+NICE = 10  # as the gallery worker: searches have priority
 
 
 class Command(BaseCommand):
     help = (
-        "Change the active model: embed every picture, build an index in the background, then change to it. "
-        "It can be stopped and run again. Without a name: lists the models."
+        "Change the active model: embed every picture, build an index in the background, then activate it. "
+        "You can stop the command and run it again to continue. Without a name it lists the models."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", nargs="?", help=f"{', '.join(registry.MODELS)}, or one that is kept")
+        parser.add_argument("name", nargs="?", help=f"{', '.join(registry.MODELS)}, or the identity of a kept model")
         parser.add_argument("--weights", type=Path, metavar="FILE", help="weights file, instead of the model's own")
         parser.add_argument(
             "--prune", action="store_true", help="afterwards delete the data of the models that are not active"
         )
 
     def run_from_argv(self, argv: list[str]) -> None:
-        """Run it from a shell with low priority, so that it lets the workers go first."""
+        """Run with low priority, so that the workers go first."""
         os.nice(NICE)
         super().run_from_argv(argv)
 
@@ -50,10 +50,10 @@ class Command(BaseCommand):
         except (SwitchError, EngineError, generations.BuildFailed) as error:
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
-            raise CommandError("Stopped; the same command goes on where this one ended.", returncode=130) from None
+            raise CommandError("Stopped. Run the same command again to continue.", returncode=130) from None
 
     def _load(self, name: str, weights: Path | None) -> Embedder:
-        # With SIMSEARCH_THREADS, as the workers: on cores that these keep busy more threads wait for each other.
+        # With SIMSEARCH_THREADS, as the workers: on busy cores more threads would wait for each other.
         if weights is None and active_model.kept_weights(name).is_file():
             return active_model.load(name)
         embedder = active_model.load_named(name, weights)

@@ -11,10 +11,10 @@ from PIL import Image as Pillow
 from PIL import ImageEnhance, ImageOps
 
 from engine.networks.embedder import Embedder
-from gallery.curation import importing
 from gallery.models import Image
 from tasks.build import build_generation
 from tasks.embedding import embed_step
+from tests.gallery.rows import add_file
 
 PER_LABEL, DUPLICATES, MISLABELS = 16, 40, 20
 # What people do to pictures: save again, scale, cut, mirror, brighten.
@@ -51,15 +51,15 @@ def planted(db: None, shared_photos: Path, embedder: Embedder) -> Planted:
     chosen = random_.sample(paths, DUPLICATES + MISLABELS)
     wrong = {path: random_.choice([one.name for one in folders if one != path.parent]) for path in chosen[DUPLICATES:]}
     rows = {
-        path: importing.add(
-            io.BytesIO(path.read_bytes()),
+        path: add_file(
+            path.read_bytes(),
             label=wrong.get(path, path.parent.name),
             title=f"{path.parent.name} {path.stem.removeprefix('image_').lstrip('0')}",
         )
         for path in paths
     }
     copies = {
-        path: importing.add(io.BytesIO(changed(path, number)), label=path.parent.name, title="copy")
+        path: add_file(changed(path, number), label=path.parent.name, title="copy")
         for number, path in enumerate(chosen[:DUPLICATES])
     }
     while embed_step(embedder, 32):

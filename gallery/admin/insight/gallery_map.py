@@ -1,4 +1,4 @@
-"""The page of the admin that has the map drawn."""
+"""The admin page of the map of the gallery: its age, who can see it, a button to draw it again."""
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -11,7 +11,7 @@ from gallery.models import Analysis, MapPoint
 
 @require_safe
 def view(request: HttpRequest) -> HttpResponse:
-    """Say how old the map is, and who sees it."""
+    """Show the age of the map and who can see it."""
     pages.require(request, pages.VIEW)
     context = pages.state(Analysis.Kind.MAP) | {
         "pictures": MapPoint.objects.filter(image__is_hidden=False).count(),
