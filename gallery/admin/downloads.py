@@ -12,6 +12,7 @@ from gallery.models import Image
 
 MOST = 2000  # pictures of one archive: the request occupies a thread of the server until it ends
 ROWS = 500
+PART = 2**16  # characters of a table that are sent at once: the server makes a chunk of each part
 
 
 def sent(parts: Iterable[str] | Iterable[bytes], name: str, content_type: str) -> StreamingHttpResponse:
@@ -30,9 +31,10 @@ def table(images: QuerySet[Image]) -> Iterator[str]:
     image_table.write_head(file)
     for image in images.iterator(ROWS):
         image_table.write_row(file, image, _name(image))
-        yield file.getvalue()
-        file.seek(0)
-        file.truncate()
+        if file.tell() >= PART:
+            yield file.getvalue()
+            file.seek(0)
+            file.truncate()
     yield file.getvalue()
 
 

@@ -88,7 +88,7 @@ class QueryAdmin(ReadOnlyAdmin, BulkAdmin[Any]):
             figures.append((picture, _("less of this") if part.is_negative else _("more of this")))
         return format_html_join("", "<figure>{}<figcaption>{}</figcaption></figure>", figures)
 
-    @admin.display(description="total, ms")
+    @admin.display(description="total, ms", empty_value="")
     def total_ms(self, query: Query) -> float | None:
         """Return the time from upload to answer in milliseconds."""
         return query.timings_ms.get("total")

@@ -34,13 +34,16 @@ def shown(rows: Iterable[Suspect]) -> list[Shown]:
     return [Shown(row, [images[id_] for id_ in near[row.pk] if id_ in images][:SHOWN]) for row in listed]
 
 
-def take_label(suspect: Suspect) -> bool:
-    """Give the picture its neighbours' label, spelled as they have it; returns False if it has another one by now."""
+def take_label(suspect: Suspect, label: str = "") -> str:
+    """Give the picture its neighbours' label, or this one, spelled as other pictures have it.
+
+    Returns that label; nothing if the picture has another one than the suspicious label by now.
+    """
     with transaction.atomic():
-        label = Image.objects.exclude(pk=suspect.image_id).spelled(suspect.suggestion)
+        label = Image.objects.exclude(pk=suspect.image_id).spelled(label or suspect.suggestion)
         is_done = Image.objects.filter(pk=suspect.image_id, label=suspect.label).update(label=label)
         suspect.delete()
-    return bool(is_done)
+    return label if is_done else ""
 
 
 def confirm_label(suspect: Suspect, by: str) -> None:

@@ -108,7 +108,12 @@ def test_nothing_is_cut_off_and_axe_finds_nothing(
     stack.manage("shell", "-c", NAME).check_returncode()
     queries = [stack.ask(jpeg("clock", 1)).json()["id"], stack.ask(picture_that_fails()).json()["id"]]
     assert [stack.answer(query)["state"] for query in queries] == ["done", "failed"]
-    for name, address in {**PAGES, "query": f"/admin/gallery/query/{queries[0]}/change/"}.items():
+    [(image,)] = stack.rows("SELECT id FROM gallery_image LIMIT 1")
+    pages = PAGES | {"query": f"/admin/gallery/query/{queries[0]}/change/"}
+    pages |= {
+        f"{page} of a picture": f"/admin/gallery/image/{image}/{page}/" for page in ("change", "delete", "history")
+    }
+    for name, address in pages.items():
         curating.goto(stack.url + address)
         curating.screenshot(path=tmp_path / f"{name}.png", full_page=False)
         assert curating.evaluate(CUT_OFF) == [], name

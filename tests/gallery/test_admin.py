@@ -10,7 +10,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
-from pytest_django import DjangoCaptureOnCommitCallbacks
+from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
 from gallery.curation import bulk, generations
 from gallery.models import Duplicate, DuplicateGroup, Embedding, Image, IndexGeneration, Query
@@ -303,6 +303,18 @@ def test_a_selection_is_downloaded(curator: Client) -> None:
     answer = curator.post(reverse(IMAGES), chosen | {"action": "table"})
     assert b"".join(answer) == table
     assert b",cat,Tom," in table
+
+
+def test_a_large_table_is_sent_in_large_parts_with_few_statements(
+    curator: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    Image.objects.bulk_create(Image(content_hash=f"{number}", width_px=4, height_px=3) for number in range(3000))
+    chosen = {"action": "table", "select_across": "1", ACTION_CHECKBOX_NAME: str(Image.objects.all()[0].pk)}
+    with django_assert_max_num_queries(10):
+        answer: Any = curator.post(reverse(IMAGES), chosen)
+        parts = list(answer)
+    assert b"".join(parts).count(b"\n") == 1 + 3000
+    assert len(parts) <= 10
 
 
 # The index, and what only the system writes

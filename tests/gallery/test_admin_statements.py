@@ -1,5 +1,6 @@
 """Pages of the admin cost as many statements with many rows as with few."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -27,6 +28,7 @@ PAGES = {
     "evaluation": "/admin/evaluation/",
     "dashboard": "/admin/dashboard/",
 }
+SQLITE_COLUMNS = 2000  # of the result of one statement
 MOST = 40  # the filters with their counts; the others take fewer
 # The list of queries asks for the matches of each row that it shows, 40 at most, by one statement of primary keys.
 OF_EACH_ROW = {"queries": 40}
@@ -91,3 +93,12 @@ def test_a_page_takes_as_many_statements_for_many_rows_as_for_few(statements: Ca
     many = statements(PAGES[name])
     assert many - few <= max(2, OF_EACH_ROW.get(name, 0)), name  # two more for pages that there were none of
     assert few <= MOST, name
+
+
+def test_each_of_many_labels_is_counted(curator: Client) -> None:
+    Image.objects.bulk_create(
+        Image(content_hash=f"{number}", label=f"label {number // 2}", width_px=4, height_px=3)
+        for number in range(2 * SQLITE_COLUMNS)
+    )
+    page = curator.get("/admin/gallery/image/?_facets=True").content.decode()
+    assert len(re.findall(r"label \d+ \(2\)", page)) == SQLITE_COLUMNS

@@ -30,6 +30,22 @@ def test_one_click_takes_the_neighbours_label(curator: Client) -> None:
     assert "or rather" not in page
 
 
+def test_another_label_is_typed(curator: Client) -> None:
+    row = suspect()
+    add_image(7, label="Bird")
+    sent = {"action": "set", "suspect": row.pk, "label": " bird "}
+    assert "The label is “Bird” now." in curator.post(PAGE, sent, follow=True).content.decode()
+    assert label(row) == "Bird"
+
+
+def test_no_label_is_not_set(curator: Client) -> None:
+    row = suspect()
+    page = curator.post(PAGE, {"action": "set", "suspect": row.pk, "label": " "}, follow=True).content.decode()
+    assert "Type the other label first." in page
+    assert label(row) == "dog"
+    assert Suspect.objects.exists()
+
+
 def test_a_label_that_somebody_else_changed_stays(curator: Client) -> None:
     row = suspect()
     Image.objects.filter(pk=row.image_id).update(label="bird")

@@ -49,6 +49,17 @@ def test_the_only_two_of_a_label_are_not_outvoted_by_the_many() -> None:
     assert not pair & {image for image, _ in found()}
 
 
+def test_near_neighbours_outvote_more_distant_ones() -> None:
+    image = add_at(0, label="dog")
+    for degrees in (14, 28, -14, -28):
+        add_at(degrees, label="cat")
+    for number in range(5):
+        add_at(60 + 13 * number, label="dog")
+        add_at(-60 - 13 * number, label="dog")
+    build_generation(NETWORK)
+    assert (image, "cat") in found()
+
+
 def test_a_confirmed_label_is_not_suspected_again_unless_it_changes(two_labels: None) -> None:
     image = add_at(71, label="dog")
     assert (image, "cat") in found()
