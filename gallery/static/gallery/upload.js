@@ -19,7 +19,7 @@ const LONG = 10, SHOWN_RATIO = 4;
 const MOST_OFFERED = 200, MOST_TOGETHER = 10;
 const PICTURE_NAME = new RegExp(`(${input.accept.split(",").filter((end) => end.startsWith(".")).join("|")})$`, "i");
 
-// --- What arrived -----------------------------------------------------------------------------------------------
+// --- Input ------------------------------------------------------------------------------------------------------
 
 function isPicture(file) {
   return file.type.startsWith("image/") || PICTURE_NAME.test(file.name);
