@@ -80,11 +80,12 @@ def test_a_picture_has_its_place_before_it_arrives(stack: Stack, sized: Page) ->
     page_of_picture = sized.locator(".card a").first.get_attribute("href")
     sized.route("**/preview.jpg", lambda route: route.abort())
     sized.goto(f"{stack.url}{page_of_picture}")
-    without = bottom(sized.get_by_role("heading", level=1))
+    without, place = bottom(sized.get_by_role("heading", level=1)), sized.locator(".mat img").bounding_box()
     sized.unroute("**/preview.jpg")
     sized.reload(wait_until="load")
     sized.locator(".mat img").evaluate("image => image.decode()")
     assert abs(bottom(sized.get_by_role("heading", level=1)) - without) < 1
+    assert sized.locator(".mat img").bounding_box() == place
 
 
 def strip(width: int, height: int) -> bytes:
