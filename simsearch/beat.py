@@ -12,7 +12,7 @@ HELD = 0.8  # of a period: the next message of the same beat is not held back by
 
 
 class Scheduler(beat.Scheduler):
-    """Sends what is due unless another beat has just sent it. One that is left alone sends everything."""
+    """Sends due tasks unless another beat has just sent them. A beat without others sends everything."""
 
     def apply_entry(self, entry: beat.ScheduleEntry, producer: Any = None) -> None:
         """Send the message of an entry. Redis counts the time, so the clocks of hosts do not matter."""
@@ -21,7 +21,7 @@ class Scheduler(beat.Scheduler):
         client = redis_clients.kept(settings.REDIS_URL, redis_clients.WAKING_S)
         try:
             is_first = client.set(f"simsearch:beat:{entry.name}", 1, nx=True, px=held_ms)
-        except redis.RedisError:  # sending fails as well, and Celery says so
+        except redis.RedisError:  # sending fails as well, and Celery logs it
             is_first = True
         if is_first:
             super().apply_entry(entry, producer)

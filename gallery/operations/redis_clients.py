@@ -3,7 +3,7 @@
 Celery's own connections have theirs in the settings.
 """
 
-import functools
+import threading
 
 import redis
 from redis.backoff import NoBackoff
@@ -13,16 +13,25 @@ STARTING_S = 3.0  # before a start: a Redis that loads its data may be slow
 # A silent Redis must not delay an upload: the throttle needs Redis, and then the wake-up message.
 COUNTING_S, WAKING_S = 0.5, 1.0
 
+_kept: dict[tuple[str, float], redis.Redis] = {}
+_making = threading.Lock()
+
 
 def connect(url: str, timeout_s: float) -> redis.Redis:
     """Return a client that tries once; connecting and each reply may take that long."""
     return _client(url, timeout_s, Retry(NoBackoff(), 0))
 
 
-@functools.cache
 def kept(url: str, timeout_s: float) -> redis.Redis:
     """Return a client whose connections stay open; it tries once more after a restart of Redis."""
-    return _client(url, timeout_s, Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)))
+    # One thread makes it. functools.cache would let the first threads each make one, and a client that nobody refers to
+    # any more closes the connections of its pool, even those at work in another thread.
+    with _making:
+        if (url, timeout_s) not in _kept:
+            _kept[url, timeout_s] = _client(
+                url, timeout_s, Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
+            )
+        return _kept[url, timeout_s]
 
 
 def _client(url: str, timeout_s: float, retry: Retry) -> redis.Redis:

@@ -5,6 +5,7 @@ import itertools
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
@@ -52,7 +53,7 @@ class Searched:
     stages_ms: dict[str, float]
 
 
-FIELDS = ("id", "title", "label", "width_px", "height_px")
+FIELDS = ("id", "title", "label", "width_px", "height_px", "taken_at")
 WORDS: dict[Band, str] = {
     "same": gettext_noop("almost the same picture"),
     "very_similar": gettext_noop("very similar"),
@@ -70,6 +71,7 @@ class Picture(OfPicture):
     label: str
     width_px: int
     height_px: int
+    taken_at: datetime | None
 
 
 @dataclass(frozen=True)

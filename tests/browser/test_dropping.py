@@ -1,12 +1,14 @@
 """What people let go of over the page: folders, several files, links, text; and what they paste."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests import demo
 from tests.browser.test_upload import ANSWER_MS, drawn, expect_ten_results
 from tests.demo import jpeg
 from tests.engine.pictures import encoded, noise
@@ -108,6 +110,75 @@ def test_a_folder_without_pictures_gets_a_sentence(
     drop_from_disk(tmp_path)
     expect(page.get_by_role("alert")).to_have_text("That folder has no pictures. Choose another one.")
     expect(page).to_have_url(f"{stack.url}/")
+
+
+def test_a_named_pipe_is_not_sent_without_end(stack: Stack, page: Page, drop_from_disk: Drop, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    page.goto(stack.url)
+    drop_from_disk(tmp_path / "pipe.jpg")
+    expect(page.get_by_role("alert")).to_have_text("The file is empty; choose a picture and send it again.")
+    (tmp_path / "clock.jpg").write_bytes(jpeg("clock", 0))
+    drop_from_disk(tmp_path)
+    assert expect_ten_results(page)[0] > 0.99
+
+
+def test_what_cannot_be_read_is_named(stack: Stack, page: Page, drop_from_disk: Drop, tmp_path: Path) -> None:
+    (tmp_path / "$&.jpg").symlink_to("/nowhere")
+    page.goto(stack.url)
+    drop_from_disk(tmp_path / "$&.jpg")
+    expect(page.get_by_role("alert")).to_have_text("Not readable: $&.jpg. Choose another file.")
+    (tmp_path / "empty.jpg").touch()
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jpg").write_bytes(jpeg("clock", 0))
+    drop_from_disk(tmp_path)
+    expect(page.get_by_role("heading", name="2 pictures. Choose one to search with.")).to_be_visible()
+    expect(page.locator(".choice .note")).to_contain_text("empty.jpg")
+
+
+def test_a_file_that_is_gone_when_it_is_sent_again_is_named(
+    stack: Stack, page: Page, drop_from_disk: Drop, tmp_path: Path
+) -> None:
+    (file := tmp_path / "clock.jpg").write_bytes(jpeg("clock", 0))
+    page.goto(stack.url)
+    page.context.set_offline(True)
+    drop_from_disk(file)
+    expect(page.get_by_role("alert")).to_contain_text("Your picture is kept here")
+    file.unlink()
+    page.context.set_offline(False)
+    page.get_by_role("button", name="Search", exact=True).click()
+    expect(page.get_by_role("alert")).to_have_text("Not readable: clock.jpg. Choose another file.")
+
+
+def test_of_more_pictures_than_are_listed_there_is_a_word(
+    stack: Stack, page: Page, drop_from_disk: Drop, tmp_path: Path
+) -> None:
+    for number in range(230):
+        (tmp_path / f"{number}.jpg").write_bytes(b"\xff\xd8\xff")
+    page.goto(stack.url)
+    drop_from_disk(tmp_path)
+    expect(page.locator(".choice li")).to_have_count(200)
+    expect(page.locator(".choice .note")).to_have_text("There are more; these are the first ones.")
+
+
+def test_of_thirty_files_one_is_chosen(stack: Stack, page: Page, drop_from_disk: Drop, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.jpg" for number in range(30)]
+    for path in paths:
+        path.write_bytes(jpeg("clock", 0))
+    page.goto(stack.url)
+    drop_from_disk(*paths)
+    expect(page.locator(".choice li")).to_have_count(30)
+    expect(page.get_by_role("button", name="Search with all")).to_have_count(0)  # a search takes ten
+    page.get_by_role("button", name="17.jpg", exact=True).click()
+    assert expect_ten_results(page)[0] > 0.99
+
+
+def test_a_png_of_40_megapixels_is_searched(stack: Stack, page: Page, drop_from_disk: Drop, tmp_path: Path) -> None:
+    demo.picture("clock", 0).convert("L").resize((8000, 5000)).save(tmp_path / "large.png", compress_level=0)
+    assert (tmp_path / "large.png").stat().st_size > 20_000_000  # larger than an upload may be
+    page.goto(stack.url)
+    drop_from_disk(tmp_path / "large.png")
+    expect_ten_results(page)
+    expect(page.locator(".card").first).to_contain_text("clock")
 
 
 def test_a_picture_from_the_desktop_is_searched(stack: Stack, page: Page, drop_from_disk: Drop, tmp_path: Path) -> None:

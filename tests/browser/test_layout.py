@@ -66,6 +66,28 @@ def test_the_first_match_is_on_the_first_screen_of_a_phone(stack: Stack, browser
     page.context.close()
 
 
+def test_the_first_matches_are_seen_on_a_phone_on_its_side(stack: Stack, browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 844, "height": 390})
+    page.goto(stack.url)
+    drop(page, drawn("clock", 0))
+    expect_ten_results(page)
+    assert bottom(page.locator(".card .thumb").first) <= 390
+    page.context.close()
+
+
+def test_a_picture_has_its_place_before_it_arrives(stack: Stack, sized: Page) -> None:
+    sized.goto(f"{stack.url}/gallery/")
+    page_of_picture = sized.locator(".card a").first.get_attribute("href")
+    sized.route("**/preview.jpg", lambda route: route.abort())
+    sized.goto(f"{stack.url}{page_of_picture}")
+    without, place = bottom(sized.get_by_role("heading", level=1)), sized.locator(".mat img").bounding_box()
+    sized.unroute("**/preview.jpg")
+    sized.reload(wait_until="load")
+    sized.locator(".mat img").evaluate("image => image.decode()")
+    assert abs(bottom(sized.get_by_role("heading", level=1)) - without) < 1
+    assert sized.locator(".mat img").bounding_box() == place
+
+
 def strip(width: int, height: int) -> bytes:
     """Return a long picture whose middle is red."""
     picture = noise(width, height)

@@ -60,6 +60,44 @@ def test_the_link_of_a_match_in_large_opens_it(result: Page) -> None:
     expect(result.get_by_role("dialog", name="Match 4 of 10")).to_be_visible()
 
 
+def test_back_closes_a_match_and_forward_opens_it(result: Page) -> None:
+    address = result.url
+    result.locator(".card a.thumb").nth(1).click()
+    dialog = result.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    result.keyboard.press("ArrowRight")
+    expect(result).to_have_url(f"{address}#match-3")
+    result.go_back()
+    expect(dialog).to_have_count(0)
+    expect(result).to_have_url(address)
+    result.go_forward()
+    expect(result.get_by_role("dialog", name="Match 3 of 10")).to_be_visible()
+    result.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(result).to_have_url(address)
+    expect(result.locator(".card")).to_have_count(10)
+
+
+def test_a_match_in_large_leaves_the_filters_as_they_are(result: Page) -> None:
+    result.locator("#filters a").first.click()
+    expect(result.locator("#filters a[aria-current]")).to_have_count(1)
+    address = result.url
+    requests: list[str] = []
+    result.on("request", lambda request: requests.append(request.url) if request.resource_type == "fetch" else None)
+    for leave in ("Escape", "Back"):
+        result.locator(".card a.thumb").first.click()
+        expect(result.get_by_role("dialog")).to_be_visible()
+        if leave == "Back":
+            result.go_back()
+        else:
+            result.keyboard.press(leave)
+        expect(result.get_by_role("dialog")).to_have_count(0)
+        expect(result).to_have_url(address)
+    assert requests == []
+    result.go_back()
+    expect(result.locator("#filters a[aria-current]")).to_have_count(0)
+
+
 def test_from_large_there_is_more_like_this(result: Page) -> None:
     first = result.url
     result.locator(".card a.thumb").nth(1).click()
@@ -164,3 +202,14 @@ def test_the_gallery_goes_on_while_it_is_scrolled(stack: Stack, page: Page) -> N
     page.get_by_role("searchbox").fill("clock")
     page.get_by_role("button", name="Show").click()
     expect(page.locator(".card")).to_have_count(3)
+
+
+@pytest.mark.usefixtures("large_gallery")
+def test_a_gallery_that_cannot_go_on_says_so(stack: Stack, page: Page) -> None:
+    page.goto(f"{stack.url}/gallery/?q=scrolled")
+    page.context.set_offline(True)
+    page.locator(".card").last.scroll_into_view_if_needed()
+    expect(page.get_by_role("alert")).to_have_text("The connection was lost. Try again when you are online.")
+    page.context.set_offline(False)
+    page.get_by_role("link", name="Next").click()
+    expect(page.get_by_text("Page 2 of 3")).to_be_visible()

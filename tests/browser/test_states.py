@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from django.conf import settings
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from tests.browser.test_accessible import assert_accessible
@@ -135,6 +136,34 @@ def test_no_page_moves_while_it_loads(stack: Stack, sized: Page) -> None:
         assert sized.evaluate(SHIFTED) < MOST_SHIFTED, address
     sized.goto(result, wait_until="networkidle")
     assert sized.evaluate(SHIFTED) < MOST_SHIFTED
+
+
+@pytest.mark.parametrize("language", [code for code, _ in settings.LANGUAGES])
+def test_the_smallest_phone_shows_every_page_in_every_language(stack: Stack, browser: Browser, language: str) -> None:
+    page = browser.new_page(viewport={"width": 320, "height": 640}, locale=language, is_mobile=True, has_touch=True)
+    page.goto(stack.url)
+    page.locator("form.drop input[type=file]").set_input_files(drawn("clock", 0))
+    expect_done(page)
+    assert page.evaluate("document.documentElement.lang").lower() == language
+    assert_fits(page)
+    page.locator("#frame-button").tap()
+    expect(page.locator("cropper-canvas")).to_be_visible()
+    assert_fits(page)
+    page.locator(".card a.thumb").first.click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert_fits(page)
+    picture = page.locator(".card a.thumb").first.get_attribute("href")
+    for address in ("/", "/gallery/", "/map/", "/embed", picture, "/x"):
+        page.goto(f"{stack.url}{address}")
+        assert_fits(page)
+    page.context.close()
+
+
+def test_a_match_in_large_names_its_date(stack: Stack, page: Page) -> None:
+    search(stack, page, drawn("clock", 0))
+    expect(page.locator(".card .date").first).to_be_hidden()
+    page.locator(".card a.thumb").first.click()
+    expect(page.get_by_role("dialog").get_by_text("taken May 17, 2024")).to_be_visible()
 
 
 def test_pictures_at_the_top_are_not_lazy_and_those_below_are(stack: Stack, page: Page) -> None:

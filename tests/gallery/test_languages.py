@@ -133,6 +133,7 @@ def test_the_browser_chooses_the_language(client: Client) -> None:
     page = client.get("/", headers={"accept-language": "de-CH, fr;q=0.8"}).content.decode()
     assert '<html lang="de">' in page
     assert "Bilder mit Bildern finden" in page
+    assert "bis 16\N{NO-BREAK SPACE}MB" in page
 
 
 def test_another_language_is_english(client: Client) -> None:

@@ -2,10 +2,14 @@
 
 import json
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gallery.operations import redis_clients
 from tests import fresh
 from tests.stack import free_port
 
@@ -19,6 +23,23 @@ status = visitor.post("/api/queries", files=picture).status_code
 print([status, time.monotonic() - start, Query.objects.filter(state="waiting").count()])
 """
 )
+
+
+def test_the_first_threads_share_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second client that is dropped would close the connections of its pool while another thread uses them."""
+    make, made = redis_clients._client, []
+
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(0.05)
+        made.append(make(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(redis_clients, "_client", slowly)
+    with ThreadPoolExecutor(8) as threads:
+        url = f"redis://127.0.0.1:{free_port()}/0"
+        kept = list(threads.map(lambda _: redis_clients.kept(url, 1.0), range(8)))
+    assert len(made) == 1
+    assert {id(client) for client in kept} == {id(made[0])}
 
 
 @pytest.mark.parametrize("redis", ["closed", "silent"])

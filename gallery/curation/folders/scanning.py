@@ -64,7 +64,7 @@ def source(path: Path, folder: Path, label_from: str) -> Source:
     return Source(path, title, kept_label(LABELS[label_from](path.parent, folder)))
 
 
-# The label of a file by the place that it is in, below a folder that was named.
+# How a file gets its label from its place below the imported folder.
 LABELS: dict[str, LabelFrom] = {
     "parent": lambda place, folder: "" if place == folder else text_of(place.name),
     "path": lambda place, folder: "/".join(text_of(part) for part in place.relative_to(folder).parts),

@@ -1,5 +1,5 @@
 // Adds many pictures: each file is a request of its own, so what is here stays here when the page is closed. Archives
-// are sent in parts and go on where an interrupted upload ended.
+// are sent in parts, and an interrupted upload continues where it ended.
 "use strict";
 
 const form = document.getElementById("add-many");
@@ -16,7 +16,7 @@ function sleep(ms) {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-// What is busy or out of reach is asked again; what is refused is not.
+// Tries again when the server is busy or unreachable, not when it refuses.
 async function post(address, body) {
   for (let attempt = 1; ; attempt++) {
     try {
@@ -109,7 +109,7 @@ async function work() {
   }
 }
 
-// What file systems and photo programs keep beside people's pictures: patterns as `import_images` has them.
+// Files of file systems and photo programs: the same patterns as in `import_images`.
 const SYSTEM_FOLDERS = form.dataset.skip.split("|").map(
   (pattern) => new RegExp(`^${pattern.replace(/[.+$#@]/g, "\\$&").replaceAll("*", ".*")}$`, "i"));
 

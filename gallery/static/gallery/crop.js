@@ -5,7 +5,8 @@ const LONGEST_RATIO = 4; // a longer picture is shown by its middle alone, so a 
 const FRAMED = "simsearch:framed"; // of the session: the keyboard stays on the frame when the result has come
 const HANDLES = ["n", "e", "s", "w", "ne", "nw", "se", "sw"].map((side) => `<cropper-handle action="${side}-resize" theme-color="#63cabb"></cropper-handle>`);
 const isWide = matchMedia("(min-width: 56rem)");
-const button = document.getElementById("frame-button");
+const button = document.getElementById("frame-button"), hint = document.getElementById("frame-hint");
+const closed = button.textContent;
 let canvas = null, selection = null, start = "", timer = 0;
 
 // --- The frame as numbers ---------------------------------------------------------------------------------------
@@ -83,6 +84,7 @@ async function show() {
   if (canvas?.isConnected || !picture.isConnected || Math.max(ratio, 1 / ratio) > LONGEST_RATIO) return;
   picture.querySelector(".crop")?.remove();
   picture.append(framed(picture.dataset.crop));
+  hint.hidden = false;
   selection = canvas.querySelector("cropper-selection");
   start = picture.dataset.crop || "0,0,1,1";
   place(start);
@@ -109,6 +111,7 @@ function framed(crop) {
 function hide() {
   canvas?.remove();
   canvas = null;
+  hint.hidden = true;
 }
 
 function update() {
@@ -120,6 +123,7 @@ function update() {
 button.addEventListener("click", () => {
   const isOpen = button.getAttribute("aria-expanded") === "true";
   button.setAttribute("aria-expanded", String(!isOpen));
+  button.textContent = isOpen ? closed : button.dataset.close;
   if (isOpen) hide();
   update();
 });

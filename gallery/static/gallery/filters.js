@@ -4,7 +4,10 @@ const announcement = document.getElementById("announcement");
 
 async function show(address, focused) {
   const response = await fetch(address);
-  if (!response.ok) throw new Error(response.status);
+  if (!response.ok) {
+    location.assign(address); // a page that says what is wrong
+    return;
+  }
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   document.querySelector(".answer").replaceWith(page.querySelector(".answer"));
   document.title = page.title;
@@ -18,7 +21,7 @@ async function follow(address, focused) {
     await show(address, focused);
     history.pushState({ filters: true }, "", address);
   } catch {
-    location.assign(address); // the browser says what is wrong
+    document.dispatchEvent(new Event("lost"));
   }
 }
 
@@ -37,5 +40,5 @@ document.addEventListener("submit", (event) => {
 });
 
 window.addEventListener("popstate", () => {
-  if (document.getElementById("filters")) show(location.href, "").catch(() => location.reload());
+  if (document.getElementById("filters")) show(location.href, "").catch(() => document.dispatchEvent(new Event("lost")));
 });

@@ -5,7 +5,7 @@ const title = document.getElementById("look-title");
 const searched = dialog.querySelector(".searched"), found = dialog.querySelector(".found img");
 const facts = dialog.querySelector(".facts");
 const SWIPE_PX = 50;
-let shown = 0, touchedAt = null;
+let shown = 0, touchedAt = null, isClosing = false;
 
 const links = () => [...document.querySelectorAll(".answer .card > a.thumb[data-large]")];
 
@@ -24,7 +24,9 @@ function open(number) {
   dialog.querySelector(".download").href = link.dataset.picture;
   dialog.querySelector("[data-step='-1']").disabled = number === 0;
   dialog.querySelector("[data-step='1']").disabled = number === all.length - 1;
-  history.replaceState(null, "", `#match-${number + 1}`);
+  // An entry of its own, so that a phone's Back closes it.
+  if (dialog.open || linked() === number) history.replaceState(history.state, "", `#match-${number + 1}`);
+  else history.pushState({ look: true }, "", `#match-${number + 1}`);
   if (!dialog.open) dialog.showModal();
 }
 
@@ -37,9 +39,28 @@ function showSearched() {
   }
 }
 
-function openLinked() {
+function linked() {
   const number = /^#match-(\d+)$/.exec(location.hash)?.[1];
-  if (number && links().length) open(number - 1);
+  return number ? number - 1 : null;
+}
+
+function openLinked() {
+  if (linked() !== null) open(linked());
+}
+
+function followHistory(event) {
+  if (!isClosing && !dialog.open && linked() === null) return; // a step between filters
+  event.stopImmediatePropagation(); // the matches are the same
+  if (linked() !== null) openLinked();
+  else dialog.close();
+  isClosing = false;
+}
+
+function leave() {
+  if (linked() === null) return; // by Back
+  isClosing = Boolean(history.state?.look);
+  if (isClosing) history.back();
+  else history.replaceState(null, "", location.pathname + location.search);
 }
 
 document.addEventListener("click", (event) => {
@@ -63,6 +84,7 @@ dialog.addEventListener("touchend", (event) => {
   const moved = touchedAt === null ? 0 : event.changedTouches[0].clientX - touchedAt;
   if (Math.abs(moved) > SWIPE_PX) open(shown + (moved < 0 ? 1 : -1));
 });
-dialog.addEventListener("close", () => history.replaceState(null, "", location.pathname + location.search));
+dialog.addEventListener("close", leave);
+window.addEventListener("popstate", followHistory);
 document.addEventListener("htmx:afterSwap", openLinked);
 openLinked();

@@ -52,7 +52,7 @@ class GalleryMap {
     this.listen();
   }
 
-  // --- What is seen: x of the screen = left + scale * x of the map -----------------------------------------------
+  // --- The visible part: x of the screen = left + scale * x of the map -------------------------------------------
 
   resize() {
     const ratio = Math.min(2, devicePixelRatio);
@@ -226,7 +226,7 @@ class GalleryMap {
     }
   }
 
-  // --- What people do --------------------------------------------------------------------------------------------
+  // --- Input -----------------------------------------------------------------------------------------------------
 
   listen() {
     const { canvas } = this;

@@ -21,9 +21,9 @@ document.addEventListener("click", async (event) => {
   const address = link.href.replace(/#.*/, "");
   try {
     const response = await fetch(address);
-    if (!response.ok) throw new Error(response.status);
-    append(new DOMParser().parseFromString(await response.text(), "text/html"), address);
+    if (response.ok) append(new DOMParser().parseFromString(await response.text(), "text/html"), address);
+    else location.assign(link.href); // a page that says what is wrong
   } catch {
-    location.assign(link.href); // the browser says what is wrong
+    document.dispatchEvent(new Event("lost"));
   }
 });

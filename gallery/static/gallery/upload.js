@@ -19,7 +19,7 @@ const LONG = 10, SHOWN_RATIO = 4;
 const MOST_OFFERED = 200, MOST_TOGETHER = 10;
 const PICTURE_NAME = new RegExp(`(${input.accept.split(",").filter((end) => end.startsWith(".")).join("|")})$`, "i");
 
-// --- What arrived -----------------------------------------------------------------------------------------------
+// --- Input ------------------------------------------------------------------------------------------------------
 
 function isPicture(file) {
   return file.type.startsWith("image/") || PICTURE_NAME.test(file.name);
@@ -33,24 +33,26 @@ async function takeDrop(transfer) {
     takeText(pictureIn(transfer.getData("text/html")) || transfer.getData("text/uri-list") || transfer.getData("text"));
     return;
   }
-  const found = [];
-  for (const entry of entries) await collect(entry, found, false);
-  offer(found, entries.some((entry) => entry.isDirectory));
+  const found = [], unread = [];
+  for (const entry of entries) await collect(entry, found, unread, false);
+  offer(found, entries.some((entry) => entry.isDirectory), unread);
 }
 
-// Reads files and folders into `found`; of a folder the pictures alone, and none that is hidden.
-async function collect(entry, found, isInside) {
+// Reads files and folders into `found`; of a folder the pictures alone, and none that is hidden. `unread`: the names of
+// those that this account may not read.
+async function collect(entry, found, unread, isInside) {
   try {
     if (entry.isDirectory) {
       for await (const inner of contents(entry)) {
-        if (found.length < MOST_OFFERED && !inner.name.startsWith(".")) await collect(inner, found, true);
+        if (found.length <= MOST_OFFERED && !inner.name.startsWith(".")) await collect(inner, found, unread, true);
       }
       return;
     }
     const file = entry.isFile ? await new Promise((done, fail) => entry.file(done, fail)) : entry;
-    if (!isInside || isPicture(file)) found.push(file);
+    if (isInside && isPicture(file) && !file.size) unread.push(file.name);
+    else if (!isInside || isPicture(file)) found.push(file);
   } catch {
-    // a file or folder that this account may not read
+    unread.push(entry.name);
   }
 }
 
@@ -63,12 +65,13 @@ async function* contents(folder) {
   }
 }
 
-function offer(files, isFolder = false) {
+function offer(files, isFolder = false, unread = []) {
   if (form.classList.contains("is-sending")) return;
   const pictures = files.filter(isPicture);
   if (files.length === 1 && !isFolder) take(files[0]); // whatever it is, the server says what is wrong with it
   else if (pictures.length === 1) take(pictures[0]);
-  else if (pictures.length) choose(pictures, files.length - pictures.length);
+  else if (pictures.length) choose(pictures, files.length - pictures.length, unread);
+  else if (unread.length) refuse(named(say.unread, unread.join(", ")));
   else refuse(isFolder ? say.emptyFolder : say.noPicture);
 }
 
@@ -89,17 +92,20 @@ function takeText(text) {
 
 // --- One of several ---------------------------------------------------------------------------------------------
 
-function choose(pictures, others) {
+function choose(found, others, unread) {
   reset();
+  const pictures = found.slice(0, MOST_OFFERED);
   pictures.sort((one, other) => one.name.localeCompare(other.name, undefined, { numeric: true }));
+  const notes = [others && say.leftOut.replace("{n}", others), found.length > MOST_OFFERED && say.more];
+  if (unread.length) notes.push(named(say.unread, unread.join(", ")));
   const heading = choice.querySelector("h2");
   heading.textContent = say.choose.replace("{n}", pictures.length);
-  choice.querySelector(".note").textContent = others ? say.leftOut.replace("{n}", others) : "";
+  choice.querySelector(".note").textContent = notes.filter(Boolean).join(" ");
   choice.querySelector("ul").replaceChildren(...pictures.map(offered));
   const all = choice.querySelector(".all");
   all.hidden = pictures.length > MOST_TOGETHER;
   all.textContent = all.dataset.text.replace("{n}", pictures.length);
-  all.onclick = () => takeAll(pictures);
+  all.onclick = () => take(...pictures);
   choice.hidden = false;
   heading.focus();
 }
@@ -128,24 +134,20 @@ function closeChoice() {
 
 // --- The picture ------------------------------------------------------------------------------------------------
 
-async function take(file) {
-  if (form.classList.contains("is-sending")) return;
-  closeChoice();
-  show(file);
-  const picture = await scaled(file);
-  if (picture.size > Number(say.maxBytes)) {
-    refuse(say.tooLarge);
-    return;
-  }
-  if (picture !== input.files[0]) input.files = only(picture);
-  form.requestSubmit();
-}
-
 // Several pictures are one search.
-async function takeAll(files) {
+async function take(...files) {
   if (form.classList.contains("is-sending")) return;
   closeChoice();
   show(files[0]);
+  const unread = await unreadable(files);
+  if (unread.length) {
+    refuse(named(say.unread, unread.join(", ")));
+    return;
+  }
+  if (!files.every((file) => file.size)) {
+    refuse(say.empty); // a named pipe, too, which would be sent without end
+    return;
+  }
   const pictures = await Promise.all(files.map(scaled));
   if (pictures.reduce((sum, picture) => sum + picture.size, 0) > Number(say.maxBytes)) {
     refuse(say.tooLarge);
@@ -153,6 +155,13 @@ async function takeAll(files) {
   }
   input.files = only(...pictures);
   form.requestSubmit();
+}
+
+// Returns the names of files that are gone, or that this account may not read.
+async function unreadable(files) {
+  const starts = [...files].map((file) => (file.size ? file.slice(0, 1) : file)); // no part of nothing is looked at
+  const isRead = await Promise.all(starts.map((start) => start.arrayBuffer().then(() => true, () => false)));
+  return [...files].filter((file, place) => !isRead[place]).map((file) => file.name);
 }
 
 async function scaled(file) {
@@ -214,8 +223,12 @@ function show(file) {
 
 function sayThatItIsSent(file) {
   form.classList.add("is-sending");
-  sending.textContent = say.sending.replace("{name}", file.name);
+  sending.textContent = named(say.sending, file.name);
   error.textContent = "";
+}
+
+function named(sentence, name) {
+  return sentence.replace("{name}", () => name); // a name may hold what `replace` has another meaning for
 }
 
 // --- Sending ----------------------------------------------------------------------------------------------------
@@ -227,7 +240,7 @@ function send() {
   request.responseType = "json";
   request.upload.addEventListener("progress", showProgress);
   request.addEventListener("load", () => answered(request));
-  request.addEventListener("error", () => keepAndSay(say.lost));
+  request.addEventListener("error", sayWhatIsLost);
   request.send(new FormData(form));
 }
 
@@ -243,6 +256,13 @@ function answered({ status, response }) {
   else if (status === 403) form.submit(); // the cookie is gone: the page of the server says what to do
   else if (status === 429 || status >= 500) keepAndSay(response?.error?.message ?? say.busy); // of nginx's too
   else refuse(response?.error?.message ?? say.tooLarge); // nginx refuses nothing else
+}
+
+// The file may have changed since it was chosen: that breaks a request, too.
+async function sayWhatIsLost() {
+  const unread = await unreadable(input.files);
+  if (unread.length) refuse(named(say.unread, unread.join(", ")));
+  else keepAndSay(say.lost);
 }
 
 // The picture stays in the form, whose button sends it once more.
