@@ -169,7 +169,7 @@ def test_moved_files_take_their_new_label_if_requested(photos: Path, relabel: bo
         (photos / f"{name}.png").rename(photos / folder / f"{Path(name).name}-moved.png")
     output, complaints = run(photos, relabel=relabel)
     assert output.startswith("0 pictures imported, 4 were there already, 0 refused.")
-    assert "2 moved" in (output if relabel else complaints)
+    assert ("2 moved: they took" in output) if relabel else ("2 pictures were moved" in complaints)
     wolf, loose = ("wolf", "cat") if relabel else ("dog", "")
     assert titles() == {("rex", wolf), ("loose", loose), ("tom", "cat"), ("fido", "dog")}
     if relabel:
@@ -256,7 +256,7 @@ def test_a_dry_run_changes_nothing(photos: Path) -> None:
     output, complaints = run(photos, dry_run=True, relabel=True)
     assert output == "3 pictures would be imported, 2 were there already, 1 refused."
     assert "dog/broken.png" in complaints
-    assert "1 moved" in complaints
+    assert "1 pictures were moved" in complaints
     assert (titles(), files_kept()) == (before, files)
 
 
