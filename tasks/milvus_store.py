@@ -9,6 +9,7 @@ from django.conf import settings
 
 from engine.errors import BadIndex, IndexAway, OldIndex
 from engine.images.fingerprints import BYTES, Fingerprints
+from engine.index.build import DIMENSION
 from engine.index.milvus import Milvus
 from engine.index.milvus_index import MilvusIndex
 from engine.index.pca import SAMPLE, principal_components, reduced, unit
@@ -21,7 +22,6 @@ from tasks.milvus_tuning import FEWEST_CANDIDATES, TARGET, self_test, tune
 from tasks.stores import MILVUS, Progress, Source
 
 SEED = 1
-DIMENSION = 128  # numbers that Milvus compares; more would take its memory
 KEPT = 4096  # embeddings that an open generation caches: 32 MB; those of one search are read twice
 
 

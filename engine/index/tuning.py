@@ -15,9 +15,9 @@ from engine.index.pca import reduced, unit
 from engine.index.protocol import TUNED_FOR
 from engine.index.ranking import Rows, Vectors, scan
 
-TREES = 40  # of 100,000 pictures 20 need 1.1 times the search_k
+TREES = 20
 QUERIES = 500  # 5,000 neighbours to find, so that a recall of 0.99 is known to about 0.0015
-SPARE = 0.2  # share of the allowed misses that is kept in reserve for the error of the sample
+SPARE = 0.05  # share of the allowed misses that is kept in reserve for the error of the sample
 PARTNERS, BLEND = 20, (0.3, 0.5)  # see Sample
 FEWEST_PICTURES = 100  # in smaller galleries every picture is a candidate
 FEWEST_SEARCH_K, STEP = 500, 1.1
