@@ -72,7 +72,7 @@ def test_everything_odd_at_once(tmp_path: Path, odd: Path) -> None:
     assert len({label for _, label in found}) == len({label for _, label in PICTURES})
     assert done.stdout.startswith(f"{len(PICTURES)} pictures imported, 0 were there already, ")
     lines = (done.stderr + done.stdout).splitlines()
-    assert len(lines) <= 10
+    assert len([line for line in lines if not line.startswith("Importing: ")]) <= 9  # a slow machine reports progress
     assert all(len(line) < 240 for line in lines)
     message = "\n".join(lines)
     for word in ("2 MOV", "1 AAE", "1 XMP", "1 JSON", "1 INI", "--follow-links", "Permission denied", "holiday"):
