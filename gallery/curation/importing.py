@@ -1,6 +1,7 @@
 """Decode pictures into the gallery: files of this machine's disk, and uploaded ones."""
 
 import hashlib
+import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,8 @@ from gallery.errors import Refusal
 from gallery.models import LONGEST_TITLE, Image
 from gallery.queries import uploads, wakeup
 from gallery.text import label_key
+
+logger = logging.getLogger(__name__)
 
 WINDOW = 64  # files decoded at once: bounds the memory
 LARGE_BYTES = 32 * 2**20  # files above are read one at a time, for the same reason
@@ -110,21 +113,24 @@ def decode_pending(limit: int) -> int:
             source = image.upload_file.source()
             encoded = reencoded(source)
         except FileNotFoundError:
-            _mark(image, problem="Its file is missing.")
+            _fail(image, "Its file is missing.")
         except Refusal as refusal:
-            _mark(image, problem=str(refusal)[:200])
+            _fail(image, str(refusal)[:200])
         else:
             library.write(image, encoded, source)
             names = [*library.KNOWN_BY_FILE, "has_original"]
-            is_there = _mark(image, is_pending=False, **{name: getattr(image, name) for name in names})
+            fields = {name: getattr(image, name) for name in names}
+            is_there = Image.objects.filter(pk=image.pk).update(is_pending=False, **fields)
             if not is_there:  # deleted since
                 files.remove(*image.files)
         files.remove(image.upload_file)
     return len(pending)
 
 
-def _mark(image: Image, **fields: object) -> bool:
-    return bool(Image.objects.filter(pk=image.pk).update(**fields))
+def _fail(image: Image, problem: str) -> None:
+    """Mark a picture with its problem, unless another worker has decoded it since: that removes its upload."""
+    if Image.objects.filter(pk=image.pk, is_pending=True).update(problem=problem):
+        logger.warning("gallery picture %s cannot be decoded: %s", image.pk, problem)
 
 
 def reencoded(source: bytes | Path) -> Encoded:

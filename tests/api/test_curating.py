@@ -76,6 +76,24 @@ def test_a_damaged_picture_stays_unseen_and_says_why(client: Client) -> None:
     assert files_kept() == []
 
 
+def test_a_picture_that_another_worker_decodes_first_is_no_problem(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(client)
+    reencoded = importing.reencoded
+
+    def after_the_other_worker(source: Any) -> Any:
+        monkeypatch.undo()
+        assert importing.decode_pending(10) == 1
+        return reencoded(source)
+
+    monkeypatch.setattr(importing, "reencoded", after_the_other_worker)
+    assert importing.decode_pending(10) == 1
+    image = Image.objects.get()
+    assert (image.problem, image.is_pending) == ("", False)
+    assert files_kept() == sorted([image.picture_file.path, image.thumbnail_file.path])
+
+
 def test_a_picture_deleted_before_it_is_decoded_leaves_nothing(
     client: Client, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
