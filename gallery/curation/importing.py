@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import random
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from gallery.text import label_key
 
 logger = logging.getLogger(__name__)
 
+SHUFFLED = 16  # a step is drawn from so many times as many of the oldest uploads: parallel workers seldom share one
 WINDOW = 64  # files decoded at once: bounds the memory
 LARGE_BYTES = 32 * 2**20  # files above are read one at a time, for the same reason
 NO_PICTURE = "Empty, or of no picture format that is read here"
@@ -103,12 +105,13 @@ def relabel(new_labels: Mapping[str, str]) -> None:
 
 
 def decode_pending(limit: int) -> int:
-    """Decode up to `limit` uploaded gallery pictures; returns how many were looked at. Raises OSError (a full disk).
+    """Decode up to `limit` of the oldest uploaded gallery pictures; returns how many. Raises OSError (a full disk).
 
     A picture that cannot be read is marked with its problem and not tried again.
     """
-    pending = list(Image.objects.pending().order_by("created_at")[:limit])
-    for image in pending:
+    oldest = list(Image.objects.pending().order_by("created_at")[: SHUFFLED * limit])
+    step = random.sample(oldest, min(limit, len(oldest)))
+    for image in step:
         try:
             source = image.upload_file.source()
             encoded = reencoded(source)
@@ -124,7 +127,7 @@ def decode_pending(limit: int) -> int:
             if not is_there:  # deleted since
                 files.remove(*image.files)
         files.remove(image.upload_file)
-    return len(pending)
+    return len(step)
 
 
 def _fail(image: Image, problem: str) -> None:

@@ -94,6 +94,21 @@ def test_a_picture_that_another_worker_decodes_first_is_no_problem(
     assert files_kept() == sorted([image.picture_file.path, image.thumbnail_file.path])
 
 
+def test_two_workers_share_the_pictures(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(30):
+        assert add(client, picture(seed=number)).status_code == 201
+    reencoded = importing.reencoded
+
+    def beside_the_other_worker(source: Any) -> Any:
+        monkeypatch.undo()
+        importing.decode_pending(5)
+        return reencoded(source)
+
+    monkeypatch.setattr(importing, "reencoded", beside_the_other_worker)
+    importing.decode_pending(5)
+    assert Image.objects.filter(is_pending=False, problem="").count() > 5
+
+
 def test_a_picture_deleted_before_it_is_decoded_leaves_nothing(
     client: Client, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
