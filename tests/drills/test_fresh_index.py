@@ -13,6 +13,7 @@ import pytest
 from gallery.curation.generations import REBUILD_AT_LEAST
 from tests import demo
 from tests.drills.searching import Asked, Searches, wait_until
+from tests.environment import IS_MILVUS
 from tests.stack import Stack
 
 ADDED = 100
@@ -155,7 +156,8 @@ def test_a_hundred_added_pictures_are_found_and_the_index_follows(own: Stack, cu
         f"a search took at most {took_s[-1]:.2f} s; generation {before['generation']} -> {after['generation']}"
     )
     assert max(missed_s, default=0) < PROMISED_S
-    assert after["generation"] > before["generation"]
+    # A collection of Milvus takes the new pictures in; Annoy's files are built again.
+    assert (after["generation"] > before["generation"]) is not IS_MILVUS
     assert max(searches.answered, key=lambda search: search.at).answer["index"]["images"] == there + ADDED
 
 
