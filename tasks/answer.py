@@ -15,13 +15,13 @@ from engine.decoders.pool import DECODERS, Decoded, TakesLong
 from engine.errors import BadImage, IndexAway
 from engine.index import feedback
 from engine.networks.registry import EMBEDDING_SIZE
-from gallery import files
 from gallery.curation import pictures
 from gallery.models import Embedding, Query, QueryPart
 from gallery.operations import counters
 from gallery.queries import lifecycle, throttle, waiting, wakeup
 from gallery.queries.lifecycle import Claim
 from gallery.queries.results import Answers, Found, Searched
+from gallery.storage import files
 from gallery.timings import Stopwatch
 from tasks.delta import Vectors, to_vectors
 from tasks.neighbours import SearchRequest

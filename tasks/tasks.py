@@ -19,7 +19,6 @@ from django.conf import settings
 
 from engine.decoders.pool import DECODERS
 from engine.errors import IndexAway
-from gallery import files
 from gallery.curation import bulk as bulk_actions
 from gallery.curation import generations, zips
 from gallery.errors import Refusal
@@ -28,6 +27,7 @@ from gallery.models import Image
 from gallery.operations import processes, workers
 from gallery.persistence import AWAY
 from gallery.queries import lifecycle, retention, waiting, wakeup
+from gallery.storage import files
 from simsearch.launch import gpu, process_group
 
 # A child that ends waits until its parent has read the result of its last task. A stopping parent does not read it if

@@ -19,10 +19,10 @@ from engine.decoders.pool import DECODERS
 from engine.errors import BadIndex, EngineError, IndexAway
 from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
-from gallery import files
 from gallery.curation import generations, recall
 from gallery.models import Query
 from gallery.operations import processes, workers
+from gallery.storage import files
 from tasks import active_model, near_duplicates, stores
 from tasks.near_duplicates import Rule
 from tasks.neighbours import Neighbours
