@@ -61,7 +61,7 @@ def photographs(folder: Path) -> Photographs:
     if not paths:
         raise SystemExit(f"There are no photographs in {folder}; name a folder with --photos.")
     embedder = Embedder.load(registry.DEFAULT, "cpu")
-    kept = OUT / f"embeddings-{embedder.network}-{len(paths)}.npy"
+    kept = OUT / f"embeddings-{embedder.model_id}-{len(paths)}.npy"
     if not kept.exists():
         OUT.mkdir(exist_ok=True)
         np.save(kept, _embed(embedder, paths))

@@ -33,7 +33,7 @@ def load_served() -> "Embedder":
     try:
         keep_weights(embedder)
     except OSError as error:
-        logger.warning("the weights of %s could not be kept: %s", embedder.network, error)
+        logger.warning("the weights of %s could not be kept: %s", embedder.model_id, error)
     return embedder
 
 
@@ -41,9 +41,9 @@ def load(network: str) -> "Embedder":
     """Load the network of this identity. Raises as load_named, and BadWeights when its weights are not here."""
     name = registry.identified(network).name
     embedder = load_named(name, _find_weights(network, name))
-    if embedder.network != network:
+    if embedder.model_id != network:
         raise BadWeights(
-            f"The weights of {network} are not here (there are those of {embedder.network}); "
+            f"The weights of {network} are not here (there are those of {embedder.model_id}); "
             f"copy them to {kept_weights(network)}, or change to the model that is here: manage.py switch_model {name}."
         )
     return embedder
@@ -73,11 +73,11 @@ def keep_weights(embedder: "Embedder") -> None:
 
     Raises OSError (a full disk, a storage that is away).
     """
-    kept = kept_weights(embedder.network)
+    kept = kept_weights(embedder.model_id)
     if embedder.weights != kept:
         disk.write_whole(kept, embedder.weights.read_bytes())
-    if files.is_remote() and not _shared_weights(embedder.network).exists():
-        files.write(_shared_weights(embedder.network), kept)
+    if files.is_remote() and not _shared_weights(embedder.model_id).exists():
+        files.write(_shared_weights(embedder.model_id), kept)
 
 
 def _shared_weights(network: str) -> files.Stored:
@@ -95,7 +95,7 @@ def _find_weights(network: str, name: str) -> Path | None:
         except OSError as error:
             logger.warning("the weights of %s could not be fetched: %s", network, error)
     for path in (kept, configured_weights()):
-        if path and path.is_file() and registry.identity(name, registry.checksum(path)) == network:
+        if path and path.is_file() and registry.model_id(name, registry.checksum(path)) == network:
             return path
     return None
 
@@ -127,7 +127,7 @@ def disagreement(served: str) -> str:
     agrees = served.partition("-")[0] == name
     if agrees and file:
         try:
-            agrees = registry.identity(name, registry.checksum(file)) == served
+            agrees = registry.model_id(name, registry.checksum(file)) == served
         except BadWeights:
             agrees = False
     if agrees:

@@ -106,7 +106,7 @@ def _answer(worker: Worker, claim: Claim, report: "Batch") -> None:
     report.stages.end("search")
     searched = Searched(
         images=worker.neighbours.images,
-        network=worker.embedder.network,
+        network=worker.embedder.model_id,
         generation=worker.neighbours.generation,
         stages_ms=dict(report.stages.ms),
     )
@@ -177,7 +177,7 @@ class BatchPictures:
 
     def __init__(self, worker: Worker, queries: Sequence[Query]) -> None:
         self._worker, self._queries = worker, queries
-        self._known = _known(worker.embedder.network, queries)
+        self._known = _known(worker.embedder.model_id, queries)
         self._kept: list[files.Stored] = []  # uploads whose picture is stored
 
     def decode(self) -> Iterator[Outcome]:

@@ -49,21 +49,21 @@ def curate_step() -> int:
         logger.info("embedded %d gallery pictures", done)
     if done or decoded:
         wakeup.wake_workers(wakeup.CURATE)
-    elif generations.status(embedder.network) is IndexStatus.STALE:
+    elif generations.status(embedder.model_id) is IndexStatus.STALE:
         wakeup.wake_workers(wakeup.REBUILD)
     return done
 
 
 def rebuild_if_it_pays() -> str:
     """Build a new generation if enough embeddings were added; returns a sentence about it."""
-    network = current().embedder.network
+    network = current().embedder.model_id
     pays = generations.status(network) is IndexStatus.STALE or is_outdated(network)
     return build_and_tell(network) if pays else "There is too little new to rebuild."
 
 
 def build_generation_of_all() -> str:
     """Build and activate a new generation of the active model; returns a sentence about it."""
-    return build_and_tell(current().embedder.network)
+    return build_and_tell(current().embedder.model_id)
 
 
 def build_and_tell(network: str) -> str:
@@ -91,14 +91,14 @@ def index(tell: Tell, *, distributed: bool) -> str:
     try:
         embedder = load_served()
         if notice := retired_notice():
-            missing = Image.objects.not_embedded(embedder.network).count()
+            missing = Image.objects.not_embedded(embedder.model_id).count()
             tell(f"{notice} Embedding its {missing} pictures with {embedder.name} and building a new index.")
         if distributed:
-            embed_elsewhere(embedder.network)
-            generation = build_in_turn(embedder.network, tell)
+            embed_elsewhere(embedder.model_id)
+            generation = build_in_turn(embedder.model_id, tell)
         else:
             embed_missing(embedder)
-            generation = build_generation(embedder.network, tell)
+            generation = build_generation(embedder.model_id, tell)
     except (EngineError, generations.Busy, generations.BuildFailed, Stalled) as error:
         raise NotIndexed(str(error)) from error
     state = "Active" if generation.is_active else "Kept, because another model is active now"
@@ -111,9 +111,9 @@ def plan() -> str:
         embedder = load_served()
     except EngineError as error:
         raise NotIndexed(str(error)) from error
-    missing, active = Image.objects.not_embedded(embedder.network).count(), generations.active()
+    missing, active = Image.objects.not_embedded(embedder.model_id).count(), generations.active()
     planned = (
-        f"{missing} of {Image.objects.count()} pictures would be embedded by {embedder.network} on "
+        f"{missing} of {Image.objects.count()} pictures would be embedded by {embedder.model_id} on "
         f"{embedder.device}, then a new generation built (active: {generations.described(active)})."
     )
     return f"{retired_notice()} {planned}".strip()

@@ -47,13 +47,13 @@ def embed_step(embedder: Embedder, limit: int) -> int:
 
     A picture that cannot be read is marked with its problem and not tried again.
     """
-    step = _oldest(embedder.network, limit * WINDOW, set())[:limit]
-    return _keep(embedder.network, _look(embedder, step, nullcontext()))
+    step = _oldest(embedder.model_id, limit * WINDOW, set())[:limit]
+    return _keep(embedder.model_id, _look(embedder, step, nullcontext()))
 
 
 def embed_missing(embedder: Embedder) -> None:
     """Embed every picture that has no embedding by this network, in this process and with a progress bar."""
-    if missing := Image.objects.not_embedded(embedder.network).count():
+    if missing := Image.objects.not_embedded(embedder.model_id).count():
         with Progress(missing, EMBEDDING, "picture") as progress:
             embed_all(embedder, embedder.batch, progress.advance, embedder.decoders)
 
@@ -65,7 +65,7 @@ def embed_all(embedder: Embedder, batch: int, advance: Callable[[int], object], 
     than one batch at a time in as many torch threads, and a GPU is fed by all of them in turns.
     """
     forward = nullcontext() if embedder.device == "cpu" else threading.Lock()
-    network, at_hand, under_way = embedder.network, list[Image](), dict[Future[Looked], Sequence[Image]]()
+    network, at_hand, under_way = embedder.model_id, list[Image](), dict[Future[Looked], Sequence[Image]]()
     with ThreadPoolExecutor(lanes) as pool:
         while True:
             if not at_hand:

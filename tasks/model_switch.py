@@ -47,7 +47,7 @@ def switch(embedder: Embedder, tell: Tell) -> IndexGeneration:
     Its index is built in the background. A call that is stopped keeps what is built, and the next one goes on.
     Raises generations.BuildFailed.
     """
-    generation = _ready(embedder.network) or build_in_turn(embedder.network, tell)
+    generation = _ready(embedder.model_id) or build_in_turn(embedder.model_id, tell)
     while not generations.serve(generation):
         embed_step(embedder, embedder.batch)  # pictures added during the build
     wakeup.wake_workers(wakeup.ANSWER)  # workers load it before the next query comes

@@ -73,14 +73,14 @@ class Worker:
             return
         self._followed = served
         try:
-            if served != self.embedder.network:
+            if served != self.embedder.model_id:
                 self.embedder = self.load(served)
                 self.neighbours, self._thresholds = Neighbours(served), None
                 _bring_active()
                 logger.info("changed to the model %s", served)
         except EngineError as error:
             self.problem = str(error)
-            logger.error("this worker keeps the model %s: %s", self.embedder.network, error)  # noqa: TRY400 (one clear line)
+            logger.error("this worker keeps the model %s: %s", self.embedder.model_id, error)  # noqa: TRY400 (one clear line)
             return
         self.problem = active_model.disagreement(served)
         if self.problem:
@@ -90,7 +90,7 @@ class Worker:
     def thresholds(self) -> Thresholds:
         """Return the model's thresholds; read again after THRESHOLDS_S, because `calibrate --write` changes them."""
         if self._thresholds is None or time.monotonic() > self._thresholds_until:
-            self._thresholds = thresholds(self.embedder.network)
+            self._thresholds = thresholds(self.embedder.model_id)
             self._thresholds_until = time.monotonic() + THRESHOLDS_S
         return self._thresholds
 
@@ -109,7 +109,7 @@ class Worker:
             device=self.embedder.device,
             precision=self.embedder.precision,
             model=self.embedder.name,
-            network=self.embedder.network,
+            network=self.embedder.model_id,
             generation=generation,
             index_problem=" ".join(filter(None, [self.problem, not_fetched or away or self.neighbours.problem, lost])),
             is_index_away=bool(away),
@@ -163,7 +163,7 @@ def current() -> Worker:
     global _current
     if _current is None:
         embedder = active_model.load_served()
-        _current = Worker(embedder, Neighbours(embedder.network))
+        _current = Worker(embedder, Neighbours(embedder.model_id))
     _current.follow()
     return _current
 

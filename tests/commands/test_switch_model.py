@@ -54,7 +54,7 @@ def other(tmp_path: Path) -> Path:
 
 
 def identity(weights: Path) -> str:
-    return registry.identity("efficientnet_lite0", registry.checksum(weights))
+    return registry.model_id("efficientnet_lite0", registry.checksum(weights))
 
 
 def state() -> list[object]:
@@ -78,7 +78,7 @@ def test_the_next_process_loads_it_without_the_file(bundled: str, other: Path) -
     switch("efficientnet_lite0", "--weights", str(other))
     other_network = identity(other)
     other.unlink()
-    assert load_served().network == other_network
+    assert load_served().model_id == other_network
 
 
 def test_going_back_embeds_and_builds_nothing(bundled: str, other: Path) -> None:
@@ -199,7 +199,7 @@ def test_before_the_first_index_nothing_is_deleted(embedder: Embedder) -> None:
     embed_step(embedder, 1)
     with pytest.raises(CommandError, match="no index yet"):
         switch("--prune")
-    assert networks.embedded() == {embedder.network: 1}
+    assert networks.embedded() == {embedder.model_id: 1}
 
 
 def test_what_a_worker_still_runs_is_not_deleted(bundled: str, other: Path) -> None:

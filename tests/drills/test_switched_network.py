@@ -92,7 +92,7 @@ def longest_wait(searches: Searches, begin: float, end: float) -> float:
 @pytest.mark.timeout(900)
 def test_a_switch_is_not_noticed(own: Stack, alexnet: Path, tmp_path: Path) -> None:
     bundled = own.client.get("/readyz").json()["checks"]["index"]["network"]
-    new = registry.identity("alexnet", registry.checksum(alexnet))
+    new = registry.model_id("alexnet", registry.checksum(alexnet))
     asked_for = ["alexnet", "--weights", str(alexnet)]
     added = tmp_path / "added" / "late"
     added.mkdir(parents=True)

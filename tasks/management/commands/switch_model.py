@@ -65,13 +65,13 @@ class Command(BaseCommand):
 
     def _switch(self, embedder: Embedder) -> None:
         before = generations.served()
-        if before == embedder.network:
+        if before == embedder.model_id:
             self.stdout.write(f"{before} is the active model already.")
             return
         embed_missing(embedder)
         generation = switch(embedder, self.stdout.write)
         self.stdout.write(
-            f"{embedder.network} is active, with {networks.embedded()[embedder.network]} pictures ({generation}); "
+            f"{embedder.model_id} is active, with {networks.embedded()[embedder.model_id]} pictures ({generation}); "
             "each worker changes between two batches."
         )
         if before:
