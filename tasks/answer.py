@@ -246,12 +246,12 @@ class BatchPictures:
         return decoded
 
 
-def _known(network: str, queries: Sequence[Query]) -> Known:
+def _known(model_id: str, queries: Sequence[Query]) -> Known:
     """Return the embeddings of the gallery pictures that the queries name, by their ids."""
     named = {id_ for query in queries for id_ in query.gallery_ids}
     if not named:
         return {}
-    rows = list(Embedding.objects.filter(network=network, image__id__in=named).values_list("image__id", "vector"))
+    rows = list(Embedding.objects.filter(network=model_id, image__id__in=named).values_list("image__id", "vector"))
     vectors = to_vectors([blob for _, blob in rows])
     return {image: vectors[n] for n, (image, _) in enumerate(rows)}
 

@@ -56,9 +56,9 @@ def curate_step() -> int:
 
 def rebuild_if_it_pays() -> str:
     """Build a new generation if enough embeddings were added; returns a sentence about it."""
-    network = current().embedder.model_id
-    pays = generations.status(network) is IndexStatus.STALE or is_outdated(network)
-    return build_and_tell(network) if pays else "There is too little new to rebuild."
+    model_id = current().embedder.model_id
+    pays = generations.status(model_id) is IndexStatus.STALE or is_outdated(model_id)
+    return build_and_tell(model_id) if pays else "There is too little new to rebuild."
 
 
 def build_generation_of_all() -> str:
@@ -66,10 +66,10 @@ def build_generation_of_all() -> str:
     return build_and_tell(current().embedder.model_id)
 
 
-def build_and_tell(network: str) -> str:
+def build_and_tell(model_id: str) -> str:
     """Build and activate a new generation; returns a sentence about it."""
     try:
-        generation = build_generation(network)
+        generation = build_generation(model_id)
     except (generations.Busy, generations.BuildFailed) as error:
         return str(error)
     analyses.request_again()
@@ -122,12 +122,12 @@ def plan() -> str:
 # --- A generation -------------------------------------------------------------------------------------------------
 
 
-def build_generation(network: str, tell: Tell = logger.info) -> IndexGeneration:
-    """Build a generation of every embedding of `network`, and activate it unless another one is active.
+def build_generation(model_id: str, tell: Tell = logger.info) -> IndexGeneration:
+    """Build a generation of every embedding by this model, and activate it unless another one is active.
 
     Raises generations.Busy (another build is under way) and generations.BuildFailed; the active one then stays.
     """
-    generation = generations.start(network)
+    generation = generations.start(model_id)
     try:
         # Delete retired generations and the rest of killed builds. Only this process builds.
         stores.chosen().clean(generations.prune())
@@ -143,7 +143,7 @@ def build_generation(network: str, tell: Tell = logger.info) -> IndexGeneration:
     return generation
 
 
-def build_in_turn(network: str, tell: Tell) -> IndexGeneration:
+def build_in_turn(model_id: str, tell: Tell) -> IndexGeneration:
     """Wait for another build and then build: a worker that has embedded the last picture may have begun one.
 
     Raises generations.BuildFailed.
@@ -151,7 +151,7 @@ def build_in_turn(network: str, tell: Tell) -> IndexGeneration:
     is_waiting = False
     while True:
         try:
-            return build_generation(network, tell)
+            return build_generation(model_id, tell)
         except generations.Busy:
             if not is_waiting:
                 tell("Another build of the index is under way; this one begins when it has ended.")

@@ -55,13 +55,13 @@ def switch(embedder: Embedder, tell: Tell) -> IndexGeneration:
     return generation
 
 
-def _ready(network: str) -> IndexGeneration | None:
+def _ready(model_id: str) -> IndexGeneration | None:
     """Return an earlier complete index of this model, so that going back takes seconds."""
-    generation = generations.newest(network)
+    generation = generations.newest(model_id)
     if generation is None or generations.status_of(generation, generation.network) is IndexStatus.STALE:
         return None
     try:
-        stores.chosen().open(generation, network)
+        stores.chosen().open(generation, model_id)
     except BadIndex as error:
         logger.warning("the earlier index %s cannot be used again: %s", generation, error)
         return None
@@ -69,7 +69,7 @@ def _ready(network: str) -> IndexGeneration | None:
 
 
 def prune(keep: set[str]) -> tuple[set[str], set[str]]:
-    """Delete the data of all networks but the active one and those of `keep`.
+    """Delete the data of all models but the active one and those of `keep`.
 
     Returns which were deleted, and which were spared because a worker still runs them (or Redis did not answer).
     Raises SwitchError while there is no active one: the data then belong to the first index.
@@ -83,8 +83,8 @@ def prune(keep: set[str]) -> tuple[set[str], set[str]]:
         running = {worker.network for worker in workers.alive()}
     except (redis.RedisError, OSError):
         running = unwanted
-    for network in unwanted - running:
-        for generation in networks.forget(network):
+    for model_id in unwanted - running:
+        for generation in networks.forget(model_id):
             stores.chosen().remove(generation)
-        kept_weights(network).unlink(missing_ok=True)
+        kept_weights(model_id).unlink(missing_ok=True)
     return unwanted - running, unwanted & running

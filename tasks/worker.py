@@ -39,7 +39,7 @@ FETCHES = 4  # links fetched at once, so that one slow server does not block the
 class Worker:
     """The model and the searchable gallery of one process.
 
-    `load`: from a network's identity to the network. `problem`: why this one does not run the active model, or
+    `load`: from a model's id to the model. `problem`: why this one does not run the active model, or
     what the environment asks for in vain. `slow`, `links`: pictures that no batch waits for. `decode`: `map`, in
     several threads where a GPU is fed.
     """
@@ -158,7 +158,7 @@ _current: Worker | None = None
 
 def current() -> Worker:
     """Return this process's worker, loaded on first use with the active model. Each task asks for it once, as it
-    starts: what it does, from pixels to matches, is then of one network. Raises what `load_served` raises.
+    starts: what it does, from pixels to matches, is then of one model. Raises what `load_served` raises.
     """
     global _current
     if _current is None:
@@ -171,8 +171,8 @@ def current() -> Worker:
 def start() -> None:
     """Prepare a child that answers queries: warm before it counts as ready, because a cold one costs seconds.
 
-    A network that cannot be loaded stops the whole worker with one clear line instead of failing query by query. A
-    database that does not answer is waited for: the first task loads the network then.
+    A model that cannot be loaded stops the whole worker with one clear line instead of failing query by query. A
+    database that does not answer is waited for: the first task loads the model then.
     """
     try:
         worker = current()

@@ -27,6 +27,7 @@ def measure(generation: IndexGeneration, advance: Advance) -> dict[str, Any]:
     queries = _queries(worst(rankings, WORST_QUERIES), labelled)
     figures = asdict(result)
     figures["searched"] = figures.pop("queries")
+    # `network`: the stored name of the model, which the version before reads.
     return figures | {"generation": generation.number, "network": generation.network, "queries": queries}
 
 

@@ -67,7 +67,7 @@ def test_pictures_table_and_embeddings_are_written(tmp_path: Path, gallery: list
     for image, row in zip(gallery, table, strict=True):
         assert (tmp_path / "out" / row["file"]).read_bytes() == image.picture_file.path.read_bytes()
     named = json.loads((tmp_path / "out" / "embeddings.json").read_text())
-    assert named == {"network": NETWORK, "ids": [str(image.pk) for image in gallery[:3]]}
+    assert named == {"model": NETWORK, "ids": [str(image.pk) for image in gallery[:3]]}
     vectors = np.load(tmp_path / "out" / "embeddings.npy", mmap_mode="r")
     assert np.array_equal(vectors, make_vectors(3).astype("<f2"))
 

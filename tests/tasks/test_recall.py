@@ -76,7 +76,7 @@ def test_a_large_index_is_read_as_a_whole_less_often(neighbours: Neighbours, mon
     monkeypatch.setattr(annoy_index, "CHECKED_A_SECOND", COUNT // 100)
     assert neighbours.index is not None
     assert neighbours.index.recall_every_s == 0
-    build_generation(neighbours.network)
+    build_generation(neighbours.model_id)
     neighbours.refresh()
     assert neighbours.index.recall_every_s == 100
     neighbours.search(make_vectors(1, seed=8), [SearchRequest(10)])

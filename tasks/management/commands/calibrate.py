@@ -54,7 +54,7 @@ class Command(BaseCommand):
 
 def _report(active: IndexGeneration, pictures: int, measured: Measured, derived: Derived) -> dict[str, Any]:
     return {
-        "network": active.network,
+        "model": active.network,
         "generation": active.number,
         "pictures": pictures,
         "cosines": {name: _distribution(getattr(measured, name)) for name in COSINES},
@@ -78,7 +78,7 @@ def _distribution(cosines: Cosines) -> dict[str, float] | None:
 
 def _table(report: dict[str, Any]) -> str:
     lines = [
-        f"model     {report['network']}",
+        f"model     {report['model']}",
         f"pictures  {report['pictures']}",
         "",
         f"{'cosine of two pictures':40} {'pairs':>9}" + "".join(f"{f'{percent} %':>8}" for percent in PERCENTILES),

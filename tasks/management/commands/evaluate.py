@@ -46,7 +46,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
             raise CommandError("Stopped; nothing was written.", returncode=130) from None
-        fields = {"network": active.network, "generation": active.number} | asdict(result)
+        fields = {"model": active.network, "generation": active.number} | asdict(result)
         self.stdout.write(dumps(fields) if json else _table(result, active.network))
 
 
@@ -60,10 +60,10 @@ def _written(path: Path) -> Iterator[BinaryIO]:
         raise CommandError(f"{path} cannot be written ({error.strerror}).") from None
 
 
-def _table(result: Evaluation, network: str) -> str:
+def _table(result: Evaluation, model_id: str) -> str:
     index = result.index
     lines = [
-        f"model                   {network}",
+        f"model                   {model_id}",
         f"pictures                {result.images} ({result.labelled} visible with a label, {result.queries} queries)",
         f"precision@1             {result.precision_at_1:.3f}",
         f"{f'precision@{result.k}':23} {result.precision_at_k:.3f}",

@@ -26,7 +26,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", nargs="?", help=f"{', '.join(registry.MODELS)}, or the identity of a kept model")
+        parser.add_argument("name", nargs="?", help=f"{', '.join(registry.MODELS)}, or the id of a kept model")
         parser.add_argument("--weights", type=Path, metavar="FILE", help="weights file, instead of the model's own")
         parser.add_argument(
             "--prune", action="store_true", help="afterwards delete the data of the models that are not active"
@@ -39,7 +39,7 @@ class Command(BaseCommand):
 
     def handle(self, *, name: str | None, weights: Path | None, **options: Any) -> None:
         if not name and not options["prune"]:
-            self._tell_networks()
+            self._list_models()
             return
         try:
             with only_one():
@@ -87,7 +87,7 @@ class Command(BaseCommand):
         for running in sorted(spared):
             self.stdout.write(f"Kept: {running}, which a worker ran a moment ago; delete it with --prune later.")
 
-    def _tell_networks(self) -> None:
+    def _list_models(self) -> None:
         served, count = generations.served(), Image.objects.count()
         self.stdout.write(
             f"{served} is active." if served else "No model is active yet; manage.py build_index makes an index."
