@@ -90,7 +90,7 @@ def _fill(vectors: "np.ndarray[tuple[int, int], np.dtype[np.float32]]") -> "np.n
 
     for start in range(0, len(vectors), ROWS):
         Embedding.objects.bulk_create(
-            Embedding(image_id=f"{start + row:064x}", network="bench", vector=vector.astype("<f2").tobytes())
+            Embedding(image_id=f"{start + row:064x}", model_id="bench", vector=vector.astype("<f2").tobytes())
             for row, vector in enumerate(vectors[start : start + ROWS])
         )
     return np.fromiter(Embedding.objects.order_by("id").values_list("id", flat=True), np.int64)

@@ -60,7 +60,7 @@ def _fill(data_dir: Path) -> None:
     blob = bytes(2 * manifest.dimension)
     images = (Image(content_hash=one, width_px=1, height_px=1) for one in hashes)
     Image.objects.bulk_create(images, batch_size=ROWS)
-    embeddings = (Embedding(image_id=one, network=manifest.model_id, vector=blob) for one in reversed(hashes))
+    embeddings = (Embedding(image_id=one, model_id=manifest.model_id, vector=blob) for one in reversed(hashes))
     Embedding.objects.bulk_create(embeddings, batch_size=ROWS)
     generation = generations.start(manifest.model_id)
     generations.activate(generation, images=manifest.count, last_embedding=manifest.count, manifest={})

@@ -15,7 +15,7 @@ from django.conf import settings
 
 from engine.errors import BadWeights
 from engine.networks import registry
-from gallery.curation import generations, networks
+from gallery.curation import embeddings, generations
 from gallery.models import IndexGeneration
 from gallery.storage import disk, files
 from tasks import stores
@@ -104,7 +104,7 @@ def _find_weights(model_id: str, name: str) -> Path | None:
 def is_outdated(model_id: str) -> bool:
     """Return whether this model is active with a generation that this version cannot open as it is."""
     active = generations.active()
-    return active is not None and active.network == model_id and stores.chosen().is_outdated(active)
+    return active is not None and active.model_id == model_id and stores.chosen().is_outdated(active)
 
 
 # --- The configured model, and models of earlier versions -----------------------------------------------------
@@ -144,8 +144,8 @@ def retired_notice() -> str:
     """Return a sentence if a removed model embedded this gallery; nothing while there is an index."""
     if generations.served():
         return ""
-    made = IndexGeneration.objects.values_list("network", flat=True)  # the newest first
-    for model_id in [*made, *sorted(networks.known())]:
+    made = IndexGeneration.objects.values_list("model_id", flat=True)  # the newest first
+    for model_id in [*made, *sorted(embeddings.model_ids())]:
         if not registry.is_known(model_id):
             return f"This gallery was indexed by {model_id}, which this version no longer has."
     return ""

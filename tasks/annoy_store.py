@@ -29,10 +29,10 @@ class AnnoyStore:
     def write(self, generation: IndexGeneration, source: Source, progress: Progress) -> dict[str, Any]:
         """Write a generation, test it, and return the `manifest` of its row. Raises BadIndex, IndexAway."""
         settings.INDEX_ROOT.mkdir(parents=True, exist_ok=True)
-        manifest = build(generation.directory, source.ids, source.blocks(), generation.network, progress=progress)
+        manifest = build(generation.directory, source.ids, source.blocks(), generation.model_id, progress=progress)
         facts = {"recall": manifest.recall, "recall_target": manifest.recall_target}
         try:
-            check_apart(generation.directory, generation.network)
+            check_apart(generation.directory, generation.model_id)
             return facts | ({"sha256": published.publish(generation, progress)} if files.is_remote() else {})
         except (BadIndex, IndexAway):
             shutil.rmtree(generation.directory, ignore_errors=True)

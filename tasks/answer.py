@@ -106,7 +106,7 @@ def _answer(worker: Worker, claim: Claim, report: "Batch") -> None:
     report.stages.end("search")
     searched = Searched(
         images=worker.neighbours.images,
-        network=worker.embedder.model_id,
+        model_id=worker.embedder.model_id,
         generation=worker.neighbours.generation,
         stages_ms=dict(report.stages.ms),
     )
@@ -251,7 +251,7 @@ def _known(model_id: str, queries: Sequence[Query]) -> Known:
     named = {id_ for query in queries for id_ in query.gallery_ids}
     if not named:
         return {}
-    rows = list(Embedding.objects.filter(network=model_id, image__id__in=named).values_list("image__id", "vector"))
+    rows = list(Embedding.objects.filter(model_id=model_id, image__id__in=named).values_list("image__id", "vector"))
     vectors = to_vectors([blob for _, blob in rows])
     return {image: vectors[n] for n, (image, _) in enumerate(rows)}
 

@@ -165,7 +165,7 @@ class _Deleted(BadIndex):
 
 def _write_all(generation: IndexGeneration, tell: Tell) -> tuple[Ids, dict[str, Any]]:
     """Write the index of all embeddings; returns their ids, ascending."""
-    rows = Embedding.objects.filter(network=generation.network).order_by("id").values_list("id", flat=True)
+    rows = Embedding.objects.filter(model_id=generation.model_id).order_by("id").values_list("id", flat=True)
     tries = 0
     while True:
         ids = np.fromiter(rows.iterator(), np.int64)

@@ -78,7 +78,7 @@ class Gallery:
     """
 
     def __init__(self, index: SearchIndex, model_id: str) -> None:
-        rows = Embedding.objects.filter(network=model_id, image__is_hidden=False)
+        rows = Embedding.objects.filter(model_id=model_id, image__is_hidden=False)
         visible = dict(rows.values_list("id", "image__label"))
         places = [row for row, id_ in enumerate(index.ids.tolist()) if id_ in visible]
         if len(places) < FEWEST_PICTURES:

@@ -52,7 +52,7 @@ class Delta:
     def refresh(self) -> None:
         """Read the embeddings added since the last call: one cheap query if there are none."""
         late = 0 if connection.vendor == "sqlite" else LATE_IDS
-        rows = Embedding.objects.filter(network=self.model_id, id__gt=self._newest - late).order_by("id")
+        rows = Embedding.objects.filter(model_id=self.model_id, id__gt=self._newest - late).order_by("id")
         known = np.concatenate([self._indexed[-2 * late :] if late else self._indexed[:0], self.ids])
         fresh = np.setdiff1d(np.fromiter(rows.values_list("id", flat=True), np.int64), known)
         for start in range(0, len(fresh), READ_ROWS):

@@ -18,7 +18,7 @@ from engine.decoders.pool import DECODERS
 from engine.errors import BadImage
 from engine.images.fingerprints import fingerprint
 from engine.networks.embedder import Embedder, picture
-from gallery.curation import networks, pictures
+from gallery.curation import embeddings, pictures
 from gallery.curation.progress import Progress
 from gallery.models import Embedding, Image
 from gallery.queries import wakeup
@@ -118,14 +118,14 @@ def _keep(model_id: str, looked: Looked) -> int:
     # Two processes may embed the same picture; the second changes nothing.
     Embedding.objects.bulk_create(
         (
-            Embedding(image_id=image.content_hash, network=model_id, vector=vector.tobytes(), fingerprint=mark)
+            Embedding(image_id=image.content_hash, model_id=model_id, vector=vector.tobytes(), fingerprint=mark)
             for image, vector, mark in zip(
                 looked.images, looked.vectors.astype(np.dtype("<f2")), looked.fingerprints, strict=True
             )
         ),
         ignore_conflicts=True,
     )
-    networks.forget_deleted(image.content_hash for image in looked.images)  # some may be deleted by now
+    embeddings.forget_deleted(image.content_hash for image in looked.images)  # some may be deleted by now
     return len(looked.images) + len(looked.unreadable)
 
 

@@ -72,11 +72,11 @@ class MilvusStore:
 
     def open(self, generation: IndexGeneration, model_id: str | None = None) -> MilvusIndex:
         """Open a generation, of that model where one is given. Raises BadIndex, OldIndex."""
-        if model_id is not None and model_id != generation.network:
-            raise BadIndex(f"The index was made by another model ({generation.network}); this worker runs {model_id}.")
+        if model_id is not None and model_id != generation.model_id:
+            raise BadIndex(f"The index was made by another model ({generation.model_id}); this worker runs {model_id}.")
         self._require(generation)
         name, last = name_of(generation), generation.last_embedding
-        rows = Embedding.objects.filter(network=generation.network, id__lte=last).order_by("id")
+        rows = Embedding.objects.filter(model_id=generation.model_id, id__lte=last).order_by("id")
         return MilvusIndex(
             self.milvus,
             name,
@@ -167,7 +167,7 @@ def name_of(generation: IndexGeneration) -> str:
 
 def alias_of(generation: IndexGeneration) -> str:
     """Return the alias of the active collection of its model."""
-    return f"{settings.SIMSEARCH_MILVUS_PREFIX}__{generation.network.replace('-', '_')}"
+    return f"{settings.SIMSEARCH_MILVUS_PREFIX}__{generation.model_id.replace('-', '_')}"
 
 
 def components_of(generation: IndexGeneration) -> Vectors:

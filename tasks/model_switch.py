@@ -10,7 +10,7 @@ from django.conf import settings
 
 from engine.errors import BadIndex
 from engine.networks.embedder import Embedder
-from gallery.curation import generations, networks
+from gallery.curation import embeddings, generations
 from gallery.curation.generations import IndexStatus
 from gallery.models import IndexGeneration
 from gallery.operations import workers
@@ -58,7 +58,7 @@ def switch(embedder: Embedder, tell: Tell) -> IndexGeneration:
 def _ready(model_id: str) -> IndexGeneration | None:
     """Return an earlier complete index of this model, so that going back takes seconds."""
     generation = generations.newest(model_id)
-    if generation is None or generations.status_of(generation, generation.network) is IndexStatus.STALE:
+    if generation is None or generations.status_of(generation, generation.model_id) is IndexStatus.STALE:
         return None
     try:
         stores.chosen().open(generation, model_id)
@@ -77,14 +77,14 @@ def prune(keep: set[str]) -> tuple[set[str], set[str]]:
     served = generations.served()
     if served is None:
         raise SwitchError("There is no index yet, so there is nothing to delete.")
-    known = networks.known() | {path.name for path in settings.WEIGHTS_ROOT.glob("*-p*")}
+    known = embeddings.model_ids() | {path.name for path in settings.WEIGHTS_ROOT.glob("*-p*")}
     unwanted = known - keep - {served}
     try:
-        running = {worker.network for worker in workers.alive()}
+        running = {worker.model_id for worker in workers.alive()}
     except (redis.RedisError, OSError):
         running = unwanted
     for model_id in unwanted - running:
-        for generation in networks.forget(model_id):
+        for generation in embeddings.forget(model_id):
             stores.chosen().remove(generation)
         kept_weights(model_id).unlink(missing_ok=True)
     return unwanted - running, unwanted & running

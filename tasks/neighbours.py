@@ -97,7 +97,7 @@ class Neighbours:
         if active is None:
             self._without_index = self._without_index or _without_index(self.model_id)
             self.problem, self.is_away = self._without_index, False
-        elif (number != self.tried or self._is_missing) and active.network == self.model_id:
+        elif (number != self.tried or self._is_missing) and active.model_id == self.model_id:
             self._switch_to(active)
         elif number == self.generation and active.last_embedding != self._last:
             # Drop from the delta what was added to the index.
@@ -193,7 +193,7 @@ class Neighbours:
         if not (request.labels and self._is_synchronised):
             return hits
         rows = Embedding.objects.filter(
-            network=self.model_id, image__is_relabelled=True, image__label__in=request.labels
+            model_id=self.model_id, image__is_relabelled=True, image__label__in=request.labels
         )
         ids = np.setdiff1d(np.fromiter(rows.values_list("id", flat=True), np.int64), hits.ids)
         return _merge(hits, self._among(vector, ids), len(hits.ids) + len(ids)) if len(ids) else hits
@@ -231,7 +231,7 @@ class Neighbours:
                     return found
         # Too many of the nearest are hidden, near-duplicates or of other labels: compare all that may be shown.
         among = {"image__label__in": request.labels} if request.labels else {}
-        visible = self._visible(network=self.model_id, **among)
+        visible = self._visible(model_id=self.model_id, **among)
         return self._best(self._among(vector, np.array(sorted(visible), np.int64)), request, visible)
 
     def _best(self, hits: Hits, request: SearchRequest, visible: Visible) -> list[Found]:

@@ -15,7 +15,7 @@ def thresholds(model_id: str) -> Thresholds:
 
     One query of the database. Raises UnknownModel.
     """
-    row = Calibration.objects.filter(network=model_id).first()
+    row = Calibration.objects.filter(model_id=model_id).first()
     if row is None:
         return registry.identified(model_id).thresholds
     return Thresholds(same=row.same, very_similar=row.very_similar, similar=row.similar, duplicate=row.duplicate)
@@ -34,4 +34,4 @@ def store(model_id: str, measured: Thresholds, pictures: int) -> None:
         "pictures": pictures,
         "created_at": timezone.now(),
     }
-    Calibration.objects.update_or_create(network=model_id, defaults=values)
+    Calibration.objects.update_or_create(model_id=model_id, defaults=values)

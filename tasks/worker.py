@@ -109,7 +109,7 @@ class Worker:
             device=self.embedder.device,
             precision=self.embedder.precision,
             model=self.embedder.name,
-            network=self.embedder.model_id,
+            model_id=self.embedder.model_id,
             generation=generation,
             index_problem=" ".join(filter(None, [self.problem, not_fetched or away or self.neighbours.problem, lost])),
             is_index_away=bool(away),

@@ -38,7 +38,7 @@ class Gallery:
         neighbours.refresh()
         self._neighbours = neighbours
         self._rule = rule
-        rows = Embedding.objects.filter(network=neighbours.model_id, image__is_hidden=False).order_by("id")
+        rows = Embedding.objects.filter(model_id=neighbours.model_id, image__is_hidden=False).order_by("id")
         self.ids = list(rows.values_list("id", flat=True))
         marks = list(rows.values_list("image__id", "fingerprint"))
         self._places = {image: place for place, (image, _) in enumerate(marks)}

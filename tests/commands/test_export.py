@@ -36,8 +36,8 @@ def gallery() -> list[Image]:
         Image.objects.filter(pk=image.pk).update(created_at=ago(1_000_000 - number))
     Image.objects.filter(pk=images[2].pk).update(taken_at=TAKEN)
     for image, vector in zip(images[:3], make_vectors(3).astype("<f2"), strict=True):
-        Embedding.objects.create(image_id=image.content_hash, network=NETWORK, vector=vector.tobytes())
-        Embedding.objects.create(image_id=image.content_hash, network="other", vector=bytes(8192))
+        Embedding.objects.create(image_id=image.content_hash, model_id=NETWORK, vector=vector.tobytes())
+        Embedding.objects.create(image_id=image.content_hash, model_id="other", vector=bytes(8192))
     generations.activate(generations.start(NETWORK), images=3, last_embedding=6, manifest={})
     Image.objects.create(content_hash="0", width_px=0, height_px=0, is_pending=True)
     return images

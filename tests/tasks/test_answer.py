@@ -131,7 +131,7 @@ def test_what_the_answer_says_of_the_network(worker: Worker, gallery: list[Image
     query = ask(1)
     answer_waiting(worker, 32)
     query.refresh_from_db()
-    assert query.network == worker.embedder.model_id
+    assert query.model_id == worker.embedder.model_id
     assert query.images == 16
 
 

@@ -87,7 +87,7 @@ def test_a_picture_without_an_embedding_wakes_a_worker(
 def test_a_sweep_reports_the_worker(swept: Worker, gallery: list[Image]) -> None:
     sweep()
     [report] = workers.alive()
-    assert report.network == swept.embedder.model_id
+    assert report.model_id == swept.embedder.model_id
 
 
 @pytest.mark.annoy

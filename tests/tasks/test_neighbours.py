@@ -110,7 +110,7 @@ def test_a_generation_of_another_network_is_not_opened(neighbours: Neighbours, e
     before = titles(neighbours, embedder, 3)
     other = "alexnet-000000000000-p1"
     vector = np.full(4096, 1 / 64, "<f2").tobytes()
-    Embedding.objects.create(image_id="0" * 64, network=other, vector=vector)
+    Embedding.objects.create(image_id="0" * 64, model_id=other, vector=vector)
     generations._switch_to(build_generation(other))
     assert titles(neighbours, embedder, 3) == before
     assert (neighbours.generation, neighbours.problem) == (own.number, "")

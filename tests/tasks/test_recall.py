@@ -27,7 +27,7 @@ def crowd(embedder: Embedder, db: None) -> None:
     Image.objects.bulk_create(images)
     vectors = make_vectors(COUNT).astype("<f2")
     Embedding.objects.bulk_create(
-        Embedding(image_id=image.content_hash, network=embedder.model_id, vector=vector.tobytes())
+        Embedding(image_id=image.content_hash, model_id=embedder.model_id, vector=vector.tobytes())
         for image, vector in zip(images, vectors, strict=True)
     )
 

@@ -73,7 +73,7 @@ def _write_picture(image: Image, directory: Path, table: TextIO) -> bool:
 
 def _write_vectors(images: list[Image], model_id: str, file: BinaryIO) -> list[str]:
     """Append the existing embeddings; returns the ids of their pictures."""
-    rows = Embedding.objects.filter(network=model_id, image__in=images).values_list("image__pk", "vector")
+    rows = Embedding.objects.filter(model_id=model_id, image__in=images).values_list("image__pk", "vector")
     found = {pk: bytes(vector) for pk, vector in rows}
     embedded = [image.pk for image in images if image.pk in found]
     file.writelines(found[pk] for pk in embedded)

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from engine.errors import EngineError
 from engine.networks import registry
 from engine.networks.embedder import Embedder
-from gallery.curation import generations, networks
+from gallery.curation import embeddings, generations
 from gallery.models import Image
 from tasks import active_model
 from tasks.embedding import embed_missing
@@ -70,8 +70,9 @@ class Command(BaseCommand):
             return
         embed_missing(embedder)
         generation = switch(embedder, self.stdout.write)
+        count = embeddings.count_by_model()[embedder.model_id]
         self.stdout.write(
-            f"{embedder.model_id} is active, with {networks.embedded()[embedder.model_id]} pictures ({generation}); "
+            f"{embedder.model_id} is active, with {count} pictures ({generation}); "
             "each worker changes between two batches."
         )
         if before:
@@ -92,6 +93,6 @@ class Command(BaseCommand):
         self.stdout.write(
             f"{served} is active." if served else "No model is active yet; manage.py build_index makes an index."
         )
-        for known, embedded in sorted(networks.embedded().items()):
+        for known, embedded in sorted(embeddings.count_by_model().items()):
             gone = "" if registry.is_known(known) else " This version no longer has this model."
             self.stdout.write(f"{known}: {embedded} of {count} pictures embedded.{gone}")
