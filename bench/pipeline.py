@@ -24,7 +24,7 @@ BATCH = 32
 
 
 class Pipeline:
-    """The default network with the product's own decoding, in so many torch threads."""
+    """The default model with the product's own decoding, in so many torch threads."""
 
     def __init__(self, threads: int = 1, device: str = "auto") -> None:
         self._embedder = Embedder.load(registry.DEFAULT, device, threads=threads)

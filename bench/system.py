@@ -80,7 +80,7 @@ class System:
             time.sleep(0.2)
 
     def wait_at_rest(self) -> None:
-        """Wait until nothing but heartbeats is left: the gallery worker loads its network after the site is ready."""
+        """Wait until nothing but heartbeats is left: the gallery worker loads its model after the site is ready."""
         deadline, spent_s = time.monotonic() + START_S, float("-inf")
         while (now_s := sum(cpu_s(self.pid).values())) - spent_s > AT_REST * REST_S:
             if time.monotonic() > deadline:

@@ -139,9 +139,9 @@ def _with_bands(worker: Worker, queries: Sequence[Query], found: Sequence[Sequen
     }
 
 
-# --- From a query to the input of the network ---------------------------------------------------------------
+# --- From a query to the input of the model -----------------------------------------------------------------
 
-Prepared = torch.Tensor | Vectors  # a picture for the network, or a stored embedding
+Prepared = torch.Tensor | Vectors  # a picture for the model, or a stored embedding
 Known = dict[UUID | None, Vectors]
 
 

@@ -24,7 +24,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 KEPT_BYTES = 2**30
 # Of a GPU's memory, for each picture of a batch. VGG takes 22 MB of it in half precision (measured, in batches of 256);
-# the rest is for the network, small batches' workspace, and the gallery's worker, which has the same GPU.
+# the rest is for the model, small batches' workspace, and the gallery's worker, which has the same GPU.
 MEMORY_EACH_BYTES = 2**27
 CPU_BATCH, GPU_BATCH = 32, (8, 256)
 # Pictures of one forward pass on the CPU: 32 at once are no quicker (5.0 ms each), and take 250 MB more.
@@ -89,17 +89,17 @@ class Embedder:
         return embedder
 
     def read(self, data: bytes, part: decoding.Crop | None = None) -> Tensor:
-        """Decode an untrusted file and return what the network sees of it, or of a part of it. Raises BadImage."""
+        """Decode an untrusted file and return what the model sees of it, or of a part of it. Raises BadImage."""
         whole = decoding.decode(data, at_least_px=self.at_least_px if part is None else None)
         return self.prepare(whole if part is None else decoding.crop(whole, part))
 
     def prepare(self, picture: Image.Image) -> Tensor:
-        """Return what the network sees of an upright picture: uint8 [3, input_px, input_px]."""
+        """Return what the model sees of an upright picture: uint8 [3, input_px, input_px]."""
         return prepare(picture, self._preprocessing)
 
     @property
     def square(self) -> tuple[int, int]:
-        """Return what a decoder makes for the network (`decoders.pool.Request`)."""
+        """Return what a decoder makes for the model (`decoders.pool.Request`)."""
         return self._preprocessing.input_px, self._preprocessing.resize_px
 
     def prepare_decoded(self, pixels: bytes) -> Tensor:
@@ -164,7 +164,7 @@ def _as_tensor(pixels: bytes, side_px: int) -> Tensor:
 
 
 def picture(prepared: Tensor) -> Image.Image:
-    """Return what the network sees (from `prepare`) as a picture."""
+    """Return what the model sees (from `prepare`) as a picture."""
     return Image.fromarray(prepared.permute(1, 2, 0).numpy())
 
 

@@ -21,7 +21,7 @@ Band = Literal["same", "very_similar", "similar", "weak"]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an upright RGB picture becomes what a network sees.
+    """How an upright RGB picture becomes what a model sees.
 
     The shorter side is resized to `resize_px`, the centre square of `input_px` is cut out, and each channel
     (0 to 1) has `mean` taken off and is divided by `std`.
@@ -77,7 +77,7 @@ class Model:
 
     @property
     def input_px(self) -> int:
-        """Return the side of the square that the network sees."""
+        """Return the side of the square that the model sees."""
         return self.preprocessing.input_px
 
 

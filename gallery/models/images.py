@@ -141,7 +141,7 @@ class Image(OfPicture, models.Model):
 
     @property
     def shown_file(self) -> Stored:
-        """Return the picture as pages show it and the network sees it, within 1,000 px."""
+        """Return the picture as pages show it and the model sees it, within 1,000 px."""
         return self.preview_file if self.has_preview else self.picture_file
 
     @property

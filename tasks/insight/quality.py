@@ -27,7 +27,7 @@ def measure(generation: IndexGeneration, advance: Advance) -> dict[str, Any]:
     queries = _queries(worst(rankings, WORST_QUERIES), labelled)
     figures = asdict(result)
     figures["searched"] = figures.pop("queries")
-    # `network`: the stored name of the model, which the version before reads.
+    # `network` is the stored key of the model's id, which the version before reads.
     return figures | {"generation": generation.number, "network": generation.model_id, "queries": queries}
 
 

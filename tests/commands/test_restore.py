@@ -9,7 +9,7 @@ import pytest
 
 from gallery.operations import workers
 from tests.commands.backups import PASSWORD
-from tests.engine.galleries import NETWORK
+from tests.engine.galleries import MODEL_ID
 from tests.sites import Site
 
 # What Django's own dumpdata does not show: moments below a millisecond.
@@ -164,13 +164,15 @@ def test_workers_that_have_the_old_index_must_be_stopped_first(backup: Path, tar
 
 def test_workers_of_an_empty_system_may_go_on(backup: Path, target: Site) -> None:
     """One that had nothing to search finds the restored pictures in its next search, without a new start."""
-    workers.report(workers.Report("search-0@here", "cpu", "fp32", "efficientnet_lite0", NETWORK, None, "", time.time()))
+    workers.report(
+        workers.Report("search-0@here", "cpu", "fp32", "efficientnet_lite0", MODEL_ID, None, "", time.time())
+    )
     before, after = target.run(f"""
 from django.core.management import call_command
 from gallery.models import Image
 from tasks.neighbours import Neighbours, SearchRequest
-from tests.engine.galleries import NETWORK, make_vectors
-neighbours = Neighbours(NETWORK)
+from tests.engine.galleries import MODEL_ID, make_vectors
+neighbours = Neighbours(MODEL_ID)
 def search():
     neighbours.refresh()
     [found] = neighbours.search(make_vectors(5)[3:4], [SearchRequest(10)])

@@ -132,7 +132,7 @@ def test_a_row_of_zeros_becomes_a_unit_vector() -> None:
 
 
 class Narrow(nn.Module):
-    """A network that has memory for so many pictures, and remembers how many it was given."""
+    """A model that has memory for so many pictures, and remembers how many it was given."""
 
     def __init__(self, room: int) -> None:
         super().__init__()
@@ -176,7 +176,7 @@ def test_a_processor_with_bfloat16_calculates_in_it() -> None:
     assert Embedder.load("efficientnet_lite0", "cpu").precision == expected
 
 
-def test_the_identity_names_network_weights_and_preprocessing(lite0: Embedder) -> None:
+def test_the_id_names_model_weights_and_preprocessing(lite0: Embedder) -> None:
     assert lite0.model_id == "efficientnet_lite0-579344248a93-p1"
     assert (lite0.name, lite0.device, lite0.at_least_px) == ("efficientnet_lite0", "cpu", 448)
     assert lite0.precision in {"fp32", "bf16"}

@@ -374,7 +374,7 @@ def test_a_generation_is_not_deleted_by_hand(curator: Client) -> None:
     assert IndexGeneration.objects.get() == generation
 
 
-def test_a_change_of_the_network_can_be_watched(curator: Client) -> None:
+def test_a_change_of_the_model_can_be_watched(curator: Client) -> None:
     done, _waiting = add_image(1), add_image(2)
     generations.activate(generations.start("efficientnet_lite0"), images=2, last_embedding=2, manifest={})
     for image, model_id in [(done, "efficientnet_lite0"), (done, "alexnet")]:

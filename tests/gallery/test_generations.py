@@ -117,16 +117,16 @@ def test_the_database_refuses_a_second_active_generation() -> None:
         IndexGeneration.objects.create(model_id="efficientnet_lite0", state="ready", is_active=True)
 
 
-# The network that serves
+# The active model
 
 
-def test_the_active_generation_names_the_network_that_serves() -> None:
+def test_the_active_generation_names_the_active_model() -> None:
     assert generations.served() is None
     built(model_id="alexnet")
     assert generations.served() == "alexnet"
 
 
-def test_a_build_of_a_network_that_does_not_serve_is_kept_beside() -> None:
+def test_a_build_of_a_model_that_is_not_active_is_kept_beside() -> None:
     first = built()
     beside = built(model_id="alexnet")
     assert (beside.is_active, beside.state, beside.images) == (False, "ready", 10)
@@ -134,7 +134,7 @@ def test_a_build_of_a_network_that_does_not_serve_is_kept_beside() -> None:
     assert generations.newest("alexnet") == beside
 
 
-def test_another_network_serves_once_it_has_embedded_every_picture() -> None:
+def test_another_model_is_active_once_it_has_embedded_every_picture() -> None:
     embeddings(2)
     built()
     beside = built(model_id="alexnet")
@@ -176,7 +176,7 @@ def test_the_newest_three_of_each_kind_and_the_active_one_are_kept() -> None:
     assert set(IndexGeneration.objects.all()) == {ready[0], *ready[2:], *failed[1:], building}
 
 
-def test_the_newest_of_another_network_is_kept() -> None:
+def test_the_newest_of_another_model_is_kept() -> None:
     _older, newest = built(model_id="alexnet"), built(model_id="alexnet")
     generations.serve(built())
     latest = [built() for _ in range(4)]
@@ -195,7 +195,7 @@ def test_a_gallery_without_an_index_needs_one() -> None:
     assert generations.status("efficientnet_lite0") is IndexStatus.STALE
 
 
-def test_no_rebuild_pays_for_a_network_that_does_not_serve() -> None:
+def test_no_rebuild_pays_for_a_model_that_is_not_active() -> None:
     built(model_id="alexnet")
     embeddings(64, "efficientnet_lite0")
     assert generations.status("efficientnet_lite0") is IndexStatus.OTHER_MODEL

@@ -55,7 +55,7 @@ def test_a_failed_one_and_one_under_way_are_passed_over() -> None:
     assert generations.roll_back() == first
 
 
-def test_one_of_another_network_is_passed_over() -> None:
+def test_one_of_another_model_is_passed_over() -> None:
     first = built()
     generations.serve(built(model_id="alexnet"))
     generations.serve(built())

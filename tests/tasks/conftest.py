@@ -1,4 +1,4 @@
-"""A worker of the tests' own: the real network on the CPU, the real index, no Celery."""
+"""A worker of the tests' own: the real model on the CPU, the real index, no Celery."""
 
 import io
 from collections.abc import Callable, Iterator

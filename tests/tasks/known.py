@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from engine.networks.registry import EMBEDDING_SIZE
 from gallery.models import Embedding, Image
-from tests.engine.galleries import NETWORK
+from tests.engine.galleries import MODEL_ID
 
 
 def at(degrees: float) -> NDArray[np.float32]:
@@ -24,7 +24,7 @@ def add_at(degrees: float, label: str = "", title: str = "", *, is_hidden: bool 
         content_hash=content_hash, label=label, title=title, is_hidden=is_hidden, width_px=1, height_px=1
     )
     vector = at(degrees).astype("<f2").tobytes()
-    Embedding.objects.create(image_id=content_hash, model_id=NETWORK, vector=vector)
+    Embedding.objects.create(image_id=content_hash, model_id=MODEL_ID, vector=vector)
     return image
 
 

@@ -1,4 +1,4 @@
-"""claim -> decode -> embed -> search -> finish, in this process with the real network."""
+"""claim -> decode -> embed -> search -> finish, in this process with the real model."""
 
 import io
 from datetime import timedelta
@@ -127,7 +127,7 @@ def test_the_run_of_a_version_before_is_reported(worker: Worker, gallery: list[I
     assert query.timings_ms.keys() == {"queue", "embed", "finish", "total"}
 
 
-def test_what_the_answer_says_of_the_network(worker: Worker, gallery: list[Image], ask: Ask) -> None:
+def test_what_the_answer_says_of_the_model(worker: Worker, gallery: list[Image], ask: Ask) -> None:
     query = ask(1)
     answer_waiting(worker, 32)
     query.refresh_from_db()
@@ -204,7 +204,7 @@ def test_the_eight_orientations_give_the_same_ten(worker: Worker, gallery: list[
 
 
 class BrokenEmbedder:
-    """Answers nothing: a network that runs into an error."""
+    """Answers nothing: a model that runs into an error."""
 
     def __init__(self, embedder: Embedder) -> None:
         self.model_id, self.square = embedder.model_id, embedder.square
@@ -212,7 +212,7 @@ class BrokenEmbedder:
         self.device = embedder.device
 
     def embed_prepared(self, prepared: object) -> None:
-        raise RuntimeError("the network is broken")
+        raise RuntimeError("the model is broken")
 
 
 def test_a_broken_run_gives_its_queries_back_until_the_third_attempt(
@@ -302,7 +302,7 @@ def test_damaged_pixels_end_a_query_as_corrupt_and_are_not_kept(
 
 
 class Withdrawing(BrokenEmbedder):
-    """Somebody deletes the query while the network looks at its picture."""
+    """Somebody deletes the query while the model looks at its picture."""
 
     def __init__(self, embedder: Embedder, query: Query) -> None:
         super().__init__(embedder)

@@ -93,7 +93,7 @@ def test_a_worker_reports_its_device(worker: Worker) -> None:
     assert (report.device, report.model) == ("cpu", "efficientnet_lite0")
 
 
-def test_without_new_pictures_the_network_is_not_loaded(
+def test_without_new_pictures_the_model_is_not_loaded(
     worker: Worker, gallery: list[Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build_generation(worker.embedder.model_id)

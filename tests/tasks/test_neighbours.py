@@ -105,7 +105,7 @@ def test_a_damaged_generation_is_never_opened_and_the_old_one_stays(
     assert [r.exc_info for r in caplog.records if r.levelno == logging.ERROR] == [None]
 
 
-def test_a_generation_of_another_network_is_not_opened(neighbours: Neighbours, embedder: Embedder) -> None:
+def test_a_generation_of_another_model_is_not_opened(neighbours: Neighbours, embedder: Embedder) -> None:
     own = build_generation(embedder.model_id)
     before = titles(neighbours, embedder, 3)
     other = "alexnet-000000000000-p1"

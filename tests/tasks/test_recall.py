@@ -22,7 +22,7 @@ COUNT = 1500  # enough for most pictures to be no candidates
 
 @pytest.fixture
 def crowd(embedder: Embedder, db: None) -> None:
-    """Make a gallery too large to be drawn: its rows and its embeddings by this network, without files."""
+    """Make a gallery too large to be drawn: its rows and its embeddings by this model, without files."""
     images = [Image(content_hash=f"{n:064x}", title=str(n), width_px=1, height_px=1) for n in range(COUNT)]
     Image.objects.bulk_create(images)
     vectors = make_vectors(COUNT).astype("<f2")

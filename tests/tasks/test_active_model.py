@@ -1,4 +1,4 @@
-"""One process and the network that serves: it changes between two batches, and nothing mixes."""
+"""One process and the active model: it changes between two batches, and nothing mixes."""
 
 import logging
 
@@ -21,7 +21,7 @@ from tasks.embedding import embed_step
 from tasks.tasks import answer, curate, sweep
 from tasks.worker import Worker
 from tests.tasks.conftest import Ask, add
-from tests.tasks.networks import retrained
+from tests.tasks.weights import retrained
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +34,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
 def running(
     worker: Worker, embedder: Embedder, other: Embedder, gallery: list[Image], monkeypatch: pytest.MonkeyPatch
 ) -> Worker:
-    """Return the worker of this process, which serves by the bundled network and can load the other one."""
+    """Return the worker of this process, which runs the default model and can load the other one."""
     build_generation(embedder.model_id)
     worker.neighbours.refresh()
     worker.load = {one.model_id: one for one in (embedder, other)}.__getitem__
@@ -53,9 +53,7 @@ def titles(query: Query) -> list[str]:
     return [match.image.title for match in results.shown(query)]
 
 
-def test_the_next_batch_is_of_the_network_that_serves(
-    running: Worker, embedder: Embedder, other: Embedder, ask: Ask
-) -> None:
+def test_the_next_batch_is_of_the_active_model(running: Worker, embedder: Embedder, other: Embedder, ask: Ask) -> None:
     before, after = ask(3), None
     answer()
     change_to(other)
@@ -90,7 +88,7 @@ def test_back_and_forth(running: Worker, embedder: Embedder, other: Embedder, as
     assert models == [other.model_id, embedder.model_id, other.model_id]
 
 
-def test_more_like_this_is_searched_by_the_network_that_serves(running: Worker, other: Embedder, ask: Ask) -> None:
+def test_more_like_this_is_searched_by_the_active_model(running: Worker, other: Embedder, ask: Ask) -> None:
     change_to(other)
     image = Image.objects.get(title="4")
     query = accept.store(accept.Pictures(like=[image]), accept.Parameters(), Stopwatch(image.created_at))
@@ -99,7 +97,7 @@ def test_more_like_this_is_searched_by_the_network_that_serves(running: Worker, 
     assert query.model_id == other.model_id
 
 
-def test_what_is_added_after_the_change_is_embedded_by_the_network_that_serves(
+def test_what_is_added_after_the_change_is_embedded_by_the_active_model(
     running: Worker, other: Embedder, ask: Ask
 ) -> None:
     change_to(other)
