@@ -16,7 +16,7 @@ from simsearch.env import DATA_DIR, broker_url, env
 django_stubs_ext.monkeypatch()
 
 # Every process loads the settings, so only our account can read its files. Files that nginx sends are opened to its
-# group where they are written (gallery/files.py, simsearch/launch/prepare.py).
+# group where they are written (gallery/storage/disk.py, simsearch/launch/prepare.py).
 os.umask(0o077)
 
 # --- Core ---------------------------------------------------------------------------------------------------
@@ -106,11 +106,11 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "static/"
 STATIC_ROOT = env.path("STATIC_ROOT", default=str(DATA_DIR / "static"))
 STORAGES: dict[str, dict[str, Any]] = {
-    # Pictures, uploads until they are decoded (never served), and bodies of requests (gallery/files.py).
-    "default": {"BACKEND": "gallery.files.DiskStorage"},
-    "uploads": {"BACKEND": "gallery.files.DiskStorage", "OPTIONS": {"root": "UPLOADS_ROOT"}},
-    "originals": {"BACKEND": "gallery.files.DiskStorage", "OPTIONS": {"root": "ORIGINALS_ROOT"}},
-    "received": {"BACKEND": "gallery.files.DiskStorage", "OPTIONS": {"root": "UPLOADS_ROOT"}},
+    # Pictures, uploads until they are decoded (never served), and bodies of requests (gallery/storage/disk.py).
+    "default": {"BACKEND": "gallery.storage.disk.DiskStorage"},
+    "uploads": {"BACKEND": "gallery.storage.disk.DiskStorage", "OPTIONS": {"root": "UPLOADS_ROOT"}},
+    "originals": {"BACKEND": "gallery.storage.disk.DiskStorage", "OPTIONS": {"root": "ORIGINALS_ROOT"}},
+    "received": {"BACKEND": "gallery.storage.disk.DiskStorage", "OPTIONS": {"root": "UPLOADS_ROOT"}},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 # `disk`, or `s3`: then several hosts share the pictures.
@@ -127,7 +127,7 @@ if SIMSEARCH_STORAGE == "s3":
     SIMSEARCH_S3_ACCESS_KEY = env.str("SIMSEARCH_S3_ACCESS_KEY", default="").strip()
     SIMSEARCH_S3_SECRET_KEY = env.str("SIMSEARCH_S3_SECRET_KEY", default="").strip()
     SIMSEARCH_S3_LINK_S = env.int("SIMSEARCH_S3_LINK_S", default=300)
-    _bucket = "gallery.object_storage.ObjectStorage"
+    _bucket = "gallery.storage.s3.ObjectStorage"
     STORAGES["default"] = {"BACKEND": _bucket, "OPTIONS": {"folder": "pictures"}}
     STORAGES["uploads"] = {"BACKEND": _bucket, "OPTIONS": {"folder": "uploads"}}
     STORAGES["originals"] = {"BACKEND": _bucket, "OPTIONS": {"folder": "originals"}}

@@ -15,9 +15,9 @@ from django.conf import settings
 
 from engine.errors import BadWeights
 from engine.networks import registry
-from gallery import files
 from gallery.curation import generations, networks
 from gallery.models import IndexGeneration
+from gallery.storage import disk, files
 from tasks import stores
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def keep_weights(embedder: "Embedder") -> None:
     """
     kept = kept_weights(embedder.network)
     if embedder.weights != kept:
-        files.write_whole(kept, embedder.weights.read_bytes())
+        disk.write_whole(kept, embedder.weights.read_bytes())
     if files.is_remote() and not _shared_weights(embedder.network).exists():
         files.write(_shared_weights(embedder.network), kept)
 
@@ -89,7 +89,7 @@ def _find_weights(network: str, name: str) -> Path | None:
     kept = kept_weights(network)
     if files.is_remote() and not kept.exists():
         try:
-            files.write_whole(kept, _shared_weights(network).read_bytes())
+            disk.write_whole(kept, _shared_weights(network).read_bytes())
         except FileNotFoundError:
             pass  # no host shares it
         except OSError as error:

@@ -11,8 +11,8 @@ from engine.index import manifest as manifests
 from engine.index.annoy_index import Index
 from engine.index.build import build, clean_leftovers
 from engine.index.check import check_apart
-from gallery import files
 from gallery.models import IndexGeneration
+from gallery.storage import files
 from tasks import published
 from tasks.stores import Progress, Source
 

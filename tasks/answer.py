@@ -15,13 +15,13 @@ from engine.decoders.pool import DECODERS, Decoded, TakesLong
 from engine.errors import BadImage, IndexAway
 from engine.index import feedback
 from engine.networks.registry import EMBEDDING_SIZE
-from gallery import files
 from gallery.curation import pictures
 from gallery.models import Embedding, Query, QueryPart
 from gallery.operations import counters
 from gallery.queries import lifecycle, throttle, waiting, wakeup
 from gallery.queries.lifecycle import Claim
 from gallery.queries.results import Answers, Found, Searched
+from gallery.storage import files
 from gallery.timings import Stopwatch
 from tasks.delta import Vectors, to_vectors
 from tasks.neighbours import SearchRequest
@@ -158,7 +158,7 @@ def _prepare(worker: Worker, claim: Claim, report: "Batch") -> dict[Query, list[
     Queries with a bad picture fail alone; those with a slow picture, or one to fetch, are answered later.
     """
     prepared: dict[Query, list[Prepared]] = {}
-    for query, result in zip(claim.queries, _decode_all(worker, claim.queries), strict=True):
+    for query, result in zip(claim.queries, BatchPictures(worker, claim.queries).decode(), strict=True):
         if isinstance(result, NotFetched):
             worker.links.add(claim.token, query)
         elif isinstance(result, TakesLong):
@@ -172,6 +172,80 @@ def _prepare(worker: Worker, claim: Claim, report: "Batch") -> dict[Query, list[
     return prepared
 
 
+class BatchPictures:
+    """Decodes the pictures of a batch."""
+
+    def __init__(self, worker: Worker, queries: Sequence[Query]) -> None:
+        self._worker, self._queries = worker, queries
+        self._known = _known(worker.embedder.network, queries)
+        self._kept: list[files.Stored] = []  # uploads whose picture is stored
+
+    def decode(self) -> Iterator[Outcome]:
+        """Decode the pictures of each query, then delete the uploads whose picture is stored."""
+        try:
+            yield from self._worker.decode(self._of_query, self._queries)
+        finally:
+            files.remove(*self._kept)  # together, because a bucket takes them in one request
+
+    def _of_query(self, query: Query) -> Outcome:
+        try:
+            return [self._one(query, row) for row in query.pictures]
+        except (BadImage, TakesLong, NotFetched) as error:
+            return error
+
+    def _one(self, query: Query, row: Query | QueryPart) -> Prepared:
+        """Return one of the query's pictures; of the first one the crop. Raises BadImage, TakesLong, NotFetched."""
+        crop = query.crop if row is query else None
+        if not row.has_picture and not crop and (vector := self._known.get(row.gallery_id)) is not None:
+            return vector
+        try:
+            decoded = self._uploaded(query, row, crop) if row.has_picture else self._named(row, crop)
+        except files.StorageAway:  # the batch is tried again
+            raise
+        except OSError as error:
+            raise BadImage("gone", "The picture is no longer on the server; upload it again.") from error
+        return self._worker.embedder.prepare_decoded(decoded.pixels)
+
+    def _named(self, row: Query | QueryPart, crop: Crop) -> Decoded:
+        """Decode a gallery picture that is not embedded yet, or a crop of one. Raises BadImage and OSError."""
+        image = row.gallery_picture
+        if image is None:
+            raise BadImage("gone", "That gallery picture has been removed; choose another one.")
+        embedder = self._worker.embedder
+        if crop:
+            within_px = pictures.within_for_crop(image, crop, embedder.at_least_px)
+            wanted = pictures.request(within_px=within_px, crop=crop, square=embedder.square)
+            return DECODERS.decode(image.picture_file.source(), wanted)
+        wanted = pictures.request(within_px=None, at_least_px=embedder.at_least_px, square=embedder.square)
+        return DECODERS.decode(image.shown_file.source(), wanted)
+
+    def _uploaded(self, query: Query, row: Query | QueryPart, crop: Crop) -> Decoded:
+        """Decode the uploaded bytes once and keep the picture in their place; a later attempt reads that.
+
+        Raises OSError where the file is gone, BadImage, TakesLong, and NotFetched.
+        """
+        square = self._worker.embedder.square
+        source = row.upload_file.source_if_there()
+        if source is None:
+            if row is query and query.link and not row.picture_file.exists():
+                raise NotFetched
+            return DECODERS.decode(row.picture_file.source(), pictures.request(crop=crop, square=square))
+        wanted = pictures.request(jpegs=(pictures.KEPT,), crop=crop, square=square)
+        # A later attempt is claimed alone, so it delays no other query.
+        is_first = query.attempts == 1
+        decoded = DECODERS.decode(source, wanted, self._worker.slow.patience_s if is_first else None)
+        if not is_first:
+            throttle.charge(query.client, decoded.cpu_s)
+        query.is_incomplete = query.is_incomplete or decoded.is_incomplete
+        try:
+            files.write(row.picture_file, *decoded.jpegs)
+        except OSError as error:  # a full disk: answer without the stored picture; the upload stays
+            logger.warning("the picture of a query was not kept: %s", error)
+        else:
+            self._kept.append(row.upload_file)
+        return decoded
+
+
 def _known(network: str, queries: Sequence[Query]) -> Known:
     """Return the embeddings of the gallery pictures that the queries name, by their ids."""
     named = {id_ for query in queries for id_ in query.gallery_ids}
@@ -180,79 +254,6 @@ def _known(network: str, queries: Sequence[Query]) -> Known:
     rows = list(Embedding.objects.filter(network=network, image__id__in=named).values_list("image__id", "vector"))
     vectors = to_vectors([blob for _, blob in rows])
     return {image: vectors[n] for n, (image, _) in enumerate(rows)}
-
-
-def _decode_all(worker: Worker, queries: Sequence[Query]) -> Iterator[Outcome]:
-    known, kept = _known(worker.embedder.network, queries), list[files.Stored]()
-
-    def decode(query: Query) -> Outcome:
-        try:
-            return [_one(worker, query, row, known, kept) for row in query.pictures]
-        except (BadImage, TakesLong, NotFetched) as error:
-            return error
-
-    try:
-        yield from worker.decode(decode, queries)
-    finally:
-        files.remove(*kept)  # together, because a bucket takes them in one request
-
-
-def _one(worker: Worker, query: Query, row: Query | QueryPart, known: Known, kept: list[files.Stored]) -> Prepared:
-    """Return one of the query's pictures; of the first one the crop. Raises BadImage and TakesLong.
-
-    `kept`: gets the upload whose picture was kept.
-    """
-    crop = query.crop if row is query else None
-    if not row.has_picture and not crop and (vector := known.get(row.gallery_id)) is not None:
-        return vector
-    try:
-        decoded = _uploaded(worker, query, row, crop, kept) if row.has_picture else _named(worker, row, crop)
-    except files.StorageAway:  # the batch is tried again
-        raise
-    except OSError as error:
-        raise BadImage("gone", "The picture is no longer on the server; upload it again.") from error
-    return worker.embedder.prepare_decoded(decoded.pixels)
-
-
-def _named(worker: Worker, row: Query | QueryPart, crop: Crop) -> Decoded:
-    """Decode a gallery picture that is not embedded yet, or a crop of one. Raises BadImage and OSError."""
-    image = row.gallery_picture
-    if image is None:
-        raise BadImage("gone", "That gallery picture has been removed; choose another one.")
-    embedder = worker.embedder
-    if crop:
-        within_px = pictures.within_for_crop(image, crop, embedder.at_least_px)
-        wanted = pictures.request(within_px=within_px, crop=crop, square=embedder.square)
-        return DECODERS.decode(image.picture_file.source(), wanted)
-    wanted = pictures.request(within_px=None, at_least_px=embedder.at_least_px, square=embedder.square)
-    return DECODERS.decode(image.shown_file.source(), wanted)
-
-
-def _uploaded(worker: Worker, query: Query, row: Query | QueryPart, crop: Crop, kept: list[files.Stored]) -> Decoded:
-    """Decode the uploaded bytes once and keep the picture in their place; a later attempt reads that.
-
-    Raises OSError where the file is gone, BadImage, TakesLong, and NotFetched.
-    """
-    square = worker.embedder.square
-    source = row.upload_file.source_if_there()
-    if source is None:
-        if row is query and query.link and not row.picture_file.exists():
-            raise NotFetched
-        return DECODERS.decode(row.picture_file.source(), pictures.request(crop=crop, square=square))
-    wanted = pictures.request(jpegs=(pictures.KEPT,), crop=crop, square=square)
-    # A later attempt is claimed alone, so it delays no other query.
-    is_first = query.attempts == 1
-    decoded = DECODERS.decode(source, wanted, worker.slow.patience_s if is_first else None)
-    if not is_first:
-        throttle.charge(query.client, decoded.cpu_s)
-    query.is_incomplete = query.is_incomplete or decoded.is_incomplete
-    try:
-        files.write(row.picture_file, *decoded.jpegs)
-    except OSError as error:  # a full disk: answer without the stored picture; the upload stays
-        logger.warning("the picture of a query was not kept: %s", error)
-    else:
-        kept.append(row.upload_file)
-    return decoded
 
 
 def _embed(worker: Worker, prepared: dict[Query, list[Prepared]]) -> Vectors:

@@ -18,11 +18,11 @@ from engine.decoders.pool import DECODERS
 from engine.errors import BadImage
 from engine.images.fingerprints import fingerprint
 from engine.networks.embedder import Embedder, picture
-from gallery import files
 from gallery.curation import networks, pictures
 from gallery.curation.progress import Progress
 from gallery.models import Embedding, Image
 from gallery.queries import wakeup
+from gallery.storage import files
 from tasks.delta import Vectors
 
 logger = logging.getLogger(__name__)

@@ -11,10 +11,10 @@ from django.db import connections
 from engine.decoders.pool import DECODERS
 from engine.errors import BadImage
 from engine.images.limits import PATIENCE_AFTER_SLOW_S, PATIENCE_S
-from gallery import files
 from gallery.curation import pictures
 from gallery.models import Query, QueryPart
 from gallery.queries import lifecycle, throttle, wakeup
+from gallery.storage import files
 
 logger = logging.getLogger(__name__)
 

@@ -6,12 +6,10 @@ A worker's parent imports this module, so everything heavy (torch, annoy, numpy)
 import gc
 import importlib
 import os
-import threading
 import time
-from contextlib import suppress
+from functools import partial
 from typing import Any
 
-import redis
 from billiard import current_process, pool
 from celery import shared_task
 from celery.signals import beat_embedded_init, celeryd_after_setup, celeryd_init, worker_process_init, worker_ready
@@ -19,7 +17,6 @@ from django.conf import settings
 
 from engine.decoders.pool import DECODERS
 from engine.errors import IndexAway
-from gallery import files
 from gallery.curation import bulk as bulk_actions
 from gallery.curation import generations, zips
 from gallery.errors import Refusal
@@ -28,6 +25,7 @@ from gallery.models import Image
 from gallery.operations import processes, workers
 from gallery.persistence import AWAY
 from gallery.queries import lifecycle, retention, waiting, wakeup
+from gallery.storage import files
 from simsearch.launch import gpu, process_group
 
 # A child that ends waits until its parent has read the result of its last task. A stopping parent does not read it if
@@ -202,15 +200,8 @@ def start_child(**_: object) -> None:
 
         start()
     elif files.is_remote():
-        threading.Thread(target=_send_heartbeats, args=[processes.current()], name="heartbeat", daemon=True).start()
-
-
-def _send_heartbeats(name: str) -> None:
-    """Send heartbeats of this child; without them another host takes over its build or analysis."""
-    while True:
-        with suppress(redis.RedisError):
-            workers.beat(name)
-        time.sleep(workers.REPORT_EVERY_S)
+        # Without heartbeats another host takes over the build or analysis of this child.
+        workers.report_regularly(partial(workers.beat, processes.current()))
 
 
 @beat_embedded_init.connect

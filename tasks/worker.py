@@ -4,7 +4,6 @@ import gc
 import logging
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,10 +18,10 @@ from engine.decoders.pool import DECODERS
 from engine.errors import BadIndex, EngineError, IndexAway
 from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
-from gallery import files
 from gallery.curation import generations, recall
 from gallery.models import Query
 from gallery.operations import processes, workers
+from gallery.storage import files
 from tasks import active_model, near_duplicates, stores
 from tasks.near_duplicates import Rule
 from tasks.neighbours import Neighbours
@@ -193,12 +192,9 @@ def start() -> None:
     except DatabaseError as error:
         logger.error("simsearch: this worker waits for its database: %s", error)  # noqa: TRY400 (one clear line)
     stores.chosen().follow()
-    threading.Thread(target=_report_regularly, name="report", daemon=True).start()
+    workers.report_regularly(_report)  # the sweep reports, too, but only one of all search processes runs it
 
 
-def _report_regularly() -> None:
-    # Not only in the sweep, which only one of all search processes runs.
-    while True:
-        if _current is not None:
-            _current.report()
-        time.sleep(workers.REPORT_EVERY_S)
+def _report() -> None:
+    if _current is not None:
+        _current.report()

@@ -1,8 +1,10 @@
 """Choose search_k and the number of candidates: both grow until the measured recall is high enough."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Self
 
 import numpy as np
@@ -20,7 +22,7 @@ QUERIES = 500  # 5,000 neighbours to find, so that a recall of 0.99 is known to 
 SPARE = 0.05  # share of the allowed misses that is kept in reserve for the error of the sample
 PARTNERS, BLEND = 20, (0.3, 0.5)  # see Sample
 FEWEST_PICTURES = 100  # in smaller galleries every picture is a candidate
-FEWEST_SEARCH_K, STEP = 500, 1.1
+FEWEST_SEARCH_K, STEP, STRIDE = 500, 1.1, 7  # seven steps double it
 ENTRIES_A_CANDIDATE = 40  # search_k for each candidate: the two then take about the same time
 MOST_CANDIDATES = 2000  # for a gallery without structure; the exact cosines of so many take 3 to 5 ms
 
@@ -76,15 +78,23 @@ def tune(annoy: AnnoyIndex, components: Vectors, vectors: Vectors, target: float
     sample = Sample.draw(vectors, seed)
     short = reduced(sample.queries, components)
     goal = 1 - (1 - target) * (1 - SPARE)
-    for search_k, most in _growing(TREES * count, count):
+    steps = list(_growing(TREES * count, count))
+
+    @cache
+    def at(number: int) -> Tuning:
+        search_k, most = steps[number]
         ranks = _ranks(annoy, sample, short, most, search_k)
         # The fewest that contain the share `goal` of the true neighbours, at most `most`.
         needed = np.sort(ranks, axis=None)[math.ceil(goal * ranks.size) - 1] + 1
         candidates = int(min(max(needed, 2 * TUNED_FOR), most))
         recall = float((ranks < candidates).mean())
-        if recall >= goal:
-            break
-    return Tuning(Parameters(annoy.f, TREES, search_k, candidates), recall, len(ranks))
+        return Tuning(Parameters(annoy.f, TREES, search_k, candidates), recall, len(ranks))
+
+    # The recall grows with search_k: look at every STRIDE-th step first, then bisect the steps before it.
+    last = len(steps) - 1
+    end = next((number for number in range(0, last, STRIDE) if at(number).recall >= goal), last)
+    start = max(0, end - STRIDE + 1)
+    return at(bisect_left(range(end), True, start, end, key=lambda number: at(number).recall >= goal))
 
 
 def _growing(entries: int, count: int) -> Iterator[tuple[int, int]]:

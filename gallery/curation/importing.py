@@ -15,7 +15,6 @@ from django.conf import settings
 
 from engine.errors import BadImage
 from engine.images import headers
-from gallery import files
 from gallery.curation import library
 from gallery.curation.folders.left_out import OTHER_KIND, LeftOut
 from gallery.curation.folders.scanning import Source, unreadable
@@ -23,6 +22,7 @@ from gallery.curation.pictures import Encoded, reencode
 from gallery.errors import Refusal
 from gallery.models import LONGEST_TITLE, Image
 from gallery.queries import uploads, wakeup
+from gallery.storage import files
 from gallery.text import label_key
 
 logger = logging.getLogger(__name__)

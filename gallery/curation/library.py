@@ -9,11 +9,11 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
-from gallery import files
 from gallery.errors import Refusal
-from gallery.files import Stored
 from gallery.models import Image
 from gallery.queries import uploads, wakeup
+from gallery.storage import files
+from gallery.storage.files import Stored
 
 if TYPE_CHECKING:
     from gallery.curation.pictures import Encoded  # starts decoders, which the web process does not need

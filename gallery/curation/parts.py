@@ -6,9 +6,9 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from gallery import files
-from gallery.files import Stored
 from gallery.models import ZipImport
+from gallery.storage import files
+from gallery.storage.files import Stored
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

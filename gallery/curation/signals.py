@@ -6,9 +6,9 @@ from django.db import transaction
 from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
-from gallery import files
 from gallery.curation import parts
 from gallery.models import Image, Query, QueryPart, ZipImport
+from gallery.storage import files
 
 
 @receiver(post_delete, sender=Image)

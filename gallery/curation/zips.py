@@ -20,12 +20,13 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from gallery import files, text
+from gallery import text
 from gallery.curation import importing, library, parts
 from gallery.curation.folders import scanning
 from gallery.errors import Refusal, no_space
 from gallery.models import LONGEST_TITLE, Image, ZipImport
 from gallery.queries import uploads, wakeup
+from gallery.storage import files
 
 PART_BYTES = 4 * 2**20  # that one request may bring: they are held in memory
 STEP = 16  # files of one task: the next task waits some seconds

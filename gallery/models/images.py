@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from gallery.addresses import OfPicture
-from gallery.files import Stored
+from gallery.storage.files import Stored
 from gallery.text import LONGEST_LABEL, FoldedField, folded, kept_label, label_key, with_folded
 
 LONGEST_TITLE = 200

@@ -8,8 +8,8 @@ from django.db.models import Q
 from django.utils import timezone
 
 from gallery.addresses import address
-from gallery.files import Stored
 from gallery.models.images import Image
+from gallery.storage.files import Stored
 from gallery.timings import in_ms
 
 LONGEST_LINK = 2000

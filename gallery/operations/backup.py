@@ -19,11 +19,11 @@ from django.utils import timezone
 
 from gallery.curation import generations
 from gallery.curation.progress import Progress
-from gallery.files import Stored
 from gallery.models import Image, Query, QueryPart
 from gallery.operations import tables
 from gallery.operations.archive import Manifest, Picture, Rows, Writer
 from gallery.operations.tables import Table
+from gallery.storage.files import Stored
 
 ROWS_AT_ONCE = 500  # embeddings: 4 MB, and 16 MB on their way into the file
 

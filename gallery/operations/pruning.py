@@ -10,11 +10,11 @@ from typing import TypeVar
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from gallery import files
 from gallery.curation import library, networks
-from gallery.files import Area, Stored
 from gallery.models import Image, Query, QueryPart, ZipImport
 from gallery.queries import lifecycle
+from gallery.storage import disk, files
+from gallery.storage.files import Area, Stored
 
 # A file is written before its row is committed and deleted after it, so a younger file may belong to a row.
 SETTLED_S = 3600
@@ -114,7 +114,7 @@ def _files_without_rows() -> Iterator[Stored]:
             there = set(model.objects.filter(pk__in=wanted).values_list("pk", flat=True))
             for file, row in named.items():
                 # Without an id in its name: the temporary file of a killed write.
-                if row not in there and (row or _base(file).startswith(files.UNFINISHED)):
+                if row not in there and (row or _base(file).startswith(disk.UNFINISHED)):
                     yield file
 
 

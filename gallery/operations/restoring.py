@@ -22,13 +22,13 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.migrations.loader import MigrationLoader
 
-from gallery import files
 from gallery.curation.progress import Progress
-from gallery.files import Stored
 from gallery.models import Embedding, Image, IndexGeneration, Query
 from gallery.operations import tables, workers
 from gallery.operations.archive import BadBackup, Manifest, Picture, Reader, Rows
 from gallery.queries import wakeup
+from gallery.storage import disk, files
+from gallery.storage.files import Stored
 
 # Disk space of a picture beyond its bytes, on average and with some to spare.
 BLOCK_BYTES = 4096
@@ -52,7 +52,7 @@ class Contents:
 @contextmanager
 def at_hand(stream: BinaryIO) -> Iterator[BinaryIO]:
     """Provide a piped backup as a file, because it is read twice. Raises OSError (a full disk)."""
-    files.make_folder(settings.MEDIA_ROOT)
+    disk.make_folder(settings.MEDIA_ROOT)
     with tempfile.TemporaryFile(dir=settings.MEDIA_ROOT) as file:  # has no name, so nothing is left of it
         shutil.copyfileobj(stream, file, 2**20)
         yield file

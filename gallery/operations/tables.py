@@ -8,7 +8,6 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Model
 
-from gallery.files import Stored
 from gallery.models import (
     Analysis,
     BulkAction,
@@ -22,6 +21,7 @@ from gallery.models import (
     Suspect,
     ZipImport,
 )
+from gallery.storage.files import Stored
 
 Table = type[Model]
 

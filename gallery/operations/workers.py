@@ -4,8 +4,10 @@ Times in Redis are by its own clock: those of hosts may differ.
 """
 
 import json
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Self
 
@@ -103,6 +105,18 @@ def beat(name: str) -> None:
     with connect() as client:
         client.hset(HEARTBEATS, name, _time(client.time()))
         client.expire(HEARTBEATS, REMEMBERED_S)
+
+
+def report_regularly(send: Callable[[], None]) -> None:
+    """Call `send` every REPORT_EVERY_S, in a thread, until this process ends."""
+    threading.Thread(target=_report_regularly, args=[send], name="heartbeat", daemon=True).start()
+
+
+def _report_regularly(send: Callable[[], None]) -> None:
+    while True:
+        with suppress(redis.RedisError):
+            send()
+        time.sleep(REPORT_EVERY_S)
 
 
 def silent(names: Sequence[str]) -> list[str]:

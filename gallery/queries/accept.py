@@ -10,12 +10,12 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from gallery import files
 from gallery.errors import Refusal, no_space
-from gallery.files import Stored
 from gallery.models import Image, Query, QueryPart
 from gallery.operations import counters
 from gallery.queries import links, uploads, waiting, wakeup
+from gallery.storage import files
+from gallery.storage.files import Stored
 from gallery.timings import Stopwatch, in_ms
 
 MOST_LINKS = 100  # unfinished searches by link: a slow server holds one of few threads of a worker for 10 s

@@ -16,18 +16,19 @@ from django.db.models import F, Q, QuerySet, prefetch_related_objects
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
-from gallery import clock, files
+from gallery import clock
 from gallery.models import Query
 from gallery.operations import counters, processes
 from gallery.persistence import persist
 from gallery.queries import throttle
 from gallery.queries.results import Answers, Searched
+from gallery.storage import files
 
 MAX_ATTEMPTS = 3
 GAVE_UP = gettext_noop("The search stopped 3 times while it looked at this picture. Try another picture.")
 # The task is killed at its time limit; a row that is still RUNNING a little later belongs to no process.
 LEASE_MARGIN_S = 5
-# A batch that cannot write its answers costs its queries an attempt. Less than uploads leave (files.RESERVED_BYTES).
+# A batch that cannot write its answers costs its queries an attempt. Less than uploads leave (RESERVED_BYTES).
 ROOM_FOR_ANSWERS_BYTES = 4 * 2**20
 WAITING, RUNNING, DONE, FAILED = Query.State.WAITING, Query.State.RUNNING, Query.State.DONE, Query.State.FAILED
 

@@ -6,8 +6,8 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from gallery import files
 from gallery.models import Query, QueryPart
+from gallery.storage import files
 
 DONE, FAILED = Query.State.DONE, Query.State.FAILED
 

@@ -9,9 +9,9 @@ from django.utils.translation import gettext as _
 from engine.errors import BadImage
 from engine.images import headers
 from engine.images.headers import Limits
-from gallery import files
 from gallery.errors import Refusal, no_space
-from gallery.files import Stored
+from gallery.storage import files
+from gallery.storage.files import Stored
 
 
 def limits() -> Limits:

@@ -17,12 +17,12 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from django_htmx.middleware import HtmxDetails
 
 from gallery.errors import Refusal
-from gallery.files import Stored
 from gallery.models import Image, Query
 from gallery.queries import crops, filters, lifecycle, refinement, results, waiting
 from gallery.queries.accept import Parameters, Pictures
 from gallery.site import submit
 from gallery.site.pages import refuse, wants_json, with_upload_form
+from gallery.storage.files import Stored
 
 PAGE_SIZE = 48
 SHOWN = 10  # matches at first, and more with each "show more"

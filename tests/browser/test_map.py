@@ -15,7 +15,7 @@ SECRET = secrets.token_urlsafe()
 # Rows as an import and a layout leave them, with the thumbnails of the gallery.
 MAKE = f"""
 import os, random
-from gallery import files
+from gallery.storage import disk
 from gallery.models import Image, MapPoint
 random.seed(22)
 known = list(Image.objects.visible())
@@ -23,7 +23,7 @@ made = [Image(content_hash=f"map {{n}}", label=f"label {{n % 40}}", width_px=1, 
         for n in range({COUNT} - len(known))]
 Image.objects.bulk_create(made, batch_size=500)
 for n, image in enumerate(made):
-    files.make_folder(image.thumbnail_file.path.parent)
+    disk.make_folder(image.thumbnail_file.path.parent)
     os.link(known[n % len(known)].thumbnail_file.path, image.thumbnail_file.path)
 centres = {{n: (random.random(), random.random()) for n in range(40)}}
 MapPoint.objects.bulk_create([

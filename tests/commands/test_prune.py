@@ -10,12 +10,12 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from gallery import files
 from gallery.curation import library
 from gallery.models import Embedding, Image, Query, QueryPart
 from gallery.operations import pruning
 from gallery.queries import accept
 from gallery.queries.accept import Parameters, Pictures
+from gallery.storage import disk, files
 from gallery.timings import Stopwatch
 from tests.gallery.rows import add_image, ago, ask, files_kept, in_state, picture, set_row, uploaded
 
@@ -32,7 +32,7 @@ def prune(option: str) -> str:
 
 def old(path: Path, data: bytes = b"\xff\xd8") -> Path:
     """Return a file that was written some hours ago."""
-    files.write_whole(path, data)
+    disk.write_whole(path, data)
     return make_old(path)
 
 
@@ -95,14 +95,14 @@ def test_a_result_whose_picture_did_not_fit_on_the_disk_stays() -> None:
 
 def test_what_a_killed_write_left_is_removed_after_an_hour() -> None:
     leftover, fresh = old(stray("queries", ".new-abc")), stray("queries", ".new-def")
-    files.write_whole(fresh, b"")
+    disk.write_whole(fresh, b"")
     prune("--apply")
     assert (leftover.exists(), fresh.exists()) == (False, True)
 
 
 def test_a_file_whose_row_may_be_on_its_way_stays() -> None:
     path = stray("queries")
-    files.write_whole(path, b"\xff\xd8")
+    disk.write_whole(path, b"\xff\xd8")
     prune("--apply")
     assert path.exists()
 

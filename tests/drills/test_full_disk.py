@@ -12,13 +12,13 @@ from pytest_django import Settings
 from supervisor import loggers
 
 from engine.index.build import DIMENSION
-from gallery import files
 from gallery.curation import generations
 from gallery.errors import Refusal
-from gallery.files import Stored
 from gallery.models import Embedding, Image, IndexGeneration
 from gallery.operations import backup, restoring
 from gallery.queries import lifecycle, uploads
+from gallery.storage.disk import RESERVED_BYTES
+from gallery.storage.files import Stored
 from simsearch.launch.supervisord import LossyFileHandler
 from tasks.build import build_generation
 from tasks.neighbours import Neighbours, SearchRequest
@@ -164,7 +164,7 @@ def test_a_log_goes_on_when_there_is_room_again_also_after_a_rotation(disk: Path
 def test_uploads_leave_room_for_the_rest(disk: Path, settings: Settings) -> None:
     settings.UPLOADS_ROOT = disk / "uploads"
     path = settings.UPLOADS_ROOT / "some" / "upload"
-    filler = fill(disk, but_bytes=files.RESERVED_BYTES - ROOM_LEFT)
+    filler = fill(disk, but_bytes=RESERVED_BYTES - ROOM_LEFT)
     with pytest.raises(Refusal, match="no room"):
         uploads.store(SimpleUploadedFile("picture.jpg", bytes(1000)), Stored("uploads", "some/upload"))
     assert not path.exists()

@@ -12,7 +12,6 @@ from django.core.files.uploadedfile import SimpleUploadedFile, UploadedFile
 from django.utils import timezone
 
 from engine.decoders.pool import DECODERS
-from gallery import files
 from gallery.curation import importing, library, pictures
 from gallery.models import LONGEST_TITLE, Band, Image, Query
 from gallery.operations import processes
@@ -20,6 +19,7 @@ from gallery.queries import accept, lifecycle
 from gallery.queries.accept import Parameters, Pictures
 from gallery.queries.lifecycle import Claim
 from gallery.queries.results import Answers, Found, Searched
+from gallery.storage import files
 from gallery.timings import Stopwatch
 from tests.engine.pictures import encoded, noise
 

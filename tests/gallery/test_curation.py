@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
-from gallery import files
 from gallery.curation import bulk, library, pictures
 from gallery.errors import Refusal
 from gallery.models import Embedding, Image
 from gallery.queries import results
+from gallery.storage import disk
 from tests.gallery.rows import add_file, add_image, files_kept, finished, now, picture
 
 pytestmark = pytest.mark.django_db
@@ -120,5 +120,5 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     taken = tmp_path / "taken"
     taken.mkdir()
     with pytest.raises(OSError, match="taken"):  # the very last step of writing fails
-        files.write_whole(taken, b"data")
+        disk.write_whole(taken, b"data")
     assert list(tmp_path.iterdir()) == [taken]

@@ -11,10 +11,10 @@ from django.core.management import call_command
 from django.test import Client
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
-from gallery import files
 from gallery.curation import importing, zips
 from gallery.models import Image, Query, ZipImport
 from gallery.queries import retention
+from gallery.storage import files
 from tests.gallery.rows import add_image, ask, finished, picture, uploaded
 from tests.gallery.test_adding_many import archive, begin, part
 from tests.s3 import BUCKET, S3Server
@@ -41,7 +41,7 @@ def on_s3(settings: Settings, environment: dict[str, str]) -> None:
         setattr(settings, name, value)
     settings.SIMSEARCH_S3_PUBLIC_ENDPOINT = environment["SIMSEARCH_S3_ENDPOINT"]
     settings.SIMSEARCH_S3_REGION, settings.SIMSEARCH_S3_LINK_S = "us-east-1", 300
-    backend = "gallery.object_storage.ObjectStorage"
+    backend = "gallery.storage.s3.ObjectStorage"
     settings.STORAGES = settings.STORAGES | {
         "default": {"BACKEND": backend, "OPTIONS": {"folder": "pictures"}},
         "uploads": {"BACKEND": backend, "OPTIONS": {"folder": "uploads"}},

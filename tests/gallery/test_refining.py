@@ -6,10 +6,10 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from gallery import files
 from gallery.models import Image, Query, QueryPart
 from gallery.queries import accept, lifecycle
 from gallery.queries.accept import Parameters, Pictures
+from gallery.storage import disk
 from gallery.timings import Stopwatch
 from tests.gallery.rows import add_image, answer, ask, files_kept, finish, finished, now, picture, uploaded
 
@@ -97,7 +97,7 @@ def test_the_crop_goes_with_its_picture(visitor: Client, what: str) -> None:
 def test_a_kept_picture_leaves_the_rest_of_the_disk(visitor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     image = add_image(4)
     first = finished(image, query=ask())
-    monkeypatch.setattr(files, "RESERVED_BYTES", 2**60)
+    monkeypatch.setattr(disk, "RESERVED_BYTES", 2**60)
     assert visitor.post(f"/q/{first.pk}/refine", {"like": str(image.pk)}).status_code == 507
     assert Query.objects.count() == 1
 

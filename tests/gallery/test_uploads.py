@@ -14,8 +14,8 @@ from pytest_django import Settings
 from engine.errors import BadImage
 from gallery.curation import pictures
 from gallery.errors import Refusal
-from gallery.files import Stored
 from gallery.queries import uploads
+from gallery.storage.files import Stored
 from tests.engine.pictures import FORMATS, encoded, noise, oriented, scene, with_metadata
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseError
 
-from gallery import files
 from gallery.operations import backup
+from gallery.storage import files
 
 
 class Command(BaseCommand):

@@ -19,7 +19,7 @@ from django.core.files.uploadedfile import UploadedFile
 from s3transfer.exceptions import RetriesExceededError
 from storages.backends.s3 import S3Storage
 
-from gallery.files import Entry, StorageAway
+from gallery.storage.files import Entry, StorageAway
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Files of pictures and uploads, on the disk or in a bucket."""
