@@ -1,4 +1,4 @@
-"""Turn pictures into embeddings with one network on one device."""
+"""Turn pictures into embeddings with one model on one device."""
 
 import ctypes
 import os
@@ -35,11 +35,11 @@ MOST_DECODERS = 4
 
 
 class Embedder:
-    """A network that is ready to answer. It is thread-safe; passes side by side take memory each.
+    """A model that is ready to embed. It is thread-safe; passes side by side take memory each.
 
-    `name`, `network` (the identity of what makes the numbers: name, weights, preprocessing), `weights` (the file
-    they came from), `device` ("cpu", "cuda:0"), `precision` ("fp32", "bf16", "fp16"), `at_least_px` (the shorter
-    side that a picture must keep when it is decoded at a reduced scale), `batch` (how many pictures suit the device),
+    `name`, `model_id` (all that the numbers depend on: name, weights, preprocessing), `weights` (the file they came
+    from), `device` ("cpu", "cuda:0"), `precision` ("fp32", "bf16", "fp16"), `at_least_px` (the shorter side that a
+    picture must keep when it is decoded at a reduced scale), `batch` (how many pictures suit the device),
     `pass_size` (how many of them go through in one forward pass),
     `decoders` (how many threads of a process keep it busy: on the CPU each also embeds, so one per core).
     """
@@ -48,7 +48,7 @@ class Embedder:
         self, model: Model, network: loading.Network, device: torch.device, precision: str, batch: int = 0
     ) -> None:
         self.name = model.name
-        self.network = registry.identity(model.name, network.sha256)
+        self.model_id = registry.model_id(model.name, network.sha256)
         self.weights = network.path
         self.device = str(device)
         on_device = gpu_batch(torch.cuda.mem_get_info(device)[1]) if device.type == "cuda" else CPU_BATCH
@@ -75,9 +75,9 @@ class Embedder:
         threads: int | None = None,
         batch: int = 0,
     ) -> Self:
-        """Load a network by name onto `device` ("auto", "cpu", "cuda:N"), with `threads` torch threads.
+        """Load a model by name onto `device` ("auto", "cpu", "cuda:N"), with `threads` torch threads.
 
-        `weights`: a file to use instead of the network's own. `batch`: 0 for what suits the device.
+        `weights`: a file to use instead of the model's own. `batch`: 0 for what suits the device.
         Raises UnknownModel, BadDevice, BadWeights.
         """
         model, where = registry.get(name), pick_device(device)

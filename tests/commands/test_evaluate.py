@@ -54,7 +54,7 @@ def test_precision_is_that_computed_by_hand(known: None) -> None:
     active = generations.active()
     assert active
     assert (result["k"], result["images"], result["labelled"], result["queries"]) == (2, 8, 6, 5)
-    assert (result["generation"], result["network"]) == (active.number, NETWORK)
+    assert (result["generation"], result["model"]) == (active.number, NETWORK)
     # Of a at 0, a at 10, b at 25, b at 45 and a at 70; c has no other picture that could be found.
     assert result["precision_at_1"] == pytest.approx((1 + 1 + 0 + 1 + 0) / 5, abs=1e-4)
     assert result["precision_at_k"] == pytest.approx((1 / 2 + 1 / 2 + 1 / 2 + 1 / 2 + 0) / 5, abs=1e-4)

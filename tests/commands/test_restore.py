@@ -60,7 +60,7 @@ def newest():
 before = newest()
 Query.objects.filter(state="waiting").delete()
 image = add_image(20)
-image.embeddings.create(network="n", vector=bytes(8192))
+image.embeddings.create(model_id="n", vector=bytes(8192))
 finished(image)
 Group.objects.create(name="more").permissions.add(Permission.objects.first())
 User.objects.create_user("more").groups.add(Group.objects.get(name="more"))
@@ -110,7 +110,7 @@ for number in (1, 30, 31):
     add_image(number)
 ask(32)
 Session.objects.create(session_key="x", expire_date=timezone.now())
-IndexGeneration.objects.create(network="n", state="ready", is_active=True)
+IndexGeneration.objects.create(model_id="n", state="ready", is_active=True)
 """
 LEFT = """
 from django.contrib.sessions.models import Session

@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from engine.networks import registry
 from engine.networks.embedder import Embedder
-from gallery.curation import generations, networks
+from gallery.curation import embeddings, generations
 from gallery.models import Embedding, Image, IndexGeneration
 from tasks.active_model import kept_weights, load_served
 from tasks.embedding import embed_step
@@ -54,7 +54,7 @@ def other(tmp_path: Path) -> Path:
 
 
 def identity(weights: Path) -> str:
-    return registry.identity("efficientnet_lite0", registry.checksum(weights))
+    return registry.model_id("efficientnet_lite0", registry.checksum(weights))
 
 
 def state() -> list[object]:
@@ -68,17 +68,17 @@ def test_the_other_network_serves_every_picture(bundled: str, other: Path) -> No
     result = switch("efficientnet_lite0", "--weights", str(other))
     active = generations.active()
     assert active
-    assert active.network == identity(other) != bundled
+    assert active.model_id == identity(other) != bundled
     assert active.images == 12
     assert f"{identity(other)} is active, with 12 pictures ({active})" in result
-    assert networks.embedded() == {bundled: 12, identity(other): 12}
+    assert embeddings.count_by_model() == {bundled: 12, identity(other): 12}
 
 
 def test_the_next_process_loads_it_without_the_file(bundled: str, other: Path) -> None:
     switch("efficientnet_lite0", "--weights", str(other))
     other_network = identity(other)
     other.unlink()
-    assert load_served().network == other_network
+    assert load_served().model_id == other_network
 
 
 def test_going_back_embeds_and_builds_nothing(bundled: str, other: Path) -> None:
@@ -103,7 +103,7 @@ def test_going_back_embeds_what_was_added_since(bundled: str, other: Path) -> No
     added = add(50)
     build_index()
     switch("efficientnet_lite0")
-    assert Embedding.objects.filter(image=added, network=bundled).exists()
+    assert Embedding.objects.filter(image=added, model_id=bundled).exists()
 
 
 @pytest.mark.annoy
@@ -115,7 +115,7 @@ def test_a_damaged_index_is_not_gone_back_to(bundled: str, other: Path) -> None:
     switch("efficientnet_lite0")
     active = generations.active()
     assert active
-    assert (active.network, active.images) == (bundled, 12)
+    assert (active.model_id, active.images) == (bundled, 12)
     assert active.number > first.number
 
 
@@ -181,7 +181,7 @@ def test_the_one_before_the_last_is_deleted(bundled: str, other: Path, tmp_path:
     assert directory
     switch("efficientnet_lite0", "--weights", str(other))
     assert f"Deleted: what was kept of {bundled}." in switch("efficientnet_lite0", "--weights", str(second))
-    assert networks.known() == {identity(other), identity(second)}
+    assert embeddings.model_ids() == {identity(other), identity(second)}
     assert {path.name for path in settings.WEIGHTS_ROOT.glob("[!.]*")} == {identity(other), identity(second)}
     assert not directory.directory.exists()
 
@@ -189,9 +189,9 @@ def test_the_one_before_the_last_is_deleted(bundled: str, other: Path, tmp_path:
 def test_prune_leaves_only_what_serves(bundled: str, other: Path) -> None:
     switch("efficientnet_lite0", "--weights", str(other))
     switch("--prune")
-    assert networks.known() == {identity(other)}
+    assert embeddings.model_ids() == {identity(other)}
     assert generations.served() == identity(other)
-    assert Image.objects.count() == networks.embedded()[identity(other)] == 12
+    assert Image.objects.count() == embeddings.count_by_model()[identity(other)] == 12
 
 
 def test_before_the_first_index_nothing_is_deleted(embedder: Embedder) -> None:
@@ -199,14 +199,14 @@ def test_before_the_first_index_nothing_is_deleted(embedder: Embedder) -> None:
     embed_step(embedder, 1)
     with pytest.raises(CommandError, match="no index yet"):
         switch("--prune")
-    assert networks.embedded() == {embedder.network: 1}
+    assert embeddings.count_by_model() == {embedder.model_id: 1}
 
 
 def test_what_a_worker_still_runs_is_not_deleted(bundled: str, other: Path) -> None:
     switch("efficientnet_lite0", "--weights", str(other))
-    report(network=bundled)
+    report(model_id=bundled)
     assert f"Kept: {bundled}" in switch("--prune")
-    assert networks.embedded()[bundled] == 12
+    assert embeddings.count_by_model()[bundled] == 12
 
 
 # The environment

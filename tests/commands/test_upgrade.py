@@ -72,8 +72,8 @@ shown = client.get(f"/api/queries/{query.pk}").json()
 page = client.get(f"/q/{query.pk}")
 print(json.dumps({
     "images": Image.objects.count(),
-    "embeddings": sorted(Embedding.objects.values_list("network", flat=True)),
-    "generations": list(IndexGeneration.objects.order_by("number").values_list("network", "is_active")),
+    "embeddings": sorted(Embedding.objects.values_list("model_id", flat=True)),
+    "generations": list(IndexGeneration.objects.order_by("number").values_list("model_id", "is_active")),
     "matches": [[m["image"]["title"], m["similarity"], m["band"], len(m["duplicates"])] for m in shown["matches"]],
     "page": [page.status_code, page.content.decode().count('class="card"')],
     "picture": client.get(f"/q/{query.pk}/picture.jpg").status_code,

@@ -146,7 +146,7 @@ def test_a_manifest_with_one_key_too_many_is_refused(generation: Path) -> None:
     [
         (lambda made: replace(made, metric="euclidean"), "its metric is euclidean instead of cosine"),
         (lambda made: replace(made, dimension=512), "its vectors have 512 numbers instead of 4096"),
-        (lambda made: replace(made, network="alexnet-00-p1"), "made by another model"),
+        (lambda made: replace(made, model_id="alexnet-00-p1"), "made by another model"),
         (lambda made: replace(made, files={}), "names other files"),
         (lambda made: replace(made, count=899), "ids.npy does not hold 899"),
         (

@@ -51,7 +51,7 @@ def add(count: int) -> None:
     names = [f"{number:064x}" for number in range(there, there + count)]
     Image.objects.bulk_create(Image(content_hash=name, title=name, width_px=1, height_px=1) for name in names)
     Embedding.objects.bulk_create(
-        Embedding(image_id=name, network=NETWORK, vector=vector.tobytes())
+        Embedding(image_id=name, model_id=NETWORK, vector=vector.tobytes())
         for name, vector in zip(names, vectors, strict=True)
     )
 

@@ -31,9 +31,9 @@ SWAP = f"""
 import time
 from gallery.curation import generations
 from tasks.build import build_generation
-network = generations.active().network
+model_id = generations.active().model_id
 for _ in range({SWAPS // 2}):
-    number = build_generation(network, lambda _: None).number
+    number = build_generation(model_id, lambda _: None).number
     print("swapped", time.time(), number, flush=True)
     time.sleep(2)
     print("swapped", time.time(), generations.roll_back().number, flush=True)

@@ -29,7 +29,7 @@ FILL = f"""
 from gallery.models import Embedding
 from tests.engine.galleries import NETWORK, make_vectors
 Embedding.objects.bulk_create(
-    Embedding(image_id=f"{{n:064x}}", network=NETWORK, vector=vector.astype("<f2").tobytes())
+    Embedding(image_id=f"{{n:064x}}", model_id=NETWORK, vector=vector.astype("<f2").tobytes())
     for n, vector in enumerate(make_vectors({PICTURES}))
 )
 """
@@ -42,10 +42,10 @@ django.setup()
 from tasks.build import build_generation
 print("READY", flush=True)
 for line in sys.stdin:
-    network, killed_after_s = line.split()
+    model_id, killed_after_s = line.split()
     began, child = time.monotonic(), os.fork()
     if not child:
-        build_generation(network)
+        build_generation(model_id)
         os._exit(0)
     if killed_after_s != "never":
         time.sleep(float(killed_after_s))

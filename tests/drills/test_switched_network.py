@@ -66,16 +66,16 @@ def finish(command: "subprocess.Popen[str]") -> str:
     return result
 
 
-def embeddings(stack: Stack, network: str) -> set[int]:
-    return {row[0] for row in stack.rows("SELECT id FROM gallery_embedding WHERE network = %s", network)}
+def embeddings(stack: Stack, model_id: str) -> set[int]:
+    return {row[0] for row in stack.rows("SELECT id FROM gallery_embedding WHERE network = %s", model_id)}
 
 
-def late_embedding(stack: Stack, network: str) -> set[int]:
+def late_embedding(stack: Stack, model_id: str) -> set[int]:
     """Return the id of the late picture's embedding; none while it is not embedded by that network."""
     rows = stack.rows(
         "SELECT embedding.id FROM gallery_embedding embedding JOIN gallery_image image USING (content_hash)"
         " WHERE image.label = 'late' AND embedding.network = %s",
-        network,
+        model_id,
     )
     return {row[0] for row in rows}
 
@@ -91,8 +91,8 @@ def longest_wait(searches: Searches, begin: float, end: float) -> float:
 
 @pytest.mark.timeout(900)
 def test_a_switch_is_not_noticed(own: Stack, alexnet: Path, tmp_path: Path) -> None:
-    bundled = own.client.get("/readyz").json()["checks"]["index"]["network"]
-    new = registry.identity("alexnet", registry.checksum(alexnet))
+    bundled = own.client.get("/readyz").json()["checks"]["index"]["model"]
+    new = registry.model_id("alexnet", registry.checksum(alexnet))
     asked_for = ["alexnet", "--weights", str(alexnet)]
     added = tmp_path / "added" / "late"
     added.mkdir(parents=True)

@@ -228,6 +228,6 @@ def same(one: Hits, other: Hits) -> bool:
     return one.ids.tolist() == other.ids.tolist() and bool(np.all(one.similarities == other.similarities))
 
 
-def check(directory: Path, network: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "engine.index.check", str(directory), network]
+def check(directory: Path, model_id: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "engine.index.check", str(directory), model_id]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)

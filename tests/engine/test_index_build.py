@@ -1,6 +1,7 @@
 """Building a generation: the manifest tells the truth, and a directory is there whole or not at all."""
 
 import hashlib
+import json
 import os
 import random
 import subprocess
@@ -42,7 +43,7 @@ def vectors() -> NDArray[np.float32]:
 def test_the_manifest_describes_what_is_there(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
     made = build(tmp_path / "1", IDS, vectors, NETWORK)
     assert made == Index.open(tmp_path / "1").manifest
-    assert (made.network, made.metric, made.dimension, made.count) == (NETWORK, "cosine", 4096, COUNT)
+    assert (made.model_id, made.metric, made.dimension, made.count) == (NETWORK, "cosine", 4096, COUNT)
     assert (made.parameters.dimension, made.parameters.trees) == (DIMENSION, TREES)
     assert made.recall >= made.recall_target == 0.99
     assert made.recall_sample == 500
@@ -53,6 +54,27 @@ def test_the_manifest_describes_what_is_there(tmp_path: Path, vectors: NDArray[n
     for name, stored in made.files.items():
         content = (tmp_path / "1" / name).read_bytes()
         assert (stored.size_bytes, stored.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+
+
+def test_the_manifest_has_the_keys_of_its_format(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
+    """Generations of the version before are searched during an upgrade, and new ones after a step back."""
+    build(tmp_path / "1", IDS, vectors, NETWORK)
+    stored = json.loads((tmp_path / "1" / manifests.NAME).read_bytes())
+    assert stored["network"] == NETWORK
+    assert sorted(stored) == [
+        "checksum",
+        "count",
+        "created_at",
+        "dimension",
+        "files",
+        "format",
+        "metric",
+        "network",
+        "parameters",
+        "recall",
+        "recall_sample",
+        "recall_target",
+    ]
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 100])

@@ -180,7 +180,7 @@ def test_a_package_with_other_weights_is_refused(tmp_path: Path, monkeypatch: py
 def test_weights_of_ones_own_are_another_network(tmp_path: Path) -> None:
     mine = weights_file(tmp_path / "mine.safetensors", {"_fc.bias": torch.ones(1000)})
     network = loading.load(registry.get(registry.DEFAULT), mine)
-    assert registry.identity(registry.DEFAULT, network.sha256) != registry.identity(
+    assert registry.model_id(registry.DEFAULT, network.sha256) != registry.model_id(
         registry.DEFAULT, registry.get(registry.DEFAULT).sha256
     )
 

@@ -26,7 +26,7 @@ def embedder() -> Embedder:
 
 @pytest.fixture
 def worker(embedder: Embedder, db: None) -> Worker:
-    return Worker(embedder, Neighbours(embedder.network))
+    return Worker(embedder, Neighbours(embedder.model_id))
 
 
 def drawn(number: int) -> Pillow.Image:

@@ -53,7 +53,7 @@ def test_each_match_says_what_its_similarity_means(worker: Worker, gallery: list
 
 def test_the_bands_are_those_that_were_measured(worker: Worker, gallery: list[Image], ask: Ask) -> None:
     measured = Thresholds(same=1.0, very_similar=1.0, similar=1.0, duplicate=1.0)
-    store(worker.embedder.network, measured, pictures=16)
+    store(worker.embedder.model_id, measured, pictures=16)
     query = ask(3)
     answer_waiting(worker, 32)
     assert {match.band for match in results.shown(now(query))[1:]} == {"weak"}
@@ -131,7 +131,7 @@ def test_what_the_answer_says_of_the_network(worker: Worker, gallery: list[Image
     query = ask(1)
     answer_waiting(worker, 32)
     query.refresh_from_db()
-    assert query.network == worker.embedder.network
+    assert query.model_id == worker.embedder.model_id
     assert query.images == 16
 
 
@@ -207,7 +207,7 @@ class BrokenEmbedder:
     """Answers nothing: a network that runs into an error."""
 
     def __init__(self, embedder: Embedder) -> None:
-        self.network, self.square = embedder.network, embedder.square
+        self.model_id, self.square = embedder.model_id, embedder.square
         self.prepare_decoded = embedder.prepare_decoded
         self.device = embedder.device
 
@@ -219,7 +219,7 @@ def test_a_broken_run_gives_its_queries_back_until_the_third_attempt(
     embedder: Embedder, gallery: list[Image], ask: Ask
 ) -> None:
     query = ask(1)
-    broken = Worker(BrokenEmbedder(embedder), Neighbours(embedder.network))  # type: ignore[arg-type]
+    broken = Worker(BrokenEmbedder(embedder), Neighbours(embedder.model_id))  # type: ignore[arg-type]
     for state in (WAITING, WAITING, FAILED):
         with pytest.raises(RuntimeError):
             answer_waiting(broken, 32)
@@ -233,7 +233,7 @@ def test_a_broken_run_costs_its_neighbours_one_attempt(
     worker: Worker, embedder: Embedder, gallery: list[Image], ask: Ask
 ) -> None:
     queries = [ask(number) for number in range(3)]
-    broken = Worker(BrokenEmbedder(embedder), Neighbours(embedder.network))  # type: ignore[arg-type]
+    broken = Worker(BrokenEmbedder(embedder), Neighbours(embedder.model_id))  # type: ignore[arg-type]
     with pytest.raises(RuntimeError):
         answer_waiting(broken, 32)
     assert [len(answer_waiting(worker, 32)) for _ in range(4)] == [1, 1, 1, 0]
@@ -315,7 +315,7 @@ class Withdrawing(BrokenEmbedder):
 
 def test_a_query_deleted_while_it_is_answered_leaves_no_picture(embedder: Embedder, ask: Ask) -> None:
     query, other = ask(3), ask(4)
-    worker = Worker(Withdrawing(embedder, query), Neighbours(embedder.network))  # type: ignore[arg-type]
+    worker = Worker(Withdrawing(embedder, query), Neighbours(embedder.model_id))  # type: ignore[arg-type]
     assert len(answer_waiting(worker, 32)) == 2
     assert now(other).state == DONE
     assert files_kept() == [other.picture_file.path]

@@ -13,7 +13,7 @@ NETWORK = "efficientnet_lite0-test-p1"
 def embedding(id_: int) -> None:
     vector = np.zeros(4096, "<f2")
     vector[id_] = 1
-    Embedding.objects.create(pk=id_, image_id=f"{id_:064x}", network=NETWORK, vector=vector.tobytes())
+    Embedding.objects.create(pk=id_, image_id=f"{id_:064x}", model_id=NETWORK, vector=vector.tobytes())
 
 
 def test_each_id_has_its_own_vector(db: None) -> None:

@@ -51,7 +51,7 @@ def test_copies_are_one_match_and_the_others_still_make_ten(
     worker: Worker, copies: list[Image], ask: Ask, indexed: bool
 ) -> None:
     if indexed:
-        build_generation(worker.embedder.network)
+        build_generation(worker.embedder.model_id)
     query = ask(5)
     answer_waiting(worker, 32)
     shown = results.shown(now(query))
@@ -80,7 +80,7 @@ def test_a_hidden_copy_is_not_counted(worker: Worker, copies: list[Image], ask: 
 
 
 def test_the_threshold_decides(worker: Worker, copies: list[Image], embedder: Embedder) -> None:
-    neighbours = Neighbours(embedder.network)
+    neighbours = Neighbours(embedder.model_id)
     neighbours.refresh()
     vectors = embedder.embed([drawn(5)])
     [strict] = neighbours.search(vectors, [SearchRequest(10, near_duplicates=Rule(1.01, by_cosine_alone=True))])
@@ -91,7 +91,7 @@ def test_the_threshold_decides(worker: Worker, copies: list[Image], embedder: Em
 
 
 def test_a_finished_query_names_one_generation(worker: Worker, gallery: list[Image], ask: Ask) -> None:
-    number = build_generation(worker.embedder.network).number
+    number = build_generation(worker.embedder.model_id).number
     query = ask(1)
     answer_waiting(worker, 32)
     assert Query.objects.get(pk=query.pk).generation == number

@@ -24,7 +24,7 @@ def made_up_gallery() -> tuple[list[Image], NDArray[np.float32]]:
     ]
     Image.objects.bulk_create(images)
     Embedding.objects.bulk_create(
-        Embedding(image_id=image.content_hash, network=NETWORK, vector=vector.astype("<f2").tobytes())
+        Embedding(image_id=image.content_hash, model_id=NETWORK, vector=vector.astype("<f2").tobytes())
         for image, vector in zip(images, vectors, strict=True)
     )
     return images, vectors

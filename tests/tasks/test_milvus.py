@@ -134,7 +134,7 @@ def test_what_was_committed_late_is_found_and_gets_into_the_collection(store: Mi
     with uncommitted(40, "late"):
         vector = at(80).astype("<f2").tobytes()
         image = Image.objects.create(content_hash="f" * 64, title="early", width_px=1, height_px=1)
-        Embedding.objects.create(image_id=image.content_hash, network=NETWORK, vector=vector)
+        Embedding.objects.create(image_id=image.content_hash, model_id=NETWORK, vector=vector)
         assert sync() == 1
         assert titles(neighbours, 40, SearchRequest(1)) == ["early"]
     late, early = (Embedding.objects.get(image__title=title).pk for title in ("late", "early"))

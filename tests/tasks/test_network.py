@@ -35,16 +35,16 @@ def running(
     worker: Worker, embedder: Embedder, other: Embedder, gallery: list[Image], monkeypatch: pytest.MonkeyPatch
 ) -> Worker:
     """Return the worker of this process, which serves by the bundled network and can load the other one."""
-    build_generation(embedder.network)
+    build_generation(embedder.model_id)
     worker.neighbours.refresh()
-    worker.load = {network.network: network for network in (embedder, other)}.__getitem__
+    worker.load = {one.model_id: one for one in (embedder, other)}.__getitem__
     monkeypatch.setattr(process, "_current", worker)
     return worker
 
 
 def change_to(embedder: Embedder) -> None:
     embed_step(embedder, 100)
-    assert generations.serve(generations.newest(embedder.network) or build_generation(embedder.network))
+    assert generations.serve(generations.newest(embedder.model_id) or build_generation(embedder.model_id))
 
 
 def titles(query: Query) -> list[str]:
@@ -62,7 +62,7 @@ def test_the_next_batch_is_of_the_network_that_serves(
     after = ask(3)
     answer()
     assert titles(before)[0] == titles(after)[0] == "3"
-    assert (before.network, after.network) == (embedder.network, other.network)
+    assert (before.model_id, after.model_id) == (embedder.model_id, other.model_id)
     assert after.generation == generations.active().number  # type: ignore[union-attr]
     assert after.images == 16
 
@@ -76,18 +76,18 @@ def test_a_change_while_a_batch_is_answered_waits_for_the_next(
     change_to(other)
     answer_waiting(worker, 32)
     assert titles(query)[0] == "3"
-    assert (query.network, query.generation) == (embedder.network, first.number)  # type: ignore[union-attr]
+    assert (query.model_id, query.generation) == (embedder.model_id, first.number)  # type: ignore[union-attr]
 
 
 def test_back_and_forth(running: Worker, embedder: Embedder, other: Embedder, ask: Ask) -> None:
-    networks = []
-    for network in (other, embedder, other):
-        change_to(network)
+    models = []
+    for chosen in (other, embedder, other):
+        change_to(chosen)
         query = ask(5)
         answer()
         assert titles(query)[0] == "5"
-        networks.append(query.network)
-    assert networks == [other.network, embedder.network, other.network]
+        models.append(query.model_id)
+    assert models == [other.model_id, embedder.model_id, other.model_id]
 
 
 def test_more_like_this_is_searched_by_the_network_that_serves(running: Worker, other: Embedder, ask: Ask) -> None:
@@ -96,7 +96,7 @@ def test_more_like_this_is_searched_by_the_network_that_serves(running: Worker, 
     query = accept.store(accept.Pictures(like=[image]), accept.Parameters(), Stopwatch(image.created_at))
     answer()
     assert "4" not in titles(query)
-    assert query.network == other.network
+    assert query.model_id == other.model_id
 
 
 def test_what_is_added_after_the_change_is_embedded_by_the_network_that_serves(
@@ -105,7 +105,7 @@ def test_what_is_added_after_the_change_is_embedded_by_the_network_that_serves(
     change_to(other)
     added = add(40)
     assert curate() == 1
-    assert [row.network for row in Embedding.objects.filter(image=added)] == [other.network]
+    assert [row.model_id for row in Embedding.objects.filter(image=added)] == [other.model_id]
     query = ask(40)
     answer()
     assert titles(query)[0] == "40"
@@ -114,8 +114,8 @@ def test_what_is_added_after_the_change_is_embedded_by_the_network_that_serves(
 def test_one_that_cannot_be_loaded_leaves_the_worker_with_what_it_has(
     running: Worker, embedder: Embedder, other: Embedder, ask: Ask, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def lost(network: str) -> Embedder:
-        raise BadWeights(f"The weights of {network} are not here.")
+    def lost(model_id: str) -> Embedder:
+        raise BadWeights(f"The weights of {model_id} are not here.")
 
     running.load = lost
     change_to(other)
@@ -124,11 +124,11 @@ def test_one_that_cannot_be_loaded_leaves_the_worker_with_what_it_has(
         answer()
         sweep()
     assert titles(query)[0] == "3"
-    assert query.network == embedder.network
+    assert query.model_id == embedder.model_id
     assert len([record for record in caplog.records if record.levelno == logging.ERROR]) == 1
     [report] = workers.alive()
-    assert report.network == embedder.network
-    assert report.index_problem == f"The weights of {other.network} are not here."
+    assert report.model_id == embedder.model_id
+    assert report.index_problem == f"The weights of {other.model_id} are not here."
     change_to(embedder)
     sweep()
     assert workers.alive()[0].index_problem == ""

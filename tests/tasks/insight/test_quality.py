@@ -44,11 +44,10 @@ def test_the_figures_are_those_of_the_command(capsys: pytest.CaptureFixture[str]
         "mean_average_precision",
         "labels",
         "images",
-        "network",
         "generation",
     )
     assert {name: result[name] for name in figures} == {name: told[name] for name in figures}
-    assert result["searched"] == told["queries"]
+    assert (result["searched"], result["network"]) == (told["queries"], told["model"])
 
 
 def test_the_page_shows_the_worst_queries_as_pictures(curator: Client) -> None:
