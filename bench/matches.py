@@ -26,8 +26,7 @@ BATCH = 32
 QUICK_ALTERED = 60
 PRECISION_GOAL, ALTERED_GOAL, FALSE_GOAL = 0.97, 0.95, 0.02
 
-Name = str  # label/title
-Pair = tuple[Name, Name]
+Pair = tuple[str, ...]  # two pictures as label/title, sorted
 
 
 def figures(quick: bool) -> Iterator[Row]:
@@ -69,7 +68,7 @@ def false_copies(gallery: Gallery, model_id: str, duplicate: float) -> Row:
         own = names[int(gallery.index.ids[row])]
         for other, cosine, agrees in gallery.nearest(row):
             if agrees and cosine >= duplicate:
-                pairs[_pair(own, names[int(gallery.index.ids[other])])] = cosine
+                pairs[tuple(sorted((own, names[int(gallery.index.ids[other])])))] = cosine
     known = near_duplicates()
     for (first, second), cosine in sorted(pairs.items(), key=lambda item: -item[1]):
         print(f"{cosine:.3f}  {known.get((first, second), 'FALSE'):5}  {first:28} {second}")
@@ -83,11 +82,7 @@ def near_duplicates() -> dict[Pair, str]:
     for line in NEAR_DUPLICATES.read_text().splitlines():
         if not line.startswith("#"):
             kind, label, *numbers = line.split()
-            names = [f"{label}/image_{int(number):04}" for number in numbers]
+            names = sorted(f"{label}/image_{int(number):04}" for number in numbers)
             # Copies come first: a group of takes may hold a copy and its original.
-            kinds |= {_pair(*pair): kind for pair in combinations(names, 2) if _pair(*pair) not in kinds}
+            kinds = dict.fromkeys(combinations(names, 2), kind) | kinds
     return kinds
-
-
-def _pair(first: Name, second: Name) -> Pair:
-    return (first, second) if first < second else (second, first)
