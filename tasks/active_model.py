@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def load_served() -> "Embedder":
+def load_active() -> "Embedder":
     """Load the active model, or the configured one. Raises UnknownModel, BadDevice, BadWeights."""
-    served = generations.served()
-    embedder = load(served) if served else load_named(configured_name(), configured_weights())
+    active_id = generations.active_model_id()
+    embedder = load(active_id) if active_id else load_named(configured_name(), configured_weights())
     try:
         keep_weights(embedder)
     except OSError as error:
@@ -120,29 +120,29 @@ def configured_weights() -> Path | None:
     return Path(settings.SIMSEARCH_WEIGHTS) if settings.SIMSEARCH_WEIGHTS else None
 
 
-def disagreement(served: str) -> str:
+def disagreement(active_id: str) -> str:
     """Return a sentence if another model than the active one is configured, else nothing."""
     name, file = configured_name(), configured_weights()
     if not (settings.SIMSEARCH_MODEL or file):
         return ""
-    agrees = served.partition("-")[0] == name
+    agrees = active_id.partition("-")[0] == name
     if agrees and file:
         try:
-            agrees = registry.model_id(name, registry.checksum(file)) == served
+            agrees = registry.model_id(name, registry.checksum(file)) == active_id
         except BadWeights:
             agrees = False
     if agrees:
         return ""
     with_file, option = (f" with {file}", f" --weights {file}") if file else ("", "")
     return (
-        f"SIMSEARCH_MODEL asks for {name}{with_file}, but the gallery is served by {served}, which stays; "
+        f"SIMSEARCH_MODEL asks for {name}{with_file}, but {active_id} is the active model, and stays; "
         f"to change to the other one run manage.py switch_model {name}{option}."
     )
 
 
 def retired_notice() -> str:
     """Return a sentence if a removed model embedded this gallery; nothing while there is an index."""
-    if generations.served():
+    if generations.active_model_id():
         return ""
     made = IndexGeneration.objects.values_list("model_id", flat=True)  # the newest first
     for model_id in [*made, *sorted(embeddings.model_ids())]:

@@ -19,7 +19,7 @@ from gallery.models import Embedding, Image, IndexGeneration
 from gallery.persistence import persist
 from gallery.queries import wakeup
 from tasks import stores
-from tasks.active_model import is_outdated, load_served, retired_notice
+from tasks.active_model import is_outdated, load_active, retired_notice
 from tasks.delta import Ids, Vectors, read_rows, to_fingerprints, to_vectors
 from tasks.embedding import LOOK_EVERY_S, Stalled, embed_elsewhere, embed_missing, embed_step
 from tasks.stores import Source
@@ -89,7 +89,7 @@ def index(tell: Tell, *, distributed: bool) -> str:
     `distributed`: have it embedded by the workers of the gallery queue. Raises NotIndexed.
     """
     try:
-        embedder = load_served()
+        embedder = load_active()
         if notice := retired_notice():
             missing = Image.objects.not_embedded(embedder.model_id).count()
             tell(f"{notice} Embedding its {missing} pictures with {embedder.name} and building a new index.")
@@ -108,7 +108,7 @@ def index(tell: Tell, *, distributed: bool) -> str:
 def plan() -> str:
     """Return a sentence on what `index` would do. Raises NotIndexed."""
     try:
-        embedder = load_served()
+        embedder = load_active()
     except EngineError as error:
         raise NotIndexed(str(error)) from error
     missing, active = Image.objects.not_embedded(embedder.model_id).count(), generations.active()

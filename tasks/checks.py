@@ -66,8 +66,8 @@ def index_can_be_reached(**_: Any) -> list[CheckMessage]:
 def model_is_served(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """Warn when another model is configured than the active one, if the check may read the database."""
     try:
-        served = generations.served() if databases else None
+        active_id = generations.active_model_id() if databases else None
     except DatabaseError:
         return []
-    message = active_model.disagreement(served) if served else ""
+    message = active_model.disagreement(active_id) if active_id else ""
     return [Warning(message, id="simsearch.W001")] if message else []

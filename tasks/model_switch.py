@@ -74,11 +74,11 @@ def prune(keep: set[str]) -> tuple[set[str], set[str]]:
     Returns which were deleted, and which were spared because a worker still runs them (or Redis did not answer).
     Raises SwitchError while there is no active one: the data then belong to the first index.
     """
-    served = generations.served()
-    if served is None:
+    active_id = generations.active_model_id()
+    if active_id is None:
         raise SwitchError("There is no index yet, so there is nothing to delete.")
     known = embeddings.model_ids() | {path.name for path in settings.WEIGHTS_ROOT.glob("*-p*")}
-    unwanted = known - keep - {served}
+    unwanted = known - keep - {active_id}
     try:
         running = {worker.model_id for worker in workers.alive()}
     except (redis.RedisError, OSError):

@@ -68,21 +68,21 @@ class Worker:
         If loading takes longer than the task may run, this process is killed, and its successor loads the model before
         it takes tasks; nothing is claimed yet. If the model cannot be loaded, this process keeps its own and logs it.
         """
-        served = generations.served()
-        if served is None or served == self._followed:
+        active_id = generations.active_model_id()
+        if active_id is None or active_id == self._followed:
             return
-        self._followed = served
+        self._followed = active_id
         try:
-            if served != self.embedder.model_id:
-                self.embedder = self.load(served)
-                self.neighbours, self._thresholds = Neighbours(served), None
+            if active_id != self.embedder.model_id:
+                self.embedder = self.load(active_id)
+                self.neighbours, self._thresholds = Neighbours(active_id), None
                 _bring_active()
-                logger.info("changed to the model %s", served)
+                logger.info("changed to the model %s", active_id)
         except EngineError as error:
             self.problem = str(error)
             logger.error("this worker keeps the model %s: %s", self.embedder.model_id, error)  # noqa: TRY400 (one clear line)
             return
-        self.problem = active_model.disagreement(served)
+        self.problem = active_model.disagreement(active_id)
         if self.problem:
             logger.warning("%s", self.problem)
 
@@ -158,11 +158,11 @@ _current: Worker | None = None
 
 def current() -> Worker:
     """Return this process's worker, loaded on first use with the active model. Each task asks for it once, as it
-    starts: what it does, from pixels to matches, is then of one model. Raises what `load_served` raises.
+    starts: what it does, from pixels to matches, is then of one model. Raises what `load_active` raises.
     """
     global _current
     if _current is None:
-        embedder = active_model.load_served()
+        embedder = active_model.load_active()
         _current = Worker(embedder, Neighbours(embedder.model_id))
     _current.follow()
     return _current

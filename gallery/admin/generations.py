@@ -109,9 +109,9 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         """Show messages about the stored models, and about workers that do not use the active generation."""
-        served, count = generations.served(), Image.objects.count()
+        active_id, count = generations.active_model_id(), Image.objects.count()
         for model_id, embedded in sorted(embeddings.count_by_model().items()):
-            if model_id != served:  # prepared, or kept, by switch_model
+            if model_id != active_id:  # prepared, or kept, by switch_model
                 message = f"Beside the active model: {model_id}, which has embedded {embedded} of {count} pictures."
                 self.message_user(request, message, messages.INFO)
         with suppress(redis.RedisError, OSError):

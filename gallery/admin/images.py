@@ -143,8 +143,8 @@ class ImageAdmin(BulkAdmin[Image]):
         """Add to each picture whether it has an embedding."""
         # Searches cannot use the embeddings of another model.
         in_use = IndexGeneration.objects.filter(is_active=True)
-        serves = Q(model_id__in=in_use.values("model_id")) | ~Exists(in_use)
-        embeddings = Embedding.objects.filter(serves, image=OuterRef("content_hash"))
+        is_usable = Q(model_id__in=in_use.values("model_id")) | ~Exists(in_use)
+        embeddings = Embedding.objects.filter(is_usable, image=OuterRef("content_hash"))
         return super().get_queryset(request).annotate(embedded=Exists(embeddings))
 
     def get_search_results(

@@ -55,7 +55,7 @@ def active() -> IndexGeneration | None:
     return IndexGeneration.objects.filter(is_active=True).first()
 
 
-def served() -> str | None:
+def active_model_id() -> str | None:
     """Return the id of the active model; None while there is no index."""
     generation = active()
     return generation.model_id if generation else None
@@ -101,7 +101,7 @@ def deleted_from(generation: IndexGeneration) -> int:
 
 def has_new_pictures() -> bool:
     """Return whether a picture waits to be decoded or embedded, or a rebuild pays. True while there is no index."""
-    model_id = served()
+    model_id = active_model_id()
     images = Image.objects
     if model_id is None or images.pending().exists() or images.not_embedded(model_id).exists():
         return True
@@ -136,7 +136,7 @@ def activate(generation: IndexGeneration, *, images: int, last_embedding: int, m
         ):
             raise Busy("Another build took the place of this one.")
         _hold_the_active_one()
-        if served() in (None, generation.model_id):
+        if active_model_id() in (None, generation.model_id):
             _switch_to(generation)
     generation.refresh_from_db()
 
@@ -169,7 +169,7 @@ def choose(generation: IndexGeneration) -> None:
     """Make a ready generation the active one, be it older or newer. Raises NotReady."""
     if generation.state != READY:
         raise NotReady("Only a generation that is ready can be searched.")
-    if generation.model_id == served():
+    if generation.model_id == active_model_id():
         _switch_to(generation)
     elif not serve(generation):
         raise NotReady("Its model has not embedded every picture; manage.py switch_model does that first.")

@@ -71,7 +71,7 @@ def _run(analysis: Analysis) -> str:
 
 
 def _neighbours() -> Neighbours:
-    model_id = generations.served()
+    model_id = generations.active_model_id()
     if model_id is None:
         raise NotPossible(NO_INDEX)
     return Neighbours(model_id)

@@ -10,7 +10,7 @@ from pytest_django import Settings
 
 from gallery.curation import generations
 from gallery.models import Embedding, IndexGeneration
-from tasks.active_model import load_served
+from tasks.active_model import load_active
 from tasks.build import index
 from tasks.embedding import embed_step
 from tests.engine.galleries import write_as_another_version
@@ -99,7 +99,7 @@ def test_a_build_under_way_is_one_clear_line() -> None:
 def test_a_distributed_build_waits_for_another_one() -> None:
     """The workers that embed build by themselves when they have nothing left to embed."""
     add(1)
-    embedder = load_served()
+    embedder = load_active()
     embed_step(embedder, 1)
     other, told = generations.start(embedder.model_id), list[str]()
 

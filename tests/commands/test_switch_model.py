@@ -13,7 +13,7 @@ from engine.networks import registry
 from engine.networks.embedder import Embedder
 from gallery.curation import embeddings, generations
 from gallery.models import Embedding, Image, IndexGeneration
-from tasks.active_model import kept_weights, load_served
+from tasks.active_model import kept_weights, load_active
 from tasks.embedding import embed_step
 from tasks.model_switch import LOCK
 from tests.health.reports import worker as report
@@ -43,9 +43,9 @@ def bundled() -> str:
     for number in range(12):
         add(number)
     build_index()
-    served = generations.served()
-    assert served
-    return served
+    active_id = generations.active_model_id()
+    assert active_id
+    return active_id
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_the_next_process_loads_it_without_the_file(bundled: str, other: Path) -
     switch("efficientnet_lite0", "--weights", str(other))
     other_id = model_id(other)
     other.unlink()
-    assert load_served().model_id == other_id
+    assert load_active().model_id == other_id
 
 
 def test_going_back_embeds_and_builds_nothing(bundled: str, other: Path) -> None:
@@ -95,7 +95,7 @@ def test_one_that_is_kept_is_known_by_its_identity(bundled: str, other: Path) ->
     switch("efficientnet_lite0", "--weights", str(other))
     switch("efficientnet_lite0")
     switch(model_id(other))
-    assert generations.served() == model_id(other)
+    assert generations.active_model_id() == model_id(other)
 
 
 def test_going_back_embeds_what_was_added_since(bundled: str, other: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_change_under_way_keeps_others_out(bundled: str, other: Path) -> None:
         with pytest.raises(CommandError, match="Another switch_model"):
             switch("efficientnet_lite0", "--weights", str(other))
         assert f"{bundled} is active." in switch()
-    assert generations.served() == bundled
+    assert generations.active_model_id() == bundled
 
 
 def test_without_a_name_it_lists_the_models(bundled: str, other: Path) -> None:
@@ -190,7 +190,7 @@ def test_prune_leaves_only_what_serves(bundled: str, other: Path) -> None:
     switch("efficientnet_lite0", "--weights", str(other))
     switch("--prune")
     assert embeddings.model_ids() == {model_id(other)}
-    assert generations.served() == model_id(other)
+    assert generations.active_model_id() == model_id(other)
     assert Image.objects.count() == embeddings.count_by_model()[model_id(other)] == 12
 
 
@@ -217,7 +217,7 @@ def test_the_environment_does_not_change_what_serves(bundled: str, other: Path, 
     result, warned = build_index("--if-stale")
     assert "up to date" in result
     assert f"manage.py switch_model efficientnet_lite0 --weights {other}" in warned
-    assert generations.served() == bundled
+    assert generations.active_model_id() == bundled
 
 
 def test_the_environment_says_by_what_the_first_index_is_made(other: Path, settings: Settings) -> None:
@@ -226,7 +226,7 @@ def test_the_environment_says_by_what_the_first_index_is_made(other: Path, setti
     result, warned = build_index()
     assert f"with 1 pictures by {model_id(other)}." in result
     assert warned == ""
-    assert generations.served() == model_id(other)
+    assert generations.active_model_id() == model_id(other)
 
 
 def test_weights_that_are_nowhere_are_one_line_with_a_way_out(bundled: str, other: Path) -> None:
@@ -235,4 +235,4 @@ def test_weights_that_are_nowhere_are_one_line_with_a_way_out(bundled: str, othe
     with pytest.raises(CommandError, match=r"copy them to .* manage\.py switch_model efficientnet_lite0"):
         build_index()
     switch("efficientnet_lite0")
-    assert generations.served() == bundled
+    assert generations.active_model_id() == bundled

@@ -18,7 +18,7 @@ from gallery.models import Image
 from tasks import active_model
 from tasks.neighbours import Neighbours, SearchRequest
 from tests.tasks.conftest import drawn
-embedder = active_model.load_served()
+embedder = active_model.load_active()
 images = Image.objects.order_by("content_hash")
 some = list(images)[:: len(images) // 50][:50]
 pictures = [Pillow.open(image.picture_file.path).convert("RGB") for image in some]

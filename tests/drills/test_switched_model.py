@@ -99,7 +99,7 @@ def test_a_switch_is_not_noticed(own: Stack, alexnet: Path, tmp_path: Path) -> N
     (added / "late.jpg").write_bytes(demo.jpeg(demo.KINDS[0], 4711))
 
     with Searches(own, copies(own), SEARCHERS, PACE_S, PATIENCE_S, collapse="0") as searches:
-        # Killed in the middle: the embeddings so far stay, and what serves is unchanged.
+        # Killed in the middle: the embeddings so far stay, and the active model is unchanged.
         killed = start(own, *asked_for)
         wait_until(lambda: len(embeddings(own, new)) >= PER_KIND, own, PATIENCE_S)
         killed.send_signal(signal.SIGKILL)

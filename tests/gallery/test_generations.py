@@ -121,9 +121,9 @@ def test_the_database_refuses_a_second_active_generation() -> None:
 
 
 def test_the_active_generation_names_the_active_model() -> None:
-    assert generations.served() is None
+    assert generations.active_model_id() is None
     built(model_id="alexnet")
-    assert generations.served() == "alexnet"
+    assert generations.active_model_id() == "alexnet"
 
 
 def test_a_build_of_a_model_that_is_not_active_is_kept_beside() -> None:
@@ -141,7 +141,7 @@ def test_another_model_is_active_once_it_has_embedded_every_picture() -> None:
     for image in Image.objects.all():
         assert not generations.serve(beside)
         Embedding.objects.create(image=image, model_id="alexnet", vector=b"")
-    assert generations.served() == "efficientnet_lite0"
+    assert generations.active_model_id() == "efficientnet_lite0"
     assert generations.serve(beside)
     assert generations.active() == now(beside)
 

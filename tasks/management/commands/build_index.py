@@ -28,12 +28,12 @@ class Command(BaseCommand):
         if rollback:
             self._roll_back()
             return
-        if served := generations.served():
-            if message := disagreement(served):
+        if active_id := generations.active_model_id():
+            if message := disagreement(active_id):
                 self.stderr.write(message)
-            is_whole = generations.status(served) is IndexStatus.CURRENT
-            is_whole = is_whole and not Image.objects.not_embedded(served).exists()
-            if if_stale and is_whole and not is_outdated(served):
+            is_whole = generations.status(active_id) is IndexStatus.CURRENT
+            is_whole = is_whole and not Image.objects.not_embedded(active_id).exists()
+            if if_stale and is_whole and not is_outdated(active_id):
                 self.stdout.write(f"The index is up to date ({generations.described(generations.active())}).")
                 return
         # Here, because it loads torch, which would take most of the time when there is nothing to do.

@@ -37,7 +37,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{written} pictures and {ids} embeddings written to {directory}.")
 
     def _write(self, directory: Path) -> tuple[int, int]:
-        model_id, written = generations.served() or "", 0
+        model_id, written = generations.active_model_id() or "", 0
         ids: list[str] = []
         (directory / "pictures").mkdir()
         pks = list(Image.objects.exclude(is_pending=True).order_by("created_at", "pk").values_list("pk", flat=True))

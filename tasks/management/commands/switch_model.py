@@ -64,7 +64,7 @@ class Command(BaseCommand):
         return embedder
 
     def _switch(self, embedder: Embedder) -> None:
-        before = generations.served()
+        before = generations.active_model_id()
         if before == embedder.model_id:
             self.stdout.write(f"{before} is the active model already.")
             return
@@ -89,9 +89,9 @@ class Command(BaseCommand):
             self.stdout.write(f"Kept: {running}, which a worker ran a moment ago; delete it with --prune later.")
 
     def _list_models(self) -> None:
-        served, count = generations.served(), Image.objects.count()
+        active_id, count = generations.active_model_id(), Image.objects.count()
         self.stdout.write(
-            f"{served} is active." if served else "No model is active yet; manage.py build_index makes an index."
+            f"{active_id} is active." if active_id else "No model is active yet; manage.py build_index makes an index."
         )
         for known, embedded in sorted(embeddings.count_by_model().items()):
             gone = "" if registry.is_known(known) else " This version no longer has this model."
