@@ -60,7 +60,7 @@ def photographs(folder: Path) -> Photographs:
     if not paths:
         raise SystemExit(f"There are no photographs in {folder}; name a folder with --photos.")
     embedder = Embedder.load(registry.DEFAULT, "cpu")
-    kept = OUT / f"embeddings-{embedder.network}-{len(paths)}.npy"
+    kept = OUT / f"embeddings-{embedder.model_id}-{len(paths)}.npy"
     if not kept.exists():
         batches = [paths[start : start + BATCH] for start in range(0, len(paths), BATCH)]
         np.save(kept, np.concatenate([embedder.embed([_read(path) for path in batch]) for batch in batches]))

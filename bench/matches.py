@@ -33,21 +33,21 @@ def figures(quick: bool) -> Iterator[Row]:
     """Yield every row about the active index; prints the near-duplicates."""
     active = generations.active()
     assert active, "the benchmark has built an index"
-    yield precision(active.network)
-    gallery = Gallery(Index.open(active.directory), active.network)
-    duplicate = thresholds(active.network).duplicate
+    yield precision(active.model_id)
+    gallery = Gallery(Index.open(active.directory), active.model_id)
+    duplicate = thresholds(active.model_id).duplicate
     sample = gallery.sample(QUICK_ALTERED if quick else ALTERED)
-    cosines, alike = altered_copies(gallery, active_model.load(active.network), sample, lambda _: None)
+    cosines, alike = altered_copies(gallery, active_model.load(active.model_id), sample, lambda _: None)
     share = float(np.mean((cosines >= duplicate) & alike))
     yield report.at_least("altered copies that are near-duplicates", share, "of all", ALTERED_GOAL)
-    yield false_copies(gallery, active.network, duplicate)
+    yield false_copies(gallery, active.model_id, duplicate)
 
 
-def precision(network: str) -> Row:
+def precision(model_id: str) -> Row:
     """Search for every picture among the others, as a worker does."""
-    neighbours = Neighbours(network)
+    neighbours = Neighbours(model_id)
     neighbours.refresh()
-    rows = list(Embedding.objects.filter(network=network).values_list("image__id", "image__label", "vector"))
+    rows = list(Embedding.objects.filter(model_id=model_id).values_list("image__id", "image__label", "vector"))
     labels = {image: label for image, label, _ in rows}
     shares = []
     for start in range(0, len(rows), BATCH):
@@ -59,9 +59,9 @@ def precision(network: str) -> Row:
     return report.at_least(f"precision@{K}, {len(rows):,} pictures", float(np.mean(shares)), "", PRECISION_GOAL)
 
 
-def false_copies(gallery: Gallery, network: str, duplicate: float) -> Row:
+def false_copies(gallery: Gallery, model_id: str, duplicate: float) -> Row:
     """Count the pictures that have a near-duplicate which is no true copy; prints all near-duplicates."""
-    rows = Embedding.objects.filter(network=network).values_list("id", "image__label", "image__title")
+    rows = Embedding.objects.filter(model_id=model_id).values_list("id", "image__label", "image__title")
     names = {id_: f"{label}/{title}" for id_, label, title in rows}
     pairs: dict[Pair, float] = {}
     for row in gallery.rows.tolist():

@@ -20,7 +20,7 @@ BATCH = 32
 
 
 class Pipeline:
-    """The default network with the product's own decoding, in one thread."""
+    """The default model with the product's own decoding, in one thread."""
 
     def __init__(self) -> None:
         self._embedder = Embedder.load(registry.DEFAULT, threads=1)

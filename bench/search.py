@@ -2,7 +2,7 @@
 
 Measured in turns, five rounds: the bare pipeline (bench/pipeline.py), the classic design (bench/classic/) with one loop
 and with a loop per core, and the product as `make run` starts it, polled as the page polls it. All have the same
-network, photographs and gallery. At each load the product is compared with the better of the two classic ones.
+model, photographs and gallery. At each load the product is compared with the better of the two classic ones.
 `--profile` samples the product alone at 64 in flight instead: where does its CPU time go? (bench/profiling.py)
 """
 

@@ -73,7 +73,7 @@ class Site:
         for start in range(0, len(vectors), ROWS):
             pairs = zip(hashes[start : start + ROWS], vectors[start : start + ROWS].astype("<f2"), strict=True)
             Embedding.objects.bulk_create(
-                Embedding(image_id=one, network="bench", vector=vector.tobytes()) for one, vector in pairs
+                Embedding(image_id=one, model_id="bench", vector=vector.tobytes()) for one, vector in pairs
             )
 
 
@@ -115,7 +115,7 @@ class System:
             time.sleep(0.2)
 
     def wait_at_rest(self) -> None:
-        """Wait until nothing but heartbeats is left: the gallery worker loads its network after the site is ready."""
+        """Wait until nothing but heartbeats is left: the gallery worker loads its model after the site is ready."""
         deadline, spent_s = time.monotonic() + START_S, float("-inf")
         while (now_s := sum(cpu_s(self.pid).values())) - spent_s > AT_REST * REST_S:
             if time.monotonic() > deadline:

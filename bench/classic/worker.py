@@ -1,4 +1,4 @@
-"""The network side: a loop takes what waits (at most 32), embeds it in one batch, asks Annoy.
+"""The model side: a loop takes what waits (at most 32), embeds it in one batch, asks Annoy.
 
 python -m bench.classic.worker GALLERY_FOLDER INDEX_FILE     (REDIS_SOCKET: path of the socket)
 """
