@@ -133,13 +133,9 @@ def reachable_redis(url: str) -> None:
         with redis_clients.connect(url, redis_clients.STARTING_S) as client:
             client.ping()
     except (redis.RedisError, OSError, ValueError) as error:
-        raise StartError(f"Redis at {without_password(url)} (REDIS_URL) does not answer: {error}") from error
-
-
-def without_password(url: str) -> str:
-    """Return the address without its password."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+        parts = urlsplit(url)
+        shown = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()  # without its password
+        raise StartError(f"Redis at {shown} (REDIS_URL) does not answer: {error}") from error
 
 
 def socket_directory(data_dir: Path) -> Path:
