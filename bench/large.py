@@ -5,15 +5,18 @@ and written part by part. As in a search worker, a child of a process that has i
 searches: its own memory is what it shares neither with its parent nor, as files that are mapped, with other children.
 """
 
+import json
 import multiprocessing
 import os
+import re
+import subprocess
+import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import psutil
 from PIL import Image
 
 from bench import gallery, report
@@ -33,18 +36,17 @@ def measure(directory: Path, chosen: Namespace) -> Iterator[Row]:
     """Yield the rows of the table."""
     count, label = chosen.count, f"{chosen.count:,} "
     real = gallery.photographs(chosen.photos)
-    blocks, queries = Blocks(real, count), gallery.make(real, gallery.PER_SUBJECT).queries
+    blocks = Blocks(real, count)
+    np.save(directory / "queries.npy", gallery.make(real, gallery.PER_SUBJECT).queries)
     started = time.perf_counter()
     say(f"{label}building")
     manifest = build(directory / "1", np.arange(count), iter(blocks), "bench")
     build_s = time.perf_counter() - started - blocks.made_s
     yield report.at_most(f"{label}build from embeddings", build_s, "s", BUILD_S)
     say(f"{label}searching: search_k {manifest.parameters.search_k:,}, {manifest.parameters.candidates} candidates")
-    os.environ |= ONE_THREAD
-    workers = multiprocessing.get_context("forkserver")
-    workers.set_forkserver_preload(["bench.large"])
-    with workers.Pool(1) as children:
-        measured = children.apply(work, [directory / "1", queries])
+    command = [sys.executable, "-m", "bench.large", "--worker", str(directory)]
+    worker = subprocess.run(command, env=os.environ | ONE_THREAD, check=True, capture_output=True, text=True)
+    measured = json.loads(worker.stdout)
     yield report.at_least(f"{label}recall@10", measured["recall"], "", RECALL)
     yield report.at_most(f"{label}one search", measured["search"], "ms", SEARCH_MS)
     # Without what the disk or other programs keep it waiting.
@@ -71,12 +73,12 @@ class Blocks:
                 yield block, np.zeros((len(block), BYTES), np.uint8)
 
 
-def work(folder: Path, queries: np.ndarray) -> dict[str, float]:
+def work(directory: Path) -> dict[str, float]:
     """Embed and search as a search worker does; return the recall, the median time and its memory."""
     embedder = Embedder.load(registry.DEFAULT, "cpu")
     embedder.embed([Image.effect_noise((640, 480), 50).convert("RGB")] * embedder.batch)
     without_mb = own_mb()
-    index = Index.open(folder)
+    index, queries = Index.open(directory / "1"), np.load(directory / "queries.npy")
     found = [index.search(query[None], K)[0].ids for query in queries]
     times = p50_ms({"search": lambda n: index.search(queries[n : n + 1], K)}, len(queries), len(queries))
     began = time.process_time()
@@ -90,8 +92,13 @@ def work(folder: Path, queries: np.ndarray) -> dict[str, float]:
 
 def own_mb() -> float:
     """Return the memory that this process has written to and shares with no other."""
-    return float(sum(mapped.private_dirty for mapped in psutil.Process().memory_maps()) / 1e6)
+    [kilobytes] = re.findall(r"^Private_Dirty:\s+(\d+)", Path("/proc/self/smaps_rollup").read_text(), re.MULTILINE)
+    return int(kilobytes) * 1024 / 1e6
 
 
 if __name__ == "__main__":
-    report.run("large", __doc__, measure, count=500_000, folder=report.OUT)
+    if sys.argv[1:2] == ["--worker"]:
+        with multiprocessing.get_context("fork").Pool(1) as children:
+            print(json.dumps(children.apply(work, [Path(sys.argv[2])])))
+    else:
+        report.run("large", __doc__, measure, count=500_000, folder=report.OUT)

@@ -12,13 +12,13 @@ from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
+from types import SimpleNamespace
 
 from bench import photos, report, system
 from bench.classic.server import Classic
-from bench.load import Round, Visitor, drive
+from bench.load import Round
 from bench.pipeline import Pipelines
 from bench.profiling import Profile
 from bench.report import Row, say
@@ -33,21 +33,14 @@ CPU_GOAL_MS, WEB_GOAL_MB, IDLE_GOAL_MB = 6.0, 80.0, 1200.0
 Samples = defaultdict[str, list[float]]  # one of each round, by the name of the row, which has their median
 
 
-@dataclass(frozen=True)
-class Effort:
-    """How thoroughly is measured: `searches` of one round at each of LOADS, `waiting`: how many at once in the end."""
-
-    gallery: int
-    queries: int
-    large: int
-    rounds: int
-    searches: tuple[int, int, int, int]
-    seconds: float
-    waiting: int
-
-
-FULL = Effort(1400, 320, 64, 5, (80, 320, 480, 192), 4, 1000)
-QUICK = Effort(300, 160, 16, 2, (24, 96, 160, 64), 2, 300)
+# How thoroughly is measured: in each round so many `searches` at each of LOADS, and `seconds` of the pipeline; in the
+# end `waiting` searches at once.
+FULL = SimpleNamespace(
+    gallery=1400, queries=320, large=64, rounds=5, searches=(80, 320, 480, 192), seconds=4.0, waiting=1000
+)
+QUICK = SimpleNamespace(
+    gallery=300, queries=160, large=16, rounds=2, searches=(24, 96, 160, 64), seconds=2.0, waiting=300
+)
 
 
 def profiled(directory: Path, chosen: Namespace) -> Iterator[Row]:
@@ -57,11 +50,11 @@ def profiled(directory: Path, chosen: Namespace) -> Iterator[Row]:
     queries = photos.read(pictures.queries)
     say("starting the product, importing the gallery")
     with System(directory / "product", pictures.gallery) as product:
-        drive(product.port, Visitor.search, queries[:64], 64)
+        product.drive(queries[:64], 64)
         with Profile(product.pid, directory) as profile:
             for number in range(effort.rounds):
                 say(f"round {number + 1} of {effort.rounds}")
-                drive(product.port, Visitor.search, queries, 64)
+                product.drive(queries, 64)
         yield from profile.rows(effort.rounds * len(queries))
 
 
@@ -89,11 +82,17 @@ def measure(directory: Path, chosen: Namespace) -> Iterator[Row]:
                 files = photos.read(pictures.large if load == LARGE else pictures.queries, searches)
                 for classic in classics:
                     _keep(samples, f"{load}: {classic.name}", classic.drive(files, in_flight))
-                _keep(samples, f"{load}: product", _ask(samples, product, load, files))
+                product.drive(files[:in_flight], in_flight)
+                ours, cpu_ms = product.drive(files, in_flight)
+                _keep(samples, f"{load}: product", ours)
+                samples[f"{load}: polls a search"].append(ours.polls / len(files))
+                samples[f"{load}: uploads refused"].append(ours.refused)
+                for kind, spent_ms in cpu_ms.items():
+                    samples[f"CPU a search at {load}: {kind}"].append(spent_ms)
         say(f"{effort.waiting} uploads at once")
         many = photos.read(pictures.queries, effort.waiting)
         rival_s = min(classic.drive(many, effort.waiting).seconds for classic in classics)
-        ours = drive(product.port, Visitor.search, many, effort.waiting)
+        ours, _ = product.drive(many, effort.waiting)
         yield from _loads(samples, [classic.name for classic in classics])
         yield report.at_most(f"{effort.waiting} at once: uploads refused", ours.refused, "", 0)
         yield report.at_most(f"{effort.waiting} at once: lost", effort.waiting - len(ours.latencies), "", 0)
@@ -104,19 +103,6 @@ def measure(directory: Path, chosen: Namespace) -> Iterator[Row]:
             yield Row(f"memory, idle: {kind}", mb, "MB")
         web_mb = system.peak_mb(product.pid)["web"]
         yield report.at_most("peak memory of a web process", web_mb, "MB", WEB_GOAL_MB)
-
-
-def _ask(samples: Samples, product: System, load: str, files: list[bytes]) -> Round:
-    in_flight = LOADS[load]
-    drive(product.port, Visitor.search, files[:in_flight], in_flight)
-    before = system.cpu_s(product.pid)
-    result = drive(product.port, Visitor.search, files, in_flight)
-    if load == "64 in flight":
-        for kind, spent_s in system.cpu_s(product.pid).items():
-            samples[CPU + kind].append((spent_s - before.get(kind, 0.0)) / len(files) * 1e3)
-    samples[f"{load}: polls a search"].append(result.polls / len(files))
-    samples[f"{load}: uploads refused"].append(result.refused)
-    return result
 
 
 def _keep(samples: Samples, name: str, result: Round) -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 from statistics import median
 
 from bench import photos, report
-from bench.load import Visitor, drive
 from bench.report import Row, say
 from bench.system import System, cpu_s
 from tests.s3 import KEY, S3Server
@@ -36,11 +35,12 @@ def measure(directory: Path, chosen: Namespace) -> Iterator[Row]:
         for number in range(rounds):
             say(f"round {number + 1} of {rounds}")
             for name, product in (("disk", disk), ("S3", s3)):
-                drive(product.port, Visitor.search, files[:IN_FLIGHT], IN_FLIGHT)
-                before = spent_s(product.pid), spent_s(server.pid)
-                per_s[name].append(drive(product.port, Visitor.search, files, IN_FLIGHT).per_s)
-                cpu_ms[name].append((spent_s(product.pid) - before[0]) / len(files) * 1e3)
-                cpu_ms[f"{name} server"].append((spent_s(server.pid) - before[1]) / len(files) * 1e3)
+                product.drive(files[:IN_FLIGHT], IN_FLIGHT)
+                before_s = sum(cpu_s(server.pid).values())
+                result, spent_ms = product.drive(files, IN_FLIGHT)
+                per_s[name].append(result.per_s)
+                cpu_ms[name].append(sum(spent_ms.values()))
+                cpu_ms[f"{name} server"].append((sum(cpu_s(server.pid).values()) - before_s) / len(files) * 1e3)
     name = f"64 in flight: pictures on S3 ({server.name}), to disk"
     yield report.at_least(name, median(per_s["S3"]), "/s", GOAL, median(per_s["disk"]))
     # The throughput with a server elsewhere, where the cores are the limit.
@@ -61,11 +61,6 @@ class Rclone(S3Server):
     def _command(self) -> list[str]:
         options = ["--addr", f"127.0.0.1:{self.port}", "--auth-key", f"{KEY},{KEY}"]
         return ["rclone", "serve", "s3", *options, str(self._folder)]
-
-
-def spent_s(pid: int) -> float:
-    """Return the CPU seconds so far of a process and everything below it."""
-    return sum(cpu_s(pid).values())
 
 
 if __name__ == "__main__":

@@ -13,8 +13,3 @@ ENV_FILE = DATA_DIR / "simsearch.env"
 env = FileAwareEnv()
 if ENV_FILE.exists():
     FileAwareEnv.read_env(ENV_FILE)
-
-
-def broker_url(redis_url: str) -> str:
-    """Return this Redis's URL for kombu: it writes a socket as `redis+socket://`, redis-py as `unix://`."""
-    return redis_url.replace("unix://", "redis+socket://", 1)

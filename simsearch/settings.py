@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from simsearch import __version__, logs
 from simsearch.databases import configured
-from simsearch.env import DATA_DIR, broker_url, env
+from simsearch.env import DATA_DIR, env
 
 # Makes Django's generic classes (ModelAdmin[Image]) subscriptable, as mypy expects.
 django_stubs_ext.monkeypatch()
@@ -182,7 +182,7 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 REDIS_TIMEOUT_S = 2.0
 
-CELERY_BROKER_URL = broker_url(REDIS_URL)
+CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)  # as kombu writes the address of a socket
 # A silent broker must not block an upload: without these time-outs kombu never gives up.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": REDIS_TIMEOUT_S,

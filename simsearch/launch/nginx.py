@@ -8,7 +8,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from django.conf import settings
@@ -32,20 +32,16 @@ DEBIANS = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write nginx's configuration; returns the exit code."""
+def main() -> None:
+    """Print nginx's configuration, or end with one line on what is missing."""
     parser = argparse.ArgumentParser(prog="python -m simsearch.launch.nginx")
     parser.add_argument("--main", action="store_true", help="the nginx.conf, instead of the site")
-    options = parser.parse_args(arguments)
+    is_main = parser.parse_args().main
     try:
-        if options.main:
-            print(render(MAIN.read_text(), DEBIANS | os.environ), end="")
-        else:
-            print(render(SITE.read_text(), from_settings() | os.environ), end="")
+        template, values = (MAIN, DEBIANS) if is_main else (SITE, from_settings())
+        print(render(template.read_text(), values | os.environ), end="")
     except (StartError, ImproperlyConfigured) as error:
-        print(f"simsearch: {error}", file=sys.stderr)
-        return 1
-    return 0
+        sys.exit(f"simsearch: {error}")
 
 
 def render(template: str, values: Mapping[str, str]) -> str:
@@ -83,4 +79,4 @@ def from_settings() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

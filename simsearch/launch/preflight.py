@@ -23,6 +23,7 @@ BACKLOG = 2048
 MAX_SOCKET_DIR_BYTES = 75
 # Outside these a path would have to be quoted in a Redis address, and each library quotes differently.
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
+PHOTOS = "make run PHOTOS=folder"
 UNQUOTABLE = set('%"\\\n')
 
 
@@ -36,28 +37,22 @@ def photos_folder(text: str) -> Path | None:
         return None
     folder = Path(text).expanduser().absolute()
     try:
-        is_there = folder.is_dir()
+        if folder.is_dir():
+            return folder
     except PermissionError as error:
-        raise StartError(
-            f"{folder} is in a folder that you may not enter; choose another: make run PHOTOS=folder"
-        ) from error
-    if not is_there:
-        raise StartError(f"There is no folder {folder}; give one with pictures: make run PHOTOS=folder")
-    return folder
+        raise StartError(f"{folder} is in a folder that you may not enter; choose another: {PHOTOS}") from error
+    raise StartError(f"There is no folder {folder}; give one with pictures: {PHOTOS}")
 
 
-def writable_directory(directory: Path) -> Path:
+def writable_directory(directory: Path) -> None:
     """Make a directory that can be written."""
     if set(str(directory)) & UNQUOTABLE:
-        raise StartError(
-            f"{directory} has a character in its name that supervisor cannot quote; set SIMSEARCH_DATA_DIR."
-        )
+        raise StartError(f"{directory} has a character that supervisor cannot quote; set SIMSEARCH_DATA_DIR.")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=directory).close()
     except OSError as error:
         raise StartError(f"Cannot write to {directory} ({error.strerror}); set SIMSEARCH_DATA_DIR.") from error
-    return directory
 
 
 @contextmanager
@@ -138,13 +133,9 @@ def reachable_redis(url: str) -> None:
         with redis_clients.connect(url, redis_clients.STARTING_S) as client:
             client.ping()
     except (redis.RedisError, OSError, ValueError) as error:
-        raise StartError(f"Redis at {without_password(url)} (REDIS_URL) does not answer: {error}") from error
-
-
-def without_password(url: str) -> str:
-    """Return the address without its password."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+        parts = urlsplit(url)
+        shown = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()  # without its password
+        raise StartError(f"Redis at {shown} (REDIS_URL) does not answer: {error}") from error
 
 
 def socket_directory(data_dir: Path) -> Path:

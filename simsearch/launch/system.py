@@ -101,7 +101,9 @@ class System(ABC):
         say("Starting the workers and the site")
         news = time.monotonic() + NEWS_S
         while True:
-            self._refuse_failing()
+            for name in self.supervisor.failing():
+                log = self.supervisor.logs / f"{name}.log"
+                raise StartError(f"{name} does not start; {log} ends with:\n{self.supervisor.tail(log.name)}")
             starting = [name for name, state in self.supervisor.states().items() if state != "RUNNING"]
             answer = f"being started: {', '.join(starting)}"
             if not starting:  # a worker of an earlier start may still count as ready
@@ -112,11 +114,6 @@ class System(ABC):
                 news = time.monotonic() + NEWS_S
                 say(f"Not ready yet: {answer.strip()[:500]}; logs in {self.supervisor.logs}")
             time.sleep(0.5)
-
-    def _refuse_failing(self) -> None:
-        for name in self.supervisor.failing():
-            log = self.supervisor.logs / f"{name}.log"
-            raise StartError(f"{name} does not start; {log} ends with:\n{self.supervisor.tail(log.name)}")
 
     def _readiness(self) -> tuple[bool, str]:
         """Return whether /readyz is ready, and its text. Uploads that waited during a stop do not count."""

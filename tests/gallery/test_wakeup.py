@@ -17,7 +17,6 @@ from gallery.curation import zips
 from gallery.operations import workers
 from gallery.queries import wakeup
 from simsearch.celery import app as celery_app
-from simsearch.env import broker_url
 from tests.gallery.rows import add_image, picture
 from tests.stack import free_port
 
@@ -95,7 +94,7 @@ def elsewhere(request: pytest.FixtureRequest) -> Iterator[Celery]:
         port = listener.getsockname()[1] if request.param == "silent" else free_port()
         app = Celery("elsewhere", set_as_current=False)
         app.config_from_object("django.conf:settings", namespace="CELERY")
-        app.conf.update(broker_url=broker_url(f"redis://127.0.0.1:{port}/0"))
+        app.conf.update(broker_url=f"redis://127.0.0.1:{port}/0")
         app.set_current()
         yield app
         celery_app.set_current()
