@@ -89,6 +89,8 @@ def _settings(settings: Settings, tmp_path: Path) -> Iterator[None]:
     settings.WEIGHTS_ROOT = tmp_path / "weights"
     # Every look at the queue is a new one: tests count exactly.
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
+    # The usual one takes a third of a second for each account that a test makes.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     # Tests do not run collectstatic: no manifest of hashed names, and WhiteNoise looks where the assets are.
     settings.WHITENOISE_USE_FINDERS = settings.WHITENOISE_AUTOREFRESH = True
     settings.STORAGES = settings.STORAGES | {
