@@ -27,15 +27,16 @@ class Site:
 
     def __init__(self, data_dir: Path, database_url: str = "", like: "Site | None" = None) -> None:
         self.data_dir = data_dir
-        self.environment = {
-            "SIMSEARCH_DATA_DIR": str(data_dir),
-            "DATABASE_URL": database_url or f"sqlite:///{data_dir}/simsearch.sqlite3",
-        }
+        self.environment = fresh.sqlite(data_dir)
+        if database_url:
+            self.environment["DATABASE_URL"] = database_url
         if like:
             shutil.copytree(like.data_dir, data_dir)
-        else:
+        elif database_url:
             data_dir.mkdir(parents=True)
             self.output("migrate", "-v0")
+        else:
+            fresh.migrate(data_dir)
 
     def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
         """Start a manage.py command in a process of its own."""
