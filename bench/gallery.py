@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from bench.report import OUT
@@ -61,10 +60,10 @@ def photographs(folder: Path) -> Photographs:
     if not paths:
         raise SystemExit(f"There are no photographs in {folder}; name a folder with --photos.")
     embedder = Embedder.load(registry.DEFAULT, "cpu")
-    kept = OUT / f"embeddings-{embedder.network}-{len(paths)}.npy"
+    kept = OUT / f"embeddings-{embedder.model_id}-{len(paths)}.npy"
     if not kept.exists():
-        OUT.mkdir(exist_ok=True)
-        np.save(kept, _embed(embedder, paths))
+        batches = [paths[start : start + BATCH] for start in range(0, len(paths), BATCH)]
+        np.save(kept, np.concatenate([embedder.embed([_read(path) for path in batch]) for batch in batches]))
     _, classes = np.unique([path.parent.name for path in paths], return_inverse=True)
     return Photographs(unit(np.load(kept)), classes.astype(np.intp))
 
@@ -132,11 +131,6 @@ def _make_up(real: Photographs, made: Vectors, random: np.random.Generator) -> N
         shared = series[of * (PER_SUBJECT // PER_SERIES) + random.integers(0, PER_SUBJECT // PER_SERIES, len(of))]
         offset = np.float32(SERIES) * shared + np.float32(np.sqrt(1 - SERIES**2)) * draw(classes[of])
         made[start : start + BLOCK_ROWS] = unit(centres[of] + widths[of] * offset)
-
-
-def _embed(embedder: Embedder, paths: list[Path]) -> NDArray[np.float32]:
-    starts = range(0, len(paths), BATCH)
-    return np.concatenate([embedder.embed([_read(path) for path in paths[start : start + BATCH]]) for start in starts])
 
 
 def _read(path: Path) -> Image.Image:

@@ -4,12 +4,9 @@ One thread. Queries are photographs that the gallery does not hold; bench/galler
 are timed in turns, so that other load on the machine is fair to all.
 """
 
-import json
 import os
-import subprocess
-import sys
-import tempfile
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,19 +17,17 @@ from numpy.typing import NDArray
 
 from bench import gallery, report
 from bench.gallery import Data
-from bench.report import Row, say
+from bench.report import Row, p50_ms, say
+from bench.system import Site
 from engine.index.annoy_index import Index
 from engine.index.build import build
 from engine.index.ranking import Vectors, scan
 
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 K = 10
-TURNS = 5
 WIDTHS = (10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320, 480, 640)  # hnswlib's ef
 HNSWLIB_UP_TO = 10_000  # pictures: it takes minutes to build for more
 BURST, BURSTS = 500, 5  # near-duplicates of the best match of each of so many queries
-
-Search = Callable[[int], object]
+NEAR_DUPLICATES_FROM = 0.95
 
 
 @dataclass(frozen=True)
@@ -54,42 +49,30 @@ SIZES = {10_000: Goals(0.99, 1 / 12, 1.0, 3), 100_000: Goals(0.99, 1 / 30, None,
 QUICK = {5_000: Goals(0.99, None, None, 3, burst=0)}  # ratios of so few pictures have no goal
 
 
-def main() -> None:
-    """Measure every size, print the table, write bench/out/index.json."""
-    if any(os.environ.get(name) != value for name, value in ONE_THREAD.items()):
-        # The libraries read these when they are loaded, which has happened by now.
-        os.execve(sys.executable, [sys.executable, "-m", "bench.index", *sys.argv[1:]], os.environ | ONE_THREAD)
-    chosen = report.options(__doc__)
+def measure(directory: Path, chosen: Namespace) -> Iterator[Row]:
+    """Yield the figures of every size."""
     photographs = gallery.photographs(chosen.photos)
-    rows: list[Row] = []
     for count, goals in (QUICK if chosen.quick else SIZES).items():
-        rows += measure(gallery.make(photographs, count), goals)
-    report.publish("index", rows)
-
-
-def measure(data: Data, goals: Goals) -> Iterator[Row]:
-    """Yield all figures for one gallery."""
-    label = f"{len(data.gallery):,} "
-    with tempfile.TemporaryDirectory(dir=report.OUT) as folder:
-        directory = Path(folder) / "1"
+        data, label, folder = gallery.make(photographs, count), f"{count:,} ", directory / str(count)
         say(f"{label}building")
         started = time.perf_counter()
-        manifest = build(directory, np.arange(len(data.gallery)), data.gallery, "bench", target_recall=goals.recall)
+        manifest = build(folder, np.arange(count), data.gallery, "bench", target_recall=goals.recall)
         build_s = time.perf_counter() - started
         how = f"search_k {manifest.parameters.search_k:,}, {manifest.parameters.candidates} candidates"
-        yield from searches(label, Index.open(directory), data, goals, how)
+        yield from searches(label, Index.open(folder), data, goals, how)
         yield report.at_most(f"{label}build from embeddings", build_s, "s", goals.build_s)
-    if goals.burst is not None:
-        yield from bursts(label, data, goals.burst)
+        if goals.burst is not None:
+            yield bursts(label, directory / "site", data, goals.burst)
 
 
 def searches(label: str, index: Index, data: Data, goals: Goals, how: str) -> Iterator[Row]:
     """Yield recall and times of the index, with the exact scan and hnswlib beside it."""
     true = [hits.ids for hits in index.exact(data.queries, K)]
     ours = recall((hits.ids for hits in index.search(data.queries, K)), true)
-    compared: dict[str, Search] = {
+    compared: dict[str, Callable[[int], object]] = {
         "index": lambda n: index.search(data.queries[n : n + 1], K),
-        "exact": lambda n: exact_scan(data.gallery, data.queries[n]),
+        # The best ten of all, unordered: the least numpy can do.
+        "exact": lambda n: np.argpartition(data.gallery @ data.queries[n], -K)[-K:],
     }
     width = 0
     if len(data.gallery) <= HNSWLIB_UP_TO:
@@ -99,16 +82,42 @@ def searches(label: str, index: Index, data: Data, goals: Goals, how: str) -> It
         compared["hnswlib"] = lambda n: search_graph(graph, data.queries[n], width)
     times = p50_ms(compared, per_turn=min(100, 1_000_000 // len(data.gallery)), queries=len(data.queries))
     yield report.at_least(f"{label}recall@10 ({how})", ours, "", goals.recall)
-    yield report.against(
-        f"{label}one search, against the exact scan", times["index"], times["exact"], "ms", goals.exact
-    )
+    name = f"{label}one search, against the exact scan"
+    yield report.at_most(name, times["index"], "ms", goals.exact, times["exact"])
     if width:
         name = f"{label}one search, against hnswlib at its recall (ef {width})"
-        yield report.against(name, times["index"], times["hnswlib"], "ms", goals.hnswlib)
+        yield report.at_most(name, times["index"], "ms", goals.hnswlib, times["hnswlib"])
 
 
-def bursts(label: str, data: Data, goal: float) -> Iterator[Row]:
-    """Yield what the search stage of a worker takes for a query whose best match has BURST near-duplicates."""
+def bursts(label: str, data_dir: Path, data: Data, goal: float) -> Row:
+    """Return what the search stage of a worker takes for a query whose best match has BURST near-duplicates."""
+    crowded, chosen, usual = crowd(data)
+    say(f"{label}building an index with {BURSTS} times {BURST} near-duplicates, and a database")
+    site = Site(data_dir)
+    site.use()
+    site.fill(crowded)
+    from tasks.build import build_generation
+    from tasks.near_duplicates import Rule
+    from tasks.neighbours import Neighbours, SearchRequest
+
+    build_generation("bench", say)
+    neighbours = Neighbours("bench")
+    neighbours.refresh()
+    request = SearchRequest(K, near_duplicates=Rule(NEAR_DUPLICATES_FROM, by_cosine_alone=True))
+    assert all(len(found[0].duplicates) > K for found in neighbours.search(chosen, [request] * BURSTS))
+
+    def stage(query: Vectors) -> None:
+        neighbours.refresh()
+        neighbours.search(query[None], [request])
+
+    alternatives = {"usual": lambda n: stage(usual[n]), "burst": lambda n: stage(chosen[n % BURSTS])}
+    times = p50_ms(alternatives, per_turn=40, queries=len(usual))
+    name = f"{label}best match with {BURST} near-duplicates, to the usual search: search stage"
+    return report.at_most(name, times["burst"], "ms", goal or None, times["usual"])
+
+
+def crowd(data: Data) -> tuple[Vectors, Vectors, Vectors]:
+    """Return a gallery with near-duplicates of the best matches of BURSTS queries, these queries, and the others."""
     crowded = data.gallery.copy()
     random = np.random.default_rng(4)
     matches = np.array([hits.ids[0] for hits in scan(crowded, np.arange(len(crowded)), data.queries, 1)])
@@ -120,36 +129,7 @@ def bursts(label: str, data: Data, goal: float) -> Iterator[Row]:
     rows = random.permutation(free)[: BURST * BURSTS].reshape(BURSTS, -1)
     for original, copies in zip(best, rows, strict=True):
         crowded[copies] = gallery.near_duplicates(crowded[original], data.gallery, len(copies))
-    with tempfile.TemporaryDirectory(dir=report.OUT) as folder:
-        say(f"{label}building an index with {BURSTS} times {BURST} near-duplicates, and a database")
-        # The database counts from 1.
-        build(Path(folder) / "index" / "1", np.arange(1, len(crowded) + 1), crowded, "bench")
-        others = data.queries[~np.isin(matches, best)]
-        np.save(Path(folder) / "queries.npy", np.concatenate([data.queries[chosen], others]))
-        command = [sys.executable, "-m", "bench.search_stage", folder, str(BURSTS)]
-        measured = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    name = f"{label}best match with {BURST} near-duplicates, to the usual search: search stage"
-    yield report.against(name, measured["burst"], measured["usual"], "ms", goal or None)
-
-
-def p50_ms(alternatives: dict[str, Search], per_turn: int, queries: int, turns: int = TURNS) -> dict[str, float]:
-    """Return the median time of each in milliseconds, measured in turns after a round to warm up."""
-    taken: dict[str, list[float]] = {name: [] for name in alternatives}
-    for turn in range(turns + 1):
-        for name, search in alternatives.items():
-            for number in range(per_turn):
-                query = (turn * per_turn + number) % queries
-                started = time.perf_counter()
-                search(query)
-                if turn:
-                    taken[name].append(time.perf_counter() - started)
-    return {name: float(np.median(seconds)) * 1e3 for name, seconds in taken.items()}
-
-
-def exact_scan(vectors: Vectors, query: Vectors) -> NDArray[np.intp]:
-    """Return the best ten of all, unordered: the least numpy can do."""
-    best: NDArray[np.intp] = np.argpartition(vectors @ query, -K)[-K:]
-    return best
+    return crowded, data.queries[chosen], data.queries[~np.isin(matches, best)]
 
 
 def recall(found: Iterable[NDArray[np.int64]], true: list[NDArray[np.int64]]) -> float:
@@ -181,4 +161,4 @@ def widen(graph: hnswlib.Index, queries: Vectors, true: list[NDArray[np.int64]],
 
 
 if __name__ == "__main__":
-    main()
+    report.run("index", __doc__, measure, folder=report.OUT, one_thread=True)

@@ -5,25 +5,21 @@ and written part by part. As in a search worker, a child of a process that has i
 searches: its own memory is what it shares neither with its parent nor, as files that are mapped, with other children.
 """
 
-import argparse
-import json
 import multiprocessing
 import os
-import re
-import subprocess
-import sys
-import tempfile
 import time
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 from PIL import Image
 
 from bench import gallery, report
 from bench.gallery import Photographs
-from bench.index import ONE_THREAD, K, p50_ms, recall
-from bench.report import Row, say
+from bench.index import K, recall
+from bench.report import ONE_THREAD, Row, p50_ms, say
 from engine.images.fingerprints import BYTES
 from engine.index.annoy_index import Index
 from engine.index.build import BLOCK_ROWS, Block, build
@@ -33,36 +29,22 @@ from engine.networks.embedder import Embedder
 RECALL, BUILD_S, SEARCH_MS, WORKER_MB = 0.98, 600, 10, 300
 
 
-def main() -> None:
-    """Measure, print the table, write bench/out/large.json."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--photos", type=Path, default=report.PHOTOS)
-    parser.add_argument("--count", type=int, default=500_000)
-    parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
-    chosen = parser.parse_args()
-    if chosen.worker:
-        with multiprocessing.get_context("fork").Pool(1) as children:
-            print(json.dumps(children.apply(work, [chosen.worker])))
-    else:
-        report.publish("large", list(measure(gallery.photographs(chosen.photos), chosen.count)))
-
-
-def measure(real: Photographs, count: int) -> Iterator[Row]:
+def measure(directory: Path, chosen: Namespace) -> Iterator[Row]:
     """Yield the rows of the table."""
-    label = f"{count:,} "
-    with tempfile.TemporaryDirectory(dir=report.OUT) as folder:
-        blocks, queries = Blocks(real, count), gallery.make(real, gallery.PER_SUBJECT).queries
-        started = time.perf_counter()
-        say(f"{label}building")
-        manifest = build(Path(folder) / "1", np.arange(count), iter(blocks), "bench")
-        build_s = time.perf_counter() - started - blocks.made_s
-        yield report.at_most(f"{label}build from embeddings", build_s, "s", BUILD_S)
-        np.save(Path(folder) / "queries.npy", queries)
-        say(f"{label}searching: search_k {manifest.parameters.search_k:,}, {manifest.parameters.candidates} candidates")
-        command = [sys.executable, "-m", "bench.large", "--worker", folder]
-        measured = json.loads(
-            subprocess.run(command, env=os.environ | ONE_THREAD, check=True, capture_output=True, text=True).stdout
-        )
+    count, label = chosen.count, f"{chosen.count:,} "
+    real = gallery.photographs(chosen.photos)
+    blocks, queries = Blocks(real, count), gallery.make(real, gallery.PER_SUBJECT).queries
+    started = time.perf_counter()
+    say(f"{label}building")
+    manifest = build(directory / "1", np.arange(count), iter(blocks), "bench")
+    build_s = time.perf_counter() - started - blocks.made_s
+    yield report.at_most(f"{label}build from embeddings", build_s, "s", BUILD_S)
+    say(f"{label}searching: search_k {manifest.parameters.search_k:,}, {manifest.parameters.candidates} candidates")
+    os.environ |= ONE_THREAD
+    workers = multiprocessing.get_context("forkserver")
+    workers.set_forkserver_preload(["bench.large"])
+    with workers.Pool(1) as children:
+        measured = children.apply(work, [directory / "1", queries])
     yield report.at_least(f"{label}recall@10", measured["recall"], "", RECALL)
     yield report.at_most(f"{label}one search", measured["search"], "ms", SEARCH_MS)
     # Without what the disk or other programs keep it waiting.
@@ -89,16 +71,14 @@ class Blocks:
                 yield block, np.zeros((len(block), BYTES), np.uint8)
 
 
-def work(folder: Path) -> dict[str, float]:
+def work(folder: Path, queries: np.ndarray) -> dict[str, float]:
     """Embed and search as a search worker does; return the recall, the median time and its memory."""
     embedder = Embedder.load(registry.DEFAULT, "cpu")
     embedder.embed([Image.effect_noise((640, 480), 50).convert("RGB")] * embedder.batch)
     without_mb = own_mb()
-    index, queries = Index.open(folder / "1"), np.load(folder / "queries.npy")
+    index = Index.open(folder)
     found = [index.search(query[None], K)[0].ids for query in queries]
-    times = p50_ms(
-        {"search": lambda n: index.search(queries[n : n + 1], K)}, per_turn=len(queries), queries=len(queries)
-    )
+    times = p50_ms({"search": lambda n: index.search(queries[n : n + 1], K)}, len(queries), len(queries))
     began = time.process_time()
     for query in queries:
         index.search(query[None], K)
@@ -110,9 +90,8 @@ def work(folder: Path) -> dict[str, float]:
 
 def own_mb() -> float:
     """Return the memory that this process has written to and shares with no other."""
-    [kilobytes] = re.findall(r"^Private_Dirty:\s+(\d+)", Path("/proc/self/smaps_rollup").read_text(), re.MULTILINE)
-    return int(kilobytes) * 1024 / 1e6
+    return float(sum(mapped.private_dirty for mapped in psutil.Process().memory_maps()) / 1e6)
 
 
 if __name__ == "__main__":
-    main()
+    report.run("large", __doc__, measure, count=500_000, folder=report.OUT)

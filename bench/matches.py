@@ -26,29 +26,28 @@ BATCH = 32
 QUICK_ALTERED = 60
 PRECISION_GOAL, ALTERED_GOAL, FALSE_GOAL = 0.97, 0.95, 0.02
 
-Name = str  # label/title
-Pair = tuple[Name, Name]
+Pair = tuple[str, ...]  # two pictures as label/title, sorted
 
 
 def figures(quick: bool) -> Iterator[Row]:
     """Yield every row about the active index; prints the near-duplicates."""
     active = generations.active()
     assert active, "the benchmark has built an index"
-    yield precision(active.network)
-    gallery = Gallery(Index.open(active.directory), active.network)
-    duplicate = thresholds(active.network).duplicate
+    yield precision(active.model_id)
+    gallery = Gallery(Index.open(active.directory), active.model_id)
+    duplicate = thresholds(active.model_id).duplicate
     sample = gallery.sample(QUICK_ALTERED if quick else ALTERED)
-    cosines, alike = altered_copies(gallery, active_model.load(active.network), sample, lambda _: None)
+    cosines, alike = altered_copies(gallery, active_model.load(active.model_id), sample, lambda _: None)
     share = float(np.mean((cosines >= duplicate) & alike))
     yield report.at_least("altered copies that are near-duplicates", share, "of all", ALTERED_GOAL)
-    yield false_copies(gallery, active.network, duplicate)
+    yield false_copies(gallery, active.model_id, duplicate)
 
 
-def precision(network: str) -> Row:
+def precision(model_id: str) -> Row:
     """Search for every picture among the others, as a worker does."""
-    neighbours = Neighbours(network)
+    neighbours = Neighbours(model_id)
     neighbours.refresh()
-    rows = list(Embedding.objects.filter(network=network).values_list("image__id", "image__label", "vector"))
+    rows = list(Embedding.objects.filter(model_id=model_id).values_list("image__id", "image__label", "vector"))
     labels = {image: label for image, label, _ in rows}
     shares = []
     for start in range(0, len(rows), BATCH):
@@ -60,16 +59,16 @@ def precision(network: str) -> Row:
     return report.at_least(f"precision@{K}, {len(rows):,} pictures", float(np.mean(shares)), "", PRECISION_GOAL)
 
 
-def false_copies(gallery: Gallery, network: str, duplicate: float) -> Row:
+def false_copies(gallery: Gallery, model_id: str, duplicate: float) -> Row:
     """Count the pictures that have a near-duplicate which is no true copy; prints all near-duplicates."""
-    rows = Embedding.objects.filter(network=network).values_list("id", "image__label", "image__title")
+    rows = Embedding.objects.filter(model_id=model_id).values_list("id", "image__label", "image__title")
     names = {id_: f"{label}/{title}" for id_, label, title in rows}
     pairs: dict[Pair, float] = {}
     for row in gallery.rows.tolist():
         own = names[int(gallery.index.ids[row])]
         for other, cosine, agrees in gallery.nearest(row):
             if agrees and cosine >= duplicate:
-                pairs[_pair(own, names[int(gallery.index.ids[other])])] = cosine
+                pairs[tuple(sorted((own, names[int(gallery.index.ids[other])])))] = cosine
     known = near_duplicates()
     for (first, second), cosine in sorted(pairs.items(), key=lambda item: -item[1]):
         print(f"{cosine:.3f}  {known.get((first, second), 'FALSE'):5}  {first:28} {second}")
@@ -83,11 +82,7 @@ def near_duplicates() -> dict[Pair, str]:
     for line in NEAR_DUPLICATES.read_text().splitlines():
         if not line.startswith("#"):
             kind, label, *numbers = line.split()
-            names = [f"{label}/image_{int(number):04}" for number in numbers]
+            names = sorted(f"{label}/image_{int(number):04}" for number in numbers)
             # Copies come first: a group of takes may hold a copy and its original.
-            kinds |= {_pair(*pair): kind for pair in combinations(names, 2) if _pair(*pair) not in kinds}
+            kinds = dict.fromkeys(combinations(names, 2), kind) | kinds
     return kinds
-
-
-def _pair(first: Name, second: Name) -> Pair:
-    return (first, second) if first < second else (second, first)

@@ -3,6 +3,7 @@
 import io
 import random
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 
 from PIL import Image
@@ -20,7 +21,7 @@ class Pictures:
     large: Path
 
 
-def split(directory: Path, gallery: int, queries: int, large: int, photos: Path) -> Pictures:
+def split(directory: Path, photos: Path, gallery: int, queries: int = 0, large: int = 0) -> Pictures:
     """Choose photographs, always the same, and put them into folders below `directory`."""
     paths = sorted(photos.rglob("*.jpg"))
     if len(paths) < gallery + queries:
@@ -35,6 +36,12 @@ def split(directory: Path, gallery: int, queries: int, large: int, photos: Path)
     for path in sorted(parts.queries.iterdir())[:large]:
         (parts.large / path.name).write_bytes(enlarged(path))
     return parts
+
+
+def read(folder: Path, count: int | None = None) -> list[bytes]:
+    """Return the files of a folder, or `count` of them, each as often as needed."""
+    files = [path.read_bytes() for path in sorted(folder.iterdir())]
+    return files if count is None else list(islice(cycle(files), count))
 
 
 def enlarged(path: Path) -> bytes:

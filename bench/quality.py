@@ -3,21 +3,16 @@
 A real import, a real index, and the search that a worker runs. Sub-folders of the photographs are their labels.
 """
 
-import os
-import tempfile
-import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import median
 
-import django
 import torch
 from torch import Tensor
 
 from bench import report
-from bench.building import Site
-from bench.report import Row, say
-from bench.system import ROOT
+from bench.report import ROOT, Row, p50_ms, say
+from bench.system import Site
 from engine.networks import loading, registry
 from engine.networks.embedder import DTYPES, Embedder
 
@@ -26,37 +21,28 @@ TURNS, QUICK_TURNS = 30, 8
 SPEED_GOAL, LINES_GOAL = 0.95, 1900
 
 
-def main() -> None:
-    """Measure, print the table, write bench/out/quality.json."""
-    chosen = report.options(__doc__)
+def measure(directory: Path, chosen: Namespace) -> Iterator[Row]:
+    """Yield the rows of the table."""
     if not any(chosen.photos.rglob("*.jpg")):
-        print(f"bench.quality: skipped, there are no photographs in {chosen.photos}.")
-        return
-    with tempfile.TemporaryDirectory(prefix="simsearch-bench-") as directory:
-        site = indexed(Path(directory), chosen.photos)
-        os.environ.update(site.environment | {"DJANGO_SETTINGS_MODULE": "simsearch.settings"})
-        django.setup()
-        from bench import matches  # reads the settings
-
-        say("measuring matches and near-duplicates")
-        rows = list(matches.figures(chosen.quick))
-    say("measuring the speed of embedding")
-    rows += [*speed(QUICK_TURNS if chosen.quick else TURNS), lines()]
-    report.publish("quality", rows)
-
-
-def indexed(directory: Path, photos: Path) -> Site:
-    """Import the photographs into a data directory of their own and build the index."""
+        raise SystemExit(f"There are no photographs in {chosen.photos}; name a folder with --photos.")
     site = Site(directory / "data")
     say("importing the photographs")
-    site.manage("import_images", str(photos))
+    site.manage("import_images", str(chosen.photos))
     say("building the index")
     site.manage("build_index")
-    return site
+    site.use()
+    from bench import matches  # reads the settings
+
+    say("measuring matches and near-duplicates")
+    yield from matches.figures(chosen.quick)
+    say("measuring the speed of embedding")
+    yield speed(QUICK_TURNS if chosen.quick else TURNS)
+    count = sum(len(path.read_bytes().splitlines()) for path in (ROOT / "engine").rglob("*.py"))
+    yield report.at_most("engine/", count, "lines", LINES_GOAL)
 
 
-def speed(turns: int) -> Iterator[Row]:
-    """Yield pictures a second of the embedder and of the bare network: medians of batches that take turns.
+def speed(turns: int) -> Row:
+    """Return pictures a second of the embedder and of the bare network: medians of batches that take turns.
 
     The embedder stacks the prepared pictures, normalises them, and scales the embeddings to unit length; the bare
     network gets a batch that is ready.
@@ -65,17 +51,10 @@ def speed(turns: int) -> Iterator[Row]:
     side = registry.get(embedder.name).input_px
     prepared = list(torch.randint(0, 256, (BATCH, side, side, 3), dtype=torch.uint8).permute(0, 3, 1, 2))
     bare = bare_network(embedder, torch.rand(BATCH, 3, side, side))
-    took: dict[str, list[float]] = {"embedder": [], "bare": []}
-    ways: dict[str, Callable[[], object]] = {"embedder": lambda: embedder.embed_prepared(prepared), "bare": bare}
-    for turn in range(turns + 1):
-        for name, way in ways.items():
-            began = time.perf_counter()
-            way()
-            if turn:  # the first one warms up
-                took[name].append(time.perf_counter() - began)
-    ours, rival = (BATCH / median(took[name]) for name in ("embedder", "bare"))
+    ways = {"embedder": lambda _: embedder.embed_prepared(prepared), "bare": lambda _: bare()}
+    ours, rival = (BATCH / ms * 1e3 for ms in p50_ms(ways, per_turn=1, queries=1, turns=turns).values())
     name = f"embedding on {embedder.device} ({embedder.precision}), against the bare network"
-    yield report.at_least_ratio(name, ours, rival, SPEED_GOAL)
+    return report.at_least(name, ours, "/s", SPEED_GOAL, rival)
 
 
 def bare_network(embedder: Embedder, batch: Tensor) -> Callable[[], Tensor]:
@@ -94,11 +73,5 @@ def bare_network(embedder: Embedder, batch: Tensor) -> Callable[[], Tensor]:
     return forward
 
 
-def lines() -> Row:
-    """Count the lines of the engine."""
-    count = sum(len(path.read_bytes().splitlines()) for path in (ROOT / "engine").rglob("*.py"))
-    return report.at_most("engine/", count, "lines", LINES_GOAL)
-
-
 if __name__ == "__main__":
-    main()
+    report.run("quality", __doc__, measure)

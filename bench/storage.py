@@ -6,10 +6,9 @@ which takes about as much CPU for a search as simsearch. It uses the cores of th
 """
 
 import shutil
-import tempfile
+from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Iterator
-from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 
@@ -23,17 +22,10 @@ IN_FLIGHT, GOAL = 64, 0.7
 GALLERY, QUERIES = 300, 160
 
 
-def main() -> None:
-    """Measure, print the table, write bench/out/storage.json."""
-    chosen = report.options(__doc__)
-    with tempfile.TemporaryDirectory(prefix="simsearch-bench-") as directory:
-        report.publish("storage", list(measure(Path(directory), chosen.photos, 2 if chosen.quick else 5)))
-
-
-def measure(directory: Path, folder: Path, rounds: int) -> Iterator[Row]:
+def measure(directory: Path, chosen: Namespace) -> Iterator[Row]:
     """Start both, measure in turns, yield the figures."""
-    pictures = photos.split(directory / "photos", GALLERY, QUERIES, 0, folder)
-    files = list(islice(cycle(path.read_bytes() for path in sorted(pictures.queries.iterdir())), 3 * QUERIES))
+    pictures, rounds = photos.split(directory / "photos", chosen.photos, GALLERY, QUERIES), 2 if chosen.quick else 5
+    files = photos.read(pictures.queries, 3 * QUERIES)
     per_s, cpu_ms = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
     say("starting both, importing the gallery")
     with (
@@ -49,13 +41,11 @@ def measure(directory: Path, folder: Path, rounds: int) -> Iterator[Row]:
                 per_s[name].append(drive(product.port, Visitor.search, files, IN_FLIGHT).per_s)
                 cpu_ms[name].append((spent_s(product.pid) - before[0]) / len(files) * 1e3)
                 cpu_ms[f"{name} server"].append((spent_s(server.pid) - before[1]) / len(files) * 1e3)
-    yield report.at_least_ratio(
-        f"64 in flight: pictures on S3 ({server.name}), to disk", median(per_s["S3"]), median(per_s["disk"]), GOAL
-    )
+    name = f"64 in flight: pictures on S3 ({server.name}), to disk"
+    yield report.at_least(name, median(per_s["S3"]), "/s", GOAL, median(per_s["disk"]))
     # The throughput with a server elsewhere, where the cores are the limit.
-    yield report.against(
-        "CPU a search without the S3 server", median(cpu_ms["S3"]), median(cpu_ms["disk"]), "ms", 1 / GOAL
-    )
+    name = "CPU a search without the S3 server"
+    yield report.at_most(name, median(cpu_ms["S3"]), "ms", 1 / GOAL, median(cpu_ms["disk"]))
     yield Row("CPU a search of the S3 server", median(cpu_ms["S3 server"]), "ms")
 
 
@@ -79,4 +69,4 @@ def spent_s(pid: int) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    report.run("storage", __doc__, measure)

@@ -1,4 +1,4 @@
-"""The product to measure: started as `make run` starts it, in a directory of its own, and what its processes cost."""
+"""The product to measure: a gallery without processes, the whole system, and what its processes cost."""
 
 import os
 import signal
@@ -11,44 +11,78 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+import django
+import numpy as np
 import psutil
 
+from bench.report import ROOT
 from tests.ports import free_port as free_port
 
-ROOT = Path(__file__).resolve().parent.parent
 START_S, STOP_S = 600, 60
-FOREIGN = {
-    "SECRET_KEY",
-    "ALLOWED_HOSTS",
-    "SIMSEARCH_HTTPS",
-    "REDIS_URL",
-    "DATABASE_URL",
-    "SIMSEARCH_METRICS_TOKEN",
-    "SIMSEARCH_METRICS_TOKEN_FILE",
-}
+FOREIGN = {"SECRET_KEY", "ALLOWED_HOSTS", "SIMSEARCH_HTTPS", "REDIS_URL", "DATABASE_URL", "SIMSEARCH_METRICS_TOKEN"}
 UNLIMITED = str(10**9)  # everything comes from one address
+ROWS = 2000  # written at once
 # Parts of a command line -> the name of that kind of process; the first that fits.
 KINDS = {
     "gunicorn": "web",
     "engine.decoders": "decoders",
     "--queues search": "search worker",
     "--queues gallery": "gallery worker",
-    " flower ": "Flower",
+    "launch.flower": "Flower",
     "redis": "Redis",
 }
 OTHER = "starter and supervisor"
 AT_REST, REST_S = 0.1, 2.0  # of a core, for so long; heartbeats, beat and the sweeps take 0.03
 
 
+def _environment(data_dir: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in FOREIGN}
+    return kept | {"SIMSEARCH_DATA_DIR": str(data_dir)}
+
+
+class Site:
+    """A gallery without running processes, in SQLite."""
+
+    def __init__(self, data_dir: Path, **environment: str) -> None:
+        self.data_dir, self.database = data_dir, data_dir / "simsearch.sqlite3"
+        made_up = {"SECRET_KEY": "measured", "ALLOWED_HOSTS": "localhost", "LOG_LEVEL": "ERROR"}
+        made_up |= {"DATABASE_URL": f"sqlite:///{self.database}", "REDIS_URL": f"unix://{data_dir}/nobody-listens.sock"}
+        self.environment = _environment(data_dir) | made_up | environment
+        data_dir.mkdir()
+        self.manage("migrate", "-v0")
+
+    def manage(self, *arguments: str) -> None:
+        """Run a command; it has to succeed."""
+        command = [sys.executable, "manage.py", *arguments]
+        subprocess.run(command, cwd=ROOT, env=self.environment, check=True, stdout=subprocess.DEVNULL)
+
+    def use(self) -> None:
+        """Set Django up in this process, for this gallery."""
+        os.environ.clear()
+        os.environ.update(self.environment, DJANGO_SETTINGS_MODULE="simsearch.settings")
+        django.setup()
+
+    def fill(self, vectors: np.ndarray) -> None:
+        """Write pictures without files and their embeddings [n, 4096] by the model `bench`; their ids are 1 to n."""
+        from gallery.models import Embedding, Image
+
+        hashes = [f"{number:064x}" for number in np.random.default_rng(1).permutation(len(vectors)).tolist()]
+        images = (Image(content_hash=one, width_px=1, height_px=1) for one in hashes)
+        Image.objects.bulk_create(images, batch_size=ROWS)
+        for start in range(0, len(vectors), ROWS):
+            pairs = zip(hashes[start : start + ROWS], vectors[start : start + ROWS].astype("<f2"), strict=True)
+            Embedding.objects.bulk_create(
+                Embedding(image_id=one, model_id="bench", vector=vector.tobytes()) for one, vector in pairs
+            )
+
+
 class System:
-    """The whole system; `port`, `pid` (the parent of all its processes), `data_dir`."""
+    """The whole system as `make run` starts it; `port`, `pid` (the parent of all its processes), `data_dir`."""
 
     def __init__(self, directory: Path, photos: Path, **environment: str) -> None:
         self.directory, self.data_dir, self.port = directory, directory / "data", free_port()
         self._photos = photos
-        kept = {name: value for name, value in os.environ.items() if name not in FOREIGN}
-        own = {"SIMSEARCH_DATA_DIR": str(self.data_dir), "SIMSEARCH_UPLOADS_PER_MINUTE": UNLIMITED}
-        self._environment = kept | own | environment
+        self._environment = _environment(self.data_dir) | {"SIMSEARCH_UPLOADS_PER_MINUTE": UNLIMITED} | environment
 
     def __enter__(self) -> Self:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -80,7 +114,7 @@ class System:
             time.sleep(0.2)
 
     def wait_at_rest(self) -> None:
-        """Wait until nothing but heartbeats is left: the gallery worker loads its network after the site is ready."""
+        """Wait until nothing but heartbeats is left: the gallery worker loads its model after the site is ready."""
         deadline, spent_s = time.monotonic() + START_S, float("-inf")
         while (now_s := sum(cpu_s(self.pid).values())) - spent_s > AT_REST * REST_S:
             if time.monotonic() > deadline:

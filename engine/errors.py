@@ -1,4 +1,4 @@
-"""The errors of the engine: one tree of exceptions for pictures, networks and indexes."""
+"""The errors of the engine: one tree of exceptions for pictures, models and indexes."""
 
 
 class EngineError(Exception):
@@ -22,7 +22,7 @@ class UnknownModel(EngineError):
 
 
 class BadWeights(EngineError):
-    """A weights file that is missing, damaged, or made for another network."""
+    """A weights file that is missing, damaged, or made for another model."""
 
 
 class BadDevice(EngineError):

@@ -29,21 +29,21 @@ class AnnoyStore:
     def write(self, generation: IndexGeneration, source: Source, progress: Progress) -> dict[str, Any]:
         """Write a generation, test it, and return the `manifest` of its row. Raises BadIndex, IndexAway."""
         settings.INDEX_ROOT.mkdir(parents=True, exist_ok=True)
-        manifest = build(generation.directory, source.ids, source.blocks(), generation.network, progress=progress)
+        manifest = build(generation.directory, source.ids, source.blocks(), generation.model_id, progress=progress)
         facts = {"recall": manifest.recall, "recall_target": manifest.recall_target}
         try:
-            check_apart(generation.directory, generation.network)
+            check_apart(generation.directory, generation.model_id)
             return facts | ({"sha256": published.publish(generation, progress)} if files.is_remote() else {})
         except (BadIndex, IndexAway):
             shutil.rmtree(generation.directory, ignore_errors=True)
             raise
 
-    def open(self, generation: IndexGeneration, network: str | None = None) -> Index:
-        """Open a generation, of that network where one is given. Raises BadIndex, OldIndex."""
+    def open(self, generation: IndexGeneration, model_id: str | None = None) -> Index:
+        """Open a generation, of that model where one is given. Raises BadIndex, OldIndex."""
         if generation.is_synchronised:
             raise OldIndex(f"The index {generation.number} is in Milvus; run manage.py build_index.")
         self.bring(generation)
-        return Index.open(generation.directory, network)
+        return Index.open(generation.directory, model_id)
 
     def is_here(self, generation: IndexGeneration) -> bool:
         """Tell whether it can be opened at once; False where it has to be fetched."""

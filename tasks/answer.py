@@ -106,7 +106,7 @@ def _answer(worker: Worker, claim: Claim, report: "Batch") -> None:
     report.stages.end("search")
     searched = Searched(
         images=worker.neighbours.images,
-        network=worker.embedder.network,
+        model_id=worker.embedder.model_id,
         generation=worker.neighbours.generation,
         stages_ms=dict(report.stages.ms),
     )
@@ -139,9 +139,9 @@ def _with_bands(worker: Worker, queries: Sequence[Query], found: Sequence[Sequen
     }
 
 
-# --- From a query to the input of the network ---------------------------------------------------------------
+# --- From a query to the input of the model -----------------------------------------------------------------
 
-Prepared = torch.Tensor | Vectors  # a picture for the network, or a stored embedding
+Prepared = torch.Tensor | Vectors  # a picture for the model, or a stored embedding
 Known = dict[UUID | None, Vectors]
 
 
@@ -177,7 +177,7 @@ class BatchPictures:
 
     def __init__(self, worker: Worker, queries: Sequence[Query]) -> None:
         self._worker, self._queries = worker, queries
-        self._known = _known(worker.embedder.network, queries)
+        self._known = _known(worker.embedder.model_id, queries)
         self._kept: list[files.Stored] = []  # uploads whose picture is stored
 
     def decode(self) -> Iterator[Outcome]:
@@ -246,12 +246,12 @@ class BatchPictures:
         return decoded
 
 
-def _known(network: str, queries: Sequence[Query]) -> Known:
+def _known(model_id: str, queries: Sequence[Query]) -> Known:
     """Return the embeddings of the gallery pictures that the queries name, by their ids."""
     named = {id_ for query in queries for id_ in query.gallery_ids}
     if not named:
         return {}
-    rows = list(Embedding.objects.filter(network=network, image__id__in=named).values_list("image__id", "vector"))
+    rows = list(Embedding.objects.filter(model_id=model_id, image__id__in=named).values_list("image__id", "vector"))
     vectors = to_vectors([blob for _, blob in rows])
     return {image: vectors[n] for n, (image, _) in enumerate(rows)}
 

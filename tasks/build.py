@@ -49,27 +49,27 @@ def curate_step() -> int:
         logger.info("embedded %d gallery pictures", done)
     if done or decoded:
         wakeup.wake_workers(wakeup.CURATE)
-    elif generations.status(embedder.network) is IndexStatus.STALE:
+    elif generations.status(embedder.model_id) is IndexStatus.STALE:
         wakeup.wake_workers(wakeup.REBUILD)
     return done
 
 
 def rebuild_if_it_pays() -> str:
     """Build a new generation if enough embeddings were added; returns a sentence about it."""
-    network = current().embedder.network
-    pays = generations.status(network) is IndexStatus.STALE or is_outdated(network)
-    return build_and_tell(network) if pays else "There is too little new to rebuild."
+    model_id = current().embedder.model_id
+    pays = generations.status(model_id) is IndexStatus.STALE or is_outdated(model_id)
+    return build_and_tell(model_id) if pays else "There is too little new to rebuild."
 
 
 def build_generation_of_all() -> str:
     """Build and activate a new generation of the active model; returns a sentence about it."""
-    return build_and_tell(current().embedder.network)
+    return build_and_tell(current().embedder.model_id)
 
 
-def build_and_tell(network: str) -> str:
+def build_and_tell(model_id: str) -> str:
     """Build and activate a new generation; returns a sentence about it."""
     try:
-        generation = build_generation(network)
+        generation = build_generation(model_id)
     except (generations.Busy, generations.BuildFailed) as error:
         return str(error)
     analyses.request_again()
@@ -91,14 +91,14 @@ def index(tell: Tell, *, distributed: bool) -> str:
     try:
         embedder = load_served()
         if notice := retired_notice():
-            missing = Image.objects.not_embedded(embedder.network).count()
+            missing = Image.objects.not_embedded(embedder.model_id).count()
             tell(f"{notice} Embedding its {missing} pictures with {embedder.name} and building a new index.")
         if distributed:
-            embed_elsewhere(embedder.network)
-            generation = build_in_turn(embedder.network, tell)
+            embed_elsewhere(embedder.model_id)
+            generation = build_in_turn(embedder.model_id, tell)
         else:
             embed_missing(embedder)
-            generation = build_generation(embedder.network, tell)
+            generation = build_generation(embedder.model_id, tell)
     except (EngineError, generations.Busy, generations.BuildFailed, Stalled) as error:
         raise NotIndexed(str(error)) from error
     state = "Active" if generation.is_active else "Kept, because another model is active now"
@@ -111,9 +111,9 @@ def plan() -> str:
         embedder = load_served()
     except EngineError as error:
         raise NotIndexed(str(error)) from error
-    missing, active = Image.objects.not_embedded(embedder.network).count(), generations.active()
+    missing, active = Image.objects.not_embedded(embedder.model_id).count(), generations.active()
     planned = (
-        f"{missing} of {Image.objects.count()} pictures would be embedded by {embedder.network} on "
+        f"{missing} of {Image.objects.count()} pictures would be embedded by {embedder.model_id} on "
         f"{embedder.device}, then a new generation built (active: {generations.described(active)})."
     )
     return f"{retired_notice()} {planned}".strip()
@@ -122,12 +122,12 @@ def plan() -> str:
 # --- A generation -------------------------------------------------------------------------------------------------
 
 
-def build_generation(network: str, tell: Tell = logger.info) -> IndexGeneration:
-    """Build a generation of every embedding of `network`, and activate it unless another one is active.
+def build_generation(model_id: str, tell: Tell = logger.info) -> IndexGeneration:
+    """Build a generation of every embedding by this model, and activate it unless another one is active.
 
     Raises generations.Busy (another build is under way) and generations.BuildFailed; the active one then stays.
     """
-    generation = generations.start(network)
+    generation = generations.start(model_id)
     try:
         # Delete retired generations and the rest of killed builds. Only this process builds.
         stores.chosen().clean(generations.prune())
@@ -143,7 +143,7 @@ def build_generation(network: str, tell: Tell = logger.info) -> IndexGeneration:
     return generation
 
 
-def build_in_turn(network: str, tell: Tell) -> IndexGeneration:
+def build_in_turn(model_id: str, tell: Tell) -> IndexGeneration:
     """Wait for another build and then build: a worker that has embedded the last picture may have begun one.
 
     Raises generations.BuildFailed.
@@ -151,7 +151,7 @@ def build_in_turn(network: str, tell: Tell) -> IndexGeneration:
     is_waiting = False
     while True:
         try:
-            return build_generation(network, tell)
+            return build_generation(model_id, tell)
         except generations.Busy:
             if not is_waiting:
                 tell("Another build of the index is under way; this one begins when it has ended.")
@@ -165,7 +165,7 @@ class _Deleted(BadIndex):
 
 def _write_all(generation: IndexGeneration, tell: Tell) -> tuple[Ids, dict[str, Any]]:
     """Write the index of all embeddings; returns their ids, ascending."""
-    rows = Embedding.objects.filter(network=generation.network).order_by("id").values_list("id", flat=True)
+    rows = Embedding.objects.filter(model_id=generation.model_id).order_by("id").values_list("id", flat=True)
     tries = 0
     while True:
         ids = np.fromiter(rows.iterator(), np.int64)

@@ -77,8 +77,8 @@ class Gallery:
     Raises TooFewPictures.
     """
 
-    def __init__(self, index: SearchIndex, network: str) -> None:
-        rows = Embedding.objects.filter(network=network, image__is_hidden=False)
+    def __init__(self, index: SearchIndex, model_id: str) -> None:
+        rows = Embedding.objects.filter(model_id=model_id, image__is_hidden=False)
         visible = dict(rows.values_list("id", "image__label"))
         places = [row for row, id_ in enumerate(index.ids.tolist()) if id_ in visible]
         if len(places) < FEWEST_PICTURES:
@@ -159,7 +159,7 @@ def altered_copies(gallery: Gallery, embedder: Embedder, rows: Rows, advance: Ad
 
 
 def derive(measured: Measured, own: Thresholds) -> Derived:
-    """Return the thresholds that follow from the distributions; `own` are those the network comes with.
+    """Return the thresholds that follow from the distributions; `own` are those the model comes with.
 
     similar: 1 % of the pairs of different labels reach it. very_similar: a third of the pairs of one label reach it.
     same: 95 % of the altered copies reach it, and of at most 5 % of the pictures the nearest other one does that is no

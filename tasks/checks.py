@@ -16,7 +16,7 @@ from tasks import active_model
 
 @register()
 def model_is_known(**_: Any) -> list[CheckMessage]:
-    """Refuse a network that this version does not have."""
+    """Refuse a model that this version does not have."""
     try:
         registry.get(active_model.configured_name())
     except UnknownModel as error:
@@ -35,7 +35,7 @@ def weights_file_exists(**_: Any) -> list[CheckMessage]:
 
 @register()
 def kept_size_is_possible(**_: Any) -> list[CheckMessage]:
-    """Refuse a size that is smaller than the input of networks, or that takes too much memory to decode."""
+    """Refuse a size that is smaller than the input of models, or that takes too much memory to decode."""
     if pictures.KEPT_PX <= settings.SIMSEARCH_KEPT_PX <= pictures.MOST_KEPT_PX:
         return []
     between = f"between {pictures.KEPT_PX} and {pictures.MOST_KEPT_PX}"
@@ -64,7 +64,7 @@ def index_can_be_reached(**_: Any) -> list[CheckMessage]:
 
 @register(Tags.database)
 def model_is_served(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Warn when another network is configured than the active one, if the check may read the database."""
+    """Warn when another model is configured than the active one, if the check may read the database."""
     try:
         served = generations.served() if databases else None
     except DatabaseError:

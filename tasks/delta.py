@@ -39,10 +39,10 @@ def read_rows(ids: Sequence[int]) -> list[Row]:
 
 
 class Delta:
-    """Embeddings of one network with an id above `last`, ascending. `indexed`: the ids of the generation."""
+    """Embeddings of one model with an id above `last`, ascending. `indexed`: the ids of the generation."""
 
-    def __init__(self, network: str, last: int = 0, indexed: Ids | None = None) -> None:
-        self.network = network
+    def __init__(self, model_id: str, last: int = 0, indexed: Ids | None = None) -> None:
+        self.model_id = model_id
         self.ids: Ids = np.empty(0, np.int64)
         self._vectors: Vectors = np.empty((0, EMBEDDING_SIZE), np.float32)
         self._marks: Fingerprints = np.empty((0, BYTES), np.uint8)
@@ -52,7 +52,7 @@ class Delta:
     def refresh(self) -> None:
         """Read the embeddings added since the last call: one cheap query if there are none."""
         late = 0 if connection.vendor == "sqlite" else LATE_IDS
-        rows = Embedding.objects.filter(network=self.network, id__gt=self._newest - late).order_by("id")
+        rows = Embedding.objects.filter(model_id=self.model_id, id__gt=self._newest - late).order_by("id")
         known = np.concatenate([self._indexed[-2 * late :] if late else self._indexed[:0], self.ids])
         fresh = np.setdiff1d(np.fromiter(rows.values_list("id", flat=True), np.int64), known)
         for start in range(0, len(fresh), READ_ROWS):

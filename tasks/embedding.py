@@ -18,7 +18,7 @@ from engine.decoders.pool import DECODERS
 from engine.errors import BadImage
 from engine.images.fingerprints import fingerprint
 from engine.networks.embedder import Embedder, picture
-from gallery.curation import networks, pictures
+from gallery.curation import embeddings, pictures
 from gallery.curation.progress import Progress
 from gallery.models import Embedding, Image
 from gallery.queries import wakeup
@@ -43,17 +43,17 @@ class Looked:
 
 
 def embed_step(embedder: Embedder, limit: int) -> int:
-    """Embed up to `limit` pictures that have no embedding by this network; returns how many were looked at.
+    """Embed up to `limit` pictures that have no embedding by this model; returns how many were looked at.
 
     A picture that cannot be read is marked with its problem and not tried again.
     """
-    step = _oldest(embedder.network, limit * WINDOW, set())[:limit]
-    return _keep(embedder.network, _look(embedder, step, nullcontext()))
+    step = _oldest(embedder.model_id, limit * WINDOW, set())[:limit]
+    return _keep(embedder.model_id, _look(embedder, step, nullcontext()))
 
 
 def embed_missing(embedder: Embedder) -> None:
-    """Embed every picture that has no embedding by this network, in this process and with a progress bar."""
-    if missing := Image.objects.not_embedded(embedder.network).count():
+    """Embed every picture that has no embedding by this model, in this process and with a progress bar."""
+    if missing := Image.objects.not_embedded(embedder.model_id).count():
         with Progress(missing, EMBEDDING, "picture") as progress:
             embed_all(embedder, embedder.batch, progress.advance, embedder.decoders)
 
@@ -65,11 +65,11 @@ def embed_all(embedder: Embedder, batch: int, advance: Callable[[int], object], 
     than one batch at a time in as many torch threads, and a GPU is fed by all of them in turns.
     """
     forward = nullcontext() if embedder.device == "cpu" else threading.Lock()
-    network, at_hand, under_way = embedder.network, list[Image](), dict[Future[Looked], Sequence[Image]]()
+    model_id, at_hand, under_way = embedder.model_id, list[Image](), dict[Future[Looked], Sequence[Image]]()
     with ThreadPoolExecutor(lanes) as pool:
         while True:
             if not at_hand:
-                at_hand = _oldest(network, batch * WINDOW, {image.pk for step in under_way.values() for image in step})
+                at_hand = _oldest(model_id, batch * WINDOW, {image.pk for step in under_way.values() for image in step})
             step, at_hand = at_hand[:batch], at_hand[batch:]
             if step:
                 under_way[pool.submit(_look, embedder, step, forward)] = step
@@ -78,12 +78,12 @@ def embed_all(embedder: Embedder, batch: int, advance: Callable[[int], object], 
             if not step or len(under_way) == 2 * lanes:  # so that no lane waits for its next step
                 for looked in wait(under_way, return_when=FIRST_COMPLETED).done:
                     del under_way[looked]
-                    advance(_keep(network, looked.result()))
+                    advance(_keep(model_id, looked.result()))
 
 
-def _oldest(network: str, count: int, besides: set[UUID]) -> list[Image]:
+def _oldest(model_id: str, count: int, besides: set[UUID]) -> list[Image]:
     """Return up to `count` of the oldest pictures without an embedding, in random order."""
-    rows = list(Image.objects.not_embedded(network).exclude(pk__in=besides).order_by("created_at")[:count])
+    rows = list(Image.objects.not_embedded(model_id).exclude(pk__in=besides).order_by("created_at")[:count])
     random.shuffle(rows)
     return rows
 
@@ -110,7 +110,7 @@ def _look(embedder: Embedder, step: Sequence[Image], forward: AbstractContextMan
     return Looked(readable, vectors, [fingerprint(picture(pixels)) for pixels in prepared], unreadable)
 
 
-def _keep(network: str, looked: Looked) -> int:
+def _keep(model_id: str, looked: Looked) -> int:
     """Save embeddings and errors; returns how many pictures were processed."""
     for image, problem in looked.unreadable.items():
         logger.warning("gallery picture %s cannot be embedded: %s", image.pk, problem)
@@ -118,14 +118,14 @@ def _keep(network: str, looked: Looked) -> int:
     # Two processes may embed the same picture; the second changes nothing.
     Embedding.objects.bulk_create(
         (
-            Embedding(image_id=image.content_hash, network=network, vector=vector.tobytes(), fingerprint=mark)
+            Embedding(image_id=image.content_hash, model_id=model_id, vector=vector.tobytes(), fingerprint=mark)
             for image, vector, mark in zip(
                 looked.images, looked.vectors.astype(np.dtype("<f2")), looked.fingerprints, strict=True
             )
         ),
         ignore_conflicts=True,
     )
-    networks.forget_deleted(image.content_hash for image in looked.images)  # some may be deleted by now
+    embeddings.forget_deleted(image.content_hash for image in looked.images)  # some may be deleted by now
     return len(looked.images) + len(looked.unreadable)
 
 
@@ -146,13 +146,13 @@ def workers() -> int:
     return sum(any(queue["name"] == current_app.conf.task_default_queue for queue in of) for of in queues.values())
 
 
-def embed_elsewhere(network: str) -> None:
-    """Have every picture embedded that has no embedding by `network`, with a progress bar; returns when none is left.
+def embed_elsewhere(model_id: str) -> None:
+    """Have every picture embedded that has no embedding by this model, with a progress bar; returns when none is left.
 
     Each worker goes on by itself while there is something to do, and steps are drawn so that workers side by side
     seldom take the same picture. Raises Stalled when there is no worker, or none has done anything for two minutes.
     """
-    missing = Image.objects.not_embedded(network).count()
+    missing = Image.objects.not_embedded(model_id).count()
     if not missing:
         return
     count = workers()
@@ -164,7 +164,7 @@ def embed_elsewhere(network: str) -> None:
     with Progress(missing, EMBEDDING, "picture") as progress:
         while left:
             time.sleep(LOOK_EVERY_S)
-            before, left = left, Image.objects.not_embedded(network).count()
+            before, left = left, Image.objects.not_embedded(model_id).count()
             progress.advance(before - left)
             if left < before:
                 moved_at = time.monotonic()

@@ -93,8 +93,8 @@ class Labelled:
     Raises NoLabels.
     """
 
-    def __init__(self, index: SearchIndex, network: str) -> None:
-        rows = Embedding.objects.filter(network=network, image__is_hidden=False).exclude(image__label="")
+    def __init__(self, index: SearchIndex, model_id: str) -> None:
+        rows = Embedding.objects.filter(model_id=model_id, image__is_hidden=False).exclude(image__label="")
         known = dict(rows.values_list("id", "image__label"))
         self.rows: Rows = np.array([row for row, id_ in enumerate(index.ids.tolist()) if id_ in known], np.intp)
         self.ids: list[int] = index.ids[self.rows].tolist()

@@ -45,7 +45,7 @@ def _relabel(store: MilvusStore) -> None:
     for generation in IndexGeneration.objects.filter(state=generations.READY):
         if generation.is_synchronised and store.milvus.has(name_of(generation)):
             rows = Embedding.objects.filter(
-                network=generation.network, image__id__in=list(labels), id__lte=generation.last_embedding
+                model_id=generation.model_id, image__id__in=list(labels), id__lte=generation.last_embedding
             ).order_by("id")
             ids, vectors, _ = read(np.fromiter(rows.values_list("id", flat=True), np.int64))
             store.add(name_of(generation), ids, vectors, components_of(generation))
@@ -56,7 +56,7 @@ def _relabel(store: MilvusStore) -> None:
 
 
 def _add_new(active: IndexGeneration, store: MilvusStore) -> int:
-    rows = Embedding.objects.filter(network=active.network, id__gt=active.last_embedding).order_by("id")
+    rows = Embedding.objects.filter(model_id=active.model_id, id__gt=active.last_embedding).order_by("id")
     fresh = np.fromiter(rows.values_list("id", flat=True)[:STEP], np.int64)
     if not len(fresh):
         return 0
@@ -76,6 +76,6 @@ def _late(active: IndexGeneration, store: MilvusStore) -> Ids:
     if connection.vendor == "sqlite":
         return np.empty(0, np.int64)
     first, last = active.last_embedding - LATE_IDS, active.last_embedding
-    rows = Embedding.objects.filter(network=active.network, id__gt=first, id__lte=last).order_by("id")
+    rows = Embedding.objects.filter(model_id=active.model_id, id__gt=first, id__lte=last).order_by("id")
     ids = np.fromiter(rows.values_list("id", flat=True), np.int64)
     return np.setdiff1d(ids, store.milvus.known(name_of(active), ids))

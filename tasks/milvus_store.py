@@ -70,13 +70,13 @@ class MilvusStore:
             raise
         return {"engine": MILVUS, "candidates": tuned.candidates, "recall": tuned.recall, "recall_target": TARGET}
 
-    def open(self, generation: IndexGeneration, network: str | None = None) -> MilvusIndex:
-        """Open a generation, of that network where one is given. Raises BadIndex, OldIndex."""
-        if network is not None and network != generation.network:
-            raise BadIndex(f"The index was made by another model ({generation.network}); this worker runs {network}.")
+    def open(self, generation: IndexGeneration, model_id: str | None = None) -> MilvusIndex:
+        """Open a generation, of that model where one is given. Raises BadIndex, OldIndex."""
+        if model_id is not None and model_id != generation.model_id:
+            raise BadIndex(f"The index was made by another model ({generation.model_id}); this worker runs {model_id}.")
         self._require(generation)
         name, last = name_of(generation), generation.last_embedding
-        rows = Embedding.objects.filter(network=generation.network, id__lte=last).order_by("id")
+        rows = Embedding.objects.filter(model_id=generation.model_id, id__lte=last).order_by("id")
         return MilvusIndex(
             self.milvus,
             name,
@@ -166,8 +166,8 @@ def name_of(generation: IndexGeneration) -> str:
 
 
 def alias_of(generation: IndexGeneration) -> str:
-    """Return the alias of the active collection of its network."""
-    return f"{settings.SIMSEARCH_MILVUS_PREFIX}__{generation.network.replace('-', '_')}"
+    """Return the alias of the active collection of its model."""
+    return f"{settings.SIMSEARCH_MILVUS_PREFIX}__{generation.model_id.replace('-', '_')}"
 
 
 def components_of(generation: IndexGeneration) -> Vectors:

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from engine.errors import BadIndex
 from engine.networks.embedder import Embedder
-from gallery.curation import generations, networks
+from gallery.curation import embeddings, generations
 from gallery.curation.generations import IndexStatus
 from gallery.models import IndexGeneration
 from gallery.operations import workers
@@ -47,7 +47,7 @@ def switch(embedder: Embedder, tell: Tell) -> IndexGeneration:
     Its index is built in the background. A call that is stopped keeps what is built, and the next one goes on.
     Raises generations.BuildFailed.
     """
-    generation = _ready(embedder.network) or build_in_turn(embedder.network, tell)
+    generation = _ready(embedder.model_id) or build_in_turn(embedder.model_id, tell)
     while not generations.serve(generation):
         embed_step(embedder, embedder.batch)  # pictures added during the build
     wakeup.wake_workers(wakeup.ANSWER)  # workers load it before the next query comes
@@ -55,13 +55,13 @@ def switch(embedder: Embedder, tell: Tell) -> IndexGeneration:
     return generation
 
 
-def _ready(network: str) -> IndexGeneration | None:
+def _ready(model_id: str) -> IndexGeneration | None:
     """Return an earlier complete index of this model, so that going back takes seconds."""
-    generation = generations.newest(network)
-    if generation is None or generations.status_of(generation, generation.network) is IndexStatus.STALE:
+    generation = generations.newest(model_id)
+    if generation is None or generations.status_of(generation, generation.model_id) is IndexStatus.STALE:
         return None
     try:
-        stores.chosen().open(generation, network)
+        stores.chosen().open(generation, model_id)
     except BadIndex as error:
         logger.warning("the earlier index %s cannot be used again: %s", generation, error)
         return None
@@ -69,7 +69,7 @@ def _ready(network: str) -> IndexGeneration | None:
 
 
 def prune(keep: set[str]) -> tuple[set[str], set[str]]:
-    """Delete the data of all networks but the active one and those of `keep`.
+    """Delete the data of all models but the active one and those of `keep`.
 
     Returns which were deleted, and which were spared because a worker still runs them (or Redis did not answer).
     Raises SwitchError while there is no active one: the data then belong to the first index.
@@ -77,14 +77,14 @@ def prune(keep: set[str]) -> tuple[set[str], set[str]]:
     served = generations.served()
     if served is None:
         raise SwitchError("There is no index yet, so there is nothing to delete.")
-    known = networks.known() | {path.name for path in settings.WEIGHTS_ROOT.glob("*-p*")}
+    known = embeddings.model_ids() | {path.name for path in settings.WEIGHTS_ROOT.glob("*-p*")}
     unwanted = known - keep - {served}
     try:
-        running = {worker.network for worker in workers.alive()}
+        running = {worker.model_id for worker in workers.alive()}
     except (redis.RedisError, OSError):
         running = unwanted
-    for network in unwanted - running:
-        for generation in networks.forget(network):
+    for model_id in unwanted - running:
+        for generation in embeddings.forget(model_id):
             stores.chosen().remove(generation)
-        kept_weights(network).unlink(missing_ok=True)
+        kept_weights(model_id).unlink(missing_ok=True)
     return unwanted - running, unwanted & running

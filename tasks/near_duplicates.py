@@ -55,7 +55,7 @@ class Rule:
 
 
 def configured(duplicate: float) -> Rule:
-    """Return the rule of a network with this threshold, or that of the setting."""
+    """Return the rule of a model with this threshold, or that of the setting."""
     if settings.SIMSEARCH_DUPLICATE_SIMILARITY is not None:
         return Rule(settings.SIMSEARCH_DUPLICATE_SIMILARITY, by_cosine_alone=True)
     return Rule(duplicate)

@@ -64,15 +64,15 @@ class SearchRequest:
 class Neighbours:
     """The searchable gallery in one worker process."""
 
-    def __init__(self, network: str) -> None:
-        self.network = network
+    def __init__(self, model_id: str) -> None:
+        self.model_id = model_id
         self.generation: int | None = None
         self.problem = ""
         self.is_outdated = False  # the active generation is whole, but of a version with another format
         self.is_away = False  # the server that holds the index does not answer; searches wait until it does
         self.index: SearchIndex | None = None
         self.tried: int | None = None  # the generation that was active when we last looked
-        self._delta = Delta(network)
+        self._delta = Delta(model_id)
         self._without_index = ""  # the problem that is reported while there is none
         self._sample: Vectors | None = None
         self._sampled_at = -math.inf
@@ -90,14 +90,14 @@ class Neighbours:
     def refresh(self) -> None:
         """Look for a new generation and new embeddings: two cheap queries, before every batch.
 
-        A generation of another network is ignored: `Worker.follow` changes the network between two batches.
+        A generation of another model is ignored: `Worker.follow` changes the model between two batches.
         """
         active = generations.active()
         number = active.number if active else None
         if active is None:
-            self._without_index = self._without_index or _without_index(self.network)
+            self._without_index = self._without_index or _without_index(self.model_id)
             self.problem, self.is_away = self._without_index, False
-        elif (number != self.tried or self._is_missing) and active.network == self.network:
+        elif (number != self.tried or self._is_missing) and active.model_id == self.model_id:
             self._switch_to(active)
         elif number == self.generation and active.last_embedding != self._last:
             # Drop from the delta what was added to the index.
@@ -141,7 +141,7 @@ class Neighbours:
             self.problem, self.is_outdated = f"{active} is not on the host {socket.gethostname()} yet.", False
             return
         try:
-            index = stores.chosen().open(active, self.network)
+            index = stores.chosen().open(active, self.model_id)
         except IndexAway as error:
             self._lose(error)
             return
@@ -155,7 +155,7 @@ class Neighbours:
         self._indexed, self._last = active.images, active.last_embedding
         self._is_synchronised = active.is_synchronised
         # A collection takes in late embeddings; the content of files is known by their ids.
-        self._delta = Delta(self.network, self._last, None if active.is_synchronised else index.ids)
+        self._delta = Delta(self.model_id, self._last, None if active.is_synchronised else index.ids)
         logger.info("opened generation %s with %s pictures", active.number, active.images)
 
     def search(self, vectors: Vectors, requests: Sequence[SearchRequest]) -> list[list[Found]]:
@@ -193,7 +193,7 @@ class Neighbours:
         if not (request.labels and self._is_synchronised):
             return hits
         rows = Embedding.objects.filter(
-            network=self.network, image__is_relabelled=True, image__label__in=request.labels
+            model_id=self.model_id, image__is_relabelled=True, image__label__in=request.labels
         )
         ids = np.setdiff1d(np.fromiter(rows.values_list("id", flat=True), np.int64), hits.ids)
         return _merge(hits, self._among(vector, ids), len(hits.ids) + len(ids)) if len(ids) else hits
@@ -231,7 +231,7 @@ class Neighbours:
                     return found
         # Too many of the nearest are hidden, near-duplicates or of other labels: compare all that may be shown.
         among = {"image__label__in": request.labels} if request.labels else {}
-        visible = self._visible(network=self.network, **among)
+        visible = self._visible(model_id=self.model_id, **among)
         return self._best(self._among(vector, np.array(sorted(visible), np.int64)), request, visible)
 
     def _best(self, hits: Hits, request: SearchRequest, visible: Visible) -> list[Found]:
@@ -295,12 +295,12 @@ class Neighbours:
         return vectors, marks
 
 
-def _without_index(network: str) -> str:
+def _without_index(model_id: str) -> str:
     """Return why every search compares every picture."""
     notice = retired_notice()
     if not notice:
         return "There is no index yet; every search compares every picture."
-    name = network.partition("-")[0]
+    name = model_id.partition("-")[0]
     problem = f"{notice} Its pictures are embedded with {name} for a new index; searches find those that are."
     logger.warning("%s", problem)
     return problem

@@ -116,7 +116,7 @@ def _fetch(generation: IndexGeneration) -> None:
             sync(beside / name)
         if checksum(beside) != generation.manifest.get("sha256"):
             raise BadIndex(f"{_who()} does not use {generation}: the storage has files of another one.")
-        check_apart(beside, generation.network)
+        check_apart(beside, generation.model_id)
         shutil.rmtree(generation.directory, ignore_errors=True)
         beside.rename(generation.directory)
     finally:

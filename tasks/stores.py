@@ -33,8 +33,8 @@ class Store(Protocol):
     def write(self, generation: IndexGeneration, source: Source, progress: Progress) -> dict[str, Any]:
         """Write a generation, test it, and return the `manifest` of its row. Raises BadIndex."""
 
-    def open(self, generation: IndexGeneration, network: str | None = None) -> "SearchIndex":
-        """Open a generation, of that network where one is given. Raises BadIndex, OldIndex."""
+    def open(self, generation: IndexGeneration, model_id: str | None = None) -> "SearchIndex":
+        """Open a generation, of that model where one is given. Raises BadIndex, OldIndex."""
 
     def is_here(self, generation: IndexGeneration) -> bool:
         """Tell whether it can be opened at once; False where it has to be fetched from another host's storage."""

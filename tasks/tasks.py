@@ -128,7 +128,7 @@ def sweep() -> int:
     worker.swept_at = time.time()
     worker.report()
     worker.count_recall()
-    if Image.objects.pending().exists() or Image.objects.not_embedded(worker.embedder.network).exists():
+    if Image.objects.pending().exists() or Image.objects.not_embedded(worker.embedder.model_id).exists():
         wakeup.wake_workers(wakeup.CURATE)
     if bulk_actions.unfinished().exists():
         wakeup.wake_workers(wakeup.BULK)

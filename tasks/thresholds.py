@@ -10,18 +10,18 @@ from engine.networks.registry import Thresholds
 from gallery.models import Calibration
 
 
-def thresholds(network: str) -> Thresholds:
-    """Return the measured thresholds of this model (an identity), or its defaults.
+def thresholds(model_id: str) -> Thresholds:
+    """Return the measured thresholds of this model, or its defaults.
 
     One query of the database. Raises UnknownModel.
     """
-    row = Calibration.objects.filter(network=network).first()
+    row = Calibration.objects.filter(model_id=model_id).first()
     if row is None:
-        return registry.identified(network).thresholds
+        return registry.identified(model_id).thresholds
     return Thresholds(same=row.same, very_similar=row.very_similar, similar=row.similar, duplicate=row.duplicate)
 
 
-def store(network: str, measured: Thresholds, pictures: int) -> None:
+def store(model_id: str, measured: Thresholds, pictures: int) -> None:
     """Keep what was measured in a gallery of `pictures`, in the place of what was kept before.
 
     Raises IntegrityError unless similar <= very_similar <= same and very_similar <= duplicate.
@@ -34,4 +34,4 @@ def store(network: str, measured: Thresholds, pictures: int) -> None:
         "pictures": pictures,
         "created_at": timezone.now(),
     }
-    Calibration.objects.update_or_create(network=network, defaults=values)
+    Calibration.objects.update_or_create(model_id=model_id, defaults=values)

@@ -39,7 +39,7 @@ FETCHES = 4  # links fetched at once, so that one slow server does not block the
 class Worker:
     """The model and the searchable gallery of one process.
 
-    `load`: from a network's identity to the network. `problem`: why this one does not run the active model, or
+    `load`: from a model's id to the model. `problem`: why this one does not run the active model, or
     what the environment asks for in vain. `slow`, `links`: pictures that no batch waits for. `decode`: `map`, in
     several threads where a GPU is fed.
     """
@@ -73,14 +73,14 @@ class Worker:
             return
         self._followed = served
         try:
-            if served != self.embedder.network:
+            if served != self.embedder.model_id:
                 self.embedder = self.load(served)
                 self.neighbours, self._thresholds = Neighbours(served), None
                 _bring_active()
                 logger.info("changed to the model %s", served)
         except EngineError as error:
             self.problem = str(error)
-            logger.error("this worker keeps the model %s: %s", self.embedder.network, error)  # noqa: TRY400 (one clear line)
+            logger.error("this worker keeps the model %s: %s", self.embedder.model_id, error)  # noqa: TRY400 (one clear line)
             return
         self.problem = active_model.disagreement(served)
         if self.problem:
@@ -90,7 +90,7 @@ class Worker:
     def thresholds(self) -> Thresholds:
         """Return the model's thresholds; read again after THRESHOLDS_S, because `calibrate --write` changes them."""
         if self._thresholds is None or time.monotonic() > self._thresholds_until:
-            self._thresholds = thresholds(self.embedder.network)
+            self._thresholds = thresholds(self.embedder.model_id)
             self._thresholds_until = time.monotonic() + THRESHOLDS_S
         return self._thresholds
 
@@ -109,7 +109,7 @@ class Worker:
             device=self.embedder.device,
             precision=self.embedder.precision,
             model=self.embedder.name,
-            network=self.embedder.network,
+            model_id=self.embedder.model_id,
             generation=generation,
             index_problem=" ".join(filter(None, [self.problem, not_fetched or away or self.neighbours.problem, lost])),
             is_index_away=bool(away),
@@ -158,12 +158,12 @@ _current: Worker | None = None
 
 def current() -> Worker:
     """Return this process's worker, loaded on first use with the active model. Each task asks for it once, as it
-    starts: what it does, from pixels to matches, is then of one network. Raises what `load_served` raises.
+    starts: what it does, from pixels to matches, is then of one model. Raises what `load_served` raises.
     """
     global _current
     if _current is None:
         embedder = active_model.load_served()
-        _current = Worker(embedder, Neighbours(embedder.network))
+        _current = Worker(embedder, Neighbours(embedder.model_id))
     _current.follow()
     return _current
 
@@ -171,8 +171,8 @@ def current() -> Worker:
 def start() -> None:
     """Prepare a child that answers queries: warm before it counts as ready, because a cold one costs seconds.
 
-    A network that cannot be loaded stops the whole worker with one clear line instead of failing query by query. A
-    database that does not answer is waited for: the first task loads the network then.
+    A model that cannot be loaded stops the whole worker with one clear line instead of failing query by query. A
+    database that does not answer is waited for: the first task loads the model then.
     """
     try:
         worker = current()

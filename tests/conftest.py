@@ -17,7 +17,7 @@ from tasks import stores
 from tests.environment import CLUSTER, DATA_DIR, IS_MILVUS, own_index
 from tests.stack import API_KEY, Stack
 
-# What is not about rows is not tested once more on PostgreSQL: pictures and vectors, how a network is made, the
+# What is not about rows is not tested once more on PostgreSQL: pictures and vectors, how a model is loaded, the
 # environment, the processes of `make run`, images, dashboards, pages in a browser, damaged files, a full disk.
 NO_ROWS = ["browser", "docker", "engine", "local", "monitoring", "system/test_web_process.py"]
 DRILLS_WITHOUT_ROWS = ["clear_starts", "damaged_index", "full_disk", "given_up", "hostile_weights", "make_run"]
@@ -32,7 +32,7 @@ collect_ignore = NOT_TWICE if CLUSTER else []
 # What searches, builds or measures an index, and is run once more with Milvus; the rest never comes near one.
 WITH_INDEX = ["tasks/test_", "tasks/insight", "system/test_way_of_a_query", "gallery/test_rollback"]
 WITH_INDEX += [f"commands/test_{name}" for name in ("build_index", "evaluate", "calibrate", "switch_model")]
-WITH_INDEX += [f"drills/test_{name}" for name in ("fresh_index", "swaps", "switched_network")]
+WITH_INDEX += [f"drills/test_{name}" for name in ("fresh_index", "swaps", "switched_model")]
 if IS_MILVUS:
     tests = (path.relative_to(Path(__file__).parent) for path in Path(__file__).parent.rglob("test_*.py"))
     collect_ignore = [str(path) for path in tests if not str(path).startswith(tuple(WITH_INDEX))]

@@ -1,6 +1,6 @@
-"""The network side: a loop takes what waits (at most 32), embeds it in one batch, asks Annoy.
+"""The model side: a loop takes what waits (at most 32), embeds it in one batch, asks Annoy.
 
-python -m bench.classic.worker GALLERY_FOLDER INDEX_FILE THREADS     (REDIS_SOCKET: path of the socket)
+python -m bench.classic.worker GALLERY_FOLDER INDEX_FILE     (REDIS_SOCKET: path of the socket)
 """
 
 import json
@@ -18,9 +18,9 @@ BATCH = 32
 TREES = 20
 
 
-def main(folder: str, index_file: str, threads: str) -> None:
+def main(folder: str, index_file: str) -> None:
     """Answer until killed."""
-    pipeline = Pipeline(int(threads))
+    pipeline = Pipeline()
     store = redis.Redis(unix_socket_path=os.environ["REDIS_SOCKET"])
     files = sorted(Path(folder).iterdir())
     index = AnnoyIndex(4096, "angular")
@@ -32,7 +32,7 @@ def main(folder: str, index_file: str, threads: str) -> None:
                 index.add_item(start + offset, vector)
         index.build(TREES)
         index.save(index_file)
-    store.incr("ready")
+    store.set("ready", 1)
     while True:
         waiting: list[bytes] = store.lpop("queue", BATCH)  # type: ignore[assignment]
         if not waiting:

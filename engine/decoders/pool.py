@@ -74,7 +74,7 @@ class Request:
     """What a decoder makes of a picture file.
 
     `at_least_px`, `within_px`: as for `decoding.decode`. `jpegs`: new files of the whole picture.
-    `square`: what a network sees of the picture, or of its part `crop` (x, y, w, h): see `decoding.square`.
+    `square`: what a model sees of the picture, or of its part `crop` (x, y, w, h): see `decoding.square`.
     `whole`: the pixels of all of it instead. `with_date`: say when it was taken.
     """
 

@@ -116,20 +116,20 @@ class Index:
     def open(
         cls,
         directory: Path,
-        network: str | None = None,
+        model_id: str | None = None,
         *,
         open_annoy: Callable[[Path, int], AnnoyIndex] = open_annoy,
     ) -> Self:
         """Check every byte of the generation in `directory`, then open it.
 
-        `network`: the identity of the network that embeds the queries (None: any). `open_annoy` opens Annoy's
+        `model_id`: of the model that embeds the queries (None: any). `open_annoy` opens Annoy's
         file and is called last. Reads all of it: about 1 s per 1.5 GB. Raises BadIndex; OldIndex where only the
         format is another one.
         """
         if not directory.is_dir():
             refuse(directory, "there is no such directory")
         manifest = manifests.read(directory)
-        _check_fit(directory, manifest, network)
+        _check_fit(directory, manifest, model_id)
         try:
             manifests.verify_files(directory, manifest)
             arrays = _open_arrays(directory, manifest)
@@ -219,14 +219,14 @@ class Index:
         return np.ascontiguousarray(vectors, np.float32), min(k, len(self.ids))
 
 
-def _check_fit(directory: Path, manifest: Manifest, network: str | None) -> None:
+def _check_fit(directory: Path, manifest: Manifest, model_id: str | None) -> None:
     if manifest.metric != METRIC:
         refuse(directory, f"its metric is {manifest.metric} instead of {METRIC}")
     if manifest.dimension != EMBEDDING_SIZE:
         refuse(directory, f"its vectors have {manifest.dimension} numbers instead of {EMBEDDING_SIZE}")
-    if network is not None and manifest.network != network:
+    if model_id is not None and manifest.model_id != model_id:
         raise BadIndex(
-            f"The index was made by another model ({manifest.network}); this worker runs {network}; "
+            f"The index was made by another model ({manifest.model_id}); this worker runs {model_id}; "
             "run manage.py build_index."
         )
 

@@ -37,7 +37,7 @@ def build(
     directory: Path,
     ids: Sequence[int] | NDArray[np.int64],
     vectors: Blocks,
-    network: str,
+    model_id: str,
     *,
     target_recall: float = 0.99,
     seed: int = 1,
@@ -47,7 +47,7 @@ def build(
 
     `ids`: [n], in any order, each once. `vectors`: unit length, in the order of the ids, float16 or float32:
     one array [n, 4096], or blocks of vectors [m, 4096] and fingerprints [m, 64], copied to disk one at a time.
-    `network`: the identity of the network that made them. `target_recall`: the share of the exact top ten that a
+    `model_id`: of the model that made them. `target_recall`: the share of the exact top ten that a
     search finds. `progress` is called with the name of a step, how much of it is done, and of how much. One seed and
     one thread give the same files.
 
@@ -69,7 +69,7 @@ def build(
         tuning = tune(annoy, components, stored, target_recall, seed)
         report("writing checksums", 0, 1)
         manifest = Manifest(
-            network=network,
+            model_id=model_id,
             dimension=EMBEDDING_SIZE,
             count=len(ordered),
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,4 +1,4 @@
-"""Self-test of a generation, in a process of its own: `python -m engine.index.check DIRECTORY NETWORK`.
+"""Self-test of a generation, in a process of its own: `python -m engine.index.check DIRECTORY [MODEL_ID]`.
 
 Annoy does not check its file: a damaged one must crash this process, not a worker. Exit code 0, or 1 with
 one line on standard error.
@@ -20,12 +20,12 @@ NEIGHBOURS = 10
 SAME = 0.9999  # the cosine of a picture with itself or its copy; nothing else in a gallery comes near
 
 
-def self_test(directory: Path, network: str | None) -> None:
+def self_test(directory: Path, model_id: str | None) -> None:
     """Open the generation and search it for PICTURES of its own pictures.
 
     Each must come first (or a copy of it), with as many neighbours as there are, up to ten. Raises BadIndex.
     """
-    index = Index.open(directory, network)
+    index = Index.open(directory, model_id)
     count = len(index.ids)
     rows = np.unique(np.linspace(0, count - 1, min(PICTURES, count)).astype(np.intp))
     expected = min(NEIGHBOURS, count)
@@ -36,9 +36,9 @@ def self_test(directory: Path, network: str | None) -> None:
             refuse(directory, f"picture {index.ids[row]} does not find itself")
 
 
-def check_apart(directory: Path, network: str) -> None:
+def check_apart(directory: Path, model_id: str) -> None:
     """Run the self-test in a process of its own. Raises BadIndex."""
-    command = [sys.executable, "-m", "engine.index.check", str(directory), network]
+    command = [sys.executable, "-m", "engine.index.check", str(directory), model_id]
     done = subprocess.run(command, capture_output=True, text=True, timeout=CHECK_S, check=False)  # noqa: S603
     if done.returncode:
         reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
@@ -46,10 +46,10 @@ def check_apart(directory: Path, network: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the check from the command line; the network may be left out."""
-    directory, *network = arguments
+    """Run the check from the command line."""
+    directory, *model_ids = arguments
     try:
-        self_test(Path(directory), network[0] if network else None)
+        self_test(Path(directory), model_ids[0] if model_ids else None)
     except BadIndex as error:
         print(error, file=sys.stderr)
         return 1

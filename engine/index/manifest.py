@@ -39,14 +39,14 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A generation: the network that made its vectors, how it is searched, its files.
+    """A generation: the model that made its vectors, how it is searched, its files.
 
     `dimension`: of the stored vectors. `recall`: the share of the exact top ten that `recall_sample` queries found
     when the index was built (1.0 of 0 queries where every picture is a candidate); `recall_target`: the share
     that the parameters were chosen for. `created_at`: ISO 8601, UTC.
     """
 
-    network: str
+    model_id: str
     dimension: int
     count: int
     created_at: str
@@ -70,8 +70,10 @@ def refuse(directory: Path, reason: str, kind: type[BadIndex] = BadIndex) -> NoR
 
 
 def encode(manifest: Manifest) -> bytes:
-    """Return `manifest` as bytes, with a checksum of itself."""
-    return _sealed(asdict(manifest))
+    """Return `manifest` as bytes, with a checksum of itself. The file calls the model `network`."""
+    fields = asdict(manifest)
+    fields["network"] = fields.pop("model_id")
+    return _sealed(fields)
 
 
 def read(directory: Path) -> Manifest:
@@ -90,7 +92,8 @@ def read(directory: Path) -> Manifest:
         if fields["format"] != FORMAT:
             refuse(directory, f"it has format {fields['format']}, this version reads {FORMAT}", OldIndex)
         files = {name: StoredFile(**stored) for name, stored in fields.pop("files").items()}
-        manifest = Manifest(parameters=Parameters(**fields.pop("parameters")), files=files, **fields)
+        parameters, model_id = Parameters(**fields.pop("parameters")), fields.pop("network")
+        manifest = Manifest(model_id=model_id, parameters=parameters, files=files, **fields)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         refuse(directory, f"{NAME} is damaged")
     if encode(manifest) != raw:

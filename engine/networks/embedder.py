@@ -1,4 +1,4 @@
-"""Turn pictures into embeddings with one network on one device."""
+"""Turn pictures into embeddings with one model on one device."""
 
 import ctypes
 import os
@@ -24,7 +24,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 KEPT_BYTES = 2**30
 # Of a GPU's memory, for each picture of a batch. VGG takes 22 MB of it in half precision (measured, in batches of 256);
-# the rest is for the network, small batches' workspace, and the gallery's worker, which has the same GPU.
+# the rest is for the model, small batches' workspace, and the gallery's worker, which has the same GPU.
 MEMORY_EACH_BYTES = 2**27
 CPU_BATCH, GPU_BATCH = 32, (8, 256)
 # Pictures of one forward pass on the CPU: 32 at once are no quicker (5.0 ms each), and take 250 MB more.
@@ -35,11 +35,11 @@ MOST_DECODERS = 4
 
 
 class Embedder:
-    """A network that is ready to answer. It is thread-safe; passes side by side take memory each.
+    """A model that is ready to embed. It is thread-safe; passes side by side take memory each.
 
-    `name`, `network` (the identity of what makes the numbers: name, weights, preprocessing), `weights` (the file
-    they came from), `device` ("cpu", "cuda:0"), `precision` ("fp32", "bf16", "fp16"), `at_least_px` (the shorter
-    side that a picture must keep when it is decoded at a reduced scale), `batch` (how many pictures suit the device),
+    `name`, `model_id` (all that the numbers depend on: name, weights, preprocessing), `weights` (the file they came
+    from), `device` ("cpu", "cuda:0"), `precision` ("fp32", "bf16", "fp16"), `at_least_px` (the shorter side that a
+    picture must keep when it is decoded at a reduced scale), `batch` (how many pictures suit the device),
     `pass_size` (how many of them go through in one forward pass),
     `decoders` (how many threads of a process keep it busy: on the CPU each also embeds, so one per core).
     """
@@ -48,7 +48,7 @@ class Embedder:
         self, model: Model, network: loading.Network, device: torch.device, precision: str, batch: int = 0
     ) -> None:
         self.name = model.name
-        self.network = registry.identity(model.name, network.sha256)
+        self.model_id = registry.model_id(model.name, network.sha256)
         self.weights = network.path
         self.device = str(device)
         on_device = gpu_batch(torch.cuda.mem_get_info(device)[1]) if device.type == "cuda" else CPU_BATCH
@@ -75,9 +75,9 @@ class Embedder:
         threads: int | None = None,
         batch: int = 0,
     ) -> Self:
-        """Load a network by name onto `device` ("auto", "cpu", "cuda:N"), with `threads` torch threads.
+        """Load a model by name onto `device` ("auto", "cpu", "cuda:N"), with `threads` torch threads.
 
-        `weights`: a file to use instead of the network's own. `batch`: 0 for what suits the device.
+        `weights`: a file to use instead of the model's own. `batch`: 0 for what suits the device.
         Raises UnknownModel, BadDevice, BadWeights.
         """
         model, where = registry.get(name), pick_device(device)
@@ -89,17 +89,17 @@ class Embedder:
         return embedder
 
     def read(self, data: bytes, part: decoding.Crop | None = None) -> Tensor:
-        """Decode an untrusted file and return what the network sees of it, or of a part of it. Raises BadImage."""
+        """Decode an untrusted file and return what the model sees of it, or of a part of it. Raises BadImage."""
         whole = decoding.decode(data, at_least_px=self.at_least_px if part is None else None)
         return self.prepare(whole if part is None else decoding.crop(whole, part))
 
     def prepare(self, picture: Image.Image) -> Tensor:
-        """Return what the network sees of an upright picture: uint8 [3, input_px, input_px]."""
+        """Return what the model sees of an upright picture: uint8 [3, input_px, input_px]."""
         return prepare(picture, self._preprocessing)
 
     @property
     def square(self) -> tuple[int, int]:
-        """Return what a decoder makes for the network (`decoders.pool.Request`)."""
+        """Return what a decoder makes for the model (`decoders.pool.Request`)."""
         return self._preprocessing.input_px, self._preprocessing.resize_px
 
     def prepare_decoded(self, pixels: bytes) -> Tensor:
@@ -164,7 +164,7 @@ def _as_tensor(pixels: bytes, side_px: int) -> Tensor:
 
 
 def picture(prepared: Tensor) -> Image.Image:
-    """Return what the network sees (from `prepare`) as a picture."""
+    """Return what the model sees (from `prepare`) as a picture."""
     return Image.fromarray(prepared.permute(1, 2, 0).numpy())
 
 

@@ -1,4 +1,4 @@
-"""Load a network by its name: build its modules, read the weights, and check them before they embed anything."""
+"""Load a model by its name: build its modules, read the weights, and check them before they embed anything."""
 
 import socket
 import sys
@@ -125,7 +125,7 @@ def _read_checkpoint(path: Path) -> State:
 
 
 def _torchvision_models() -> ModuleType:
-    # A second of a worker's start, which the default network does without.
+    # A second of a worker's start, which the default model does without.
     import torchvision.models  # type: ignore[import-untyped]
 
     models: ModuleType = torchvision.models

@@ -21,7 +21,7 @@ Band = Literal["same", "very_similar", "similar", "weak"]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an upright RGB picture becomes what a network sees.
+    """How an upright RGB picture becomes what a model sees.
 
     The shorter side is resized to `resize_px`, the centre square of `input_px` is cut out, and each channel
     (0 to 1) has `mean` taken off and is divided by `std`.
@@ -77,34 +77,34 @@ class Model:
 
     @property
     def input_px(self) -> int:
-        """Return the side of the square that the network sees."""
+        """Return the side of the square that the model sees."""
         return self.preprocessing.input_px
 
 
 def get(name: str) -> Model:
-    """Return the network of that name; raises UnknownModel, whose text lists the names."""
+    """Return the model of that name; raises UnknownModel, whose text lists the names."""
     if name not in MODELS:
         raise UnknownModel(f"This version has no model called {name!r}; choose one of {', '.join(MODELS)}.")
     return MODELS[name]
 
 
-def identity(name: str, sha256: str) -> str:
-    """Return the identity of a model: its name, the start of its weights' checksum, its recipe's version."""
+def model_id(name: str, sha256: str) -> str:
+    """Return the id of a model: its name, the start of its weights' checksum, its recipe's version."""
     return f"{name}-{sha256[:12]}-p{get(name).recipe}"
 
 
-def identified(network: str) -> Model:
-    """Return the network that an identity (or a plain name) begins with; raises UnknownModel."""
-    return get(network.partition("-")[0])
+def identified(model_id: str) -> Model:
+    """Return the model that an id (or a plain name) begins with; raises UnknownModel."""
+    return get(model_id.partition("-")[0])
 
 
-def is_known(network: str) -> bool:
-    """Return whether this version has the network that an identity (or a plain name) begins with."""
-    return network.partition("-")[0] in MODELS
+def is_known(model_id: str) -> bool:
+    """Return whether this version has the model that an id (or a plain name) begins with."""
+    return model_id.partition("-")[0] in MODELS
 
 
 def packaged_weights(model: Model) -> Path:
-    """Return the weights file inside the network's package. Raises BadWeights when the package is not installed."""
+    """Return the weights file inside the model's package. Raises BadWeights when the package is not installed."""
     module = model.package.replace("-", "_")
     found = importlib.util.find_spec(module)
     if found is None or found.origin is None:

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from gallery.admin.base import ReadOnlyAdmin
-from gallery.curation import generations, networks, recall
+from gallery.curation import embeddings, generations, recall
 from gallery.models import Image, IndexGeneration
 from gallery.operations import workers
 from gallery.queries import wakeup
@@ -28,7 +28,17 @@ WAITS_S = 300  # a requested build that no worker has begun by then is no longer
 
 @admin.register(IndexGeneration)
 class IndexGenerationAdmin(ReadOnlyAdmin):
-    list_display = ["number", "is_active", "state", "network_name", "images", "recall", "live_recall", "made", "error"]
+    list_display = [
+        "number",
+        "is_active",
+        "state",
+        "embedding_model",
+        "images",
+        "recall",
+        "live_recall",
+        "made",
+        "error",
+    ]
     actions = ["activate"]
     change_list_template = "admin/gallery/indexgeneration/change_list.html"
 
@@ -70,10 +80,10 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
         """Refuse: old generations are deleted by the worker."""
         return False
 
-    @admin.display(description="model", ordering="network")
-    def network_name(self, generation: IndexGeneration) -> str:
+    @admin.display(description="model", ordering="model_id")
+    def embedding_model(self, generation: IndexGeneration) -> str:
         """Return the name of the model that embedded the pictures."""
-        return generation.network.partition("-")[0]
+        return generation.model_id.partition("-")[0]
 
     @admin.display(description="built", ordering="created_at")
     def made(self, generation: IndexGeneration) -> str:
@@ -100,9 +110,9 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         """Show messages about the stored models, and about workers that do not use the active generation."""
         served, count = generations.served(), Image.objects.count()
-        for network, embedded in sorted(networks.embedded().items()):
-            if network != served:  # prepared, or kept, by switch_model
-                message = f"Beside the active model: {network}, which has embedded {embedded} of {count} pictures."
+        for model_id, embedded in sorted(embeddings.count_by_model().items()):
+            if model_id != served:  # prepared, or kept, by switch_model
+                message = f"Beside the active model: {model_id}, which has embedded {embedded} of {count} pictures."
                 self.message_user(request, message, messages.INFO)
         with suppress(redis.RedisError, OSError):
             for problem in sorted({worker.index_problem for worker in workers.alive()} - {""}):

@@ -143,7 +143,7 @@ class ImageAdmin(BulkAdmin[Image]):
         """Add to each picture whether it has an embedding."""
         # Searches cannot use the embeddings of another model.
         in_use = IndexGeneration.objects.filter(is_active=True)
-        serves = Q(network__in=in_use.values("network")) | ~Exists(in_use)
+        serves = Q(model_id__in=in_use.values("model_id")) | ~Exists(in_use)
         embeddings = Embedding.objects.filter(serves, image=OuterRef("content_hash"))
         return super().get_queryset(request).annotate(embedded=Exists(embeddings))
 

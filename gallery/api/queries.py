@@ -173,7 +173,7 @@ def query(request: HttpRequest, query_id: Id) -> HttpResponse:
         waiting_ahead=ahead,
         poll_after_ms=None if row.is_finished else waiting.cached().poll_after_ms(row, ahead),
         timings_ms=row.timings_ms,
-        index=IndexOut(generation=row.generation, model=row.network, images=row.images),
+        index=IndexOut(generation=row.generation, model=row.model_id, images=row.images),
         matches=matches,
         removed=len(row.matches or []) - len(matches) if row.is_finished else 0,
     )

@@ -31,7 +31,7 @@ class IndexStatus(Enum):
     CURRENT = "it has every embedding"
     BEHIND = "it lacks some embeddings"
     STALE = "so many were added or deleted that a rebuild pays, or there is none"
-    OTHER_NETWORK = "another model is active"
+    OTHER_MODEL = "another model is active"
 
 
 class Busy(Exception):
@@ -56,35 +56,35 @@ def active() -> IndexGeneration | None:
 
 
 def served() -> str | None:
-    """Return the identity of the active model; None while there is no index."""
+    """Return the id of the active model; None while there is no index."""
     generation = active()
-    return generation.network if generation else None
+    return generation.model_id if generation else None
 
 
 def described(generation: IndexGeneration | None) -> str:
     """Return a generation in words, for people at a terminal."""
-    return f"{generation} with {generation.images} pictures by {generation.network}" if generation else "none"
+    return f"{generation} with {generation.images} pictures by {generation.model_id}" if generation else "none"
 
 
-def newer_than(generation: IndexGeneration | None, network: str) -> int:
-    """Return how many embeddings of this network the generation does not contain."""
-    rows = Embedding.objects.filter(network=network)
-    if generation and generation.network == network:
+def newer_than(generation: IndexGeneration | None, model_id: str) -> int:
+    """Return how many embeddings of this model the generation does not contain."""
+    rows = Embedding.objects.filter(model_id=model_id)
+    if generation and generation.model_id == model_id:
         rows = rows.filter(id__gt=generation.last_embedding)
     return rows.count()
 
 
-def status(network: str) -> IndexStatus:
-    """Return how current the active generation is for the embeddings of this network."""
+def status(model_id: str) -> IndexStatus:
+    """Return how current the active generation is for the embeddings of this model."""
     generation = active()
-    if generation and generation.network != network:
-        return IndexStatus.OTHER_NETWORK
-    return status_of(generation, network)
+    if generation and generation.model_id != model_id:
+        return IndexStatus.OTHER_MODEL
+    return status_of(generation, model_id)
 
 
-def status_of(generation: IndexGeneration | None, network: str) -> IndexStatus:
-    """Return the same for any generation of the network, or for none."""
-    newer = newer_than(generation, network)
+def status_of(generation: IndexGeneration | None, model_id: str) -> IndexStatus:
+    """Return the same for any generation of the model, or for none."""
+    newer = newer_than(generation, model_id)
     if generation is None:
         return IndexStatus.STALE if newer else IndexStatus.CURRENT
     enough = max(REBUILD_AT_LEAST, REBUILD_SHARE * generation.images)
@@ -95,27 +95,27 @@ def status_of(generation: IndexGeneration | None, network: str) -> IndexStatus:
 
 def deleted_from(generation: IndexGeneration) -> int:
     """Return how many embeddings of the generation belong to pictures that were deleted since it was built."""
-    rows = Embedding.objects.filter(network=generation.network, id__lte=generation.last_embedding)
+    rows = Embedding.objects.filter(model_id=generation.model_id, id__lte=generation.last_embedding)
     return max(0, generation.images - rows.count())
 
 
 def has_new_pictures() -> bool:
     """Return whether a picture waits to be decoded or embedded, or a rebuild pays. True while there is no index."""
-    network = served()
+    model_id = served()
     images = Image.objects
-    if network is None or images.pending().exists() or images.not_embedded(network).exists():
+    if model_id is None or images.pending().exists() or images.not_embedded(model_id).exists():
         return True
-    return status(network) is IndexStatus.STALE
+    return status(model_id) is IndexStatus.STALE
 
 
-def start(network: str) -> IndexGeneration:
+def start(model_id: str) -> IndexGeneration:
     """Take the build lock. Raises Busy while another build holds it (its process lives, or its lease runs)."""
     gone = processes.gone(_building().values_list("builder", flat=True))
     for other in _building().filter(clock.lease_is_over() | Q(builder__in=gone)):
         fail(other, "The build was stopped before it was finished.")
     try:
         with transaction.atomic():
-            return IndexGeneration.objects.create(network=network, builder=processes.current(), lease_until=_lease())
+            return IndexGeneration.objects.create(model_id=model_id, builder=processes.current(), lease_until=_lease())
     except IntegrityError as error:
         raise Busy("Another build of the index is under way; wait for it, then try again.") from error
 
@@ -136,7 +136,7 @@ def activate(generation: IndexGeneration, *, images: int, last_embedding: int, m
         ):
             raise Busy("Another build took the place of this one.")
         _hold_the_active_one()
-        if served() in (None, generation.network):
+        if served() in (None, generation.model_id):
             _switch_to(generation)
     generation.refresh_from_db()
 
@@ -148,28 +148,28 @@ def synchronised(generation: IndexGeneration, *, last_embedding: int, added: int
 
 
 def serve(generation: IndexGeneration) -> bool:
-    """Make a ready generation the active one, and with it its network the one that serves.
+    """Make a ready generation the active one, and with it its model.
 
-    False, and nothing is changed, while that network has not embedded every picture: none is lost by the change.
+    False, and nothing is changed, while that model has not embedded every picture: none is lost by the change.
     """
     with transaction.atomic():
         _hold_the_active_one()
-        if Image.objects.not_embedded(generation.network).exists():
+        if Image.objects.not_embedded(generation.model_id).exists():
             return False
         _switch_to(generation)
     return True
 
 
-def newest(network: str) -> IndexGeneration | None:
-    """Return the newest ready generation of this network."""
-    return IndexGeneration.objects.filter(state=READY, network=network).first()
+def newest(model_id: str) -> IndexGeneration | None:
+    """Return the newest ready generation of this model."""
+    return IndexGeneration.objects.filter(state=READY, model_id=model_id).first()
 
 
 def choose(generation: IndexGeneration) -> None:
     """Make a ready generation the active one, be it older or newer. Raises NotReady."""
     if generation.state != READY:
         raise NotReady("Only a generation that is ready can be searched.")
-    if generation.network == served():
+    if generation.model_id == served():
         _switch_to(generation)
     elif not serve(generation):
         raise NotReady("Its model has not embedded every picture; manage.py switch_model does that first.")
@@ -178,7 +178,7 @@ def choose(generation: IndexGeneration) -> None:
 def roll_back() -> IndexGeneration:
     """Make the newest ready generation before the active one active again. Raises NothingToGoBackTo."""
     now = active()
-    earlier = IndexGeneration.objects.filter(state=READY, number__lt=now.number, network=now.network) if now else None
+    earlier = IndexGeneration.objects.filter(state=READY, number__lt=now.number, model_id=now.model_id) if now else None
     previous = earlier.first() if earlier is not None else None
     if previous is None:
         raise NothingToGoBackTo("There is no earlier generation of this model to go back to.")
@@ -208,12 +208,12 @@ def fail(generation: IndexGeneration, reason: str) -> None:
 def prune() -> set[int]:
     """Forget all but the active one, the newest three that are ready and the newest three that failed.
 
-    The newest of another network stays too: a change back to it is then a matter of seconds.
+    The newest of another model stays too: a change back to it is then a matter of seconds.
     Returns the numbers of those whose directories are still wanted.
     """
     ready, failed = (IndexGeneration.objects.filter(state=state) for state in (READY, FAILED))
     kept = {generation.number for generation in (*ready[:KEEP], *failed[:KEEP])}
-    kept |= set(ready.order_by().values("network").annotate(newest=Max("number")).values_list("newest", flat=True))
+    kept |= set(ready.order_by().values("model_id").annotate(newest=Max("number")).values_list("newest", flat=True))
     IndexGeneration.objects.exclude(number__in=kept).exclude(state=BUILDING).exclude(is_active=True).delete()
     return wanted()
 

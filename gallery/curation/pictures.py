@@ -26,7 +26,7 @@ LARGE = Jpeg(quality=85)  # a larger gallery picture, to look at and for crops
 # Shares of SIMSEARCH_KEPT_PX, and up to how many pixels a picture may have for them: one that would need too much
 # memory for the first is kept smaller.
 LARGE_SIZES = ((1.0, 50_000_000), (0.75, 50_000_000), (0.4, 40_000_000))
-# Sharp at 160 CSS pixels on a phone. Of a longer picture it is the middle, which is what the network sees of it, too.
+# Sharp at 160 CSS pixels on a phone. Of a longer picture it is the middle, which is what the model sees of it, too.
 THUMBNAIL = Jpeg(quality=82, within_px=320, ratio=4)
 
 
@@ -73,7 +73,7 @@ def request(
 def reencode(source: bytes | Path, limits: Limits | None = None) -> Encoded:
     """Re-encode a gallery picture. Raises BadImage, and OSError where the file cannot be read.
 
-    What the network sees is decoded as a query's picture is, whatever the size that is kept, so that the same file has
+    What the model sees is decoded as a query's picture is, whatever the size that is kept, so that the same file has
     the same embedding.
     """
     preview = DECODERS.decode(source, request(limits, jpegs=(PREVIEW, THUMBNAIL), with_date=True))

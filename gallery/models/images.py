@@ -42,10 +42,10 @@ class ImageQuerySet(models.QuerySet["Image"]):
         """Return the pictures that are not decoded yet."""
         return self.filter(is_pending=True, problem="")
 
-    def not_embedded(self, network: str) -> "ImageQuerySet":
+    def not_embedded(self, model_id: str) -> "ImageQuerySet":
         """Return the decoded pictures that this model has not embedded."""
         return self.filter(
-            ~Exists(Embedding.objects.filter(image=OuterRef("content_hash"), network=network)), problem=""
+            ~Exists(Embedding.objects.filter(image=OuterRef("content_hash"), model_id=model_id)), problem=""
         ).exclude(is_pending=True)
 
     def spelled(self, label: str) -> str:
@@ -141,7 +141,7 @@ class Image(OfPicture, models.Model):
 
     @property
     def shown_file(self) -> Stored:
-        """Return the picture as pages show it and the network sees it, within 1,000 px."""
+        """Return the picture as pages show it and the model sees it, within 1,000 px."""
         return self.preview_file if self.has_preview else self.picture_file
 
     @property
@@ -179,16 +179,18 @@ class Embedding(models.Model):
         on_delete=models.CASCADE,
         related_name="embeddings",
     )
-    network = models.CharField(max_length=64, help_text="name, weights checksum and recipe version")
+    model_id = models.CharField(
+        max_length=64, db_column="network", help_text="name, weights checksum and recipe version"
+    )
     vector = models.BinaryField()
     fingerprint = models.BinaryField(null=True, help_text="perceptual hash: tells copies from others")
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["image", "network"], name="one_embedding_per_content_and_network")
+            models.UniqueConstraint(fields=["image", "model_id"], name="one_embedding_per_content_and_network")
         ]
-        indexes = [models.Index(fields=["network", "id"], name="embeddings_in_order")]
+        indexes = [models.Index(fields=["model_id", "id"], name="embeddings_in_order")]
 
     def __str__(self) -> str:
-        return f"{self.network} of {self.image_id}"
+        return f"{self.model_id} of {self.image_id}"

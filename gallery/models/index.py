@@ -25,7 +25,7 @@ class IndexGeneration(models.Model):
         FAILED = "failed"
 
     number = models.AutoField(primary_key=True)
-    network = models.CharField(max_length=64)
+    model_id = models.CharField(max_length=64, db_column="network", help_text="as in Embedding.model_id")
     state = models.CharField(max_length=10, choices=State, default=State.BUILDING)
     is_active = models.BooleanField(default=False)
     images = models.PositiveIntegerField(default=0)
@@ -66,7 +66,7 @@ class IndexGeneration(models.Model):
 class Calibration(models.Model):
     """The thresholds of a model in this gallery, as `manage.py calibrate --write` measured them."""
 
-    network = models.CharField(max_length=64, unique=True, help_text="its identity, as in Embedding.network")
+    model_id = models.CharField(max_length=64, unique=True, db_column="network", help_text="as in Embedding.model_id")
     same = models.FloatField(help_text="the cosine from which a match is almost the same picture")
     very_similar = models.FloatField()
     similar = models.FloatField()
@@ -85,4 +85,4 @@ class Calibration(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"thresholds of {self.network}"
+        return f"thresholds of {self.model_id}"

@@ -84,7 +84,7 @@ class Query(Uploaded, models.Model):
     error_code = models.CharField(max_length=40, blank=True)
     error = models.CharField(max_length=300, blank=True)
     generation = models.PositiveIntegerField(null=True)
-    network = models.CharField(max_length=64, blank=True)
+    model_id = models.CharField(max_length=64, blank=True, db_column="network", help_text="as in Embedding.model_id")
     images = models.PositiveIntegerField(null=True, help_text="how many gallery pictures were compared")
     matches: "models.JSONField[Any, list[StoredMatch] | None]" = models.JSONField(
         null=True, help_text="gallery pictures, the most similar first"

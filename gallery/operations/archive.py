@@ -39,13 +39,13 @@ class BadBackup(Exception):
 class Manifest:
     """What a backup is of.
 
-    `network`: the one that searches were answered by, empty if there was no index; `migrations`: "app.name" of each
-    that its database had; `rows`: how many each table had; `pictures`: how many files these rows name.
+    `model_id`: of the active model, empty if there was no index, and stored as `network`; `migrations`: "app.name" of
+    each that its database had; `rows`: how many each table had; `pictures`: how many files these rows name.
     """
 
     simsearch: str
     made_at: str
-    network: str
+    model_id: str
     migrations: list[str]
     rows: dict[str, int]
     pictures: int
@@ -82,7 +82,9 @@ class Writer:
         self._digest = hashlib.sha256()
         self._now_s = int(time.time())
         self._numbers: dict[str, int] = {}
-        self._add(MANIFEST, _json(asdict(manifest)))
+        fields = asdict(manifest)
+        fields["network"] = fields.pop("model_id")
+        self._add(MANIFEST, _json(fields))
 
     def add_rows(self, rows: Rows) -> None:
         """Append a table."""
@@ -140,9 +142,9 @@ class Reader:
                 f"This backup has format {manifest['format']}, and this version of simsearch reads {FORMAT}."
             )
         try:
-            read = Manifest(**manifest)
+            read = Manifest(model_id=manifest.pop("network"), **manifest)
             sum(read.rows.values(), read.pictures)
-        except (AttributeError, TypeError) as error:  # fields that format 1 does not have
+        except (AttributeError, KeyError, TypeError) as error:  # other fields than those of format 1
             raise ValueError(name) from error
         return read
 

@@ -87,7 +87,7 @@ def _manifest(chosen: Sequence[Table]) -> Manifest:
     return Manifest(
         simsearch=settings.SIMSEARCH_VERSION,
         made_at=timezone.now().isoformat(timespec="seconds"),
-        network=active.network if active else "",
+        model_id=active.model_id if active else "",
         migrations=tables.migrations(),
         rows=rows,
         pictures=pictures,

@@ -94,7 +94,7 @@ def _index() -> Check:
         {
             "generation": active.number if active else None,
             "images": active.images if active else 0,
-            "network": active.network if active else None,
+            "model": active.model_id if active else None,
         }
         | ({"problem": " ".join(problems)} if problems else {}),
     )

@@ -64,7 +64,7 @@ class SystemCollector(Collector):
     def _index(self, active: IndexGeneration) -> Iterator[Metric]:
         yield _gauge("simsearch_index_generation", "Number of the active index generation", active.number)
         yield _gauge("simsearch_index_images", "Pictures in the active index generation", active.images)
-        newer = generations.newer_than(active, active.network)
+        newer = generations.newer_than(active, active.model_id)
         yield _gauge("simsearch_index_newer_embeddings", "Embeddings added after the active index generation", newer)
         age_s = (timezone.now() - active.created_at).total_seconds()
         yield _gauge("simsearch_index_age_seconds", "Age of the active index generation", age_s)

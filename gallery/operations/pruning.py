@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from gallery.curation import library, networks
+from gallery.curation import embeddings, library
 from gallery.models import Image, Query, QueryPart, ZipImport
 from gallery.queries import lifecycle
 from gallery.storage import disk, files
@@ -68,7 +68,7 @@ def find() -> Orphans:
         files=sorted(_files_without_rows()),
         images=[image.pk for image in decoded.iterator(BATCH) if not image.picture_file.exists()],
         queries=[query.pk for query in answered.iterator(BATCH) if not _has_files(query)],
-        embeddings=networks.without_picture().count(),
+        embeddings=embeddings.without_picture().count(),
         parts=_parts_without_query().count(),
     )
     gallery = Image.objects.count()
@@ -87,7 +87,7 @@ def remove(orphans: Orphans) -> None:
         library.remove(Image.objects.filter(pk__in=ids))
     for query_id in orphans.queries:
         lifecycle.withdraw(query_id)
-    networks.forget_deleted()
+    embeddings.forget_deleted()
     for ids in _batches(_parts_without_query().values_list("pk", flat=True)):
         QueryPart.objects.filter(pk__in=ids).delete()
 

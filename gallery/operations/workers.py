@@ -32,14 +32,15 @@ class Report:
     `tried`: the generation that was active when it last looked, before a task; `index_problem` is about that one.
     `is_index_away`: the server that holds the index does not answer, so searches wait.
 
-    During an upgrade workers and web are of two versions: a field that comes later has a default.
+    During an upgrade workers and web are of two versions: a field that comes later has a default, and `model_id` has
+    the key `network` in Redis.
     """
 
     name: str
     device: str
     precision: str
     model: str
-    network: str
+    model_id: str
     generation: int | None
     index_problem: str
     at: float
@@ -50,8 +51,15 @@ class Report:
     @classmethod
     def read(cls, text: str | bytes) -> Self:
         """Return what a worker wrote, without fields that only another version knows."""
-        known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in json.loads(text).items() if name in known})
+        known, stored = {field.name for field in fields(cls)}, json.loads(text)
+        stored["model_id"] = stored.pop("network")
+        return cls(**{name: value for name, value in stored.items() if name in known})
+
+    def written(self) -> str:
+        """Return the report as `read` expects it."""
+        stored = asdict(self)
+        stored["network"] = stored.pop("model_id")
+        return json.dumps(stored)
 
     def shifted(self, seconds: float) -> Self:
         """Return the report with its times shifted by the difference of two clocks."""
@@ -81,7 +89,7 @@ def report(entry: Report) -> None:
     with connect() as client:
         ahead_s = _time(client.time()) - time.time()
         pipeline = client.pipeline(transaction=False)
-        pipeline.hset(KEY, entry.name, json.dumps(asdict(entry.shifted(ahead_s))))
+        pipeline.hset(KEY, entry.name, entry.shifted(ahead_s).written())
         pipeline.expire(KEY, 3600)
         pipeline.hset(HEARTBEATS, entry.name, entry.at + ahead_s)
         pipeline.expire(HEARTBEATS, REMEMBERED_S)

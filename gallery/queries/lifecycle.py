@@ -134,7 +134,7 @@ def _mark_done(rows: "QuerySet[Query]", queries: Sequence[Query], searched: Sear
         lease_until=None,
         client=None,
         generation=searched.generation,
-        network=searched.network,
+        model_id=searched.model_id,
         images=searched.images,
         stages_ms=searched.stages_ms,
     )

@@ -48,7 +48,7 @@ class Searched:
     """
 
     images: int
-    network: str
+    model_id: str
     generation: int | None
     stages_ms: dict[str, float]
 

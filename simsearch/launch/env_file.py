@@ -3,6 +3,10 @@
 import secrets
 import socket
 from pathlib import Path
+from typing import ClassVar
+
+import psutil
+from environ import Env
 
 FILE_NAME = "simsearch.env"
 HEADER = """\
@@ -18,25 +22,28 @@ def establish(data_dir: Path, host: str, redis_url: str | None) -> dict[str, str
     `redis_url` is the embedded Redis, or None when the environment names another one.
     """
     path = data_dir / FILE_NAME
-    kept = read(path)
-    values = {"SECRET_KEY": secrets.token_urlsafe(64), **kept}
-    values |= {"ALLOWED_HOSTS": ",".join(allowed_hosts(host)), "SIMSEARCH_HTTPS": "off"}
-    values.pop("REDIS_URL", None)
-    if redis_url:
-        values["REDIS_URL"] = redis_url
-    if values != kept:
+    text = path.read_text() if path.exists() else HEADER
+    own = {"ALLOWED_HOSTS": ",".join(allowed_hosts(host)), "SIMSEARCH_HTTPS": "off", "REDIS_URL": redis_url}
+    if "SECRET_KEY" not in read(path):
+        own["SECRET_KEY"] = secrets.token_urlsafe(64)
+    kept = [line for line in text.splitlines() if line.partition("=")[0] not in own]
+    written = "\n".join([*kept, *(f"{name}={value}" for name, value in own.items() if value), ""])
+    if written != text:
         fresh = path.with_suffix(".new")
         fresh.touch(0o600)
-        fresh.write_text(HEADER + "".join(f"{key}={value}\n" for key, value in values.items()))
+        fresh.write_text(written)
         fresh.replace(path)  # atomic: never half a file
-    return values
+    return read(path)
 
 
 def read(path: Path) -> dict[str, str]:
-    """Return the file's variables; none when there is no file."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    pairs = (line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
-    return {key.strip(): value.strip() for key, value in pairs}
+    """Return the file's variables as `manage.py` reads them; none when there is no file."""
+
+    class Reader(Env):  # type: ignore[misc]
+        ENVIRON: ClassVar[dict[str, str]] = {}
+
+    Reader.read_env(path)
+    return Reader.ENVIRON
 
 
 def allowed_hosts(host: str) -> list[str]:
@@ -51,14 +58,6 @@ def allowed_hosts(host: str) -> list[str]:
 
 
 def _own_addresses() -> list[str]:
-    """Return this machine's addresses in its networks. Connecting a datagram socket only selects the interface."""
-    found = []
-    for family, elsewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as probe:
-                probe.connect((elsewhere, 9))
-                address = str(probe.getsockname()[0])
-        except OSError:
-            continue
-        found.append(f"[{address}]" if ":" in address else address)
-    return found
+    found = [one for of_interface in psutil.net_if_addrs().values() for one in of_interface]
+    v4 = [one.address for one in found if one.family == socket.AF_INET]
+    return v4 + [f"[{one.address.partition('%')[0]}]" for one in found if one.family == socket.AF_INET6]

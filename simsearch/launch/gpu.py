@@ -6,6 +6,8 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 
+from django.core.exceptions import ImproperlyConfigured
+
 # `nvidia-smi -L` lists "GPU 0: NVIDIA H200 (UUID: GPU-…)", and below a divided one its slices:
 # "  MIG 1g.18gb Device 0: (UUID: MIG-…)".
 GPU = re.compile(r"^GPU (\d+):", re.MULTILINE)
@@ -16,11 +18,11 @@ MAX_CHILDREN = 16
 def search_children(environ: Mapping[str, str]) -> int:
     """Return how many children the search worker has: as chosen, else one per GPU, else one per core.
 
-    Raises ValueError when the chosen number is none.
+    Raises ImproperlyConfigured when the chosen number is none.
     """
     if chosen := environ.get("SIMSEARCH_SEARCH_CHILDREN"):
         if not (chosen.isdecimal() and int(chosen)):
-            raise ValueError(f"SIMSEARCH_SEARCH_CHILDREN={chosen} is not a number of processes.")
+            raise ImproperlyConfigured(f"SIMSEARCH_SEARCH_CHILDREN={chosen} is not a number of processes.")
         return int(chosen)
     if found := visible(environ):
         return len(found)

@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 
 from kombu.exceptions import OperationalError
 
@@ -17,26 +18,15 @@ TIMEOUT_S = 5
 
 
 def web() -> None:
-    """Check the web process."""
-    # As a request of nginx: with a host name of the site, and X-Forwarded-Proto https.
+    """Send a request as nginx does: with a host name of the site, and X-Forwarded-Proto https."""
     names = [name.lstrip(".") for name in env.list("ALLOWED_HOSTS", default=[]) if name != "*"]
     headers = {"Host": names[0] if names else "localhost", "X-Forwarded-Proto": "https"}
     _get(os.environ.get("SIMSEARCH_PORT", "8000"), "/healthz", headers)
 
 
 def flower() -> None:
-    """Check Flower."""
+    """Send Flower a request."""
     _get(os.environ.get("SIMSEARCH_FLOWER_PORT", "5555"), "/flower/healthcheck", {})
-
-
-def search() -> None:
-    """Check the search worker."""
-    _ping("search")
-
-
-def gallery() -> None:
-    """Check the gallery worker."""
-    _ping("gallery")
 
 
 def _get(port: str, path: str, headers: dict[str, str]) -> None:
@@ -50,7 +40,7 @@ def _get(port: str, path: str, headers: dict[str, str]) -> None:
         sys.exit(f"simsearch: {path} on port {port} answers {status}.")
 
 
-def _ping(worker: str) -> None:
+def ping(worker: str) -> None:
     """Ping the worker over Redis: it answers when its children are ready. Only search workers report to `/readyz`."""
     from simsearch.celery import app  # a second of imports that the other checks do not need
 
@@ -63,15 +53,14 @@ def _ping(worker: str) -> None:
         sys.exit(f"simsearch: {node} does not answer.")
 
 
-CHECKS: dict[str, Callable[[], None]] = {check.__name__: check for check in (web, flower, search, gallery)}
-
-
-def main(arguments: list[str]) -> None:
-    """Run the check of one program."""
-    if len(arguments) != 1 or arguments[0] not in CHECKS:
-        sys.exit(f"simsearch: which program? One of {', '.join(sorted(CHECKS))}.")
-    CHECKS[arguments[0]]()
-
+CHECKS: dict[str, Callable[[], None]] = {
+    "web": web,
+    "flower": flower,
+    "search": partial(ping, "search"),
+    "gallery": partial(ping, "gallery"),
+}
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    if len(sys.argv) != 2 or sys.argv[1] not in CHECKS:
+        sys.exit(f"simsearch: which program? One of {', '.join(sorted(CHECKS))}.")
+    CHECKS[sys.argv[1]]()

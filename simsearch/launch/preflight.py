@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 import redis
 
 from gallery.operations import redis_clients
-from simsearch.launch import gpu
 
 # As gunicorn's own; the kernel takes the smaller one of this and net.core.somaxconn.
 BACKLOG = 2048
@@ -89,14 +88,16 @@ def port(name: str, text: str) -> int:
 def listen(host: str, port: int, choose: str) -> socket.socket:
     """Return a socket that listens on this address. `choose`: what to type before another port."""
     try:
-        return _bound(host, port)
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()  # `::` also takes IPv4
+        return socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=both)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             advice = f"Port {port} is in use on {host}; choose another: {choose}{min(port + 1, 65535)}"
         elif error.errno == errno.EACCES:
             advice = f"Port {port} needs more rights than you have; choose another: {choose}8000"
         else:
-            advice = f"Cannot listen on {host} ({error.strerror}); choose an address of this machine, say 127.0.0.1."
+            advice = f"Cannot listen on {host}: {error.strerror}; choose an address of this machine, say 127.0.0.1."
         raise StartError(advice) from error
 
 
@@ -131,47 +132,13 @@ def spare_port(preferred: int) -> socket.socket:
     return keeper
 
 
-def _bound(host: str, port: int) -> socket.socket:
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    bound = socket.socket(family, kind, protocol)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn does: no wait after a restart
-        bound.bind(address)
-        bound.listen(BACKLOG)
-    except OSError:
-        bound.close()
-        raise
-    return bound
-
-
-def search_children() -> None:
-    """Raise StartError when SIMSEARCH_SEARCH_CHILDREN is not a number of processes."""
-    try:
-        gpu.search_children(os.environ)
-    except ValueError as error:
-        raise StartError(str(error)) from error
-
-
 def reachable_redis(url: str) -> None:
     """Raise StartError, without the password, when the Redis that the user chose does not answer."""
     try:
-        _ping(url)
+        with redis_clients.connect(url, redis_clients.STARTING_S) as client:
+            client.ping()
     except (redis.RedisError, OSError, ValueError) as error:
         raise StartError(f"Redis at {without_password(url)} (REDIS_URL) does not answer: {error}") from error
-
-
-def answers(url: str) -> bool:
-    """Return whether this Redis is up and has loaded its data."""
-    try:
-        _ping(url)
-    except (redis.RedisError, OSError):
-        return False
-    return True
-
-
-def _ping(url: str) -> None:
-    with redis_clients.connect(url, redis_clients.STARTING_S) as client:
-        client.ping()
 
 
 def without_password(url: str) -> str:

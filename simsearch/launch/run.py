@@ -2,20 +2,16 @@
 
 import argparse
 import os
-import socket
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from simsearch.launch import env_file, preflight, supervisor, system
-from simsearch.launch.preflight import StartError
 from simsearch.launch.supervisor import ROOT
 from simsearch.launch.system import System, say
 
 FLOWER_PORT = 5555
-REDIS_S = 30.0
 PHONE = "To open it from a phone in the same network, start it with `make run HOST=0.0.0.0`.\n"
 OPEN = (
     "From a phone in the same network, open it by this machine's address, such as http://192.168.1.20:{port}/.\n"
@@ -39,27 +35,22 @@ class LocalSystem(System):
         data_dir = Path(os.environ.get("SIMSEARCH_DATA_DIR") or ROOT / "media").expanduser().resolve()
         super().__init__(options.host, preflight.port("PORT", options.port), data_dir)
         self.external_redis = os.environ.get("REDIS_URL") or None
+        self.has_own_redis = not self.external_redis
 
-    def _environment(self, run_dir: Path, listener: socket.socket) -> dict[str, str]:
+    def _environment(self, run_dir: Path) -> dict[str, str]:
         if self.external_redis:
             preflight.reachable_redis(self.external_redis)
-        preflight.search_children()
         self._kept_port = preflight.spare_port(FLOWER_PORT)
-        self.flower_port: int = self._kept_port.getsockname()[1]
+        self.flower_port = self._kept_port.getsockname()[1]
         embedded = None if self.external_redis else f"unix://{run_dir}/redis.sock"
         written = env_file.establish(self.data_dir, self.host, embedded)
         # The host names of our own requests to /readyz, and those that the user added.
         hosts = f"{written['ALLOWED_HOSTS']},{os.environ.get('ALLOWED_HOSTS', '')}".strip(",")
-        chosen = {"REDIS_URL": embedded or self.external_redis or "", "ALLOWED_HOSTS": hosts}
-        chosen |= {"SIMSEARCH_HOST": self.host, "SIMSEARCH_PORT": str(self.port)}
-        own = supervisor.variables(self.data_dir, run_dir, listener, self.flower_port, own_redis=bool(embedded))
-        return {**written, **os.environ, **chosen, **own}
+        return {**written, **os.environ, "REDIS_URL": embedded or self.external_redis or "", "ALLOWED_HOSTS": hosts}
 
     def _start(self) -> None:
         facts = self._prepare()
         self.supervisor.launch(autostart=False)
-        if not self.external_redis:
-            self._start_redis()
         if self.photos:
             self._manage("import_images", str(self.photos))
         elif not facts["has_images"] and not self.environ.get("SIMSEARCH_WATCH"):
@@ -72,16 +63,6 @@ class LocalSystem(System):
         self.supervisor.start(supervisor.GROUP)
         self._wait_until_ready()
         say(self.addresses())
-
-    def _start_redis(self) -> None:
-        self.supervisor.start(supervisor.REDIS)
-        deadline = time.monotonic() + REDIS_S
-        while not preflight.answers(self.environ["REDIS_URL"]):
-            self._refuse_failing()
-            if time.monotonic() > deadline:
-                log = self.supervisor.tail("redis.log")
-                raise StartError(f"The embedded Redis does not answer; its log says:\n{log}")
-            time.sleep(0.05)
 
     def _manage(self, *arguments: str) -> None:
         if self._run("manage.py", *arguments)[0]:

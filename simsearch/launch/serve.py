@@ -15,14 +15,12 @@ from pathlib import Path
 from gunicorn.systemd import SD_LISTEN_FDS_START, listen_fds, sd_notify
 
 from simsearch.env import DATA_DIR, ENV_FILE, env
-from simsearch.launch import preflight, supervisor, system
+from simsearch.launch import preflight, system
 from simsearch.launch.preflight import StartError
 from simsearch.launch.system import System, say
 
 # Variables that a server must set; `make run` sets them itself.
 REQUIRED = ["SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "REDIS_URL"]
-
-logger = logging.getLogger(__name__)
 
 
 class Server(System):
@@ -40,15 +38,11 @@ class Server(System):
             self.inherited = socket.socket(fileno=SD_LISTEN_FDS_START)  # docs/simsearch.socket
         self.flower_port = preflight.port("SIMSEARCH_FLOWER_PORT", os.environ.get("SIMSEARCH_FLOWER_PORT", "5555"))
 
-    def _environment(self, run_dir: Path, listener: socket.socket) -> dict[str, str]:
+    def _environment(self, run_dir: Path) -> dict[str, str]:
         preflight.reachable_redis(env.str("REDIS_URL"))
-        preflight.search_children()
         preflight.listen("127.0.0.1", self.flower_port, "SIMSEARCH_FLOWER_PORT=").close()
-        own = supervisor.variables(self.data_dir, run_dir, listener, self.flower_port, own_redis=False)
-        own |= {"SIMSEARCH_HOST": self.host, "SIMSEARCH_PORT": str(self.port)}
         # Proxies whose headers gunicorn and Django trust for the visitor's address and scheme.
-        trusted = {"FORWARDED_ALLOW_IPS": "127.0.0.1,::1"}
-        environ = {**trusted, **os.environ, **own}
+        environ = {"FORWARDED_ALLOW_IPS": "127.0.0.1,::1", **os.environ}
         environ.pop("NOTIFY_SOCKET", None)  # only this process notifies systemd
         return environ
 
@@ -56,7 +50,7 @@ class Server(System):
         self._prepare()
         self.supervisor.launch(autostart=True)
         self._wait_until_ready()
-        sd_notify("READY=1", logger)
+        sd_notify("READY=1", logging.getLogger(__name__))
         say(f"Serving on {preflight.authority(self.host, self.port)}; logs in {self.supervisor.logs}")
 
 

@@ -21,7 +21,7 @@ from simsearch.launch.preflight import StartError
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-REDIS, GROUP = "redis", "simsearch:*"
+GROUP = "simsearch:*"  # every program but Redis
 ASIDE = {"watch"}  # the site serves without it
 LAUNCH_S = 20.0
 # A little more than supervisor's own limits: the group in parallel (18 s), then Redis (5 s).
@@ -74,16 +74,10 @@ class Supervisor:
             directory.mkdir(parents=True, exist_ok=True)
 
     def launch(self, *, autostart: bool) -> None:
-        """Start supervisord, with or without its programs, and wait until it answers. Raises StartError."""
+        """Start supervisord with Redis, and the group too or not, and wait until it answers. Raises StartError."""
         process_group.adopt_orphans()
         self._ends = {}
-        command = [
-            sys.executable,
-            "-m",
-            "simsearch.launch.supervisord",
-            "-c",
-            str(ROOT / "docker" / "supervisord.conf"),
-        ]
+        command = [sys.executable, "-m", "simsearch.launch.supervisord", "-c", f"{ROOT}/docker/supervisord.conf"]
         if os.geteuid() == 0:
             command += ["--user", "root"]  # otherwise it warns at every start
         chosen = {
@@ -114,7 +108,7 @@ class Supervisor:
         return self._process is not None and self._process.poll() is None
 
     def start(self, name: str) -> None:
-        """Start a program, or the group of those that talk to Redis. Returns at once."""
+        """Start a program, or GROUP. Returns at once."""
         self._call("startProcess", name, False)
 
     def start_given_up(self) -> None:

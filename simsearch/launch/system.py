@@ -16,7 +16,7 @@ from typing import ClassVar, NoReturn
 
 from django.core.exceptions import ImproperlyConfigured
 
-from simsearch.launch import preflight, process_group
+from simsearch.launch import gpu, preflight, process_group, supervisor
 from simsearch.launch.preflight import StartError
 from simsearch.launch.supervisor import ROOT, Supervisor
 
@@ -29,6 +29,8 @@ class System(ABC):
     """An installation on this machine, from the preflight checks to the end of the last process."""
 
     port_option: ClassVar[str]  # how to choose another port, for messages
+    flower_port: int
+    has_own_redis = False
 
     def __init__(self, host: str, port: int, data_dir: Path) -> None:
         self.host = host
@@ -49,7 +51,10 @@ class System(ABC):
         ):
             run_dir = preflight.socket_directory(self.data_dir)
             preflight.nothing_left(run_dir)
-            self.environ = self._environment(run_dir, listener)
+            gpu.search_children(os.environ)
+            own = self._environment(run_dir) | {"SIMSEARCH_HOST": self.host, "SIMSEARCH_PORT": str(self.port)}
+            programs = (self.data_dir, run_dir, listener, self.flower_port)
+            self.environ = own | supervisor.variables(*programs, own_redis=self.has_own_redis)
             self.supervisor = Supervisor(self.data_dir, run_dir, self.environ)
             try:
                 self._start()
@@ -60,8 +65,8 @@ class System(ABC):
                 self.supervisor.stop()
 
     @abstractmethod
-    def _environment(self, run_dir: Path, listener: socket.socket) -> dict[str, str]:
-        """Return the variables of every process, after the last preflight checks. Raises StartError."""
+    def _environment(self, run_dir: Path) -> dict[str, str]:
+        """Return the settings of every process, after the last preflight checks. Raises StartError."""
 
     @abstractmethod
     def _start(self) -> None:

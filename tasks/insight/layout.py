@@ -53,7 +53,7 @@ def keep(points: dict[UUID, tuple[float, float]]) -> dict[str, int]:
 
 def _projected(neighbours: Neighbours, components: Points) -> tuple[list[UUID], Points]:
     """Return the visible pictures and their embeddings in few dimensions, [n, d]."""
-    rows = Embedding.objects.filter(network=neighbours.network, image__is_hidden=False).order_by("id")
+    rows = Embedding.objects.filter(model_id=neighbours.model_id, image__is_hidden=False).order_by("id")
     ids = list(rows.values_list("id", flat=True))
     images, parts = list[UUID](), [np.empty((0, len(components)), np.float32)]
     for start in range(0, len(ids), STEP):

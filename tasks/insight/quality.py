@@ -15,7 +15,7 @@ WORST_QUERIES = 20
 def measure(generation: IndexGeneration, advance: Advance) -> dict[str, Any]:
     """Return the figures, and the worst queries with their matches. Raises BadIndex and NoLabels."""
     index = stores.chosen().open(generation)
-    labelled = Labelled(index, generation.network)
+    labelled = Labelled(index, generation.model_id)
     total, done = steps(index, labelled), 0
 
     def advance_by(count: int) -> None:
@@ -27,7 +27,8 @@ def measure(generation: IndexGeneration, advance: Advance) -> dict[str, Any]:
     queries = _queries(worst(rankings, WORST_QUERIES), labelled)
     figures = asdict(result)
     figures["searched"] = figures.pop("queries")
-    return figures | {"generation": generation.number, "network": generation.network, "queries": queries}
+    # `network` is the stored key of the model's id, which the version before reads.
+    return figures | {"generation": generation.number, "network": generation.model_id, "queries": queries}
 
 
 def _queries(rankings: list[Ranking], labelled: Labelled) -> list[dict[str, Any]]:

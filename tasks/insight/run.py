@@ -71,15 +71,15 @@ def _run(analysis: Analysis) -> str:
 
 
 def _neighbours() -> Neighbours:
-    network = generations.served()
-    if network is None:
+    model_id = generations.served()
+    if model_id is None:
         raise NotPossible(NO_INDEX)
-    return Neighbours(network)
+    return Neighbours(model_id)
 
 
 def _gallery() -> Gallery:
     neighbours = _neighbours()
-    return Gallery(neighbours, near_duplicates.configured(thresholds(neighbours.network).duplicate))
+    return Gallery(neighbours, near_duplicates.configured(thresholds(neighbours.model_id).duplicate))
 
 
 def _map(advance: Advance) -> Keep:

@@ -32,13 +32,13 @@ class Surroundings:
 
 
 class Gallery:
-    """The visible pictures that have an embedding by the network of `neighbours`, and their `fingerprints`."""
+    """The visible pictures that have an embedding by the model of `neighbours`, and their `fingerprints`."""
 
     def __init__(self, neighbours: Neighbours, rule: Rule) -> None:
         neighbours.refresh()
         self._neighbours = neighbours
         self._rule = rule
-        rows = Embedding.objects.filter(network=neighbours.network, image__is_hidden=False).order_by("id")
+        rows = Embedding.objects.filter(model_id=neighbours.model_id, image__is_hidden=False).order_by("id")
         self.ids = list(rows.values_list("id", flat=True))
         marks = list(rows.values_list("image__id", "fingerprint"))
         self._places = {image: place for place, (image, _) in enumerate(marks)}

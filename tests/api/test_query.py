@@ -51,7 +51,7 @@ def test_no_cache_keeps_an_answer(client: Client, state: str) -> None:
 
 def test_a_finished_query_shows_its_matches(client: Client) -> None:
     images = [add_image(seed, title=f"picture {seed}", label="noise") for seed in (1, 2)]
-    query = finished(*images, images=7, generation=3, network="efficientnet_lite0-1234", stages_ms={"embed": 12.5})
+    query = finished(*images, images=7, generation=3, model_id="efficientnet_lite0-1234", stages_ms={"embed": 12.5})
     result = look_at(client, query)
     timings = result.pop("timings_ms")
     assert result == {

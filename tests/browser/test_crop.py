@@ -103,8 +103,11 @@ def test_keys_move_the_frame_and_stay_on_it(stack: Stack, page: Page, composite:
     assert expect_found(page, "clock")[0] == pytest.approx(0.5, abs=0.02)
 
 
-def test_on_a_phone_the_picture_grows_for_the_frame(stack: Stack, browser: Browser, composite: FilePayload) -> None:
-    page = browser.new_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+@pytest.mark.parametrize(("width", "height", "at_least"), [(390, 844, 300), (1180, 820, 150)], ids=["phone", "tablet"])
+def test_on_a_touch_screen_a_button_opens_the_frame(
+    stack: Stack, browser: Browser, composite: FilePayload, width: int, height: int, at_least: int
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": height}, has_touch=True, is_mobile=True)
     page.goto(stack.url)
     drop(page, composite)
     button = page.get_by_role("button", name="Search a part")
@@ -114,7 +117,7 @@ def test_on_a_phone_the_picture_grows_for_the_frame(stack: Stack, browser: Brows
     frame = frame_of(page)
     box = frame.bounding_box()
     assert box
-    assert box["width"] > 300
+    assert box["width"] > at_least  # on a phone the picture grows
     session = page.context.new_cdp_session(page)
     for kind, x in (("touchStart", 0.55), ("touchMove", 0.7), ("touchMove", 0.97), ("touchEnd", None)):
         points = [{"x": box["x"] + x * box["width"], "y": box["y"] + (x - 0.4) * box["height"]}] if x else []

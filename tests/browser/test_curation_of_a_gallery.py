@@ -68,7 +68,7 @@ def planted(shared_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Pl
             made.kept_names[_own_name(path)] = _own_name(path)
             (made.library / label / f"{_own_name(path)}.jpg").write_bytes(path.read_bytes())
     # One that has a twin in its own folder may be in a group with the twin, and its copy in none. A thumbnail at half
-    # its size has fewer pixels than the network needs.
+    # its size has fewer pixels than the model needs.
     twins = set().union(*known_groups())
     usual = [path for path in paths if _own_name(path) not in twins and _shorter_side(path) >= SMALLEST_PX]
     chosen = random_.sample(usual, MISLABELS + DUPLICATES)

@@ -16,7 +16,7 @@ from gallery.queries import accept
 from gallery.queries.accept import Parameters, Pictures
 from gallery.timings import Stopwatch
 from tasks.thresholds import store
-from tests.engine.galleries import NETWORK, make_vectors
+from tests.engine.galleries import MODEL_ID, make_vectors
 from tests.gallery.rows import add_image, ago, ask, finished, in_state
 
 ODD_TITLE = 'Ünïcode, "quotes"\u2028and a line of its own\n'
@@ -28,11 +28,11 @@ def fill() -> None:
     images = [add_image(number, label="odd" if number % 2 else "") for number in range(4)]
     hidden = add_image(4, title=ODD_TITLE, is_hidden=True)
     for image, vector in zip([*images, hidden], make_vectors(5).astype("<f2"), strict=True):
-        Embedding.objects.create(image_id=image.content_hash, network=NETWORK, vector=vector.tobytes())
+        Embedding.objects.create(image_id=image.content_hash, model_id=MODEL_ID, vector=vector.tobytes())
     gone = add_image(5)
-    Embedding.objects.create(image_id=gone.content_hash, network="other", vector=bytes(range(256)) * 32)
+    Embedding.objects.create(image_id=gone.content_hash, model_id="other", vector=bytes(range(256)) * 32)
     gone.delete()  # the ids have a gap
-    store(NETWORK, Thresholds(same=0.9, very_similar=0.7, similar=0.5, duplicate=0.95), 6)
+    store(MODEL_ID, Thresholds(same=0.9, very_similar=0.7, similar=0.5, duplicate=0.95), 6)
     finished(*images[:3], generation=7, stages_ms={"embed": 12.5})
     for state in ("done", "failed", "running"):
         in_state(state)

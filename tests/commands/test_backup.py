@@ -22,7 +22,7 @@ from gallery.models import Image, Query
 from tests.gallery.rows import add_image, finished
 images = [add_image(number) for number in range(5)]
 for image in images:
-    image.embeddings.create(network="n", vector=bytes(8192))
+    image.embeddings.create(model_id="n", vector=bytes(8192))
 finished(*images)
 expiring = finished(images[2])
 Query.objects.create(has_picture=False, like=images[0])
@@ -56,6 +56,7 @@ def test_it_is_a_tar_of_rows_and_pictures(source: Site, backup: Path) -> None:
     manifest = json.loads(held["manifest.json"])
     assert next(iter(held)) == "manifest.json"
     assert list(held)[-1] == "end.json"
+    assert sorted(manifest) == ["format", "made_at", "migrations", "network", "pictures", "rows", "simsearch"]
     assert manifest["rows"]["gallery.image"] == len(rows(backup, "gallery.image")) == 5
     assert len(rows(backup, "gallery.embedding")) == 5
     pictures = [name for name in held if name.startswith("pictures/")]

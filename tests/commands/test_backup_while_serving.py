@@ -27,7 +27,7 @@ from tests.gallery.rows import add_file, finished, picture
 
 def add(number):
     image = add_file(picture(number), label=str(number))
-    image.embeddings.create(network="n", vector=os.urandom(8192))
+    image.embeddings.create(model_id="n", vector=os.urandom(8192))
     return image
 """
 FILL = f"{CHANGE}\nfor number in range({PICTURES}): add(number)"

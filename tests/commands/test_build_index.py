@@ -101,7 +101,7 @@ def test_a_distributed_build_waits_for_another_one() -> None:
     add(1)
     embedder = load_served()
     embed_step(embedder, 1)
-    other, told = generations.start(embedder.network), list[str]()
+    other, told = generations.start(embedder.model_id), list[str]()
 
     def tell(line: str) -> None:
         told.append(line)

@@ -51,8 +51,8 @@ def labelled() -> None:
     fill(labelled=True)
 
 
-def network() -> str:
-    return Embedding.objects.values_list("network", flat=True)[0]
+def model_id() -> str:
+    return Embedding.objects.values_list("model_id", flat=True)[0]
 
 
 def test_the_four_distributions_are_measured(labelled: None, embedder: Embedder) -> None:
@@ -115,11 +115,11 @@ def test_thresholds_are_stored_only_when_requested(labelled: None) -> None:
     own = registry.get(registry.DEFAULT).thresholds
     result = figures()
     assert not result["written"]
-    assert thresholds(network()) == own
+    assert thresholds(model_id()) == own
     written = figures("--write")
     assert written["written"]
-    assert vars(thresholds(network())) == written["thresholds"] == result["thresholds"]
-    assert thresholds(network()) != own
+    assert vars(thresholds(model_id())) == written["thresholds"] == result["thresholds"]
+    assert thresholds(model_id()) != own
     assert Calibration.objects.get().pictures == KINDS * EACH
 
 
@@ -127,7 +127,7 @@ def test_without_labels_it_keeps_what_it_cannot_measure() -> None:
     fill(labelled=False)
     own = registry.get(registry.DEFAULT).thresholds
     assert re.search(r"similar and very_similar: the model's own are kept", calibrate("--write"))
-    stored = thresholds(network())
+    stored = thresholds(model_id())
     assert (stored.similar, stored.very_similar) == (own.similar, own.very_similar)
 
 

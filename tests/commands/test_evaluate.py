@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from gallery.curation import generations
 from gallery.models import Image
 from tasks.build import build_generation
-from tests.engine.galleries import NETWORK
+from tests.engine.galleries import MODEL_ID
 from tests.gallery.rows import add_image
 from tests.tasks.conftest import add
 from tests.tasks.known import add_at
@@ -39,7 +39,7 @@ def known() -> None:
         add_at(degrees, label, f"{label} at {degrees}")
     add_at(2)
     add_at(1, "a", is_hidden=True)
-    build_generation(NETWORK)
+    build_generation(MODEL_ID)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_precision_is_that_computed_by_hand(known: None) -> None:
     active = generations.active()
     assert active
     assert (result["k"], result["images"], result["labelled"], result["queries"]) == (2, 8, 6, 5)
-    assert (result["generation"], result["network"]) == (active.number, NETWORK)
+    assert (result["generation"], result["model"]) == (active.number, MODEL_ID)
     # Of a at 0, a at 10, b at 25, b at 45 and a at 70; c has no other picture that could be found.
     assert result["precision_at_1"] == pytest.approx((1 + 1 + 0 + 1 + 0) / 5, abs=1e-4)
     assert result["precision_at_k"] == pytest.approx((1 / 2 + 1 / 2 + 1 / 2 + 1 / 2 + 0) / 5, abs=1e-4)
@@ -123,7 +123,7 @@ def test_the_page_escapes_titles_and_labels(tmp_path: Path) -> None:
     for degrees in (0, 10):
         add_at(degrees, "<b>label</b>", "<script>alert('title')</script> \" onerror=alert(1) x=\"")
     add_at(20, "a & b")
-    build_generation(NETWORK)
+    build_generation(MODEL_ID)
     evaluate("--html", str(tmp_path / "page.html"))
     page = (tmp_path / "page.html").read_text()
     assert "<script" not in page
@@ -149,7 +149,7 @@ def test_a_page_that_cannot_be_written_is_one_clear_line(known: None, tmp_path: 
 def test_a_failure_leaves_the_page_that_was_there(tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text("the last one")
     add_at(0)
-    build_generation(NETWORK)
+    build_generation(MODEL_ID)
     with pytest.raises(CommandError):
         evaluate("--html", str(tmp_path / "page.html"))
     assert (tmp_path / "page.html").read_text() == "the last one"
@@ -168,7 +168,7 @@ def test_without_labels_it_says_what_to_do() -> None:
     add_at(0)
     add_at(10, "a")
     add_at(20, "b")
-    build_generation(NETWORK)
+    build_generation(MODEL_ID)
     with pytest.raises(CommandError, match="label"):
         evaluate()
 

@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 
 from gallery.curation import generations
 from gallery.models import Embedding, Image
-from tests.engine.galleries import NETWORK, make_vectors
+from tests.engine.galleries import MODEL_ID, make_vectors
 from tests.gallery.rows import add_image, ago, files_kept, picture
 
 pytestmark = pytest.mark.django_db
@@ -36,9 +36,9 @@ def gallery() -> list[Image]:
         Image.objects.filter(pk=image.pk).update(created_at=ago(1_000_000 - number))
     Image.objects.filter(pk=images[2].pk).update(taken_at=TAKEN)
     for image, vector in zip(images[:3], make_vectors(3).astype("<f2"), strict=True):
-        Embedding.objects.create(image_id=image.content_hash, network=NETWORK, vector=vector.tobytes())
-        Embedding.objects.create(image_id=image.content_hash, network="other", vector=bytes(8192))
-    generations.activate(generations.start(NETWORK), images=3, last_embedding=6, manifest={})
+        Embedding.objects.create(image_id=image.content_hash, model_id=MODEL_ID, vector=vector.tobytes())
+        Embedding.objects.create(image_id=image.content_hash, model_id="other", vector=bytes(8192))
+    generations.activate(generations.start(MODEL_ID), images=3, last_embedding=6, manifest={})
     Image.objects.create(content_hash="0", width_px=0, height_px=0, is_pending=True)
     return images
 
@@ -67,7 +67,7 @@ def test_pictures_table_and_embeddings_are_written(tmp_path: Path, gallery: list
     for image, row in zip(gallery, table, strict=True):
         assert (tmp_path / "out" / row["file"]).read_bytes() == image.picture_file.path.read_bytes()
     named = json.loads((tmp_path / "out" / "embeddings.json").read_text())
-    assert named == {"network": NETWORK, "ids": [str(image.pk) for image in gallery[:3]]}
+    assert named == {"model": MODEL_ID, "ids": [str(image.pk) for image in gallery[:3]]}
     vectors = np.load(tmp_path / "out" / "embeddings.npy", mmap_mode="r")
     assert np.array_equal(vectors, make_vectors(3).astype("<f2"))
 

@@ -154,7 +154,7 @@ def test_an_embedding_without_a_picture_is_removed() -> None:
     """What an older version left, and a worker that embedded a picture while it was deleted."""
     kept = add_image()
     for content_hash in (kept.content_hash, "0" * 64):
-        Embedding.objects.create(image_id=content_hash, network="efficientnet_lite0", vector=b"")
+        Embedding.objects.create(image_id=content_hash, model_id="efficientnet_lite0", vector=b"")
     assert "     1 embeddings of deleted pictures" in prune("--dry-run")
     assert Embedding.objects.count() == 2
     prune("--apply")

@@ -9,7 +9,7 @@ import pytest
 
 from gallery.operations import workers
 from tests.commands.backups import PASSWORD
-from tests.engine.galleries import NETWORK
+from tests.engine.galleries import MODEL_ID
 from tests.sites import Site
 
 # What Django's own dumpdata does not show: moments below a millisecond.
@@ -60,7 +60,7 @@ def newest():
 before = newest()
 Query.objects.filter(state="waiting").delete()
 image = add_image(20)
-image.embeddings.create(network="n", vector=bytes(8192))
+image.embeddings.create(model_id="n", vector=bytes(8192))
 finished(image)
 Group.objects.create(name="more").permissions.add(Permission.objects.first())
 User.objects.create_user("more").groups.add(Group.objects.get(name="more"))
@@ -110,7 +110,7 @@ for number in (1, 30, 31):
     add_image(number)
 ask(32)
 Session.objects.create(session_key="x", expire_date=timezone.now())
-IndexGeneration.objects.create(network="n", state="ready", is_active=True)
+IndexGeneration.objects.create(model_id="n", state="ready", is_active=True)
 """
 LEFT = """
 from django.contrib.sessions.models import Session
@@ -164,13 +164,15 @@ def test_workers_that_have_the_old_index_must_be_stopped_first(backup: Path, tar
 
 def test_workers_of_an_empty_system_may_go_on(backup: Path, target: Site) -> None:
     """One that had nothing to search finds the restored pictures in its next search, without a new start."""
-    workers.report(workers.Report("search-0@here", "cpu", "fp32", "efficientnet_lite0", NETWORK, None, "", time.time()))
+    workers.report(
+        workers.Report("search-0@here", "cpu", "fp32", "efficientnet_lite0", MODEL_ID, None, "", time.time())
+    )
     before, after = target.run(f"""
 from django.core.management import call_command
 from gallery.models import Image
 from tasks.neighbours import Neighbours, SearchRequest
-from tests.engine.galleries import NETWORK, make_vectors
-neighbours = Neighbours(NETWORK)
+from tests.engine.galleries import MODEL_ID, make_vectors
+neighbours = Neighbours(MODEL_ID)
 def search():
     neighbours.refresh()
     [found] = neighbours.search(make_vectors(5)[3:4], [SearchRequest(10)])

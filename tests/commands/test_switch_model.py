@@ -1,4 +1,4 @@
-"""manage.py switch_model: another network serves, and nothing that could be found is lost."""
+"""manage.py switch_model: another model becomes active, and nothing that could be found is lost."""
 
 import fcntl
 import io
@@ -11,14 +11,14 @@ from pytest_django import Settings
 
 from engine.networks import registry
 from engine.networks.embedder import Embedder
-from gallery.curation import generations, networks
+from gallery.curation import embeddings, generations
 from gallery.models import Embedding, Image, IndexGeneration
 from tasks.active_model import kept_weights, load_served
 from tasks.embedding import embed_step
 from tasks.model_switch import LOCK
 from tests.health.reports import worker as report
 from tests.tasks.conftest import add, embedder
-from tests.tasks.networks import retrained
+from tests.tasks.weights import retrained
 
 __all__ = ["embedder"]
 
@@ -39,7 +39,7 @@ def build_index(*options: str) -> tuple[str, str]:
 
 @pytest.fixture
 def bundled() -> str:
-    """Twelve pictures, served by the bundled network; its identity."""
+    """Twelve pictures, embedded by the default model; its id."""
     for number in range(12):
         add(number)
     build_index()
@@ -53,8 +53,8 @@ def other(tmp_path: Path) -> Path:
     return retrained(tmp_path / "other.safetensors")
 
 
-def identity(weights: Path) -> str:
-    return registry.identity("efficientnet_lite0", registry.checksum(weights))
+def model_id(weights: Path) -> str:
+    return registry.model_id("efficientnet_lite0", registry.checksum(weights))
 
 
 def state() -> list[object]:
@@ -64,21 +64,21 @@ def state() -> list[object]:
     return [kept, rows]
 
 
-def test_the_other_network_serves_every_picture(bundled: str, other: Path) -> None:
+def test_the_other_model_finds_every_picture(bundled: str, other: Path) -> None:
     result = switch("efficientnet_lite0", "--weights", str(other))
     active = generations.active()
     assert active
-    assert active.network == identity(other) != bundled
+    assert active.model_id == model_id(other) != bundled
     assert active.images == 12
-    assert f"{identity(other)} is active, with 12 pictures ({active})" in result
-    assert networks.embedded() == {bundled: 12, identity(other): 12}
+    assert f"{model_id(other)} is active, with 12 pictures ({active})" in result
+    assert embeddings.count_by_model() == {bundled: 12, model_id(other): 12}
 
 
 def test_the_next_process_loads_it_without_the_file(bundled: str, other: Path) -> None:
     switch("efficientnet_lite0", "--weights", str(other))
-    other_network = identity(other)
+    other_id = model_id(other)
     other.unlink()
-    assert load_served().network == other_network
+    assert load_served().model_id == other_id
 
 
 def test_going_back_embeds_and_builds_nothing(bundled: str, other: Path) -> None:
@@ -94,8 +94,8 @@ def test_going_back_embeds_and_builds_nothing(bundled: str, other: Path) -> None
 def test_one_that_is_kept_is_known_by_its_identity(bundled: str, other: Path) -> None:
     switch("efficientnet_lite0", "--weights", str(other))
     switch("efficientnet_lite0")
-    switch(identity(other))
-    assert generations.served() == identity(other)
+    switch(model_id(other))
+    assert generations.served() == model_id(other)
 
 
 def test_going_back_embeds_what_was_added_since(bundled: str, other: Path) -> None:
@@ -103,7 +103,7 @@ def test_going_back_embeds_what_was_added_since(bundled: str, other: Path) -> No
     added = add(50)
     build_index()
     switch("efficientnet_lite0")
-    assert Embedding.objects.filter(image=added, network=bundled).exists()
+    assert Embedding.objects.filter(image=added, model_id=bundled).exists()
 
 
 @pytest.mark.annoy
@@ -115,7 +115,7 @@ def test_a_damaged_index_is_not_gone_back_to(bundled: str, other: Path) -> None:
     switch("efficientnet_lite0")
     active = generations.active()
     assert active
-    assert (active.network, active.images) == (bundled, 12)
+    assert (active.model_id, active.images) == (bundled, 12)
     assert active.number > first.number
 
 
@@ -159,15 +159,15 @@ def test_a_change_under_way_keeps_others_out(bundled: str, other: Path) -> None:
     assert generations.served() == bundled
 
 
-def test_without_a_name_it_tells_the_networks(bundled: str, other: Path) -> None:
+def test_without_a_name_it_lists_the_models(bundled: str, other: Path) -> None:
     switch("efficientnet_lite0", "--weights", str(other))
     add(50)
     lines = switch().splitlines()
-    assert lines[0] == f"{identity(other)} is active."
+    assert lines[0] == f"{model_id(other)} is active."
     assert f"{bundled}: 12 of 13 pictures embedded." in lines
 
 
-def test_before_the_first_index_nothing_serves() -> None:
+def test_before_the_first_index_no_model_is_active() -> None:
     assert "No model is active yet" in switch()
 
 
@@ -181,17 +181,17 @@ def test_the_one_before_the_last_is_deleted(bundled: str, other: Path, tmp_path:
     assert directory
     switch("efficientnet_lite0", "--weights", str(other))
     assert f"Deleted: what was kept of {bundled}." in switch("efficientnet_lite0", "--weights", str(second))
-    assert networks.known() == {identity(other), identity(second)}
-    assert {path.name for path in settings.WEIGHTS_ROOT.glob("[!.]*")} == {identity(other), identity(second)}
+    assert embeddings.model_ids() == {model_id(other), model_id(second)}
+    assert {path.name for path in settings.WEIGHTS_ROOT.glob("[!.]*")} == {model_id(other), model_id(second)}
     assert not directory.directory.exists()
 
 
 def test_prune_leaves_only_what_serves(bundled: str, other: Path) -> None:
     switch("efficientnet_lite0", "--weights", str(other))
     switch("--prune")
-    assert networks.known() == {identity(other)}
-    assert generations.served() == identity(other)
-    assert Image.objects.count() == networks.embedded()[identity(other)] == 12
+    assert embeddings.model_ids() == {model_id(other)}
+    assert generations.served() == model_id(other)
+    assert Image.objects.count() == embeddings.count_by_model()[model_id(other)] == 12
 
 
 def test_before_the_first_index_nothing_is_deleted(embedder: Embedder) -> None:
@@ -199,14 +199,14 @@ def test_before_the_first_index_nothing_is_deleted(embedder: Embedder) -> None:
     embed_step(embedder, 1)
     with pytest.raises(CommandError, match="no index yet"):
         switch("--prune")
-    assert networks.embedded() == {embedder.network: 1}
+    assert embeddings.count_by_model() == {embedder.model_id: 1}
 
 
 def test_what_a_worker_still_runs_is_not_deleted(bundled: str, other: Path) -> None:
     switch("efficientnet_lite0", "--weights", str(other))
-    report(network=bundled)
+    report(model_id=bundled)
     assert f"Kept: {bundled}" in switch("--prune")
-    assert networks.embedded()[bundled] == 12
+    assert embeddings.count_by_model()[bundled] == 12
 
 
 # The environment
@@ -224,14 +224,14 @@ def test_the_environment_says_by_what_the_first_index_is_made(other: Path, setti
     settings.SIMSEARCH_MODEL, settings.SIMSEARCH_WEIGHTS = "efficientnet_lite0", str(other)
     add(1)
     result, warned = build_index()
-    assert f"with 1 pictures by {identity(other)}." in result
+    assert f"with 1 pictures by {model_id(other)}." in result
     assert warned == ""
-    assert generations.served() == identity(other)
+    assert generations.served() == model_id(other)
 
 
 def test_weights_that_are_nowhere_are_one_line_with_a_way_out(bundled: str, other: Path) -> None:
     switch("efficientnet_lite0", "--weights", str(other))
-    kept_weights(identity(other)).unlink()
+    kept_weights(model_id(other)).unlink()
     with pytest.raises(CommandError, match=r"copy them to .* manage\.py switch_model efficientnet_lite0"):
         build_index()
     switch("efficientnet_lite0")

@@ -1,4 +1,4 @@
-"""A gallery of the version before, whose network this version no longer has: nothing is lost, and it is found again."""
+"""A gallery of the version before, whose model this version no longer has: nothing is lost, and it is found again."""
 
 import subprocess
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine.galleries import NETWORK
+from tests.engine.galleries import MODEL_ID
 from tests.sites import Site
 
 OLD = "compact-81dc946c96cf-p1"
@@ -58,7 +58,7 @@ for rank, image in enumerate(images[:10], start=1):
 
 PROBLEM = f"""
 from tasks.neighbours import Neighbours
-neighbours = Neighbours("{NETWORK}")
+neighbours = Neighbours("{MODEL_ID}")
 neighbours.refresh()
 print(json.dumps(neighbours.problem))
 """
@@ -72,8 +72,8 @@ shown = client.get(f"/api/queries/{query.pk}").json()
 page = client.get(f"/q/{query.pk}")
 print(json.dumps({
     "images": Image.objects.count(),
-    "embeddings": sorted(Embedding.objects.values_list("network", flat=True)),
-    "generations": list(IndexGeneration.objects.order_by("number").values_list("network", "is_active")),
+    "embeddings": sorted(Embedding.objects.values_list("model_id", flat=True)),
+    "generations": list(IndexGeneration.objects.order_by("number").values_list("model_id", "is_active")),
     "matches": [[m["image"]["title"], m["similarity"], m["band"], len(m["duplicates"])] for m in shown["matches"]],
     "page": [page.status_code, page.content.decode().count('class="card"')],
     "picture": client.get(f"/q/{query.pk}/picture.jpg").status_code,
@@ -132,23 +132,23 @@ def build_index(site: Site, *options: str) -> str:
     return refusals
 
 
-def test_a_gallery_of_a_removed_network_is_embedded_anew_and_nothing_is_lost(site: Site) -> None:
+def test_a_gallery_of_a_removed_model_is_embedded_anew_and_nothing_is_lost(site: Site) -> None:
     first, *others = build_index(site, "--if-stale").splitlines()
     assert first == f"{NOTICE} Embedding its {PICTURES} pictures with efficientnet_lite0 and building a new index."
-    assert others[-1] == f"Active: generation 2 with {PICTURES} pictures by {NETWORK}."
+    assert others[-1] == f"Active: generation 2 with {PICTURES} pictures by {MODEL_ID}."
     assert any(line.startswith("Embedding: ") for line in others)
     assert "up to date" in build_index(site, "--if-stale")
     assert site.run(STATE) == {
         "images": PICTURES,
-        "embeddings": [OLD] * PICTURES + [NETWORK] * PICTURES,
-        "generations": [[OLD, False], [NETWORK, True]],
+        "embeddings": [OLD] * PICTURES + [MODEL_ID] * PICTURES,
+        "generations": [[OLD, False], [MODEL_ID, True]],
         "matches": [[str(n), pytest.approx(0.95 - n / 20), None, int(n == 0)] for n in range(10)],
         "page": [200, 10],
         "picture": 200,
     }
     answer: dict[str, Any] = site.run(SEARCH)
     best = answer["matches"][0]
-    assert (answer["state"], answer["index"]) == ("done", {"generation": 2, "model": NETWORK, "images": PICTURES})
+    assert (answer["state"], answer["index"]) == ("done", {"generation": 2, "model": MODEL_ID, "images": PICTURES})
     assert (best["image"]["title"], best["band"]) == ("3", "same")
 
 
@@ -157,7 +157,7 @@ def test_until_then_the_workers_and_the_commands_say_what_is_happening(site: Sit
         f"{NOTICE} Its pictures are embedded with efficientnet_lite0 for a new index; searches find those that are."
     )
     refusals = build_index(site, "--dry-run")
-    assert refusals.startswith(f"{NOTICE} {PICTURES} of {PICTURES} pictures would be embedded by {NETWORK} on ")
+    assert refusals.startswith(f"{NOTICE} {PICTURES} of {PICTURES} pictures would be embedded by {MODEL_ID} on ")
     listed = site.output("switch_model").splitlines()
     assert listed == [
         "No model is active yet; manage.py build_index makes an index.",
@@ -165,15 +165,15 @@ def test_until_then_the_workers_and_the_commands_say_what_is_happening(site: Sit
     ]
 
 
-def test_a_removed_network_cannot_be_changed_to(site: Site) -> None:
+def test_a_removed_model_cannot_be_changed_to(site: Site) -> None:
     refusals = site.run(CHANGE)
     assert len(refusals) == 2
     for line in refusals:
         assert "This version has no model called 'compact'; choose one of efficientnet_lite0, " in line
 
 
-def test_what_a_removed_network_left_goes_when_requested(site: Site) -> None:
+def test_what_a_removed_model_left_goes_when_requested(site: Site) -> None:
     site.output("switch_model", "efficientnet_lite0")
     assert f"Deleted: what was kept of {OLD}." in site.output("switch_model", "--prune")
-    assert site.run(STATE)["embeddings"] == [NETWORK] * PICTURES
+    assert site.run(STATE)["embeddings"] == [MODEL_ID] * PICTURES
     assert not (site.data_dir / "weights" / OLD).exists()

@@ -35,7 +35,7 @@ def start_worker(data_dir: Path, **environment: str) -> subprocess.CompletedProc
         ("SIMSEARCH_DEVICE", "cuda:99", "cuda:99"),
     ],
 )
-def test_a_worker_that_cannot_load_its_network_ends_with_one_line(
+def test_a_worker_that_cannot_load_its_model_ends_with_one_line(
     data_dir: Path, variable: str, value: str, expected: str
 ) -> None:
     ended = start_worker(data_dir, **{variable: value})

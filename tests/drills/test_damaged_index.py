@@ -16,7 +16,7 @@ from engine.errors import BadIndex, OldIndex
 from engine.index import manifest as manifests
 from engine.index.annoy_index import Index, open_annoy
 from engine.index.build import build
-from tests.engine.galleries import NETWORK, make_vectors, write_as_another_version
+from tests.engine.galleries import MODEL_ID, make_vectors, write_as_another_version
 
 FILES = ("index.ann", "pca.npy", "ids.npy", "vectors.npy", "manifest.json")
 
@@ -35,7 +35,7 @@ class Door:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("index") / "1"
-    build(directory, np.arange(900), make_vectors(900), NETWORK)
+    build(directory, np.arange(900), make_vectors(900), MODEL_ID)
     return directory
 
 
@@ -58,7 +58,7 @@ def damage(path: Path) -> Iterator[bytearray]:
 def assert_refused(directory: Path, reason: str | None = None) -> None:
     door = Door()
     with pytest.raises(BadIndex, match=reason) as refusal:
-        Index.open(directory, NETWORK, open_annoy=door)
+        Index.open(directory, MODEL_ID, open_annoy=door)
     assert str(refusal.value).endswith("run manage.py build_index.")
     assert "\n" not in str(refusal.value)
     assert door.opened == []
@@ -66,7 +66,7 @@ def assert_refused(directory: Path, reason: str | None = None) -> None:
 
 def test_a_whole_generation_is_opened_through_the_door(generation: Path) -> None:
     door = Door()
-    assert len(Index.open(generation, NETWORK, open_annoy=door).search(make_vectors(2), 10)) == 2
+    assert len(Index.open(generation, MODEL_ID, open_annoy=door).search(make_vectors(2), 10)) == 2
     assert door.opened == [generation / "index.ann"]
 
 
@@ -78,7 +78,7 @@ def test_two_hundred_flipped_bytes_are_refused(generation: Path) -> None:
             content[chance.randrange(len(content))] ^= chance.randrange(1, 256)
             path.write_bytes(content)
             assert_refused(generation)
-    Index.open(generation, NETWORK)  # nothing but the flips was wrong
+    Index.open(generation, MODEL_ID)  # nothing but the flips was wrong
 
 
 def test_every_byte_of_the_manifest_counts(generation: Path) -> None:
@@ -97,7 +97,7 @@ def test_fifty_truncations_are_refused(generation: Path) -> None:
         with damage(path) as content:
             path.write_bytes(content[: chance.randrange(len(content))])
             assert_refused(generation)
-    Index.open(generation, NETWORK)
+    Index.open(generation, MODEL_ID)
 
 
 def test_bytes_at_the_end_are_refused(generation: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_manifest_with_one_key_too_many_is_refused(generation: Path) -> None:
     [
         (lambda made: replace(made, metric="euclidean"), "its metric is euclidean instead of cosine"),
         (lambda made: replace(made, dimension=512), "its vectors have 512 numbers instead of 4096"),
-        (lambda made: replace(made, network="alexnet-00-p1"), "made by another model"),
+        (lambda made: replace(made, model_id="alexnet-00-p1"), "made by another model"),
         (lambda made: replace(made, files={}), "names other files"),
         (lambda made: replace(made, count=899), "ids.npy does not hold 899"),
         (
@@ -168,7 +168,7 @@ def test_a_generation_of_another_version_differs_from_a_damaged_one(generation: 
     write_as_another_version(generation, **more)
     assert_refused(generation, f"it has format {manifests.FORMAT + 1}, this version reads {manifests.FORMAT}")
     with pytest.raises(OldIndex):
-        Index.open(generation, NETWORK)
+        Index.open(generation, MODEL_ID)
     path = generation / manifests.NAME
     path.write_bytes(path.read_bytes().replace(b'"checksum": "', b'"checksum": "0'))
     assert_refused(generation, "manifest.json is damaged")
@@ -203,13 +203,13 @@ def test_components_of_another_kind_are_refused(generation: Path, change: Callab
 
 
 def test_trees_of_another_gallery_are_refused(generation: Path, tmp_path: Path) -> None:
-    build(tmp_path / "2", np.arange(300), make_vectors(300), NETWORK)
+    build(tmp_path / "2", np.arange(300), make_vectors(300), MODEL_ID)
     shutil.copy(tmp_path / "2" / "index.ann", generation / "index.ann")
     made = manifests.read(generation)
     files = made.files | {"index.ann": manifests.describe_file(generation / "index.ann")}
     (generation / manifests.NAME).write_bytes(manifests.encode(replace(made, files=files)))
     with pytest.raises(BadIndex, match=r"index\.ann does not hold 900 vectors"):
-        Index.open(generation, NETWORK)
+        Index.open(generation, MODEL_ID)
 
 
 def put_in_place(generation: Path, name: str, array: np.ndarray) -> None:

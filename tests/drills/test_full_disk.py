@@ -24,7 +24,7 @@ from tasks.build import build_generation
 from tasks.neighbours import Neighbours, SearchRequest
 from tests import fresh
 from tests.drills.disks import fill, small_disk
-from tests.engine.galleries import NETWORK, make_vectors
+from tests.engine.galleries import MODEL_ID, make_vectors
 from tests.gallery.rows import add_image, ask, files_kept, now
 
 DISK_MB = 40
@@ -51,7 +51,7 @@ def add(count: int) -> None:
     names = [f"{number:064x}" for number in range(there, there + count)]
     Image.objects.bulk_create(Image(content_hash=name, title=name, width_px=1, height_px=1) for name in names)
     Embedding.objects.bulk_create(
-        Embedding(image_id=name, network=NETWORK, vector=vector.tobytes())
+        Embedding(image_id=name, model_id=MODEL_ID, vector=vector.tobytes())
         for name, vector in zip(names, vectors, strict=True)
     )
 
@@ -84,14 +84,14 @@ def test_a_full_disk_is_one_clear_sentence_and_the_old_generation_serves(
     db: None, disk: Path, pictures: int, room: int
 ) -> None:
     add(100)
-    good = build_generation(NETWORK)
-    neighbours = Neighbours(NETWORK)
+    good = build_generation(MODEL_ID)
+    neighbours = Neighbours(MODEL_ID)
     add(pictures - 100)
     before = answer(neighbours)
     filler = fill(disk, room)
 
     with pytest.raises(generations.BuildFailed) as refusal:
-        build_generation(NETWORK)
+        build_generation(MODEL_ID)
     sentence = str(refusal.value)
     assert "No space left on device" in sentence
     assert "\n" not in sentence
@@ -100,11 +100,11 @@ def test_a_full_disk_is_one_clear_sentence_and_the_old_generation_serves(
     assert failed.error == sentence
     assert [path.name for path in good.directory.parent.iterdir()] == [str(good.number)]
     assert answer(neighbours) == before
-    assert answer(Neighbours(NETWORK)) == before  # a worker that starts now
+    assert answer(Neighbours(MODEL_ID)) == before  # a worker that starts now
     assert neighbours.generation == good.number
 
     filler.unlink()
-    assert build_generation(NETWORK) == generations.active()
+    assert build_generation(MODEL_ID) == generations.active()
     assert answer(neighbours) == before
 
 

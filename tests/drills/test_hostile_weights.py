@@ -13,7 +13,7 @@ from engine.index import manifest as manifests
 from engine.index.annoy_index import Index
 from engine.index.build import build
 from tests.drills.test_clear_starts import start_worker
-from tests.engine.galleries import NETWORK, make_vectors
+from tests.engine.galleries import MODEL_ID, make_vectors
 from tests.sites import Site
 
 ASK = """
@@ -59,21 +59,21 @@ def test_the_bomb_would_go_off(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["ids.npy", "vectors.npy", "pca.npy"])
 def test_an_index_file_with_a_bomb_and_the_right_checksum_is_refused(tmp_path: Path, name: str) -> None:
     directory, mark = tmp_path / "1", tmp_path / "it-ran"
-    build(directory, np.arange(900), make_vectors(900), NETWORK)
+    build(directory, np.arange(900), make_vectors(900), MODEL_ID)
     bomb = np.array([Bomb(mark)], object)
     np.save(directory / name, bomb, allow_pickle=True)
     made = manifests.read(directory)
     files = made.files | {name: manifests.describe_file(directory / name)}
     (directory / manifests.NAME).write_bytes(manifests.encode(replace(made, files=files)))
     with pytest.raises(BadIndex) as refusal:
-        Index.open(directory, NETWORK)
+        Index.open(directory, MODEL_ID)
     assert "\n" not in str(refusal.value)
     assert not mark.exists()
 
 
 def test_a_manifest_is_json_and_nothing_else(tmp_path: Path) -> None:
-    build(tmp_path / "1", np.arange(9), make_vectors(9), NETWORK)
+    build(tmp_path / "1", np.arange(9), make_vectors(9), MODEL_ID)
     (tmp_path / "1" / manifests.NAME).write_bytes(pickle.dumps(Bomb(tmp_path / "it-ran")))
     with pytest.raises(BadIndex, match="damaged"):
-        Index.open(tmp_path / "1", NETWORK)
+        Index.open(tmp_path / "1", MODEL_ID)
     assert not (tmp_path / "it-ran").exists()

@@ -31,9 +31,9 @@ SWAP = f"""
 import time
 from gallery.curation import generations
 from tasks.build import build_generation
-network = generations.active().network
+model_id = generations.active().model_id
 for _ in range({SWAPS // 2}):
-    number = build_generation(network, lambda _: None).number
+    number = build_generation(model_id, lambda _: None).number
     print("swapped", time.time(), number, flush=True)
     time.sleep(2)
     print("swapped", time.time(), generations.roll_back().number, flush=True)
@@ -133,7 +133,7 @@ def test_a_picture_added_on_one_host_is_found_by_a_search_of_the_other(hosts: Ho
         "/api/images", data=form, files={"image": ("new.jpg", picture)}, headers={"Authorization": f"Bearer {KEY}"}
     )
     assert added.status_code == 201, added.text
-    at = embedded_at(hosts, title)  # by a gallery worker that loads its network for it
+    at = embedded_at(hosts, title)  # by a gallery worker that loads its model for it
     with InBackground(search, 2, 0.2):
         wait_until(lambda: any(of_b().values()), hosts.b, PATIENCE_S)
     answered = of_b()

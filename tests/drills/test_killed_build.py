@@ -17,7 +17,7 @@ import pytest
 
 from engine.index.annoy_index import Index
 from tests.demo import write_gallery
-from tests.engine.galleries import NETWORK
+from tests.engine.galleries import MODEL_ID
 from tests.environment import DATA_DIR, own_database
 from tests.stack import ROOT
 
@@ -27,9 +27,9 @@ PICTURES = 1500  # enough for most pictures to be no candidates; a build takes a
 
 FILL = f"""
 from gallery.models import Embedding
-from tests.engine.galleries import NETWORK, make_vectors
+from tests.engine.galleries import MODEL_ID, make_vectors
 Embedding.objects.bulk_create(
-    Embedding(image_id=f"{{n:064x}}", network=NETWORK, vector=vector.astype("<f2").tobytes())
+    Embedding(image_id=f"{{n:064x}}", model_id=MODEL_ID, vector=vector.astype("<f2").tobytes())
     for n, vector in enumerate(make_vectors({PICTURES}))
 )
 """
@@ -42,10 +42,10 @@ django.setup()
 from tasks.build import build_generation
 print("READY", flush=True)
 for line in sys.stdin:
-    network, killed_after_s = line.split()
+    model_id, killed_after_s = line.split()
     began, child = time.monotonic(), os.fork()
     if not child:
-        build_generation(network)
+        build_generation(model_id)
         os._exit(0)
     if killed_after_s != "never":
         time.sleep(float(killed_after_s))
@@ -71,7 +71,7 @@ class Builder:
 
     def build(self, killed_after_s: float | None = None) -> tuple[bool, float]:
         """Return whether it was killed at work, and how many seconds it ran."""
-        self._asks.write(f"{NETWORK} {killed_after_s or 'never'}\n".encode())
+        self._asks.write(f"{MODEL_ID} {killed_after_s or 'never'}\n".encode())
         self._asks.flush()
         was_killed, ran_s = self._says.readline().split()
         return was_killed == b"True", float(ran_s)
@@ -122,7 +122,7 @@ def ask(environment: dict[str, str], question: LiteralString) -> list[int]:
 def assert_the_active_one_answers(environment: dict[str, str]) -> int:
     """Open it as a worker would, and let a picture find itself; returns its number."""
     [number] = ask(environment, "is_active")
-    index = Index.open(Path(environment["SIMSEARCH_DATA_DIR"], "index", str(number)), NETWORK)
+    index = Index.open(Path(environment["SIMSEARCH_DATA_DIR"], "index", str(number)), MODEL_ID)
     vectors = index.vectors_at(index.ids[:1] - index.ids[0])
     [hits] = index.search(vectors, 10)
     assert hits.ids[0] == index.ids[0]

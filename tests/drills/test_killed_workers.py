@@ -1,4 +1,4 @@
-"""kill -9 in the middle of the work, pictures that kill, a network that hangs: every upload is answered, once."""
+"""kill -9 in the middle of the work, pictures that kill, a model that hangs: every upload is answered, once."""
 
 import os
 import random
@@ -146,7 +146,7 @@ def test_a_picture_that_kills_its_worker_is_given_up_and_takes_no_other_with_it(
     assert doomed.client.delete(f"/api/queries/{poison}", headers=headers).status_code == 204
 
 
-def test_a_child_whose_network_hangs_is_replaced(doomed: Stack) -> None:
+def test_a_child_whose_model_hangs_is_replaced(doomed: Stack) -> None:
     before = children(doomed)
     bad, others = among_good_ones(doomed, fault.HANGS, GOOD // 2)
     wait_until(lambda: bool(runs_of(doomed, bad)), doomed, PATIENCE_S)

@@ -22,9 +22,9 @@ CROWD = """
 from gallery.models import Embedding
 from tests.engine.galleries import make_vectors
 
-network = Embedding.objects.earliest("id").network
+model_id = Embedding.objects.earliest("id").model_id
 Embedding.objects.bulk_create(
-    Embedding(image_id=f"{n:064x}", network=network, vector=vector.tobytes())
+    Embedding(image_id=f"{n:064x}", model_id=model_id, vector=vector.tobytes())
     for n, vector in enumerate(make_vectors(1500).astype("<f2"))
 )
 """

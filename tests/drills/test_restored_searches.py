@@ -23,7 +23,7 @@ images = Image.objects.order_by("content_hash")
 some = list(images)[:: len(images) // 50][:50]
 pictures = [Pillow.open(image.picture_file.path).convert("RGB") for image in some]
 pictures += [drawn(number + 5000) for number in range(50)]
-neighbours = Neighbours(embedder.network)
+neighbours = Neighbours(embedder.model_id)
 neighbours.refresh()
 found = neighbours.search(embedder.embed(pictures), [SearchRequest(10)] * 100)
 matches = [[[str(match.image), match.similarity] for match in matches] for matches in found]

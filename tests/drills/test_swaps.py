@@ -27,9 +27,9 @@ import itertools, time
 from gallery.curation import generations
 from gallery.models import IndexGeneration
 from tasks.build import build_generation
-network = generations.active().network
+model_id = generations.active().model_id
 for _ in range({BUILDS}):
-    print("swapped", build_generation(network, lambda _: None).number, flush=True)
+    print("swapped", build_generation(model_id, lambda _: None).number, flush=True)
     print("swapped", generations.roll_back().number, flush=True)
 two = IndexGeneration.objects.filter(state="ready")[:2]
 for generation in itertools.islice(itertools.cycle(two), {SWAPS - 2 * BUILDS}):

@@ -1,4 +1,4 @@
-"""Vectors like those of a network: unit length, not negative, in clusters, far fewer directions than numbers."""
+"""Vectors like those of a model: unit length, not negative, in clusters, far fewer directions than numbers."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engine.index import manifest as manifests
 from engine.networks.registry import EMBEDDING_SIZE
 
-NETWORK = "efficientnet_lite0-579344248a93-p1"
+MODEL_ID = "efficientnet_lite0-579344248a93-p1"
 
 
 def make_vectors(count: int, seed: int = 7) -> NDArray[np.float32]:

@@ -104,7 +104,7 @@ def test_a_decoder_makes_what_this_process_would_make(decoders: Decoders, name: 
     assert decoded.pixels == decoding.square(here, *SQUARE).tobytes()
 
 
-def test_a_part_of_a_picture_is_what_the_network_sees(decoders: Decoders) -> None:
+def test_a_part_of_a_picture_is_what_the_model_sees(decoders: Decoders) -> None:
     data, part = encoded(scene(900, 600), "PNG"), (0.5, 0.25, 0.25, 0.5)
     decoded = decoders.decode(data, Request(10**7, 10**7, crop=part, square=SQUARE))
     assert decoded.pixels == decoding.square(decoding.crop(scene(900, 600), Crop(*part)), *SQUARE).tobytes()

@@ -132,7 +132,7 @@ def test_a_row_of_zeros_becomes_a_unit_vector() -> None:
 
 
 class Narrow(nn.Module):
-    """A network that has memory for so many pictures, and remembers how many it was given."""
+    """A model that has memory for so many pictures, and remembers how many it was given."""
 
     def __init__(self, room: int) -> None:
         super().__init__()
@@ -176,8 +176,8 @@ def test_a_processor_with_bfloat16_calculates_in_it() -> None:
     assert Embedder.load("efficientnet_lite0", "cpu").precision == expected
 
 
-def test_the_identity_names_network_weights_and_preprocessing(lite0: Embedder) -> None:
-    assert lite0.network == "efficientnet_lite0-579344248a93-p1"
+def test_the_id_names_model_weights_and_preprocessing(lite0: Embedder) -> None:
+    assert lite0.model_id == "efficientnet_lite0-579344248a93-p1"
     assert (lite0.name, lite0.device, lite0.at_least_px) == ("efficientnet_lite0", "cpu", 448)
     assert lite0.precision in {"fp32", "bf16"}
 
@@ -208,7 +208,7 @@ def test_alexnet_answers_with_weights_from_a_file(tmp_path: Path) -> None:
     whole = torchvision.models.alexnet(weights=None).eval()
     torch.save(whole.state_dict(), tmp_path / "alexnet.pth")
     ours = Embedder.load("alexnet", "cpu", tmp_path / "alexnet.pth")
-    assert ours.network.startswith("alexnet-")
+    assert ours.model_id.startswith("alexnet-")
     assert (ours.at_least_px, ours.prepare(noise(1)).shape) == (512, (3, 224, 224))
     features: list[Tensor] = []
     whole.classifier[-1].register_forward_pre_hook(lambda _, given: features.append(given[0]))

@@ -38,7 +38,7 @@ def test_the_gpu_is_chosen_by_itself_and_agrees_with_the_processor() -> None:
     pictures = [noise(seed) for seed in range(33)]
     on_cpu, on_gpu = Embedder.load("efficientnet_lite0", "cpu"), Embedder.load("efficientnet_lite0", "auto")
     on_gpu.warm_up()
-    assert (on_gpu.device, on_gpu.network) == ("cuda:0", on_cpu.network)
+    assert (on_gpu.device, on_gpu.model_id) == ("cuda:0", on_cpu.model_id)
     assert on_gpu.precision == ("bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16")
     assert cosines(on_gpu.embed(pictures), on_cpu.embed(pictures)).min() > 0.999
 

@@ -17,7 +17,7 @@ from engine.index.build import build
 from engine.index.check import self_test
 from engine.index.ranking import Hits
 from engine.index.tuning import TREES
-from tests.engine.galleries import NETWORK, make_vectors
+from tests.engine.galleries import MODEL_ID, make_vectors
 
 COUNT = 2000
 IDS = np.arange(COUNT) * 3 + 100
@@ -38,13 +38,13 @@ def queries() -> NDArray[np.float32]:
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory, vectors: NDArray[np.float32]) -> Path:
     path = tmp_path_factory.mktemp("index") / "1"
-    build(path, IDS, vectors, NETWORK)
+    build(path, IDS, vectors, MODEL_ID)
     return path
 
 
 @pytest.fixture(scope="module")
 def index(directory: Path) -> Index:
-    return Index.open(directory, NETWORK)
+    return Index.open(directory, MODEL_ID)
 
 
 def true_ten(vectors: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -141,11 +141,11 @@ def test_an_open_index_survives_its_directory(directory: Path, tmp_path: Path, q
     assert len(index.exact(queries[:1], COUNT)[0].ids) == COUNT
 
 
-def test_an_index_of_another_network_is_refused(directory: Path) -> None:
+def test_an_index_of_another_model_is_refused(directory: Path) -> None:
     with pytest.raises(BadIndex) as refusal:
         Index.open(directory, "alexnet-0123456789ab-p1")
     assert str(refusal.value) == (
-        f"The index was made by another model ({NETWORK}); this worker runs alexnet-0123456789ab-p1; "
+        f"The index was made by another model ({MODEL_ID}); this worker runs alexnet-0123456789ab-p1; "
         "run manage.py build_index."
     )
 
@@ -158,8 +158,8 @@ def test_a_missing_directory_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [1, 2, 5, 100, 127, 129])
 def test_a_small_gallery_is_searched_by_annoy_and_misses_nothing(tmp_path: Path, count: int) -> None:
     gallery = make_vectors(count)
-    made = build(tmp_path / "1", list(range(count)), gallery, NETWORK)
-    index = Index.open(tmp_path / "1", NETWORK)
+    made = build(tmp_path / "1", list(range(count)), gallery, MODEL_ID)
+    index = Index.open(tmp_path / "1", MODEL_ID)
     for queries in (gallery[:9], make_vectors(9, seed=1)):
         found, true = index.search(queries, 10), index.exact(queries, 10)
         assert [len(hits.ids) for hits in found] == [min(10, count)] * len(queries)
@@ -170,11 +170,11 @@ def test_a_small_gallery_is_searched_by_annoy_and_misses_nothing(tmp_path: Path,
         else:
             assert made.recall >= 0.99
             assert [hits.ids[0] for hits in found] == [hits.ids[0] for hits in true]
-    self_test(tmp_path / "1", NETWORK)
+    self_test(tmp_path / "1", MODEL_ID)
 
 
 def test_a_gallery_of_copies_is_searchable(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
-    build(tmp_path / "1", range(300), np.repeat(vectors[:1], 300, axis=0), NETWORK)
+    build(tmp_path / "1", range(300), np.repeat(vectors[:1], 300, axis=0), MODEL_ID)
     [hits] = Index.open(tmp_path / "1").search(vectors[:1], 10)
     assert hits.ids.tolist() == list(range(10))
 
@@ -201,7 +201,7 @@ def test_annoy_is_queried_ahead_for_what_grows(index: Index, queries: NDArray[np
 
 
 def test_the_self_test_passes_in_a_process_of_its_own(directory: Path) -> None:
-    done = check(directory, NETWORK)
+    done = check(directory, MODEL_ID)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -213,21 +213,21 @@ def test_the_self_test_says_in_one_line_what_is_wrong(directory: Path) -> None:
 
 
 def test_the_self_test_notices_an_index_that_answers_wrongly(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
-    build(tmp_path / "1", IDS, vectors, NETWORK)
-    other = build(tmp_path / "2", IDS, make_vectors(COUNT, seed=9), NETWORK)
+    build(tmp_path / "1", IDS, vectors, MODEL_ID)
+    other = build(tmp_path / "2", IDS, make_vectors(COUNT, seed=9), MODEL_ID)
     # The trees of one gallery over the vectors of another, with every checksum right.
     shutil.copy(tmp_path / "2" / "index.ann", tmp_path / "1" / "index.ann")
     manifest = manifests.read(tmp_path / "1")
     fixed = replace(manifest, files=manifest.files | {"index.ann": other.files["index.ann"]})
     (tmp_path / "1" / manifests.NAME).write_bytes(manifests.encode(fixed))
     with pytest.raises(BadIndex, match="does not find itself"):
-        self_test(tmp_path / "1", NETWORK)
+        self_test(tmp_path / "1", MODEL_ID)
 
 
 def same(one: Hits, other: Hits) -> bool:
     return one.ids.tolist() == other.ids.tolist() and bool(np.all(one.similarities == other.similarities))
 
 
-def check(directory: Path, network: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "engine.index.check", str(directory), network]
+def check(directory: Path, model_id: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "engine.index.check", str(directory), model_id]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)

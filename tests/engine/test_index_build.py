@@ -1,6 +1,7 @@
 """Building a generation: the manifest tells the truth, and a directory is there whole or not at all."""
 
 import hashlib
+import json
 import os
 import random
 import subprocess
@@ -19,7 +20,7 @@ from engine.index import manifest as manifests
 from engine.index.annoy_index import Index
 from engine.index.build import DIMENSION, Block, build, clean_leftovers
 from engine.index.tuning import TREES
-from tests.engine.galleries import NETWORK, make_noise, make_vectors
+from tests.engine.galleries import MODEL_ID, make_noise, make_vectors
 
 COUNT = 900
 IDS = np.arange(COUNT)
@@ -40,9 +41,9 @@ def vectors() -> NDArray[np.float32]:
 
 
 def test_the_manifest_describes_what_is_there(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
-    made = build(tmp_path / "1", IDS, vectors, NETWORK)
+    made = build(tmp_path / "1", IDS, vectors, MODEL_ID)
     assert made == Index.open(tmp_path / "1").manifest
-    assert (made.network, made.metric, made.dimension, made.count) == (NETWORK, "cosine", 4096, COUNT)
+    assert (made.model_id, made.metric, made.dimension, made.count) == (MODEL_ID, "cosine", 4096, COUNT)
     assert (made.parameters.dimension, made.parameters.trees) == (DIMENSION, TREES)
     assert made.recall >= made.recall_target == 0.99
     assert made.recall_sample == 500
@@ -55,9 +56,30 @@ def test_the_manifest_describes_what_is_there(tmp_path: Path, vectors: NDArray[n
         assert (stored.size_bytes, stored.sha256) == (len(content), hashlib.sha256(content).hexdigest())
 
 
+def test_the_manifest_has_the_keys_of_its_format(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
+    """Generations of the version before are searched during an upgrade, and new ones after a step back."""
+    build(tmp_path / "1", IDS, vectors, MODEL_ID)
+    stored = json.loads((tmp_path / "1" / manifests.NAME).read_bytes())
+    assert stored["network"] == MODEL_ID
+    assert sorted(stored) == [
+        "checksum",
+        "count",
+        "created_at",
+        "dimension",
+        "files",
+        "format",
+        "metric",
+        "network",
+        "parameters",
+        "recall",
+        "recall_sample",
+        "recall_target",
+    ]
+
+
 @pytest.mark.parametrize("count", [1, 2, 5, 100])
 def test_in_a_small_gallery_every_picture_is_a_candidate(tmp_path: Path, count: int) -> None:
-    made = build(tmp_path / "1", range(count), make_vectors(count), NETWORK)
+    made = build(tmp_path / "1", range(count), make_vectors(count), MODEL_ID)
     assert (made.parameters.candidates, made.parameters.search_k) == (count, TREES * count)
     assert (made.recall, made.recall_sample) == (1.0, 0)
     assert made.is_exact
@@ -65,31 +87,31 @@ def test_in_a_small_gallery_every_picture_is_a_candidate(tmp_path: Path, count: 
 
 
 def test_a_gallery_without_structure_needs_more_candidates(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
-    noise = build(tmp_path / "1", IDS, make_noise(COUNT), NETWORK)
-    usual = build(tmp_path / "2", IDS, vectors, NETWORK)
+    noise = build(tmp_path / "1", IDS, make_noise(COUNT), MODEL_ID)
+    usual = build(tmp_path / "2", IDS, vectors, MODEL_ID)
     assert noise.recall >= noise.recall_target
     assert noise.parameters.candidates > 3 * usual.parameters.candidates
 
 
 def test_a_missed_target_stays_in_the_manifest(tmp_path: Path) -> None:
-    made = build(tmp_path / "1", range(2500), make_noise(2500), NETWORK, target_recall=1.0)
+    made = build(tmp_path / "1", range(2500), make_noise(2500), MODEL_ID, target_recall=1.0)
     assert made.recall < made.recall_target
 
 
 def test_the_same_gallery_gives_the_same_files(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
-    one, other = (build(tmp_path / name, IDS, vectors, NETWORK) for name in ("1", "2"))
+    one, other = (build(tmp_path / name, IDS, vectors, MODEL_ID) for name in ("1", "2"))
     assert one.files == other.files
     assert (one.parameters, one.recall) == (other.parameters, other.recall)
 
 
 def test_another_seed_gives_other_trees(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
-    one, other = (build(tmp_path / str(seed), IDS, vectors, NETWORK, seed=seed) for seed in (1, 2))
+    one, other = (build(tmp_path / str(seed), IDS, vectors, MODEL_ID, seed=seed) for seed in (1, 2))
     assert one.files["index.ann"] != other.files["index.ann"]
 
 
 @pytest.mark.parametrize("count", [129, 1500])
 def test_photographs_that_were_kept_out_are_found(tmp_path: Path, count: int) -> None:
-    made = build(tmp_path / "1", range(count), make_vectors(count), NETWORK)
+    made = build(tmp_path / "1", range(count), make_vectors(count), MODEL_ID)
     index, queries = Index.open(tmp_path / "1"), make_vectors(100, seed=5)
     pairs = zip(index.search(queries, 10), index.exact(queries, 10), strict=True)
     assert np.mean([np.isin(true.ids, found.ids).mean() for found, true in pairs]) >= 0.98
@@ -98,13 +120,13 @@ def test_photographs_that_were_kept_out_are_found(tmp_path: Path, count: int) ->
 
 def test_no_picture_is_no_index(tmp_path: Path) -> None:
     with pytest.raises(BadIndex, match="There is no picture to index"):
-        build(tmp_path / "1", [], make_vectors(0), NETWORK)
+        build(tmp_path / "1", [], make_vectors(0), MODEL_ID)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_ids_in_any_order_keep_their_vectors(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
     shuffled = np.random.default_rng(5).permutation(COUNT)
-    build(tmp_path / "1", shuffled * 7, vectors, NETWORK)
+    build(tmp_path / "1", shuffled * 7, vectors, MODEL_ID)
     index = Index.open(tmp_path / "1")
     assert index.ids.tolist() == sorted((shuffled * 7).tolist())
     found = index.search(vectors[:20], 1)
@@ -114,7 +136,7 @@ def test_ids_in_any_order_keep_their_vectors(tmp_path: Path, vectors: NDArray[np
 def test_blocks_of_float16_are_brought_back_to_unit_length(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
     marks = np.random.default_rng(1).integers(0, 256, (COUNT, BYTES), np.uint8)
     parts = [slice(start, start + 77) for start in range(0, COUNT, 77)]
-    build(tmp_path / "1", IDS, ((vectors[part].astype(np.float16), marks[part]) for part in parts), NETWORK)
+    build(tmp_path / "1", IDS, ((vectors[part].astype(np.float16), marks[part]) for part in parts), MODEL_ID)
     np.testing.assert_array_equal(Index.open(tmp_path / "1").stored(IDS)[1], marks)
     stored = Index.open(tmp_path / "1").vectors_at(IDS)
     assert stored.dtype == np.float32
@@ -124,7 +146,7 @@ def test_blocks_of_float16_are_brought_back_to_unit_length(tmp_path: Path, vecto
 
 def test_progress_is_reported(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
     messages: list[tuple[str, int, int]] = []
-    build(tmp_path / "1", IDS, vectors, NETWORK, progress=lambda *step: messages.append(step))
+    build(tmp_path / "1", IDS, vectors, MODEL_ID, progress=lambda *step: messages.append(step))
     assert ("copying the embeddings", COUNT, COUNT) in messages
     assert messages[-1] == ("complete", 1, 1)
 
@@ -148,7 +170,7 @@ def test_an_unusable_vector_is_refused_by_name(
     tmp_path: Path, vectors: NDArray[np.float32], value: float, reason: str
 ) -> None:
     with pytest.raises(BadIndex, match=reason):
-        build(tmp_path / "1", range(50), with_row(vectors, value), NETWORK)
+        build(tmp_path / "1", range(50), with_row(vectors, value), MODEL_ID)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -164,14 +186,14 @@ def test_ids_that_do_not_fit_are_refused(
     tmp_path: Path, vectors: NDArray[np.float32], ids: list[int], reason: str
 ) -> None:
     with pytest.raises(BadIndex, match=reason):
-        build(tmp_path / "1", ids, vectors[:50], NETWORK)
+        build(tmp_path / "1", ids, vectors[:50], MODEL_ID)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_generation_is_never_written_over(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
-    build(tmp_path / "1", range(50), vectors[:50], NETWORK)
+    build(tmp_path / "1", range(50), vectors[:50], MODEL_ID)
     with pytest.raises(BadIndex, match="exists already"):
-        build(tmp_path / "1", range(60), vectors[:60], NETWORK)
+        build(tmp_path / "1", range(60), vectors[:60], MODEL_ID)
     assert Index.open(tmp_path / "1").manifest.count == 50
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
@@ -182,14 +204,14 @@ def test_a_source_that_breaks_off_leaves_nothing(tmp_path: Path, vectors: NDArra
         raise ConnectionResetError(104, "the database went away")
 
     with pytest.raises(BadIndex, match="the database went away"):
-        build(tmp_path / "1", range(50), blocks(), NETWORK)
+        build(tmp_path / "1", range(50), blocks(), MODEL_ID)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BadIndex, match=r"could not be written: Not a directory\.$"):
-        build(tmp_path / "file" / "1", range(50), vectors[:50], NETWORK)
+        build(tmp_path / "file" / "1", range(50), vectors[:50], MODEL_ID)
 
 
 # Where it ends: in the vectors, in pca.npy, in Annoy's own file, early and late.
@@ -201,9 +223,9 @@ def test_a_full_disk_is_one_clear_sentence_and_leaves_nothing(
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
         pytest.skip("mounting a small disk needs root")
     try:
-        build(tmp_path / "old", range(50), vectors[:50], NETWORK)
+        build(tmp_path / "old", range(50), vectors[:50], MODEL_ID)
         with pytest.raises(BadIndex, match=r"could not be written: .*[Nn]o space left on device.*\.$"):
-            build(tmp_path / "new", IDS, vectors, NETWORK)
+            build(tmp_path / "new", IDS, vectors, MODEL_ID)
         assert [path.name for path in tmp_path.iterdir()] == ["old"]
         assert Index.open(tmp_path / "old").manifest.count == 50
     finally:
@@ -211,7 +233,7 @@ def test_a_full_disk_is_one_clear_sentence_and_leaves_nothing(
 
 
 def test_leftovers_are_cleaned_and_nothing_else(tmp_path: Path, vectors: NDArray[np.float32]) -> None:
-    build(tmp_path / "1", range(50), vectors[:50], NETWORK)
+    build(tmp_path / "1", range(50), vectors[:50], MODEL_ID)
     leftover = tmp_path / ".2.building-4711-0a0b0c0d"
     leftover.mkdir()
     (leftover / "vectors.npy").write_bytes(b"half")

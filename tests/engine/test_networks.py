@@ -1,4 +1,4 @@
-"""Which networks there are, and which weights files are believed."""
+"""Which models there are, and which weights files are believed."""
 
 import pickle
 import re
@@ -28,13 +28,13 @@ PROJECTED = [-0.0016043, 0.0279191]
 
 
 def packaged(name: str = registry.DEFAULT) -> dict[str, Tensor]:
-    """Return the state dict of the package that holds a network's weights."""
+    """Return the state dict of the package that holds a model's weights."""
     state: dict[str, Tensor] = torch.load(registry.packaged_weights(registry.get(name)), weights_only=True)
     return state
 
 
 def weights_file(path: Path, tensors: dict[str, Tensor] | None = None) -> Path:
-    """Write the default network's weights as safetensors, with some tensors replaced or added."""
+    """Write the default model's weights as safetensors, with some tensors replaced or added."""
     save_file({name: tensor.contiguous() for name, tensor in (packaged() | (tensors or {})).items()}, path)
     return path
 
@@ -65,7 +65,7 @@ def test_names_are_looked_up_without_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
-def test_the_default_is_an_imagenet_network_from_a_package() -> None:
+def test_the_default_is_an_imagenet_model_from_a_package() -> None:
     model = registry.get(registry.DEFAULT)
     assert (model.name, model.resize_px, model.input_px) == ("efficientnet_lite0", 224, 224)
     assert loading.load(model).path == registry.packaged_weights(model)
@@ -98,7 +98,7 @@ def test_torchvision_networks_see_what_their_weights_were_made_for(name: str) ->
 
 
 @pytest.mark.parametrize("name", LITE)
-def test_each_network_of_the_family_loads_from_its_package(name: str) -> None:
+def test_each_model_of_the_family_loads_from_its_package(name: str) -> None:
     model = registry.get(name)
     network = loading.load(model)
     features = network.features(torch.zeros(2, 3, model.input_px, model.input_px))
@@ -177,10 +177,10 @@ def test_a_package_with_other_weights_is_refused(tmp_path: Path, monkeypatch: py
         loading.load(model)
 
 
-def test_weights_of_ones_own_are_another_network(tmp_path: Path) -> None:
+def test_weights_of_ones_own_are_another_model(tmp_path: Path) -> None:
     mine = weights_file(tmp_path / "mine.safetensors", {"_fc.bias": torch.ones(1000)})
     network = loading.load(registry.get(registry.DEFAULT), mine)
-    assert registry.identity(registry.DEFAULT, network.sha256) != registry.identity(
+    assert registry.model_id(registry.DEFAULT, network.sha256) != registry.model_id(
         registry.DEFAULT, registry.get(registry.DEFAULT).sha256
     )
 
@@ -209,7 +209,7 @@ def test_thresholds_are_in_order(model: registry.Model) -> None:
         ({"_bn0.running_var": torch.full((32,), -1.0)}, "no finite embeddings"),
     ],
 )
-def test_numbers_of_another_network_are_refused(tmp_path: Path, tensors: dict[str, Tensor], clause: str) -> None:
+def test_numbers_of_another_model_are_refused(tmp_path: Path, tensors: dict[str, Tensor], clause: str) -> None:
     assert clause in refusal(registry.DEFAULT, weights_file(tmp_path / "w.safetensors", tensors))
 
 
@@ -228,14 +228,14 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     assert "no weights file" in refusal("alexnet", tmp_path)
 
 
-def test_a_file_too_large_for_any_network_is_refused_unread(tmp_path: Path) -> None:
+def test_a_file_too_large_for_any_model_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "huge.pth"
     with path.open("wb") as file:
         file.truncate(registry.MAX_FILE_BYTES + 1)
     assert "larger than 1 GiB" in refusal("vgg19", path)
 
 
-def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     assert "weights of vgg11" in refusal("vgg11", weights_file(tmp_path / "w.safetensors"))
 
 
@@ -280,7 +280,7 @@ def test_a_damaged_file_in_torchs_cache_is_refused(tmp_path: Path, monkeypatch: 
         loading.load(registry.get("alexnet"))
 
 
-def test_the_default_network_does_without_torchvision() -> None:  # a second of every worker's start
+def test_the_default_model_does_without_torchvision() -> None:  # a second of every worker's start
     script = "from engine.networks.embedder import Embedder; import sys; Embedder.load('efficientnet_lite0', 'cpu'); "
     loaded = subprocess.run(
         [sys.executable, "-c", script + "print(*sys.modules)"], cwd=ROOT, capture_output=True, text=True

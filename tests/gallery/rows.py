@@ -61,7 +61,7 @@ def answer(*images: Image, band: Band | None = "similar") -> list[Found]:
 
 def finish(token: uuid.UUID, answers: Answers, **fields: Any) -> int:
     """Return the end of a run: how many queries it still owned."""
-    known: dict[str, Any] = {"images": 0, "network": "efficientnet_lite0", "generation": None, "stages_ms": {}}
+    known: dict[str, Any] = {"images": 0, "model_id": "efficientnet_lite0", "generation": None, "stages_ms": {}}
     return lifecycle.finish(token, answers, Searched(**(known | fields)))
 
 

@@ -84,7 +84,7 @@ def test_the_list_shows_each_picture(curator: Client) -> None:
 def test_the_list_shows_whether_there_is_an_embedding(curator: Client, embedded: bool) -> None:
     image = add_image()
     if embedded:
-        Embedding.objects.create(image=image, network="efficientnet_lite0", vector=b"")
+        Embedding.objects.create(image=image, model_id="efficientnet_lite0", vector=b"")
     html = curator.get(reverse(IMAGES)).content.decode()
     cell = html.split('class="field-has_embedding">')[1].split("</td>")[0]
     assert f'alt="{embedded}"' in cell
@@ -224,7 +224,7 @@ def test_a_deleted_picture_is_gone_with_its_files(
 )
 def test_the_list_has_filters(curator: Client, chosen: dict[str, str], titles: set[str]) -> None:
     tom, _rex, bad = add_image(1, title="Tom"), add_image(2, title="Rex"), add_image(3, title="Bad")
-    Embedding.objects.create(image=tom, network="efficientnet_lite0", vector=b"")
+    Embedding.objects.create(image=tom, model_id="efficientnet_lite0", vector=b"")
     Image.objects.filter(pk=bad.pk).update(problem="It cannot be read.")
     Duplicate.objects.create(group=DuplicateGroup.objects.create(kind="copy"), image=tom, similarity=1)
     response = curator.get(reverse(IMAGES), chosen)
@@ -374,11 +374,11 @@ def test_a_generation_is_not_deleted_by_hand(curator: Client) -> None:
     assert IndexGeneration.objects.get() == generation
 
 
-def test_a_change_of_the_network_can_be_watched(curator: Client) -> None:
+def test_a_change_of_the_model_can_be_watched(curator: Client) -> None:
     done, _waiting = add_image(1), add_image(2)
     generations.activate(generations.start("efficientnet_lite0"), images=2, last_embedding=2, manifest={})
-    for image, network in [(done, "efficientnet_lite0"), (done, "alexnet")]:
-        Embedding.objects.create(image=image, network=network, vector=b"")
+    for image, model_id in [(done, "efficientnet_lite0"), (done, "alexnet")]:
+        Embedding.objects.create(image=image, model_id=model_id, vector=b"")
     html = curator.get(reverse("admin:gallery_indexgeneration_changelist")).content.decode()
     assert "alexnet, which has embedded 1 of 2 pictures" in html
     assert "efficientnet_lite0, which has" not in html

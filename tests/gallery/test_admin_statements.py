@@ -62,7 +62,7 @@ def fill(count: int) -> None:
     MapPoint.objects.bulk_create(MapPoint(image=image, x=0.5, y=0.5) for image in made)
     match = {"similarity": 0.3, "band": "weak", "duplicates": []}
     Query.objects.bulk_create(
-        Query(like=image, has_picture=False, state="done", matches=[match | {"image": str(image.pk)}], network="x")
+        Query(like=image, has_picture=False, state="done", matches=[match | {"image": str(image.pk)}], model_id="x")
         for image in made
     )
     Analysis.objects.update_or_create(kind="evaluation", defaults={"state": "done", "result": evaluation(made)})

@@ -98,8 +98,8 @@ def test_a_deleted_picture_takes_its_files_along(
 def test_a_deleted_picture_takes_its_embeddings_along(how: str) -> None:
     gone, kept = add_image(1), add_image(2)
     for image in (gone, kept):
-        for network in ("efficientnet_lite0", "alexnet"):
-            Embedding.objects.create(image=image, network=network, vector=b"")
+        for model_id in ("efficientnet_lite0", "alexnet"):
+            Embedding.objects.create(image=image, model_id=model_id, vector=b"")
     if how == "one":
         gone.delete()
     else:

@@ -11,8 +11,8 @@ from tests.gallery.rows import ago, gone_process
 pytestmark = pytest.mark.django_db
 
 
-def built(*, images: int = 10, last_embedding: int = 10, network: str = "efficientnet_lite0") -> IndexGeneration:
-    generation = generations.start(network)
+def built(*, images: int = 10, last_embedding: int = 10, model_id: str = "efficientnet_lite0") -> IndexGeneration:
+    generation = generations.start(model_id)
     generations.activate(generation, images=images, last_embedding=last_embedding, manifest={"recall": 1.0})
     return generation
 
@@ -23,12 +23,12 @@ def failed_build() -> IndexGeneration:
     return generation
 
 
-def embeddings(count: int, network: str = "efficientnet_lite0") -> list[int]:
+def embeddings(count: int, model_id: str = "efficientnet_lite0") -> list[int]:
     """Return that many more embeddings, of pictures without files; their ids."""
     start = Image.objects.count()
     images = [Image(content_hash=f"{n:064}", width_px=1, height_px=1) for n in range(start, start + count)]
     Image.objects.bulk_create(images)
-    Embedding.objects.bulk_create(Embedding(image=image, network=network, vector=b"") for image in images)
+    Embedding.objects.bulk_create(Embedding(image=image, model_id=model_id, vector=b"") for image in images)
     return list(Embedding.objects.order_by("id").values_list("id", flat=True))[-count:]
 
 
@@ -114,40 +114,40 @@ def test_a_failure_that_comes_late_changes_nothing() -> None:
 def test_the_database_refuses_a_second_active_generation() -> None:
     built()
     with pytest.raises(IntegrityError), transaction.atomic():
-        IndexGeneration.objects.create(network="efficientnet_lite0", state="ready", is_active=True)
+        IndexGeneration.objects.create(model_id="efficientnet_lite0", state="ready", is_active=True)
 
 
-# The network that serves
+# The active model
 
 
-def test_the_active_generation_names_the_network_that_serves() -> None:
+def test_the_active_generation_names_the_active_model() -> None:
     assert generations.served() is None
-    built(network="alexnet")
+    built(model_id="alexnet")
     assert generations.served() == "alexnet"
 
 
-def test_a_build_of_a_network_that_does_not_serve_is_kept_beside() -> None:
+def test_a_build_of_a_model_that_is_not_active_is_kept_beside() -> None:
     first = built()
-    beside = built(network="alexnet")
+    beside = built(model_id="alexnet")
     assert (beside.is_active, beside.state, beside.images) == (False, "ready", 10)
     assert generations.active() == first
     assert generations.newest("alexnet") == beside
 
 
-def test_another_network_serves_once_it_has_embedded_every_picture() -> None:
+def test_another_model_is_active_once_it_has_embedded_every_picture() -> None:
     embeddings(2)
     built()
-    beside = built(network="alexnet")
+    beside = built(model_id="alexnet")
     for image in Image.objects.all():
         assert not generations.serve(beside)
-        Embedding.objects.create(image=image, network="alexnet", vector=b"")
+        Embedding.objects.create(image=image, model_id="alexnet", vector=b"")
     assert generations.served() == "efficientnet_lite0"
     assert generations.serve(beside)
     assert generations.active() == now(beside)
 
 
 def test_one_that_was_deleted_since_leaves_the_active_one() -> None:
-    first, gone = built(), built(network="alexnet")
+    first, gone = built(), built(model_id="alexnet")
     IndexGeneration.objects.filter(pk=gone.pk).delete()
     with pytest.raises(IndexGeneration.DoesNotExist):
         generations.serve(gone)
@@ -157,7 +157,7 @@ def test_one_that_was_deleted_since_leaves_the_active_one() -> None:
 def test_a_picture_that_cannot_be_embedded_holds_no_change_back() -> None:
     embeddings(1)
     built()
-    beside = built(network="alexnet")
+    beside = built(model_id="alexnet")
     Image.objects.update(problem="It is damaged.")
     assert generations.serve(beside)
 
@@ -176,8 +176,8 @@ def test_the_newest_three_of_each_kind_and_the_active_one_are_kept() -> None:
     assert set(IndexGeneration.objects.all()) == {ready[0], *ready[2:], *failed[1:], building}
 
 
-def test_the_newest_of_another_network_is_kept() -> None:
-    _older, newest = built(network="alexnet"), built(network="alexnet")
+def test_the_newest_of_another_model_is_kept() -> None:
+    _older, newest = built(model_id="alexnet"), built(model_id="alexnet")
     generations.serve(built())
     latest = [built() for _ in range(4)]
     assert generations.prune() == {newest.number, *(generation.number for generation in latest[1:])}
@@ -195,10 +195,10 @@ def test_a_gallery_without_an_index_needs_one() -> None:
     assert generations.status("efficientnet_lite0") is IndexStatus.STALE
 
 
-def test_no_rebuild_pays_for_a_network_that_does_not_serve() -> None:
-    built(network="alexnet")
+def test_no_rebuild_pays_for_a_model_that_is_not_active() -> None:
+    built(model_id="alexnet")
     embeddings(64, "efficientnet_lite0")
-    assert generations.status("efficientnet_lite0") is IndexStatus.OTHER_NETWORK
+    assert generations.status("efficientnet_lite0") is IndexStatus.OTHER_MODEL
     embeddings(64, "alexnet")
     assert generations.status("alexnet") is IndexStatus.STALE
 

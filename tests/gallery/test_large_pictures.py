@@ -1,4 +1,4 @@
-"""Gallery pictures are kept as large as the settings say; what the network sees of them does not depend on that."""
+"""Gallery pictures are kept as large as the settings say; what the model sees of them does not depend on that."""
 
 import hashlib
 import io
@@ -59,7 +59,7 @@ def test_a_picture_is_kept_as_large_as_the_setting_says(
     assert image.has_preview == (kept_px > 1000)
 
 
-def test_what_the_network_sees_is_the_same_for_every_setting(settings: Settings) -> None:
+def test_what_the_model_sees_is_the_same_for_every_setting(settings: Settings) -> None:
     """The preview is byte for byte the file that is kept where nothing larger is."""
     data, seen = photo(), set()
     for kept_px in (1000, 2000, 4096):

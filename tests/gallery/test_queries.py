@@ -96,10 +96,10 @@ def test_one_that_was_tried_before_joins_no_batch() -> None:
 
 def test_an_answer_is_written_with_its_matches() -> None:
     images = [add_image(seed) for seed in (1, 2)]
-    query = finished(*images, images=5, network="efficientnet_lite0-1234", generation=4, stages_ms={"embed": 7.5})
+    query = finished(*images, images=5, model_id="efficientnet_lite0-1234", generation=4, stages_ms={"embed": 7.5})
     row = now(query)
     assert (row.state, row.claim, row.lease_until) == ("done", None, None)
-    assert (row.images, row.network, row.generation) == (5, "efficientnet_lite0-1234", 4)
+    assert (row.images, row.model_id, row.generation) == (5, "efficientnet_lite0-1234", 4)
     assert row.timings_ms.keys() == {"accept", "check", "keep", "queue", "embed", "finish", "total"}
     assert matches(row) == [(1, 1.0, images[0].pk), (2, 0.9, images[1].pk)]
 

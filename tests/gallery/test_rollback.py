@@ -55,9 +55,9 @@ def test_a_failed_one_and_one_under_way_are_passed_over() -> None:
     assert generations.roll_back() == first
 
 
-def test_one_of_another_network_is_passed_over() -> None:
+def test_one_of_another_model_is_passed_over() -> None:
     first = built()
-    generations.serve(built(network="alexnet"))
+    generations.serve(built(model_id="alexnet"))
     generations.serve(built())
     assert generations.roll_back() == first
 
@@ -67,7 +67,7 @@ def test_without_an_earlier_one_everything_stays(before: str) -> None:
     if before == "a failed build":
         failed_build()
     if before == "another model":
-        built(network="alexnet")
+        built(model_id="alexnet")
     only = built()
     generations.serve(only)
     with pytest.raises(generations.NothingToGoBackTo, match=REFUSAL):
@@ -115,7 +115,7 @@ def test_the_selected_one_becomes_active_back_and_forth(curator: Client) -> None
 
 def test_the_action_refuses_with_a_message(curator: Client) -> None:
     failed_build()
-    failed, (only, other) = IndexGeneration.objects.get(), (built(), built(network="alexnet"))
+    failed, (only, other) = IndexGeneration.objects.get(), (built(), built(model_id="alexnet"))
     assert "Only a generation that is ready" in choose(curator, failed)
     assert "Select one generation." in choose(curator, only, failed)
     add_image()

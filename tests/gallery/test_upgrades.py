@@ -7,9 +7,12 @@ the linter cannot tell it from a column that the version before does not fill.
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.apps import apps
 from django.db import connection
+from django.db.migrations.loader import MigrationLoader
 from django_migration_linter import MigrationLinter
 from pytest_django import Settings
 
@@ -86,6 +89,23 @@ def test_what_the_version_before_could_not_live_with_is_found(
 def test_what_is_only_added_is_fit(next_migration: Path, operation: str, capsys: pytest.CaptureFixture[str]) -> None:
     next_migration.write_text(MIGRATION.format(operation=operation))
     assert lint(capsys) == ""
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("table", "values"),
+    [
+        ("Embedding", {"image_id": "0" * 64, "vector": b""}),
+        ("IndexGeneration", {"state": "ready"}),
+        ("Calibration", {"same": 0.9, "very_similar": 0.6, "similar": 0.4, "duplicate": 0.9, "pictures": 1}),
+        ("Query", {"has_picture": True}),
+    ],
+)
+def test_the_version_before_and_this_one_read_the_models_of_each_other(table: str, values: dict[str, Any]) -> None:
+    before = MigrationLoader(connection).project_state([("gallery", "0017_milvus")]).apps.get_model("gallery", table)
+    present = apps.get_model("gallery", table)
+    assert present.objects.get(pk=before.objects.create(network="old", **values).pk).model_id == "old"
+    assert before.objects.get(pk=present.objects.create(model_id="new", **values).pk).network == "new"
 
 
 @pytest.mark.django_db

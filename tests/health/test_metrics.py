@@ -80,7 +80,7 @@ def test_queries_are_counted_by_state(client: Client) -> None:
 def test_the_gallery_is_counted(client: Client) -> None:
     image = add_image(1)
     add_image(2, is_hidden=True)
-    Embedding.objects.create(image=image, network="efficientnet_lite0", vector=b"")
+    Embedding.objects.create(image=image, model_id="efficientnet_lite0", vector=b"")
     metrics = scrape(client)
     assert (metrics["simsearch_images visible"], metrics["simsearch_images hidden"]) == (1, 1)
     assert metrics["simsearch_embeddings"] == 1
@@ -88,9 +88,9 @@ def test_the_gallery_is_counted(client: Client) -> None:
 
 def test_the_active_index_is_described(client: Client) -> None:
     generation = generations.start("efficientnet_lite0")
-    old = Embedding.objects.create(image=add_image(1), network="efficientnet_lite0", vector=b"")
-    Embedding.objects.create(image=add_image(2), network="efficientnet_lite0", vector=b"")
-    Embedding.objects.create(image=add_image(3), network="alexnet", vector=b"")
+    old = Embedding.objects.create(image=add_image(1), model_id="efficientnet_lite0", vector=b"")
+    Embedding.objects.create(image=add_image(2), model_id="efficientnet_lite0", vector=b"")
+    Embedding.objects.create(image=add_image(3), model_id="alexnet", vector=b"")
     generations.activate(generation, images=7, last_embedding=old.pk, manifest={"recall": 0.99})
     metrics = scrape(client)
     assert metrics["simsearch_index_generation"] == generation.number

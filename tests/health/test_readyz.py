@@ -56,7 +56,7 @@ def test_a_system_with_a_worker_is_ready(client: Client) -> None:
         "precision": ["bf16"],
         "model": ["efficientnet_lite0"],
     }
-    assert checks["index"] == {"ok": True, "generation": None, "images": 0, "network": None}
+    assert checks["index"] == {"ok": True, "generation": None, "images": 0, "model": None}
     assert checks["waiting"] == {"ok": True, "count": 0, "oldest_s": 0.0}
 
 
@@ -89,6 +89,14 @@ def test_a_worker_of_a_later_version_counts(client: Client) -> None:
     assert (status, checks["worker"]["count"]) == (200, 1)
 
 
+def test_the_version_before_reads_the_model_of_a_worker() -> None:
+    worker()
+    with workers.connect() as redis:
+        [text] = redis.hgetall(workers.KEY).values()
+    assert json.loads(text)["network"] == "efficientnet_lite0-1234"
+    assert [report.model_id for report in workers.alive()] == ["efficientnet_lite0-1234"]
+
+
 def test_the_active_index_is_shown(client: Client) -> None:
     worker()
     generation = generations.start("efficientnet_lite0-1234")
@@ -98,7 +106,7 @@ def test_the_active_index_is_shown(client: Client) -> None:
         "ok": True,
         "generation": generation.number,
         "images": 7,
-        "network": "efficientnet_lite0-1234",
+        "model": "efficientnet_lite0-1234",
     }
 
 

@@ -41,6 +41,14 @@ def test_a_line_that_a_person_added_stays(tmp_path: Path) -> None:
     assert env_file.read(tmp_path / "simsearch.env")["SIMSEARCH_MODEL"] == "alexnet"
 
 
+def test_comments_and_quotes_that_a_person_added_mean_what_manage_py_takes_them_for(tmp_path: Path) -> None:
+    env_file.establish(tmp_path, "127.0.0.1", None)
+    with (tmp_path / "simsearch.env").open("a") as file:
+        file.write("# our camera\nSIMSEARCH_WATCH='/srv/my photos'\n")
+    assert env_file.establish(tmp_path, "::1", "unix:///one.sock")["SIMSEARCH_WATCH"] == "/srv/my photos"
+    assert "# our camera\nSIMSEARCH_WATCH='/srv/my photos'\n" in (tmp_path / "simsearch.env").read_text()
+
+
 def test_an_embedded_redis_of_an_earlier_start_is_forgotten(tmp_path: Path) -> None:
     env_file.establish(tmp_path, "127.0.0.1", "unix:///one.sock")
     assert "REDIS_URL" not in env_file.establish(tmp_path, "127.0.0.1", None)

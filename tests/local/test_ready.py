@@ -26,7 +26,7 @@ class Starting(system.System):
 
     port_option = "PORT="
 
-    def _environment(self, run_dir: Path, listener: socket.socket) -> dict[str, str]:
+    def _environment(self, run_dir: Path) -> dict[str, str]:
         return {}
 
     def _start(self) -> None: ...

@@ -65,7 +65,7 @@ def test_what_is_no_redis_address_is_refused(tmp_path: Path, port: str) -> None:
     assert "REDIS_URL" in one_clear_line(start(tmp_path, "--port", port, REDIS_URL="localhost"))
 
 
-def test_an_unknown_network_is_one_line(tmp_path: Path, port: str) -> None:
+def test_an_unknown_model_is_one_line(tmp_path: Path, port: str) -> None:
     line = one_clear_line(start(tmp_path, "--port", port, SIMSEARCH_MODEL="resnet51"))
     assert "resnet51" in line
     assert "efficientnet_lite0" in line

@@ -1,4 +1,4 @@
-"""A worker of the tests' own: the real network on the CPU, the real index, no Celery."""
+"""A worker of the tests' own: the real model on the CPU, the real index, no Celery."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ def embedder() -> Embedder:
 
 @pytest.fixture
 def worker(embedder: Embedder, db: None) -> Worker:
-    return Worker(embedder, Neighbours(embedder.network))
+    return Worker(embedder, Neighbours(embedder.model_id))
 
 
 def drawn(number: int) -> Pillow.Image:

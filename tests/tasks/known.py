@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from engine.networks.registry import EMBEDDING_SIZE
 from gallery.models import Embedding, Image
-from tests.engine.galleries import NETWORK
+from tests.engine.galleries import MODEL_ID
 
 
 def at(degrees: float) -> NDArray[np.float32]:
@@ -24,11 +24,11 @@ def add_at(degrees: float, label: str = "", title: str = "", *, is_hidden: bool 
         content_hash=content_hash, label=label, title=title, is_hidden=is_hidden, width_px=1, height_px=1
     )
     vector = at(degrees).astype("<f2").tobytes()
-    Embedding.objects.create(image_id=content_hash, network=NETWORK, vector=vector)
+    Embedding.objects.create(image_id=content_hash, model_id=MODEL_ID, vector=vector)
     return image
 
 
-def add_vectors(network: str, vectors: NDArray[np.float32]) -> list[Image]:
+def add_vectors(model_id: str, vectors: NDArray[np.float32]) -> list[Image]:
     """Pictures as rows alone: titles count up, no files."""
     start = Image.objects.count()
     images = [
@@ -37,7 +37,7 @@ def add_vectors(network: str, vectors: NDArray[np.float32]) -> list[Image]:
     ]
     Image.objects.bulk_create(images)
     Embedding.objects.bulk_create(
-        Embedding(image_id=image.content_hash, network=network, vector=vector.astype("<f2").tobytes())
+        Embedding(image_id=image.content_hash, model_id=model_id, vector=vector.astype("<f2").tobytes())
         for image, vector in zip(images, vectors, strict=True)
     )
     return images

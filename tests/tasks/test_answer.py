@@ -1,4 +1,4 @@
-"""claim -> decode -> embed -> search -> finish, in this process with the real network."""
+"""claim -> decode -> embed -> search -> finish, in this process with the real model."""
 
 import io
 from datetime import timedelta
@@ -53,7 +53,7 @@ def test_each_match_says_what_its_similarity_means(worker: Worker, gallery: list
 
 def test_the_bands_are_those_that_were_measured(worker: Worker, gallery: list[Image], ask: Ask) -> None:
     measured = Thresholds(same=1.0, very_similar=1.0, similar=1.0, duplicate=1.0)
-    store(worker.embedder.network, measured, pictures=16)
+    store(worker.embedder.model_id, measured, pictures=16)
     query = ask(3)
     answer_waiting(worker, 32)
     assert {match.band for match in results.shown(now(query))[1:]} == {"weak"}
@@ -127,11 +127,11 @@ def test_the_run_of_a_version_before_is_reported(worker: Worker, gallery: list[I
     assert query.timings_ms.keys() == {"queue", "embed", "finish", "total"}
 
 
-def test_what_the_answer_says_of_the_network(worker: Worker, gallery: list[Image], ask: Ask) -> None:
+def test_what_the_answer_says_of_the_model(worker: Worker, gallery: list[Image], ask: Ask) -> None:
     query = ask(1)
     answer_waiting(worker, 32)
     query.refresh_from_db()
-    assert query.network == worker.embedder.network
+    assert query.model_id == worker.embedder.model_id
     assert query.images == 16
 
 
@@ -204,22 +204,22 @@ def test_the_eight_orientations_give_the_same_ten(worker: Worker, gallery: list[
 
 
 class BrokenEmbedder:
-    """Answers nothing: a network that runs into an error."""
+    """Answers nothing: a model that runs into an error."""
 
     def __init__(self, embedder: Embedder) -> None:
-        self.network, self.square = embedder.network, embedder.square
+        self.model_id, self.square = embedder.model_id, embedder.square
         self.prepare_decoded = embedder.prepare_decoded
         self.device = embedder.device
 
     def embed_prepared(self, prepared: object) -> None:
-        raise RuntimeError("the network is broken")
+        raise RuntimeError("the model is broken")
 
 
 def test_a_broken_run_gives_its_queries_back_until_the_third_attempt(
     embedder: Embedder, gallery: list[Image], ask: Ask
 ) -> None:
     query = ask(1)
-    broken = Worker(BrokenEmbedder(embedder), Neighbours(embedder.network))  # type: ignore[arg-type]
+    broken = Worker(BrokenEmbedder(embedder), Neighbours(embedder.model_id))  # type: ignore[arg-type]
     for state in (WAITING, WAITING, FAILED):
         with pytest.raises(RuntimeError):
             answer_waiting(broken, 32)
@@ -233,7 +233,7 @@ def test_a_broken_run_costs_its_neighbours_one_attempt(
     worker: Worker, embedder: Embedder, gallery: list[Image], ask: Ask
 ) -> None:
     queries = [ask(number) for number in range(3)]
-    broken = Worker(BrokenEmbedder(embedder), Neighbours(embedder.network))  # type: ignore[arg-type]
+    broken = Worker(BrokenEmbedder(embedder), Neighbours(embedder.model_id))  # type: ignore[arg-type]
     with pytest.raises(RuntimeError):
         answer_waiting(broken, 32)
     assert [len(answer_waiting(worker, 32)) for _ in range(4)] == [1, 1, 1, 0]
@@ -302,7 +302,7 @@ def test_damaged_pixels_end_a_query_as_corrupt_and_are_not_kept(
 
 
 class Withdrawing(BrokenEmbedder):
-    """Somebody deletes the query while the network looks at its picture."""
+    """Somebody deletes the query while the model looks at its picture."""
 
     def __init__(self, embedder: Embedder, query: Query) -> None:
         super().__init__(embedder)
@@ -315,7 +315,7 @@ class Withdrawing(BrokenEmbedder):
 
 def test_a_query_deleted_while_it_is_answered_leaves_no_picture(embedder: Embedder, ask: Ask) -> None:
     query, other = ask(3), ask(4)
-    worker = Worker(Withdrawing(embedder, query), Neighbours(embedder.network))  # type: ignore[arg-type]
+    worker = Worker(Withdrawing(embedder, query), Neighbours(embedder.model_id))  # type: ignore[arg-type]
     assert len(answer_waiting(worker, 32)) == 2
     assert now(other).state == DONE
     assert files_kept() == [other.picture_file.path]

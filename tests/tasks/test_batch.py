@@ -70,7 +70,7 @@ def test_a_broken_batch_says_so(
 ) -> None:
     ask(1)
     before = counted()
-    broken = Worker(BrokenEmbedder(embedder), Neighbours(embedder.network))  # type: ignore[arg-type]
+    broken = Worker(BrokenEmbedder(embedder), Neighbours(embedder.model_id))  # type: ignore[arg-type]
     with pytest.raises(RuntimeError):
         answer_waiting(broken, 32)
     records = line(caplog)

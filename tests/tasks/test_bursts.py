@@ -19,7 +19,7 @@ from gallery.queries.results import LISTED, Found
 from tasks.build import build_generation
 from tasks.near_duplicates import Rule
 from tasks.neighbours import Neighbours, SearchRequest
-from tests.engine.galleries import NETWORK, make_vectors, unit
+from tests.engine.galleries import MODEL_ID, make_vectors, unit
 from tests.tasks.known import add_vectors
 
 pytestmark = pytest.mark.annoy  # it watches what Annoy is asked for
@@ -50,7 +50,7 @@ class Watched(Index):
 def search_watched(vectors: NDArray[np.float32], request: SearchRequest) -> tuple[list[Found], Watched]:
     active = generations.active()
     assert active is not None
-    neighbours = Neighbours(NETWORK)
+    neighbours = Neighbours(MODEL_ID)
     neighbours.refresh()
     neighbours.index = watched = Watched.open(active.directory)
     [found] = neighbours.search(vectors, [request])
@@ -70,9 +70,9 @@ def made_once(
     noise = np.random.default_rng(2).standard_normal((BURST, 4096), np.float32)
     copies = unit(others[0] + 0.1 * unit(noise))
     with django_db_blocker.unblock(), transaction.atomic():
-        add_vectors(NETWORK, np.concatenate([others[1:], copies]))
+        add_vectors(MODEL_ID, np.concatenate([others[1:], copies]))
         with override_settings(INDEX_ROOT=root):
-            build_generation(NETWORK)
+            build_generation(MODEL_ID)
         yield root, others[:1]
         transaction.set_rollback(True)
 
@@ -129,7 +129,7 @@ def test_a_gallery_of_few_scenes_is_compared_to_the_end(burst: NDArray[np.float3
 
 def test_a_burst_that_was_added_later_is_one_match_too(burst: NDArray[np.float32]) -> None:
     noise = np.random.default_rng(5).standard_normal((40, 4096), np.float32)
-    add_vectors(NETWORK, unit(burst + 0.1 * unit(noise)))
+    add_vectors(MODEL_ID, unit(burst + 0.1 * unit(noise)))
     found, index = search_watched(burst, SearchRequest(10, near_duplicates=RULE))
     assert len(found) == 10
     assert len(found[0].duplicates) == LISTED

@@ -70,7 +70,7 @@ def test_near_duplicates_are_counted_where_cosine_and_fingerprint_agree() -> Non
     assert counted.duplicated(0.8) == pytest.approx(2 / 4)
 
 
-def test_without_labels_the_networks_own_are_kept() -> None:
+def test_without_labels_the_models_own_are_kept() -> None:
     derived = derive(measured(), OWN)
     assert derived.kept == ["similar", "very_similar"]
     assert (derived.thresholds.similar, derived.thresholds.very_similar) == (OWN.similar, OWN.very_similar)

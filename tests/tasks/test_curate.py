@@ -56,13 +56,13 @@ def test_embeddings_are_unit_float16(embedder: Embedder, gallery: list[Image]) -
 def test_an_index_is_stale_when_enough_is_newer(
     embedder: Embedder, gallery: list[Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert generations.status(embedder.network) is IndexStatus.STALE
-    build_generation(embedder.network)
-    assert generations.status(embedder.network) is IndexStatus.CURRENT
+    assert generations.status(embedder.model_id) is IndexStatus.STALE
+    build_generation(embedder.model_id)
+    assert generations.status(embedder.model_id) is IndexStatus.CURRENT
     add(99)
     embed_step(embedder, 10)
-    assert generations.status(embedder.network) is not IndexStatus.CURRENT
-    assert generations.status(embedder.network) is not IndexStatus.STALE
+    assert generations.status(embedder.model_id) is not IndexStatus.CURRENT
+    assert generations.status(embedder.model_id) is not IndexStatus.STALE
 
 
 def test_a_picture_deleted_while_it_is_embedded_leaves_no_embedding(
@@ -82,7 +82,7 @@ def test_a_picture_deleted_while_it_is_embedded_leaves_no_embedding(
 
 def test_an_empty_gallery_makes_no_index(embedder: Embedder, db: None) -> None:
     with pytest.raises(generations.BuildFailed, match="no picture"):
-        build_generation(embedder.network)
+        build_generation(embedder.model_id)
     assert generations.active() is None
 
 
@@ -93,10 +93,10 @@ def test_a_worker_reports_its_device(worker: Worker) -> None:
     assert (report.device, report.model) == ("cpu", "efficientnet_lite0")
 
 
-def test_without_new_pictures_the_network_is_not_loaded(
+def test_without_new_pictures_the_model_is_not_loaded(
     worker: Worker, gallery: list[Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build_generation(worker.embedder.network)
+    build_generation(worker.embedder.model_id)
     monkeypatch.setattr(process, "_current", None)
     assert curate() == 0
     assert process._current is None

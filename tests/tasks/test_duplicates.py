@@ -19,7 +19,7 @@ from tasks.embedding import embed_step
 from tasks.near_duplicates import Rule
 from tasks.neighbours import Neighbours, SearchRequest
 from tasks.worker import Worker
-from tests.engine.galleries import NETWORK, make_vectors, unit
+from tests.engine.galleries import MODEL_ID, make_vectors, unit
 from tests.gallery.rows import add_file, now, uploaded
 from tests.tasks.conftest import Ask, drawn, picture
 from tests.tasks.known import add_vectors
@@ -51,7 +51,7 @@ def test_copies_are_one_match_and_the_others_still_make_ten(
     worker: Worker, copies: list[Image], ask: Ask, indexed: bool
 ) -> None:
     if indexed:
-        build_generation(worker.embedder.network)
+        build_generation(worker.embedder.model_id)
     query = ask(5)
     answer_waiting(worker, 32)
     shown = results.shown(now(query))
@@ -80,7 +80,7 @@ def test_a_hidden_copy_is_not_counted(worker: Worker, copies: list[Image], ask: 
 
 
 def test_the_threshold_decides(worker: Worker, copies: list[Image], embedder: Embedder) -> None:
-    neighbours = Neighbours(embedder.network)
+    neighbours = Neighbours(embedder.model_id)
     neighbours.refresh()
     vectors = embedder.embed([drawn(5)])
     [strict] = neighbours.search(vectors, [SearchRequest(10, near_duplicates=Rule(1.01, by_cosine_alone=True))])
@@ -91,7 +91,7 @@ def test_the_threshold_decides(worker: Worker, copies: list[Image], embedder: Em
 
 
 def test_a_finished_query_names_one_generation(worker: Worker, gallery: list[Image], ask: Ask) -> None:
-    number = build_generation(worker.embedder.network).number
+    number = build_generation(worker.embedder.model_id).number
     query = ask(1)
     answer_waiting(worker, 32)
     assert Query.objects.get(pk=query.pk).generation == number
@@ -111,13 +111,13 @@ def marked(*bits: int) -> bytes:
 def test_of_two_similar_pictures_the_one_with_another_fingerprint_is_no_copy(db: None, indexed: bool) -> None:
     [origin] = make_vectors(1)
     noise = np.random.default_rng(2).standard_normal((3, 4096), np.float32)
-    add_vectors(NETWORK, np.concatenate([origin[None], unit(origin + 0.3 * unit(noise)), make_vectors(30, seed=5)]))
+    add_vectors(MODEL_ID, np.concatenate([origin[None], unit(origin + 0.3 * unit(noise)), make_vectors(30, seed=5)]))
     images = [marked(*range(100)), marked(*range(110)), marked(*range(150, 250)), b""]
     for number, mark in enumerate(images):
         Embedding.objects.filter(image__title=str(number)).update(fingerprint=mark or None)
     if indexed:
-        build_generation(NETWORK)
-    neighbours = Neighbours(NETWORK)
+        build_generation(MODEL_ID)
+    neighbours = Neighbours(MODEL_ID)
     neighbours.refresh()
     [found] = neighbours.search(origin[None], [SearchRequest(10, near_duplicates=Rule(0.9))])
     titles = dict(Image.objects.values_list("id", "title"))
@@ -126,7 +126,7 @@ def test_of_two_similar_pictures_the_one_with_another_fingerprint_is_no_copy(db:
     assert {"2", "3"} <= {titles[match.image] for match in found}
 
 
-def test_near_duplicates_are_those_of_the_network_unless_a_setting_says_otherwise(
+def test_near_duplicates_are_those_of_the_model_unless_a_setting_says_otherwise(
     worker: Worker, settings: Settings
 ) -> None:
     assert worker.near_duplicates == Rule(registry.get(registry.DEFAULT).thresholds.duplicate)

@@ -9,7 +9,7 @@ from tasks.build import build_generation
 from tasks.neighbours import Neighbours, SearchRequest
 from tests.engine.galleries import make_vectors
 
-NETWORK, COUNT = "efficientnet_lite0-test-p1", 1500
+MODEL_ID, COUNT = "efficientnet_lite0-test-p1", 1500
 
 
 SHARES = {"rare": 0.02, "frequent": 0.5}
@@ -24,7 +24,7 @@ def made_up_gallery() -> tuple[list[Image], NDArray[np.float32]]:
     ]
     Image.objects.bulk_create(images)
     Embedding.objects.bulk_create(
-        Embedding(image_id=image.content_hash, network=NETWORK, vector=vector.astype("<f2").tobytes())
+        Embedding(image_id=image.content_hash, model_id=MODEL_ID, vector=vector.astype("<f2").tobytes())
         for image, vector in zip(images, vectors, strict=True)
     )
     return images, vectors
@@ -34,8 +34,8 @@ def made_up_gallery() -> tuple[list[Image], NDArray[np.float32]]:
 def test_the_true_ten_of_a_label_are_found(db: None, indexed: bool) -> None:
     images, vectors = made_up_gallery()
     if indexed:
-        build_generation(NETWORK)
-    neighbours = Neighbours(NETWORK)
+        build_generation(MODEL_ID)
+    neighbours = Neighbours(MODEL_ID)
     neighbours.refresh()
     assert (neighbours.index is not None) == indexed
     for label in SHARES:

@@ -87,7 +87,7 @@ def test_a_picture_without_an_embedding_wakes_a_worker(
 def test_a_sweep_reports_the_worker(swept: Worker, gallery: list[Image]) -> None:
     sweep()
     [report] = workers.alive()
-    assert report.network == swept.embedder.network
+    assert report.model_id == swept.embedder.model_id
 
 
 @pytest.mark.annoy
@@ -95,7 +95,7 @@ def test_a_sweep_reports_the_worker(swept: Worker, gallery: list[Image]) -> None
 def test_an_index_that_was_deleted_under_a_worker_shows_with_its_next_heartbeat(
     swept: Worker, gallery: list[Image], client: Client, lost: str
 ) -> None:
-    generation = build_generation(swept.embedder.network)
+    generation = build_generation(swept.embedder.model_id)
     sweep()
     assert "problem" not in client.get("/readyz").json()["checks"]["index"]
     away = generation.directory.parent / "elsewhere"

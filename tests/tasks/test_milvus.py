@@ -22,7 +22,7 @@ from tasks.index_sync import sync
 from tasks.milvus_store import MilvusStore, alias_of, name_of
 from tasks.neighbours import Neighbours, SearchRequest
 from tests import milvus
-from tests.engine.galleries import NETWORK, make_vectors
+from tests.engine.galleries import MODEL_ID, make_vectors
 from tests.tasks.known import add_at, add_vectors, at
 
 ROWS = 600
@@ -48,7 +48,7 @@ def store(server: milvus.Server, settings: Settings, db: None) -> Iterator[Milvu
 
 
 def opened() -> Neighbours:
-    neighbours = Neighbours(NETWORK)
+    neighbours = Neighbours(MODEL_ID)
     neighbours.refresh()
     assert neighbours.index is not None, neighbours.problem
     return neighbours
@@ -74,8 +74,8 @@ def exact(vectors: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[n
 
 def test_searches_find_what_comparing_everything_finds(store: MilvusStore) -> None:
     vectors = make_vectors(ROWS)
-    images = add_vectors(NETWORK, vectors)
-    generation = build_generation(NETWORK)
+    images = add_vectors(MODEL_ID, vectors)
+    generation = build_generation(MODEL_ID)
     assert generation.manifest["recall"] >= 0.99
     neighbours, queries = opened(), make_vectors(20, seed=5)
     found = neighbours.search(queries, [SearchRequest(10)] * len(queries))
@@ -88,7 +88,7 @@ def test_searches_find_what_comparing_everything_finds(store: MilvusStore) -> No
 
 def test_a_new_picture_is_found_before_it_is_in_the_collection_and_after(store: MilvusStore) -> None:
     add_at(0, title="old")
-    build_generation(NETWORK)
+    build_generation(MODEL_ID)
     neighbours = opened()
     add_at(40, title="new")
     assert titles(neighbours, 40, SearchRequest(2)) == ["new", "old"]
@@ -128,13 +128,13 @@ def uncommitted(degrees: float, title: str) -> Iterator[None]:
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer: ids become visible in order")
 @pytest.mark.django_db(transaction=True)
 def test_what_was_committed_late_is_found_and_gets_into_the_collection(store: MilvusStore) -> None:
-    add_vectors(NETWORK, make_vectors(3))
-    build_generation(NETWORK)
+    add_vectors(MODEL_ID, make_vectors(3))
+    build_generation(MODEL_ID)
     neighbours = opened()
     with uncommitted(40, "late"):
         vector = at(80).astype("<f2").tobytes()
         image = Image.objects.create(content_hash="f" * 64, title="early", width_px=1, height_px=1)
-        Embedding.objects.create(image_id=image.content_hash, network=NETWORK, vector=vector)
+        Embedding.objects.create(image_id=image.content_hash, model_id=MODEL_ID, vector=vector)
         assert sync() == 1
         assert titles(neighbours, 40, SearchRequest(1)) == ["early"]
     late, early = (Embedding.objects.get(image__title=title).pk for title in ("late", "early"))
@@ -149,16 +149,16 @@ def test_what_was_committed_late_is_found_and_gets_into_the_collection(store: Mi
 
 def test_what_was_synchronised_needs_no_rebuild(store: MilvusStore) -> None:
     add_at(0)
-    build_generation(NETWORK)
-    add_vectors(NETWORK, make_vectors(200))
-    assert generations.status(NETWORK) is IndexStatus.BEHIND
+    build_generation(MODEL_ID)
+    add_vectors(MODEL_ID, make_vectors(200))
+    assert generations.status(MODEL_ID) is IndexStatus.BEHIND
     sync()
-    assert generations.status(NETWORK) is IndexStatus.CURRENT
+    assert generations.status(MODEL_ID) is IndexStatus.CURRENT
 
 
 def test_a_picture_in_both_the_collection_and_the_delta_is_one_match(store: MilvusStore) -> None:
     add_at(0, title="a")
-    build_generation(NETWORK)
+    build_generation(MODEL_ID)
     neighbours = opened()
     add_at(20, title="b")
     neighbours.refresh()
@@ -171,7 +171,7 @@ def test_a_picture_in_both_the_collection_and_the_delta_is_one_match(store: Milv
 def test_hidden_and_deleted_pictures_disappear_at_once(store: MilvusStore) -> None:
     for degrees in (0, 10, 20):
         add_at(degrees, title=str(degrees))
-    build_generation(NETWORK)
+    build_generation(MODEL_ID)
     neighbours = opened()
     Image.objects.filter(title="0").update(is_hidden=True)
     assert titles(neighbours, 0, SearchRequest(3)) == ["10", "20"]
@@ -182,18 +182,18 @@ def test_hidden_and_deleted_pictures_disappear_at_once(store: MilvusStore) -> No
 
 
 def test_a_label_leaves_the_rest_out_however_far_away_its_pictures_are(store: MilvusStore) -> None:
-    for image in add_vectors(NETWORK, unit(at(0) + 0.05 * make_vectors(ROWS))):
+    for image in add_vectors(MODEL_ID, unit(at(0) + 0.05 * make_vectors(ROWS))):
         Image.objects.filter(pk=image.pk).update(label="many")
     add_at(90, title="far", label="few")
     add_at(120, title="farther", label="few")
-    build_generation(NETWORK)
+    build_generation(MODEL_ID)
     assert titles(opened(), 0, SearchRequest(10, labels=("few",))) == ["far", "farther"]
 
 
 @pytest.mark.parametrize("one_by_one", [True, False])
 def test_a_label_that_was_just_changed_counts(store: MilvusStore, one_by_one: bool) -> None:
     near, far = add_at(10, title="near", label="cat"), add_at(60, title="far", label="dog")
-    build_generation(NETWORK)
+    build_generation(MODEL_ID)
     neighbours, cats, dogs = opened(), SearchRequest(10, labels=("cat",)), SearchRequest(1, labels=("dog",))
     near.refresh_from_db()
     if one_by_one:
@@ -212,8 +212,8 @@ def test_a_label_that_was_just_changed_counts(store: MilvusStore, one_by_one: bo
 
 def test_a_label_that_changes_while_an_index_is_built_waits(store: MilvusStore) -> None:
     image = add_at(10, title="near", label="cat")
-    build_generation(NETWORK)
-    building = generations.start(NETWORK)
+    build_generation(MODEL_ID)
+    building = generations.start(MODEL_ID)
     Image.objects.filter(pk=image.pk).update(label="dog")
     sync()
     assert Image.objects.filter(is_relabelled=True).exists()
@@ -224,9 +224,9 @@ def test_a_label_that_changes_while_an_index_is_built_waits(store: MilvusStore) 
 
 def test_a_generation_can_be_rolled_back(store: MilvusStore) -> None:
     add_at(0, title="a")
-    first = build_generation(NETWORK)
+    first = build_generation(MODEL_ID)
     add_at(20, title="b")
-    second = build_generation(NETWORK)
+    second = build_generation(MODEL_ID)
     neighbours = opened()
     assert neighbours.generation == second.number
     generations.roll_back()
@@ -240,7 +240,7 @@ def test_a_generation_can_be_rolled_back(store: MilvusStore) -> None:
 def test_the_alias_stands_for_the_active_collection(store: MilvusStore, server: milvus.Server) -> None:
     add_at(0)
     for _ in range(2):
-        generation = build_generation(NETWORK)
+        generation = build_generation(MODEL_ID)
         sync()
         described = Milvus(server.uri)._client.describe_alias(alias_of(generation))
         assert described["collection_name"] == name_of(generation)
@@ -248,20 +248,20 @@ def test_the_alias_stands_for_the_active_collection(store: MilvusStore, server: 
 
 def test_collections_that_no_row_asks_for_are_deleted(store: MilvusStore) -> None:
     add_at(0)
-    first = build_generation(NETWORK)
+    first = build_generation(MODEL_ID)
     store.milvus.create(name_of(first).rpartition("__")[0] + "__99", 128)
     for _ in range(3):
-        last = build_generation(NETWORK)
+        last = build_generation(MODEL_ID)
     kept = store.milvus.names(alias_of(last))
     assert name_of(last) in kept
     assert len(kept) == 4
-    build_generation(NETWORK)
+    build_generation(MODEL_ID)
     assert name_of(first) not in store.milvus.names(alias_of(last))
 
 
 def test_another_installation_on_the_server_keeps_its_collections(store: MilvusStore, settings: Settings) -> None:
     add_at(0)
-    generation = build_generation(NETWORK)
+    generation = build_generation(MODEL_ID)
     settings.SIMSEARCH_MILVUS_PREFIX = settings.SIMSEARCH_MILVUS_PREFIX[:-1]
     store.clean(set())
     settings.SIMSEARCH_MILVUS_PREFIX += "x"
@@ -271,7 +271,7 @@ def test_another_installation_on_the_server_keeps_its_collections(store: MilvusS
 
 def test_a_collection_that_was_lost_is_built_again(store: MilvusStore) -> None:
     add_at(0)
-    generation = build_generation(NETWORK)
+    generation = build_generation(MODEL_ID)
     store.milvus.drop(name_of(generation))
     assert store.is_outdated(generation)
     with pytest.raises(OldIndex):
@@ -291,7 +291,7 @@ def test_a_server_that_is_away_raises_index_away(settings: Settings, db: None) -
     add_at(0)
     stores._store.cache_clear()
     with pytest.raises(generations.BuildFailed, match=r"Milvus at http://127\.0\.0\.1:9 does not answer"):
-        build_generation(NETWORK)
+        build_generation(MODEL_ID)
     with pytest.raises(IndexAway):
         stores.chosen().clean(set())
     stores._store.cache_clear()

@@ -23,7 +23,7 @@ def titles(neighbours: Neighbours, embedder: Embedder, number: int, k: int = 10)
 
 @pytest.fixture
 def neighbours(embedder: Embedder, gallery: list[Image]) -> Neighbours:
-    return Neighbours(embedder.network)
+    return Neighbours(embedder.model_id)
 
 
 def test_without_an_index_every_picture_is_compared(neighbours: Neighbours, embedder: Embedder) -> None:
@@ -34,13 +34,13 @@ def test_without_an_index_every_picture_is_compared(neighbours: Neighbours, embe
 
 def test_an_index_gives_the_same_answer(neighbours: Neighbours, embedder: Embedder) -> None:
     before = titles(neighbours, embedder, 3)
-    generation = build_generation(embedder.network)
+    generation = build_generation(embedder.model_id)
     assert titles(neighbours, embedder, 3) == before
     assert (neighbours.generation, neighbours.problem) == (generation.number, "")
 
 
 def test_a_new_picture_is_found_without_a_rebuild(neighbours: Neighbours, embedder: Embedder) -> None:
-    build_generation(embedder.network)
+    build_generation(embedder.model_id)
     titles(neighbours, embedder, 3)
     add(20)
     embed_step(embedder, 10)
@@ -49,7 +49,7 @@ def test_a_new_picture_is_found_without_a_rebuild(neighbours: Neighbours, embedd
 
 
 def test_a_hidden_and_a_deleted_picture_are_gone_at_once(neighbours: Neighbours, embedder: Embedder) -> None:
-    build_generation(embedder.network)
+    build_generation(embedder.model_id)
     assert titles(neighbours, embedder, 3)[0] == "3"
     Image.objects.filter(title="3").update(is_hidden=True)
     assert "3" not in titles(neighbours, embedder, 3, k=16)
@@ -61,7 +61,7 @@ def test_many_hidden_ones_leave_all_the_others(neighbours: Neighbours, embedder:
     for number in range(30, 60):
         add(number)
     embed_step(embedder, 100)
-    build_generation(embedder.network)
+    build_generation(embedder.model_id)
     near = titles(neighbours, embedder, 3, k=40)
     Image.objects.filter(title__in=near[:-10]).update(is_hidden=True)
     assert set(near[-10:]) <= set(titles(neighbours, embedder, 3, k=16))
@@ -69,7 +69,7 @@ def test_many_hidden_ones_leave_all_the_others(neighbours: Neighbours, embedder:
 
 
 def test_a_picture_that_comes_back_is_embedded_again(neighbours: Neighbours, embedder: Embedder) -> None:
-    build_generation(embedder.network)
+    build_generation(embedder.model_id)
     gone = Image.objects.get(title="7")
     gone.delete()
     assert not Embedding.objects.filter(image_id=gone.content_hash).exists()
@@ -80,9 +80,9 @@ def test_a_picture_that_comes_back_is_embedded_again(neighbours: Neighbours, emb
 
 
 def test_a_new_generation_is_noticed(neighbours: Neighbours, embedder: Embedder) -> None:
-    first = build_generation(embedder.network)
+    first = build_generation(embedder.model_id)
     titles(neighbours, embedder, 3)
-    second = build_generation(embedder.network)
+    second = build_generation(embedder.model_id)
     titles(neighbours, embedder, 3)
     assert (first.number, neighbours.generation) == (first.number, second.number)
 
@@ -91,9 +91,9 @@ def test_a_new_generation_is_noticed(neighbours: Neighbours, embedder: Embedder)
 def test_a_damaged_generation_is_never_opened_and_the_old_one_stays(
     neighbours: Neighbours, embedder: Embedder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    good = build_generation(embedder.network)
+    good = build_generation(embedder.model_id)
     before = titles(neighbours, embedder, 3)
-    bad = build_generation(embedder.network)
+    bad = build_generation(embedder.model_id)
     vectors = bad.directory / "vectors.npy"
     data = bytearray(vectors.read_bytes())
     data[-1] ^= 1
@@ -105,25 +105,25 @@ def test_a_damaged_generation_is_never_opened_and_the_old_one_stays(
     assert [r.exc_info for r in caplog.records if r.levelno == logging.ERROR] == [None]
 
 
-def test_a_generation_of_another_network_is_not_opened(neighbours: Neighbours, embedder: Embedder) -> None:
-    own = build_generation(embedder.network)
+def test_a_generation_of_another_model_is_not_opened(neighbours: Neighbours, embedder: Embedder) -> None:
+    own = build_generation(embedder.model_id)
     before = titles(neighbours, embedder, 3)
     other = "alexnet-000000000000-p1"
     vector = np.full(4096, 1 / 64, "<f2").tobytes()
-    Embedding.objects.create(image_id="0" * 64, network=other, vector=vector)
+    Embedding.objects.create(image_id="0" * 64, model_id=other, vector=vector)
     generations._switch_to(build_generation(other))
     assert titles(neighbours, embedder, 3) == before
     assert (neighbours.generation, neighbours.problem) == (own.number, "")
 
 
 def test_two_builds_at_once_give_one_clear_refusal(embedder: Embedder, gallery: list[Image]) -> None:
-    generations.start(embedder.network)
+    generations.start(embedder.model_id)
     with pytest.raises(generations.Busy, match="Another build"):
-        build_generation(embedder.network)
+        build_generation(embedder.model_id)
 
 
 def test_old_generations_go_but_the_newest_three(embedder: Embedder, gallery: list[Image]) -> None:
-    built = [build_generation(embedder.network) for _ in range(5)]
+    built = [build_generation(embedder.model_id) for _ in range(5)]
     kept = {g.number for g in built[-3:]}
     assert {g.number for g in built if g.directory.is_dir()} - kept <= {built[-4].number}
     assert generations.active() == built[-1]

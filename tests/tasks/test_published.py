@@ -69,7 +69,7 @@ def published_files(server: S3Server) -> set[str]:
 def test_a_build_publishes_its_files_and_another_host_fetches_them(
     server: S3Server, pictures: list[Image], embedder: Embedder, on_host: Host
 ) -> None:
-    built = build_generation(embedder.network)
+    built = build_generation(embedder.model_id)
     assert published_files(server) == {f"index/{built.number}/{name}" for name in published.NAMES}
     on_host("b")
     assert not AnnoyStore().is_here(built)
@@ -80,12 +80,12 @@ def test_a_build_publishes_its_files_and_another_host_fetches_them(
 def test_a_host_goes_on_with_the_old_one_until_the_new_one_is_there(
     server: S3Server, pictures: list[Image], worker: Worker, on_host: Host
 ) -> None:
-    first = build_generation(worker.embedder.network)
+    first = build_generation(worker.embedder.model_id)
     on_host("b")
     AnnoyStore().bring(first)
     worker.neighbours.refresh()
     on_host("a")
-    second = build_generation(worker.embedder.network)
+    second = build_generation(worker.embedder.model_id)
     server.client.delete_object(Bucket=BUCKET, Key=f"index/{second.number}/vectors.npy")
     on_host("b")
     for _ in range(2):
@@ -106,7 +106,7 @@ def test_a_host_goes_on_with_the_old_one_until_the_new_one_is_there(
 def test_readyz_says_which_host_cannot_fetch_and_why(
     server: S3Server, pictures: list[Image], worker: Worker, on_host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    built = build_generation(worker.embedder.network)
+    built = build_generation(worker.embedder.model_id)
     server.client.delete_object(Bucket=BUCKET, Key=f"index/{built.number}/index.ann")
     on_host("b")
     store = AnnoyStore()
@@ -133,7 +133,7 @@ def test_readyz_says_which_host_cannot_fetch_and_why(
 def test_files_that_are_damaged_or_of_another_index_are_not_used(
     server: S3Server, pictures: list[Image], embedder: Embedder, on_host: Host, name: str
 ) -> None:
-    built = build_generation(embedder.network)
+    built = build_generation(embedder.model_id)
     server.client.put_object(Bucket=BUCKET, Key=f"index/{built.number}/{name}", Body=b"something else")
     on_host("b")
     with pytest.raises(BadIndex):
@@ -146,10 +146,10 @@ def test_another_index_under_the_same_number_is_replaced(
     pictures: list[Image], embedder: Embedder, on_host: Host
 ) -> None:
     """As after a restore, which begins to count anew."""
-    first = build_generation(embedder.network)
+    first = build_generation(embedder.model_id)
     add(99)
     assert embed_step(embedder, 4) == 1
-    second = build_generation(embedder.network)
+    second = build_generation(embedder.model_id)
     on_host("b")
     AnnoyStore().bring(first)
     shutil.move(first.directory, second.directory)
@@ -161,7 +161,7 @@ def test_another_index_under_the_same_number_is_replaced(
 def test_processes_of_a_host_fetch_once(
     server: S3Server, pictures: list[Image], embedder: Embedder, on_host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    built = build_generation(embedder.network)
+    built = build_generation(embedder.model_id)
     on_host("b")
     fetched: list[int] = []
     true = published._fetch
@@ -180,7 +180,7 @@ def test_processes_of_a_host_fetch_once(
 def test_who_waited_for_one_that_could_not_fetch_does_not_try_again(
     server: S3Server, pictures: list[Image], embedder: Embedder, on_host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    built = build_generation(embedder.network)
+    built = build_generation(embedder.model_id)
     on_host("b")
     begun, tried = threading.Event(), []
 
@@ -205,11 +205,11 @@ def test_who_waited_for_one_that_could_not_fetch_does_not_try_again(
 def test_a_build_that_cannot_be_published_leaves_the_old_one_active(
     server: S3Server, pictures: list[Image], embedder: Embedder, settings: Settings
 ) -> None:
-    first = build_generation(embedder.network)
+    first = build_generation(embedder.model_id)
     with S3Server() as other:
         on_s3(settings, other.environment)
     with pytest.raises(generations.BuildFailed, match="storage"):  # it ended with the block
-        build_generation(embedder.network)
+        build_generation(embedder.model_id)
     assert active() == first
 
 
@@ -220,7 +220,7 @@ def test_what_is_retired_leaves_the_storage_and_the_other_host(
     seen = set()
     for _ in range(generations.KEEP + 3):
         on_host("a")
-        seen.add(build_generation(embedder.network).number)
+        seen.add(build_generation(embedder.model_id).number)
         on_host("b")
         follower.look()
     kept = generations.wanted()
@@ -236,15 +236,15 @@ def test_weights_of_ones_own_come_to_the_other_host(
     server: S3Server, on_host: Host, embedder: Embedder, db: None
 ) -> None:
     active_model.keep_weights(embedder)
-    kept = active_model.kept_weights(embedder.network).read_bytes()
+    kept = active_model.kept_weights(embedder.model_id).read_bytes()
     on_host("b")
-    assert not active_model.kept_weights(embedder.network).exists()
-    loaded = active_model.load(embedder.network)
-    assert (loaded.weights, loaded.weights.read_bytes() == kept) == (active_model.kept_weights(embedder.network), True)
+    assert not active_model.kept_weights(embedder.model_id).exists()
+    loaded = active_model.load(embedder.model_id)
+    assert (loaded.weights, loaded.weights.read_bytes() == kept) == (active_model.kept_weights(embedder.model_id), True)
 
 
 def test_on_one_machine_nothing_is_looked_for(worker: Worker, gallery: list[Image], settings: Settings) -> None:
-    built = build_generation(worker.embedder.network)
+    built = build_generation(worker.embedder.model_id)
     assert "sha256" not in built.manifest
     assert AnnoyStore().is_here(built)
     (built.directory / manifests.NAME).unlink()
@@ -257,10 +257,10 @@ def test_on_one_machine_nothing_is_looked_for(worker: Worker, gallery: list[Imag
 def test_added_pictures_are_in_the_delta_of_a_host_that_fetched(
     pictures: list[Image], embedder: Embedder, on_host: Host
 ) -> None:
-    build_generation(embedder.network)
+    build_generation(embedder.model_id)
     on_host("b")
     AnnoyStore().bring(active())
-    other = Neighbours(embedder.network)
+    other = Neighbours(embedder.model_id)
     other.refresh()
     before = other.images
     add(77)

@@ -22,20 +22,20 @@ COUNT = 1500  # enough for most pictures to be no candidates
 
 @pytest.fixture
 def crowd(embedder: Embedder, db: None) -> None:
-    """Make a gallery too large to be drawn: its rows and its embeddings by this network, without files."""
+    """Make a gallery too large to be drawn: its rows and its embeddings by this model, without files."""
     images = [Image(content_hash=f"{n:064x}", title=str(n), width_px=1, height_px=1) for n in range(COUNT)]
     Image.objects.bulk_create(images)
     vectors = make_vectors(COUNT).astype("<f2")
     Embedding.objects.bulk_create(
-        Embedding(image_id=image.content_hash, network=embedder.network, vector=vector.tobytes())
+        Embedding(image_id=image.content_hash, model_id=embedder.model_id, vector=vector.tobytes())
         for image, vector in zip(images, vectors, strict=True)
     )
 
 
 @pytest.fixture
 def neighbours(embedder: Embedder, crowd: None) -> Neighbours:
-    build_generation(embedder.network)
-    neighbours = Neighbours(embedder.network)
+    build_generation(embedder.model_id)
+    neighbours = Neighbours(embedder.model_id)
     neighbours.refresh()
     return neighbours
 
@@ -76,7 +76,7 @@ def test_a_large_index_is_read_as_a_whole_less_often(neighbours: Neighbours, mon
     monkeypatch.setattr(annoy_index, "CHECKED_A_SECOND", COUNT // 100)
     assert neighbours.index is not None
     assert neighbours.index.recall_every_s == 0
-    build_generation(neighbours.network)
+    build_generation(neighbours.model_id)
     neighbours.refresh()
     assert neighbours.index.recall_every_s == 100
     neighbours.search(make_vectors(1, seed=8), [SearchRequest(10)])
@@ -94,15 +94,15 @@ def test_without_a_search_there_is_nothing_to_check(neighbours: Neighbours) -> N
 @pytest.mark.parametrize("indexed", [False, True])
 def test_exact_search_is_not_checked(embedder: Embedder, gallery: list[Image], indexed: bool) -> None:
     if indexed:
-        build_generation(embedder.network)
-    neighbours = Neighbours(embedder.network)
+        build_generation(embedder.model_id)
+    neighbours = Neighbours(embedder.model_id)
     neighbours.refresh()
     neighbours.search(make_vectors(1), [SearchRequest(10)])
     assert neighbours.check_recall() is None
 
 
 def test_the_sweep_adds_each_checked_search(worker: Worker, crowd: None, ask: Ask) -> None:
-    number = build_generation(worker.embedder.network).number
+    number = build_generation(worker.embedder.model_id).number
     worker.count_recall()
     assert recall.measured(number) is None
     for picture in (1, 2):
@@ -121,7 +121,7 @@ def test_the_sweep_adds_each_checked_search(worker: Worker, crowd: None, ask: As
 
 
 def test_the_sweep_counts_nothing_for_exact_search(worker: Worker, gallery: list[Image], ask: Ask) -> None:
-    number = build_generation(worker.embedder.network).number
+    number = build_generation(worker.embedder.model_id).number
     ask(3)
     answer_waiting(worker, 32)
     worker.count_recall()

@@ -34,7 +34,7 @@ class Listening:
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder, self.messages = embedder, -1
-        self.network, self.square = embedder.network, embedder.square
+        self.model_id, self.square = embedder.model_id, embedder.square
         self.prepare_decoded = embedder.prepare_decoded
         self.device = embedder.device
 
@@ -49,7 +49,7 @@ def test_a_full_batch_wakes_another_process_at_once(embedder: Embedder, ask: Ask
         ask(number)
     forget_messages()
     listening = Listening(embedder)
-    answer_waiting(Worker(listening, Neighbours(embedder.network)), batch)  # type: ignore[arg-type]
+    answer_waiting(Worker(listening, Neighbours(embedder.model_id)), batch)  # type: ignore[arg-type]
     assert listening.messages == sent
 
 
@@ -77,7 +77,7 @@ def test_a_round_that_breaks_wakes_a_worker_for_the_rest(worker: Worker, embedde
     for number in range(3):
         ask(number)
     forget_messages()
-    broken = Worker(BrokenEmbedder(embedder), Neighbours(embedder.network))  # type: ignore[arg-type]
+    broken = Worker(BrokenEmbedder(embedder), Neighbours(embedder.model_id))  # type: ignore[arg-type]
     with pytest.raises(RuntimeError):
         answer_round(broken, 32)
     assert messages() == 1

@@ -49,7 +49,7 @@ def _figures() -> dict[str, Any]:
         "labels": _shares(labels[: figures.LABELS]),
         "other_labels": len(labels[figures.LABELS :]),
         "active": active,
-        "newer": generations.newer_than(active, active.network) if active else 0,
+        "newer": generations.newer_than(active, active.model_id) if active else 0,
         "live_recall": live_recall,
         "disk": figures.disk(),
     }

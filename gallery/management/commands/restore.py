@@ -35,11 +35,11 @@ class Command(BaseCommand):
             raise CommandError(f"Nothing was restored: {error}.") from error
         except KeyboardInterrupt:
             raise CommandError("Stopped; nothing was restored.", returncode=130) from None
-        rows, network = contents.rows, manifest.network
+        rows, model_id = contents.rows, manifest.model_id
         self.stdout.write(
             f"{'Complete and undamaged' if check else 'Restored'}: {rows['gallery.image']} pictures, "
             f"{rows['gallery.embedding']} embeddings, {rows['gallery.query']} queries and {rows['auth.user']} accounts "
-            f"of {manifest.made_at}, simsearch {manifest.simsearch}{network and f', searched by {network}'}."
+            f"of {manifest.made_at}, simsearch {manifest.simsearch}{model_id and f', searched by {model_id}'}."
         )
         if not check:
             self.stdout.write("Now run manage.py build_index: until then each search compares every picture.")

@@ -5,6 +5,7 @@ const LONGEST_RATIO = 4; // a longer picture is shown by its middle alone, so a 
 const FRAMED = "simsearch:framed"; // of the session: the keyboard stays on the frame when the result has come
 const HANDLES = ["n", "e", "s", "w", "ne", "nw", "se", "sw"].map((side) => `<cropper-handle action="${side}-resize" theme-color="#63cabb"></cropper-handle>`);
 const isWide = matchMedia("(min-width: 56rem)");
+const isTouched = matchMedia("(hover: none) and (pointer: coarse)"); // there a swipe over the picture would draw a frame
 const button = document.getElementById("frame-button"), hint = document.getElementById("frame-hint");
 const closed = button.textContent;
 let canvas = null, selection = null, start = "", timer = 0;
@@ -116,8 +117,9 @@ function hide() {
 
 function update() {
   const canFrame = document.querySelector(".answer[data-state=done]") && document.querySelector("#picture .picture[data-crop]");
-  button.hidden = !canFrame || isWide.matches;
-  if (canFrame && (isWide.matches || button.getAttribute("aria-expanded") === "true")) show();
+  const isShownAtOnce = isWide.matches && !isTouched.matches;
+  button.hidden = !canFrame || isShownAtOnce;
+  if (canFrame && (isShownAtOnce || button.getAttribute("aria-expanded") === "true")) show();
 }
 
 button.addEventListener("click", () => {
@@ -128,7 +130,7 @@ button.addEventListener("click", () => {
   update();
 });
 document.addEventListener("htmx:afterSettle", update);
-for (const [target, name] of [[isWide, "change"], [window, "resize"]]) {
+for (const [target, name] of [[isWide, "change"], [isTouched, "change"], [window, "resize"]]) {
   target.addEventListener(name, () => {
     hide();
     update();

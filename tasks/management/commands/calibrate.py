@@ -36,25 +36,25 @@ class Command(BaseCommand):
         if active is None or not active.images:
             raise CommandError("There is no index yet; run manage.py build_index.")
         try:
-            gallery = Gallery(stores.chosen().open(active), active.network)
-            embedder = active_model.load(active.network)
+            gallery = Gallery(stores.chosen().open(active), active.model_id)
+            embedder = active_model.load(active.model_id)
             with Progress(steps(gallery), "Measuring", "picture") as progress:
                 measured = measure(gallery, embedder, progress.advance)
         except (EngineError, TooFewPictures) as error:
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
             raise CommandError("Stopped; nothing was stored.", returncode=130) from None
-        used = thresholds.thresholds(active.network)
-        derived = derive(measured, registry.identified(active.network).thresholds)
+        used = thresholds.thresholds(active.model_id)
+        derived = derive(measured, registry.identified(active.model_id).thresholds)
         if write:
-            thresholds.store(active.network, derived.thresholds, len(gallery.rows))
+            thresholds.store(active.model_id, derived.thresholds, len(gallery.rows))
         report = _report(active, len(gallery.rows), measured, derived) | {"used": asdict(used), "written": write}
         self.stdout.write(dumps(report) if json else _table(report))
 
 
 def _report(active: IndexGeneration, pictures: int, measured: Measured, derived: Derived) -> dict[str, Any]:
     return {
-        "network": active.network,
+        "model": active.model_id,
         "generation": active.number,
         "pictures": pictures,
         "cosines": {name: _distribution(getattr(measured, name)) for name in COSINES},
@@ -78,7 +78,7 @@ def _distribution(cosines: Cosines) -> dict[str, float] | None:
 
 def _table(report: dict[str, Any]) -> str:
     lines = [
-        f"model     {report['network']}",
+        f"model     {report['model']}",
         f"pictures  {report['pictures']}",
         "",
         f"{'cosine of two pictures':40} {'pairs':>9}" + "".join(f"{f'{percent} %':>8}" for percent in PERCENTILES),

@@ -37,7 +37,7 @@ class Command(BaseCommand):
         try:
             with _written(html) if html else nullcontext() as page:
                 index = stores.chosen().open(active)
-                labelled = Labelled(index, active.network)
+                labelled = Labelled(index, active.model_id)
                 with Progress(steps(index, labelled), "Evaluating", "picture") as progress:
                     result, rankings = evaluate(index, labelled, k, progress.advance)
                 if page:
@@ -46,8 +46,8 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
             raise CommandError("Stopped; nothing was written.", returncode=130) from None
-        fields = {"network": active.network, "generation": active.number} | asdict(result)
-        self.stdout.write(dumps(fields) if json else _table(result, active.network))
+        fields = {"model": active.model_id, "generation": active.number} | asdict(result)
+        self.stdout.write(dumps(fields) if json else _table(result, active.model_id))
 
 
 @contextmanager
@@ -60,10 +60,10 @@ def _written(path: Path) -> Iterator[BinaryIO]:
         raise CommandError(f"{path} cannot be written ({error.strerror}).") from None
 
 
-def _table(result: Evaluation, network: str) -> str:
+def _table(result: Evaluation, model_id: str) -> str:
     index = result.index
     lines = [
-        f"model                   {network}",
+        f"model                   {model_id}",
         f"pictures                {result.images} ({result.labelled} visible with a label, {result.queries} queries)",
         f"precision@1             {result.precision_at_1:.3f}",
         f"{f'precision@{result.k}':23} {result.precision_at_k:.3f}",

@@ -37,7 +37,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{written} pictures and {ids} embeddings written to {directory}.")
 
     def _write(self, directory: Path) -> tuple[int, int]:
-        network, written = generations.served() or "", 0
+        model_id, written = generations.served() or "", 0
         ids: list[str] = []
         (directory / "pictures").mkdir()
         pks = list(Image.objects.exclude(is_pending=True).order_by("created_at", "pk").values_list("pk", flat=True))
@@ -51,11 +51,11 @@ class Command(BaseCommand):
             for start in range(0, len(pks), STEP):
                 rows = Image.objects.filter(pk__in=pks[start : start + STEP]).order_by("created_at", "pk")
                 images = [image for image in rows if _write_picture(image, directory, table)]
-                ids += _write_vectors(images, network, vectors)
+                ids += _write_vectors(images, model_id, vectors)
                 written += len(images)
                 progress.advance(len(pks[start : start + STEP]))
             _write_head(vectors, len(ids))
-        (directory / "embeddings.json").write_text(json.dumps({"network": network, "ids": ids}, indent=1))
+        (directory / "embeddings.json").write_text(json.dumps({"model": model_id, "ids": ids}, indent=1))
         return written, len(ids)
 
 
@@ -71,9 +71,9 @@ def _write_picture(image: Image, directory: Path, table: TextIO) -> bool:
     return True
 
 
-def _write_vectors(images: list[Image], network: str, file: BinaryIO) -> list[str]:
+def _write_vectors(images: list[Image], model_id: str, file: BinaryIO) -> list[str]:
     """Append the existing embeddings; returns the ids of their pictures."""
-    rows = Embedding.objects.filter(network=network, image__in=images).values_list("image__pk", "vector")
+    rows = Embedding.objects.filter(model_id=model_id, image__in=images).values_list("image__pk", "vector")
     found = {pk: bytes(vector) for pk, vector in rows}
     embedded = [image.pk for image in images if image.pk in found]
     file.writelines(found[pk] for pk in embedded)

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from engine.errors import EngineError
 from engine.networks import registry
 from engine.networks.embedder import Embedder
-from gallery.curation import generations, networks
+from gallery.curation import embeddings, generations
 from gallery.models import Image
 from tasks import active_model
 from tasks.embedding import embed_missing
@@ -26,7 +26,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", nargs="?", help=f"{', '.join(registry.MODELS)}, or the identity of a kept model")
+        parser.add_argument("name", nargs="?", help=f"{', '.join(registry.MODELS)}, or the id of a kept model")
         parser.add_argument("--weights", type=Path, metavar="FILE", help="weights file, instead of the model's own")
         parser.add_argument(
             "--prune", action="store_true", help="afterwards delete the data of the models that are not active"
@@ -39,7 +39,7 @@ class Command(BaseCommand):
 
     def handle(self, *, name: str | None, weights: Path | None, **options: Any) -> None:
         if not name and not options["prune"]:
-            self._tell_networks()
+            self._list_models()
             return
         try:
             with only_one():
@@ -65,13 +65,14 @@ class Command(BaseCommand):
 
     def _switch(self, embedder: Embedder) -> None:
         before = generations.served()
-        if before == embedder.network:
+        if before == embedder.model_id:
             self.stdout.write(f"{before} is the active model already.")
             return
         embed_missing(embedder)
         generation = switch(embedder, self.stdout.write)
+        count = embeddings.count_by_model()[embedder.model_id]
         self.stdout.write(
-            f"{embedder.network} is active, with {networks.embedded()[embedder.network]} pictures ({generation}); "
+            f"{embedder.model_id} is active, with {count} pictures ({generation}); "
             "each worker changes between two batches."
         )
         if before:
@@ -87,11 +88,11 @@ class Command(BaseCommand):
         for running in sorted(spared):
             self.stdout.write(f"Kept: {running}, which a worker ran a moment ago; delete it with --prune later.")
 
-    def _tell_networks(self) -> None:
+    def _list_models(self) -> None:
         served, count = generations.served(), Image.objects.count()
         self.stdout.write(
             f"{served} is active." if served else "No model is active yet; manage.py build_index makes an index."
         )
-        for known, embedded in sorted(networks.embedded().items()):
+        for known, embedded in sorted(embeddings.count_by_model().items()):
             gone = "" if registry.is_known(known) else " This version no longer has this model."
             self.stdout.write(f"{known}: {embedded} of {count} pictures embedded.{gone}")

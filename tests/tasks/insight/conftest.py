@@ -64,7 +64,7 @@ def planted(db: None, shared_photos: Path, embedder: Embedder) -> Planted:
     }
     while embed_step(embedder, 32):
         pass
-    build_generation(embedder.network)
+    build_generation(embedder.model_id)
     return Planted(
         [frozenset({rows[path], copy}) for path, copy in copies.items()],
         {rows[path]: path.parent.name for path in wrong},

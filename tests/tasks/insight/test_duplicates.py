@@ -7,7 +7,7 @@ from gallery.insight import analyses, duplicates
 from gallery.models import Analysis, DuplicateGroup, Image
 from tasks.build import build_generation
 from tasks.insight.run import run_next
-from tests.engine.galleries import NETWORK
+from tests.engine.galleries import MODEL_ID
 from tests.tasks.known import add_at
 
 pytestmark = pytest.mark.django_db
@@ -24,13 +24,13 @@ def found() -> list[set[Image]]:
 def index() -> None:
     for degrees in range(90, 180, 20):
         add_at(degrees)
-    build_generation(NETWORK)
+    build_generation(MODEL_ID)
 
 
 def test_pictures_that_are_alike_are_a_group_whether_they_are_in_the_index_or_not(index: None) -> None:
     pair = {add_at(0), add_at(5)}
     assert found() == [pair]
-    build_generation(NETWORK)
+    build_generation(MODEL_ID)
     assert found() == [pair]
 
 

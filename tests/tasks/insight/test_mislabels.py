@@ -6,7 +6,7 @@ from gallery.insight import analyses, mislabels
 from gallery.models import Analysis, Image, Suspect
 from tasks.build import build_generation
 from tasks.insight.run import run_next
-from tests.engine.galleries import NETWORK
+from tests.engine.galleries import MODEL_ID
 from tests.tasks.known import add_at
 
 pytestmark = pytest.mark.django_db
@@ -25,7 +25,7 @@ def two_labels() -> None:
     for number in range(12):
         add_at(13 * number, label="cat")
         add_at(180 + 13 * number, label="dog")
-    build_generation(NETWORK)
+    build_generation(MODEL_ID)
 
 
 def test_a_picture_among_those_of_another_label_is_suspicious(two_labels: None) -> None:
@@ -45,7 +45,7 @@ def test_the_only_two_of_a_label_are_not_outvoted_by_the_many() -> None:
     pair = {add_at(0, label="rare"), add_at(14, label="rare")}
     for number in range(12):
         add_at(28 + 13 * number, label="common" if number % 2 else "other")
-    build_generation(NETWORK)
+    build_generation(MODEL_ID)
     assert not pair & {image for image, _ in found()}
 
 
@@ -56,7 +56,7 @@ def test_near_neighbours_outvote_more_distant_ones() -> None:
     for number in range(5):
         add_at(60 + 13 * number, label="dog")
         add_at(-60 - 13 * number, label="dog")
-    build_generation(NETWORK)
+    build_generation(MODEL_ID)
     assert (image, "cat") in found()
 
 

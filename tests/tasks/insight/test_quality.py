@@ -11,7 +11,7 @@ from gallery.insight import analyses
 from gallery.models import Analysis
 from tasks.build import build_generation
 from tasks.insight.run import run_next
-from tests.engine.galleries import NETWORK
+from tests.engine.galleries import MODEL_ID
 from tests.gallery.elements import Elements
 from tests.tasks.known import add_at
 
@@ -34,7 +34,7 @@ def evaluated() -> Analysis:
 def test_the_figures_are_those_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(20):
         add_at(17 * number, label="<i>cat</i>" if number % 3 else "dog")
-    build_generation(NETWORK)
+    build_generation(MODEL_ID)
     result = evaluated().result
     call_command("evaluate", json=True)
     told = json.loads(capsys.readouterr().out)
@@ -44,16 +44,15 @@ def test_the_figures_are_those_of_the_command(capsys: pytest.CaptureFixture[str]
         "mean_average_precision",
         "labels",
         "images",
-        "network",
         "generation",
     )
     assert {name: result[name] for name in figures} == {name: told[name] for name in figures}
-    assert result["searched"] == told["queries"]
+    assert (result["searched"], result["network"]) == (told["queries"], told["model"])
 
 
 def test_the_page_shows_the_worst_queries_as_pictures(curator: Client) -> None:
     images = [add_at(17 * number, label="<i>cat</i>" if number % 3 else "dog") for number in range(20)]
-    build_generation(NETWORK)
+    build_generation(MODEL_ID)
     assert "Measure the search quality" in curator.get(PAGE).content.decode()
     assert evaluated().state == "done"
     response = curator.get(PAGE)
@@ -67,6 +66,6 @@ def test_the_page_shows_the_worst_queries_as_pictures(curator: Client) -> None:
 
 def test_a_gallery_without_labels_says_so(curator: Client) -> None:
     add_at(0)
-    build_generation(NETWORK)
+    build_generation(MODEL_ID)
     assert evaluated().state == "failed"
     assert "No two visible pictures have the same label" in curator.get(PAGE).content.decode()

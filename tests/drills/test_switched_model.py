@@ -1,4 +1,4 @@
-"""Another network takes over while everybody goes on searching: no query fails, none is answered by two networks."""
+"""Another model becomes active while everybody goes on searching: no query fails, none is answered by two models."""
 
 import signal
 import subprocess
@@ -22,7 +22,7 @@ SEARCHERS, PACE_S = 2, 0.2
 PATIENCE_S = 240
 
 
-def network_of(search: Asked) -> str:
+def model_of(search: Asked) -> str:
     return str(search.answer["index"]["model"])
 
 
@@ -66,16 +66,16 @@ def finish(command: "subprocess.Popen[str]") -> str:
     return result
 
 
-def embeddings(stack: Stack, network: str) -> set[int]:
-    return {row[0] for row in stack.rows("SELECT id FROM gallery_embedding WHERE network = %s", network)}
+def embeddings(stack: Stack, model_id: str) -> set[int]:
+    return {row[0] for row in stack.rows("SELECT id FROM gallery_embedding WHERE network = %s", model_id)}
 
 
-def late_embedding(stack: Stack, network: str) -> set[int]:
-    """Return the id of the late picture's embedding; none while it is not embedded by that network."""
+def late_embedding(stack: Stack, model_id: str) -> set[int]:
+    """Return the id of the late picture's embedding; none while it is not embedded by that model."""
     rows = stack.rows(
         "SELECT embedding.id FROM gallery_embedding embedding JOIN gallery_image image USING (content_hash)"
         " WHERE image.label = 'late' AND embedding.network = %s",
-        network,
+        model_id,
     )
     return {row[0] for row in rows}
 
@@ -91,8 +91,8 @@ def longest_wait(searches: Searches, begin: float, end: float) -> float:
 
 @pytest.mark.timeout(900)
 def test_a_switch_is_not_noticed(own: Stack, alexnet: Path, tmp_path: Path) -> None:
-    bundled = own.client.get("/readyz").json()["checks"]["index"]["network"]
-    new = registry.identity("alexnet", registry.checksum(alexnet))
+    bundled = own.client.get("/readyz").json()["checks"]["index"]["model"]
+    new = registry.model_id("alexnet", registry.checksum(alexnet))
     asked_for = ["alexnet", "--weights", str(alexnet)]
     added = tmp_path / "added" / "late"
     added.mkdir(parents=True)
@@ -105,7 +105,7 @@ def test_a_switch_is_not_noticed(own: Stack, alexnet: Path, tmp_path: Path) -> N
         killed.send_signal(signal.SIGKILL)
         killed.communicate()
         half = embeddings(own, new)
-        assert network_of(searches.ask(next(iter(searches.pictures)))) == bundled
+        assert model_of(searches.ask(next(iter(searches.pictures)))) == bundled
 
         # Again; meanwhile a picture comes.
         began = time.time()
@@ -122,7 +122,7 @@ def test_a_switch_is_not_noticed(own: Stack, alexnet: Path, tmp_path: Path) -> N
         wait_until(lambda: sum(search.at > switched for search in searches.answered) >= 20, own, PATIENCE_S)
         assert found(searches.ask(late["id"]))[0] == late["id"]
 
-        # And back: nothing is embedded again, and the late picture once, if the first network has not seen it yet.
+        # And back: nothing is embedded again, and the late picture once, if the first model has not seen it yet.
         there, again = embeddings(own, bundled), time.time()
         finish(start(own, "efficientnet_lite0"))
         back = time.time()
@@ -139,7 +139,7 @@ def test_a_switch_is_not_noticed(own: Stack, alexnet: Path, tmp_path: Path) -> N
     assert searches.failures == []
     assert {len(found(search)) for search in searches.answered} == {10}
     assert [search.name for search in searches.answered if found(search)[0] != search.name] == []
-    assert {network_of(search) for search in searches.answered} == {bundled, new}
-    assert {network_of(search) for search in searches.answered if search.done_at < began} == {bundled}
-    assert {network_of(search) for search in searches.answered if switched < search.at < again} == {new}
-    assert {network_of(search) for search in searches.answered if search.at > back} == {bundled}
+    assert {model_of(search) for search in searches.answered} == {bundled, new}
+    assert {model_of(search) for search in searches.answered if search.done_at < began} == {bundled}
+    assert {model_of(search) for search in searches.answered if switched < search.at < again} == {new}
+    assert {model_of(search) for search in searches.answered if search.at > back} == {bundled}

@@ -1,4 +1,4 @@
-"""One process and the network that serves: it changes between two batches, and nothing mixes."""
+"""One process and the active model: it changes between two batches, and nothing mixes."""
 
 import logging
 
@@ -21,7 +21,7 @@ from tasks.embedding import embed_step
 from tasks.tasks import answer, curate, sweep
 from tasks.worker import Worker
 from tests.tasks.conftest import Ask, add
-from tests.tasks.networks import retrained
+from tests.tasks.weights import retrained
 
 
 @pytest.fixture(scope="session")
@@ -34,17 +34,17 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
 def running(
     worker: Worker, embedder: Embedder, other: Embedder, gallery: list[Image], monkeypatch: pytest.MonkeyPatch
 ) -> Worker:
-    """Return the worker of this process, which serves by the bundled network and can load the other one."""
-    build_generation(embedder.network)
+    """Return the worker of this process, which runs the default model and can load the other one."""
+    build_generation(embedder.model_id)
     worker.neighbours.refresh()
-    worker.load = {network.network: network for network in (embedder, other)}.__getitem__
+    worker.load = {one.model_id: one for one in (embedder, other)}.__getitem__
     monkeypatch.setattr(process, "_current", worker)
     return worker
 
 
 def change_to(embedder: Embedder) -> None:
     embed_step(embedder, 100)
-    assert generations.serve(generations.newest(embedder.network) or build_generation(embedder.network))
+    assert generations.serve(generations.newest(embedder.model_id) or build_generation(embedder.model_id))
 
 
 def titles(query: Query) -> list[str]:
@@ -53,16 +53,14 @@ def titles(query: Query) -> list[str]:
     return [match.image.title for match in results.shown(query)]
 
 
-def test_the_next_batch_is_of_the_network_that_serves(
-    running: Worker, embedder: Embedder, other: Embedder, ask: Ask
-) -> None:
+def test_the_next_batch_is_of_the_active_model(running: Worker, embedder: Embedder, other: Embedder, ask: Ask) -> None:
     before, after = ask(3), None
     answer()
     change_to(other)
     after = ask(3)
     answer()
     assert titles(before)[0] == titles(after)[0] == "3"
-    assert (before.network, after.network) == (embedder.network, other.network)
+    assert (before.model_id, after.model_id) == (embedder.model_id, other.model_id)
     assert after.generation == generations.active().number  # type: ignore[union-attr]
     assert after.images == 16
 
@@ -76,36 +74,36 @@ def test_a_change_while_a_batch_is_answered_waits_for_the_next(
     change_to(other)
     answer_waiting(worker, 32)
     assert titles(query)[0] == "3"
-    assert (query.network, query.generation) == (embedder.network, first.number)  # type: ignore[union-attr]
+    assert (query.model_id, query.generation) == (embedder.model_id, first.number)  # type: ignore[union-attr]
 
 
 def test_back_and_forth(running: Worker, embedder: Embedder, other: Embedder, ask: Ask) -> None:
-    networks = []
-    for network in (other, embedder, other):
-        change_to(network)
+    models = []
+    for chosen in (other, embedder, other):
+        change_to(chosen)
         query = ask(5)
         answer()
         assert titles(query)[0] == "5"
-        networks.append(query.network)
-    assert networks == [other.network, embedder.network, other.network]
+        models.append(query.model_id)
+    assert models == [other.model_id, embedder.model_id, other.model_id]
 
 
-def test_more_like_this_is_searched_by_the_network_that_serves(running: Worker, other: Embedder, ask: Ask) -> None:
+def test_more_like_this_is_searched_by_the_active_model(running: Worker, other: Embedder, ask: Ask) -> None:
     change_to(other)
     image = Image.objects.get(title="4")
     query = accept.store(accept.Pictures(like=[image]), accept.Parameters(), Stopwatch(image.created_at))
     answer()
     assert "4" not in titles(query)
-    assert query.network == other.network
+    assert query.model_id == other.model_id
 
 
-def test_what_is_added_after_the_change_is_embedded_by_the_network_that_serves(
+def test_what_is_added_after_the_change_is_embedded_by_the_active_model(
     running: Worker, other: Embedder, ask: Ask
 ) -> None:
     change_to(other)
     added = add(40)
     assert curate() == 1
-    assert [row.network for row in Embedding.objects.filter(image=added)] == [other.network]
+    assert [row.model_id for row in Embedding.objects.filter(image=added)] == [other.model_id]
     query = ask(40)
     answer()
     assert titles(query)[0] == "40"
@@ -114,8 +112,8 @@ def test_what_is_added_after_the_change_is_embedded_by_the_network_that_serves(
 def test_one_that_cannot_be_loaded_leaves_the_worker_with_what_it_has(
     running: Worker, embedder: Embedder, other: Embedder, ask: Ask, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def lost(network: str) -> Embedder:
-        raise BadWeights(f"The weights of {network} are not here.")
+    def lost(model_id: str) -> Embedder:
+        raise BadWeights(f"The weights of {model_id} are not here.")
 
     running.load = lost
     change_to(other)
@@ -124,11 +122,11 @@ def test_one_that_cannot_be_loaded_leaves_the_worker_with_what_it_has(
         answer()
         sweep()
     assert titles(query)[0] == "3"
-    assert query.network == embedder.network
+    assert query.model_id == embedder.model_id
     assert len([record for record in caplog.records if record.levelno == logging.ERROR]) == 1
     [report] = workers.alive()
-    assert report.network == embedder.network
-    assert report.index_problem == f"The weights of {other.network} are not here."
+    assert report.model_id == embedder.model_id
+    assert report.index_problem == f"The weights of {other.model_id} are not here."
     change_to(embedder)
     sweep()
     assert workers.alive()[0].index_problem == ""

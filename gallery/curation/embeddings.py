@@ -1,4 +1,4 @@
-"""The data of each model: the active one, the one before it, and one that is being prepared."""
+"""The embeddings of each model: the active one, the one before it, and one that is being prepared."""
 
 from collections.abc import Iterable
 
@@ -10,21 +10,21 @@ from gallery.models import Embedding, Image, IndexGeneration
 STEP = 1000  # embeddings deleted at once: searches write in between
 
 
-def embedded() -> dict[str, int]:
+def count_by_model() -> dict[str, int]:
     """Return for each model how many gallery pictures it has embedded."""
-    rows = Image.objects.order_by().values_list("embeddings__network").annotate(count=Count("id"))
-    return {network: count for network, count in rows if network}
+    rows = Image.objects.order_by().values_list("embeddings__model_id").annotate(count=Count("id"))
+    return {model_id: count for model_id, count in rows if model_id}
 
 
-def forget(network: str) -> list[IndexGeneration]:
-    """Delete a network's embeddings and finished generations; returns these, whose directories are to go next.
+def forget(model_id: str) -> list[IndexGeneration]:
+    """Delete a model's embeddings and finished generations; returns these, whose directories are to go next.
 
     Never the active one. The caller makes sure that no worker uses this model.
     """
-    finished = IndexGeneration.objects.filter(network=network, is_active=False).exclude(state=BUILDING)
+    finished = IndexGeneration.objects.filter(model_id=model_id, is_active=False).exclude(state=BUILDING)
     gone = list(finished)
     finished.delete()
-    _delete(Embedding.objects.filter(network=network))
+    _delete(Embedding.objects.filter(model_id=model_id))
     return gone
 
 
@@ -44,7 +44,7 @@ def _delete(rows: "QuerySet[Embedding]") -> None:
         Embedding.objects.filter(id__in=ids).delete()
 
 
-def known() -> set[str]:
-    """Return every network of which there is an embedding or a generation."""
-    made = Embedding.objects.order_by().values_list("network", flat=True).distinct()
-    return set(made) | set(IndexGeneration.objects.order_by().values_list("network", flat=True).distinct())
+def model_ids() -> set[str]:
+    """Return every model of which there is an embedding or a generation."""
+    made = Embedding.objects.order_by().values_list("model_id", flat=True).distinct()
+    return set(made) | set(IndexGeneration.objects.order_by().values_list("model_id", flat=True).distinct())

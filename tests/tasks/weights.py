@@ -1,4 +1,4 @@
-"""Other networks than the default one, made here: nothing is downloaded."""
+"""Weights of other models than the default one, made here: nothing is downloaded."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from engine.networks import registry
 
 
 def retrained(path: Path, seed: int = 1) -> Path:
-    """Write the default network's weights as another training might have left them: every matrix a bit different."""
+    """Write the default model's weights as another training might have left them: every matrix a bit different."""
     tensors = torch.load(registry.packaged_weights(registry.get(registry.DEFAULT)), weights_only=True)
     generator = torch.Generator().manual_seed(seed)
     for name, tensor in tensors.items():
