@@ -1,5 +1,6 @@
 """A system of the tests' own without its processes: a data directory and a database, used by fresh processes."""
 
+import functools
 import json
 import os
 import shutil
@@ -76,3 +77,15 @@ class Site:
         folders = (self.data_dir / "pictures", self.data_dir / "uploads")
         paths = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
         return {str(path.relative_to(self.data_dir)): path.read_bytes() for path in paths}
+
+
+class Unchanged(Site):
+    """A system that no test changes: its rows and files are read once."""
+
+    @functools.cache  # noqa: B019 (there is one for a test process)
+    def rows(self) -> list[dict[str, Any]]:
+        return super().rows()
+
+    @functools.cache  # noqa: B019
+    def files(self) -> dict[str, bytes]:
+        return super().files()

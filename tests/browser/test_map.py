@@ -18,6 +18,7 @@ import os, random
 from gallery.storage import disk
 from gallery.models import Image, MapPoint
 random.seed(22)
+MapPoint.objects.all().delete()  # of an analysis
 known = list(Image.objects.visible())
 made = [Image(content_hash=f"map {{n}}", label=f"label {{n % 40}}", width_px=1, height_px=1, problem="a test's")
         for n in range({COUNT} - len(known))]

@@ -26,9 +26,7 @@ def _old() -> None:
     for number, vector in enumerate(make_vectors(PICTURES).astype("<f2")):
         image = add(number)
         Embedding.objects.create(image_id=image.content_hash, model_id=OLD, vector=vector.tobytes())
-    IndexGeneration.objects.create(
-        model_id=OLD, state="ready", images=PICTURES, last_embedding=PICTURES, manifest={}
-    )
+    IndexGeneration.objects.create(model_id=OLD, state="ready", images=PICTURES, last_embedding=PICTURES, manifest={})
     settings.WEIGHTS_ROOT.mkdir(parents=True)
     (settings.WEIGHTS_ROOT / OLD).write_bytes(b"weights")
 
