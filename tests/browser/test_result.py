@@ -205,11 +205,13 @@ def test_the_gallery_goes_on_while_it_is_scrolled(stack: Stack, page: Page) -> N
 
 
 @pytest.mark.usefixtures("large_gallery")
-def test_a_gallery_that_cannot_go_on_says_so(stack: Stack, page: Page) -> None:
+def test_a_gallery_that_cannot_go_on_says_so_and_goes_on_when_it_can(stack: Stack, page: Page) -> None:
     page.goto(f"{stack.url}/gallery/?q=scrolled")
     page.context.set_offline(True)
     page.locator(".card").last.scroll_into_view_if_needed()
     expect(page.get_by_role("alert")).to_have_text("The connection was lost. Try again when you are online.")
     page.context.set_offline(False)
+    expect(page.locator(".card")).to_have_count(96)
+    expect(page.get_by_role("alert")).to_be_hidden()
     page.get_by_role("link", name="Next").click()
     expect(page.get_by_text("Page 2 of 3")).to_be_visible()

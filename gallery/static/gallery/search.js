@@ -56,6 +56,7 @@ document.addEventListener("lost", () => complain());
 for (const name of ["htmx:sendError", "htmx:timeout"]) { // the page of a query says so itself, and tries again
   document.addEventListener(name, () => document.getElementById("lost") ?? complain());
 }
+document.addEventListener("htmx:afterOnLoad", () => (problem.hidden ||= problem.textContent === problem.dataset.lost));
 problem.addEventListener("click", () => (problem.hidden = true));
 // A page that comes back by the Back button is as it was left: sending.
 window.addEventListener("pageshow", () => setSending(false));
