@@ -46,7 +46,7 @@ DRILLS = {"drills", "deployment"}
 
 @pytest.hookimpl(tryfirst=True)  # before `-m "not drill"` looks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what kills processes, fills disks, takes services away or sets up a server."""
+    """Mark what kills processes, fills disks, takes services away, or sets up a server or a system of its own."""
     here = Path(__file__).parent
     for item in items:
         if item.path.relative_to(here).parts[0] in DRILLS:
@@ -121,8 +121,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
     Its map and its search box are public. Whoever changes its gallery puts back what others see.
     """
-    public = {"SIMSEARCH_PUBLIC_MAP": "on", "SIMSEARCH_EMBED_ORIGINS": "https://museum.example.org"}
-    with Stack(tmp_path_factory.mktemp("stack"), **public) as running:
+    site = "https://museum.example.org"
+    directory = tmp_path_factory.mktemp("stack")
+    with Stack(directory, SIMSEARCH_PUBLIC_MAP="on", SIMSEARCH_EMBED_ORIGINS=site) as running:
         yield running
 
 
@@ -132,8 +133,8 @@ def changed_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
     A visitor may ask as often as he likes, and API_KEY may do everything.
     """
-    generous = {"SIMSEARCH_API_KEYS": API_KEY, "SIMSEARCH_UPLOADS_PER_MINUTE": "1000000"}
-    with Stack(tmp_path_factory.mktemp("changed"), **generous) as running:
+    directory = tmp_path_factory.mktemp("changed")
+    with Stack(directory, SIMSEARCH_API_KEYS=API_KEY, SIMSEARCH_UPLOADS_PER_MINUTE="1000000") as running:
         yield running
 
 

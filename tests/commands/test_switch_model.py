@@ -42,7 +42,7 @@ def build_index(*options: str) -> tuple[str, str]:
 
 @pytest.fixture
 def bundled() -> str:
-    """A few pictures, embedded by the default model; its id."""
+    """Return the id of the default model, which has embedded a few pictures."""
     for number in range(PICTURES):
         add(number)
     build_index()

@@ -22,8 +22,8 @@ from tasks.index_sync import sync
 from tasks.milvus_store import MilvusStore, alias_of, name_of
 from tasks.neighbours import Neighbours, SearchRequest
 from tests import milvus
-from tests.environment import IS_MILVUS
 from tests.engine.galleries import MODEL_ID, make_vectors
+from tests.environment import IS_MILVUS
 from tests.tasks.known import add_at, add_vectors, at
 
 ROWS = 600
