@@ -14,12 +14,13 @@ REQUESTS = (
     fresh.SITE
     + """
 import logging
+import os
 import uuid
 from django.conf import settings
 from django.contrib.staticfiles.storage import staticfiles_storage
 
 logging.getLogger("httpx").setLevel("WARNING")  # the visitor's own words
-if not settings.STATIC_ROOT.exists():
+if not os.path.exists(settings.STATIC_ROOT):
     call_command("collectstatic", interactive=False, verbosity=0)
 made = visitor.post("/api/queries", files={"image": ("my-holiday.jpg", picture["image"][1])}).json()
 for path in (f"/q/{made['id']}?secret=1", f"/q/{uuid.uuid4()}", "/nowhere/else", "/healthz"):

@@ -19,7 +19,6 @@ from gallery.models import Calibration, Embedding, Image
 from tasks.alterations import ALTERATIONS
 from tasks.delta import to_vectors
 from tasks.thresholds import thresholds
-from tests import demo
 from tests.sites import Site
 from tests.tasks.conftest import add, add_drawn, drawn
 from tests.tasks.conftest import embedder as embedder
@@ -165,7 +164,7 @@ def test_a_gallery_of_a_few_pictures_is_refused() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_stopped_calibration_stores_nothing(tmp_path: Path) -> None:
     site = Site(tmp_path / "data")
-    site.output("import_images", str(demo.write_gallery(tmp_path / "photos", per_kind=2)))
+    site.output("make_demo")
     site.output("build_index")
     with site.start("calibrate", "--write", stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stderr
