@@ -22,7 +22,7 @@ run: ## serve on this machine [PHOTOS=folder] [PORT=8000] [HOST=127.0.0.1]
 test: environment ## run the tests [ARGS="tests/api -k crop"] [DATABASE=postgres] [INDEX=milvus] [JOBS=2, 0: in one process]
 	@$(PYTEST) $(ARGS)
 
-drills: environment ## run the tests that kill processes, fill disks or set up a server [as make test]
+drills: environment ## run the tests that kill processes, fill disks, or set up servers or systems [as make test]
 	@$(PYTEST) -m drill $(ARGS)
 
 check: environment ## check format, lint, types, imports, migrations and production settings

@@ -38,19 +38,23 @@ AWAY = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError
 
 
 class Fetcher:
-    """Fetches pictures. `resolver`: None for the system's; tests permit more `ports`, and `networks` of their own."""
+    """Fetches pictures, each within `total_s`. `resolver`: None for the system's.
+
+    Tests permit more `ports`, and `networks` of their own.
+    """
 
     def __init__(
         self,
         resolver: dns.resolver.Resolver | None = None,
         ports: Collection[int] = frozenset(links.PORTS.values()),
         networks: Collection[IPv4Network | IPv6Network] = (),
+        total_s: float = TOTAL_S,
     ) -> None:
-        self._resolver, self._ports, self._networks = resolver, ports, networks
+        self._resolver, self._ports, self._networks, self.total_s = resolver, ports, networks, total_s
 
     def fetch(self, text: str, most_bytes: int) -> bytes:
         """Return what the link leads to. Raises BadLink."""
-        deadline = time.monotonic() + TOTAL_S
+        deadline = time.monotonic() + self.total_s
         try:
             for _redirect in range(MOST_REDIRECTS + 1):
                 link = links.parsed(text, self._ports)

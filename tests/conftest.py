@@ -15,7 +15,7 @@ from xdist.scheduler import LoadFileScheduling
 from gallery.operations import workers
 from tasks import stores
 from tests.environment import CLUSTER, DATA_DIR, IS_MILVUS, own_index
-from tests.stack import Stack
+from tests.stack import API_KEY, Stack
 
 # What is not about rows is not tested once more on PostgreSQL: pictures and vectors, how a model is loaded, the
 # environment, the processes of `make run`, images, dashboards, pages in a browser, damaged files, a full disk.
@@ -37,13 +37,16 @@ if IS_MILVUS:
     tests = (path.relative_to(Path(__file__).parent) for path in Path(__file__).parent.rglob("test_*.py"))
     collect_ignore = [str(path) for path in tests if not str(path).startswith(tuple(WITH_INDEX))]
 
+# Outside of tests/browser and tests/system: what uses the fixture `stack`.
+WITH_STACK = ("bodies", "methods", "other_sites")
+
 # These folders are `make drills`; elsewhere a test says itself that it is a drill.
 DRILLS = {"drills", "deployment"}
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m "not drill"` looks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what kills processes, fills disks, takes services away or sets up a server."""
+    """Mark what kills processes, fills disks, takes services away, or sets up a server or a system of its own."""
     here = Path(__file__).parent
     for item in items:
         if item.path.relative_to(here).parts[0] in DRILLS:
@@ -52,12 +55,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="about the Annoy index"))
 
 
+TOGETHER = {
+    "stack": ("tests/browser/", "tests/system/", *(f"tests/api/test_{name}.py" for name in WITH_STACK)),
+    "largest pictures": ("tests/engine/test_decoders.py", "tests/engine/test_images_memory.py"),
+}
+
+
 class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
-    """Gives each test process whole files; those that share the running system go to one process."""
+    """Gives each test process whole files; those that share a running system, or the largest pictures, go to one."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
-        return "stack" if file.startswith(("tests/browser/", "tests/system/")) else file
+        return next((name for name, files in TOGETHER.items() if file.startswith(files)), file)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFileScheduling:
@@ -89,6 +98,8 @@ def _settings(settings: Settings, tmp_path: Path) -> Iterator[None]:
     settings.WEIGHTS_ROOT = tmp_path / "weights"
     # Every look at the queue is a new one: tests count exactly.
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
+    # The usual one takes a third of a second for each account that a test makes.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     # Tests do not run collectstatic: no manifest of hashed names, and WhiteNoise looks where the assets are.
     settings.WHITENOISE_USE_FINDERS = settings.WHITENOISE_AUTOREFRESH = True
     settings.STORAGES = settings.STORAGES | {
@@ -106,8 +117,24 @@ def _settings(settings: Settings, tmp_path: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Provide the whole system as `make run` starts it, with a gallery of generated pictures."""
-    with Stack(tmp_path_factory.mktemp("stack")) as running:
+    """Provide the whole system as `make run` starts it, with a gallery of generated pictures.
+
+    Its map and its search box are public. Whoever changes its gallery puts back what others see.
+    """
+    site = "https://museum.example.org"
+    directory = tmp_path_factory.mktemp("stack")
+    with Stack(directory, SIMSEARCH_PUBLIC_MAP="on", SIMSEARCH_EMBED_ORIGINS=site) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def changed_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Provide a second system, whose gallery its tests may change: each removes its rows when the next one needs that.
+
+    A visitor may ask as often as he likes, and API_KEY may do everything.
+    """
+    directory = tmp_path_factory.mktemp("changed")
+    with Stack(directory, SIMSEARCH_API_KEYS=API_KEY, SIMSEARCH_UPLOADS_PER_MINUTE="1000000") as running:
         yield running
 
 

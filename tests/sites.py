@@ -1,5 +1,6 @@
 """A system of the tests' own without its processes: a data directory and a database, used by fresh processes."""
 
+import functools
 import json
 import os
 import shutil
@@ -27,15 +28,16 @@ class Site:
 
     def __init__(self, data_dir: Path, database_url: str = "", like: "Site | None" = None) -> None:
         self.data_dir = data_dir
-        self.environment = {
-            "SIMSEARCH_DATA_DIR": str(data_dir),
-            "DATABASE_URL": database_url or f"sqlite:///{data_dir}/simsearch.sqlite3",
-        }
+        self.environment = fresh.sqlite(data_dir)
+        if database_url:
+            self.environment["DATABASE_URL"] = database_url
         if like:
             shutil.copytree(like.data_dir, data_dir)
-        else:
+        elif database_url:
             data_dir.mkdir(parents=True)
             self.output("migrate", "-v0")
+        else:
+            fresh.migrate(data_dir)
 
     def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
         """Start a manage.py command in a process of its own."""
@@ -75,3 +77,15 @@ class Site:
         folders = (self.data_dir / "pictures", self.data_dir / "uploads")
         paths = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
         return {str(path.relative_to(self.data_dir)): path.read_bytes() for path in paths}
+
+
+class Unchanged(Site):
+    """A system that no test changes: its rows and files are read once."""
+
+    @functools.cache  # noqa: B019 (there is one for a test process)
+    def rows(self) -> list[dict[str, Any]]:
+        return super().rows()
+
+    @functools.cache  # noqa: B019
+    def files(self) -> dict[str, bytes]:
+        return super().files()

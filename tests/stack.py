@@ -25,6 +25,7 @@ from tests.ports import free_port as free_port  # most that want one start a sta
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S, STOP_S = 180, 60
+API_KEY = "key-of-the-tests"  # of systems that have one
 
 
 @functools.cache

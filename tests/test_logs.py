@@ -1,6 +1,8 @@
 """The log: one line per request, to read or for a collector, without anything secret in it."""
 
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,14 @@ REQUESTS = (
     fresh.SITE
     + """
 import logging
+import os
 import uuid
+from django.conf import settings
 from django.contrib.staticfiles.storage import staticfiles_storage
 
 logging.getLogger("httpx").setLevel("WARNING")  # the visitor's own words
-call_command("collectstatic", interactive=False, verbosity=0)
+if not os.path.exists(settings.STATIC_ROOT):
+    call_command("collectstatic", interactive=False, verbosity=0)
 made = visitor.post("/api/queries", files={"image": ("my-holiday.jpg", picture["image"][1])}).json()
 for path in (f"/q/{made['id']}?secret=1", f"/q/{uuid.uuid4()}", "/nowhere/else", "/healthz"):
     visitor.get(path, headers={"User-Agent": "the-agent", "Cookie": "sessionid=the-session"})
@@ -28,8 +33,24 @@ print(made["id"])
 )
 
 
+Served = Callable[[str], tuple[str, str]]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
+    """Return a function that returns the id of the query and what was logged in a format, or by default."""
+    static = str(tmp_path_factory.mktemp("collected") / "static")
+
+    @functools.cache
+    def served(form: str) -> tuple[str, str]:
+        variables = {"LOG_FORMAT": form} if form else {}
+        return serve(tmp_path_factory.mktemp("data"), STATIC_ROOT=static, **variables)
+
+    return served
+
+
 def serve(data_dir: Path, **environment: str) -> tuple[str, str]:
-    """Return the id of the query, and what was logged."""
+    fresh.migrate(data_dir)
     finished = fresh.python("-W", "ignore", "-c", REQUESTS, data_dir=data_dir, **environment)
     assert finished.returncode == 0, finished.stderr
     return finished.stdout.split()[-1], finished.stderr
@@ -40,8 +61,8 @@ def requests_in(log: str) -> list[dict[str, Any]]:
     return [line for line in lines if line.get("event") == "request"]
 
 
-def test_each_request_is_one_line_of_json(tmp_path: Path) -> None:
-    _, log = serve(tmp_path, LOG_FORMAT="json")
+def test_each_request_is_one_line_of_json(served: Served) -> None:
+    _, log = served("json")
     records = requests_in(log)
     assert [(line["method"], line["view"], line["status"]) for line in records] == [
         ("POST", "api-1:ask", 202),
@@ -57,8 +78,8 @@ def test_each_request_is_one_line_of_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["line", "json"])
-def test_no_line_holds_a_secret(tmp_path: Path, form: str) -> None:
-    query, log = serve(tmp_path, LOG_FORMAT=form)
+def test_no_line_holds_a_secret(served: Served, form: str) -> None:
+    query, log = served(form)
     assert "api-1:ask" in log
     assert "Internal Server Error: (path)" in log
     assert "Missing staticfiles manifest entry" in log  # the log says what went wrong
@@ -66,8 +87,8 @@ def test_no_line_holds_a_secret(tmp_path: Path, form: str) -> None:
         assert secret not in log
 
 
-def test_the_default_is_for_people(tmp_path: Path) -> None:
-    _, log = serve(tmp_path)
+def test_the_default_is_for_people(served: Served) -> None:
+    _, log = served("")
     assert " INFO gallery.site.middleware: POST api-1:ask 202 accepted " in log
 
 

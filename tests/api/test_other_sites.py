@@ -10,6 +10,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from gallery.models import Query
+from tests import fresh
 from tests.demo import jpeg
 from tests.gallery.rows import picture, uploaded
 from tests.stack import ROOT, Stack
@@ -29,12 +30,9 @@ print(json.dumps([answer.headers.get("access-control-allow-credentials") for ans
 
 def allowed(tmp_path: Path, origin: str, **environment: str) -> tuple[str, str]:
     """Return what a site with this configuration says to a page of `origin`."""
-    from tests.environment import own_database
-
     known = {"SECRET_KEY": "x" * 50, "ALLOWED_HOSTS": "testserver", "SIMSEARCH_HTTPS": "off"}
-    known |= {"SIMSEARCH_DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "simsearch.settings", "DEBUG": "on"}
-    known |= own_database() | environment
-    subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=known, check=True)
+    known |= {"DJANGO_SETTINGS_MODULE": "simsearch.settings", "DEBUG": "on"}
+    known |= fresh.migrated(tmp_path) | environment
     run = subprocess.run(
         [sys.executable, "-c", STARTED, origin], cwd=ROOT, env=known, capture_output=True, text=True, check=True
     )

@@ -12,13 +12,18 @@ from tests.browser.test_layout import assert_fits
 from tests.browser.test_upload import ANSWER_MS, drawn, expect_ten_results
 from tests.stack import Stack
 
-# Dates, as photographs have them, and places on the map.
+# Dates, as photographs have them, and places on the map; and without them.
 DATED_AND_PLACED = """
 from datetime import datetime, timezone
 from gallery.models import Image, MapPoint
 Image.objects.update(taken_at=datetime(2024, 5, 17, tzinfo=timezone.utc))
 images = list(Image.objects.order_by("id"))
 MapPoint.objects.bulk_create(MapPoint(image=one, x=n / len(images), y=n * 7 % 10 / 10) for n, one in enumerate(images))
+"""
+AS_BEFORE = """
+from gallery.models import Image, MapPoint
+Image.objects.update(taken_at=None)
+MapPoint.objects.all().delete()
 """
 SHIFTED = """() => new Promise((done) => {
     let sum = 0;
@@ -41,24 +46,18 @@ FOCUSED = """() => {
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Provide a system whose map and search box are public, and whose pictures have dates."""
-    site = "https://museum.example.org"
-    directory = tmp_path_factory.mktemp("stack")
-    with Stack(directory, SIMSEARCH_PUBLIC_MAP="on", SIMSEARCH_EMBED_ORIGINS=site) as running:
-        running.manage("shell", "-c", DATED_AND_PLACED).check_returncode()
-        yield running
+def stack(stack: Stack) -> Iterator[Stack]:
+    """Provide the shared system, whose pictures have dates and places for these tests."""
+    stack.manage("shell", "-c", DATED_AND_PLACED).check_returncode()
+    yield stack
+    stack.manage("shell", "-c", AS_BEFORE).check_returncode()
 
 
-@pytest.fixture(
-    params=[(390, 844, "light"), (390, 844, "dark"), (1280, 800, "light"), (1280, 800, "dark")],
-    ids=["phone-light", "phone-dark", "desktop-light", "desktop-dark"],
-)
+@pytest.fixture(params=[(390, 844), (1280, 800)], ids=["phone", "desktop"])
 def sized(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
-    width, height, scheme = request.param
+    width, height = request.param
     page = browser.new_page(
         viewport={"width": width, "height": height},
-        color_scheme=scheme,
         reduced_motion="reduce",
         is_mobile=width < 500,
         has_touch=width < 500,

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests import postgres
-from tests.sites import Site
+from tests.sites import Site, Unchanged
 
 
 @pytest.fixture(scope="session")
 def source(tmp_path_factory: pytest.TempPathFactory, redis_server: None) -> Site:
-    site = Site(tmp_path_factory.mktemp("source") / "data")
+    site = Unchanged(tmp_path_factory.mktemp("source") / "data")
     site.run("from tests.commands.backups import fill\nfill()")
     return site
 

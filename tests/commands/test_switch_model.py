@@ -2,6 +2,7 @@
 
 import fcntl
 import io
+import shutil
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ __all__ = ["embedder"]
 
 pytestmark = pytest.mark.django_db
 
+PICTURES = 3
+
 
 def switch(*options: str) -> str:
     out = io.StringIO()
@@ -39,8 +42,8 @@ def build_index(*options: str) -> tuple[str, str]:
 
 @pytest.fixture
 def bundled() -> str:
-    """Twelve pictures, embedded by the default model; its id."""
-    for number in range(12):
+    """Return the id of the default model, which has embedded a few pictures."""
+    for number in range(PICTURES):
         add(number)
     build_index()
     active_id = generations.active_model_id()
@@ -48,9 +51,15 @@ def bundled() -> str:
     return active_id
 
 
+@pytest.fixture(scope="module")
+def _retrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return retrained(tmp_path_factory.mktemp("weights") / "other.safetensors")
+
+
 @pytest.fixture
-def other(tmp_path: Path) -> Path:
-    return retrained(tmp_path / "other.safetensors")
+def other(tmp_path: Path, _retrained: Path) -> Path:
+    """Return a weights file of the default model that is not the packaged one."""
+    return Path(shutil.copy(_retrained, tmp_path))
 
 
 def model_id(weights: Path) -> str:
@@ -69,9 +78,9 @@ def test_the_other_model_finds_every_picture(bundled: str, other: Path) -> None:
     active = generations.active()
     assert active
     assert active.model_id == model_id(other) != bundled
-    assert active.images == 12
-    assert f"{model_id(other)} is active, with 12 pictures ({active})" in result
-    assert embeddings.count_by_model() == {bundled: 12, model_id(other): 12}
+    assert active.images == PICTURES
+    assert f"{model_id(other)} is active, with {PICTURES} pictures ({active})" in result
+    assert embeddings.count_by_model() == {bundled: PICTURES, model_id(other): PICTURES}
 
 
 def test_the_next_process_loads_it_without_the_file(bundled: str, other: Path) -> None:
@@ -115,7 +124,7 @@ def test_a_damaged_index_is_not_gone_back_to(bundled: str, other: Path) -> None:
     switch("efficientnet_lite0")
     active = generations.active()
     assert active
-    assert (active.model_id, active.images) == (bundled, 12)
+    assert (active.model_id, active.images) == (bundled, PICTURES)
     assert active.number > first.number
 
 
@@ -164,7 +173,7 @@ def test_without_a_name_it_lists_the_models(bundled: str, other: Path) -> None:
     add(50)
     lines = switch().splitlines()
     assert lines[0] == f"{model_id(other)} is active."
-    assert f"{bundled}: 12 of 13 pictures embedded." in lines
+    assert f"{bundled}: {PICTURES} of {PICTURES + 1} pictures embedded." in lines
 
 
 def test_before_the_first_index_no_model_is_active() -> None:
@@ -191,7 +200,7 @@ def test_prune_leaves_only_what_serves(bundled: str, other: Path) -> None:
     switch("--prune")
     assert embeddings.model_ids() == {model_id(other)}
     assert generations.active_model_id() == model_id(other)
-    assert Image.objects.count() == embeddings.count_by_model()[model_id(other)] == 12
+    assert Image.objects.count() == embeddings.count_by_model()[model_id(other)] == PICTURES
 
 
 def test_before_the_first_index_nothing_is_deleted(embedder: Embedder) -> None:
@@ -206,7 +215,7 @@ def test_what_a_worker_still_runs_is_not_deleted(bundled: str, other: Path) -> N
     switch("efficientnet_lite0", "--weights", str(other))
     report(model_id=bundled)
     assert f"Kept: {bundled}" in switch("--prune")
-    assert embeddings.count_by_model()[bundled] == 12
+    assert embeddings.count_by_model()[bundled] == PICTURES
 
 
 # The environment

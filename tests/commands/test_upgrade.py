@@ -9,6 +9,8 @@ import pytest
 from tests.engine.galleries import MODEL_ID
 from tests.sites import Site
 
+pytestmark = pytest.mark.drill  # each step is a process of its own; test_removed_model.py has what they say
+
 OLD = "compact-81dc946c96cf-p1"
 NOTICE = f"This gallery was indexed by {OLD}, which this version no longer has."
 PICTURES = 12

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -24,7 +23,7 @@ from engine.images import decoding
 from engine.images.headers import Crop, Limits
 from tests.engine.bombs import BOMBS
 from tests.engine.pictures import FORMATS, encoded, png, scene
-from tests.engine.test_images_memory import LARGEST
+from tests.engine.test_images_memory import LARGEST, largest
 from tests.stack import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the limits are Linux's")
@@ -328,19 +327,15 @@ def test_a_memory_file_carries_what_has_no_path(decoders: Decoders) -> None:
 # The largest pictures that the headers allow
 
 
-@pytest.mark.parametrize(("size", "mode", "name", "options"), LARGEST.values(), ids=LARGEST)
-def test_the_largest_of_each_kind_stays_within_the_limits(
-    decoders: Decoders, size: tuple[int, int], mode: str, name: str, options: dict[str, Any]
-) -> None:
-    assert decoders.decode(encoded(Image.new(mode, size), name, **options), REQUEST).jpegs
+@pytest.mark.parametrize("kind", LARGEST)
+def test_the_largest_of_each_kind_stays_within_the_limits(decoders: Decoders, kind: str) -> None:
+    assert decoders.decode(largest(kind), REQUEST).jpegs
 
 
-@pytest.mark.parametrize(("size", "mode", "name", "options"), LARGEST.values(), ids=LARGEST)
-def test_large_gallery_pictures_take_no_more_memory(
-    decoders: Decoders, size: tuple[int, int], mode: str, name: str, options: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize("kind", LARGEST)
+def test_large_gallery_pictures_take_no_more_memory(decoders: Decoders, kind: str) -> None:
     """What is kept up to 4,096 px is refused, and then kept smaller, where that would take more."""
-    data = encoded(Image.new(mode, size), name, **options)
+    data = largest(kind)
     for within_px, pixels in ((4096, 50_000_000), (3072, 50_000_000), (1638, 40_000_000)):
         with suppress(BadImage):
             wanted = replace(REQUEST, max_pixels=pixels, within_px=within_px, jpegs=(Jpeg(85),), square=None)

@@ -1,5 +1,6 @@
 """Which models there are, and which weights files are believed."""
 
+import functools
 import pickle
 import re
 import subprocess
@@ -39,6 +40,7 @@ def weights_file(path: Path, tensors: dict[str, Tensor] | None = None) -> Path:
     return path
 
 
+@functools.cache
 def whole(name: str) -> EfficientNetLite:
     """Build a network as published: batch norms not folded, classifier attached."""
     network = EfficientNetLite(ARCHITECTURES[name])

@@ -64,10 +64,11 @@ call_command("migrate", verbosity=0)
 before = migrated("0005_calibration")
 Image, Query, Match = (before.get_model("gallery", name) for name in ("Image", "Query", "Match"))
 images = [Image.objects.create(content_hash=str(n), width_px=1, height_px=1) for n in range(3)]
-for number in range(1200):
-    query = Query.objects.create(has_picture=True, state="done")
-    for rank, image in enumerate(images[: number % 4], start=1):
-        Match.objects.create(query=query, rank=rank, similarity=1 / rank, image=image, duplicates=[["a", 0.5]])
+queries = Query.objects.bulk_create(Query(has_picture=True, state="done") for _ in range(1200))
+Match.objects.bulk_create(
+    Match(query=query, rank=rank, similarity=1 / rank, image=image, duplicates=[["a", 0.5]])
+    for number, query in enumerate(queries) for rank, image in enumerate(images[: number % 4], start=1)
+)
 Query.objects.create(has_picture=True, state="waiting")
 written = rows(before)
 after = migrated("0007_matches_of_queries")

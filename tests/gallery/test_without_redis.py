@@ -44,6 +44,7 @@ def test_the_first_threads_share_a_client(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("redis", ["closed", "silent"])
 def test_an_upload_is_accepted_while_redis_is_away(redis: str, tmp_path: Path) -> None:
+    fresh.migrate(tmp_path)
     with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:
         port = listener.getsockname()[1] if redis == "silent" else free_port()
         output = fresh.run(UPLOAD, tmp_path, REDIS_URL=f"redis://127.0.0.1:{port}/0", DEBUG="on")

@@ -9,6 +9,7 @@ import pytest
 from tests.demo import jpeg
 from tests.stack import Stack
 
+pytestmark = pytest.mark.drill  # starts a system of its own
 PATIENCE_S = 90
 
 

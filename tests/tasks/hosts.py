@@ -14,7 +14,7 @@ import dns.rdatatype
 import dns.resolver
 import dns.rrset
 
-from tasks.fetching import Fetcher
+from tasks.fetching import TOTAL_S, Fetcher
 
 LOOPBACK = [ip_network("127.0.0.0/8")]
 
@@ -139,6 +139,6 @@ def hostile(server: Counting, names: Names) -> Fetcher:
     return Fetcher(names.resolver(), ports={80, 443, server.port})
 
 
-def friendly(server: Counting, names: Names) -> Fetcher:
+def friendly(server: Counting, names: Names, total_s: float = TOTAL_S) -> Fetcher:
     """Return one that may connect to the test's server, which stands for a public one."""
-    return Fetcher(names.resolver(), ports={80, 443, server.port}, networks=LOOPBACK)
+    return Fetcher(names.resolver(), ports={80, 443, server.port}, networks=LOOPBACK, total_s=total_s)

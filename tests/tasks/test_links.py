@@ -81,9 +81,10 @@ def files_kept_of(query: Query) -> list[Path]:
 
 @with_threads
 def test_others_are_answered_while_a_link_is_fetched(
-    worker: Worker, gallery: list[Image], query: Query, server: Counting
+    worker: Worker, gallery: list[Image], query: Query, server: Counting, names: Names
 ) -> None:
     server.pages["/slow"] = (200, {}, b"")
+    worker.links = AfterTheBatch(functools.partial(fetching.fetch, friendly(server, names, total_s=1)))
     Query.objects.filter(pk=query.pk).update(link=now(query).link.replace("/a.jpg", "/slow"))  # type: ignore[union-attr]
     other = accept.store(Pictures(like=[gallery[5]]), Parameters(), Stopwatch())
     answer_waiting(worker, 32)

@@ -23,12 +23,17 @@ from tasks.milvus_store import MilvusStore, alias_of, name_of
 from tasks.neighbours import Neighbours, SearchRequest
 from tests import milvus
 from tests.engine.galleries import MODEL_ID, make_vectors
+from tests.environment import IS_MILVUS
 from tests.tasks.known import add_at, add_vectors, at
 
 ROWS = 600
 
 
-@pytest.fixture(scope="module", params=milvus.KINDS)
+# Setting up the real server, and emptying it after each test, takes most of the time of these tests.
+REAL = pytest.param("milvus", marks=() if IS_MILVUS else pytest.mark.drill)
+
+
+@pytest.fixture(scope="module", params=[REAL, "milvus-lite"])
 def server(request: pytest.FixtureRequest) -> Iterator[milvus.Server]:
     if reason := milvus.unavailable(request.param):
         pytest.skip(reason)
