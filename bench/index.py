@@ -8,8 +8,8 @@ import os
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import hnswlib
 import numpy as np
@@ -30,14 +30,23 @@ BURST, BURSTS = 500, 5  # near-duplicates of the best match of each of so many q
 NEAR_DUPLICATES_FROM = 0.95
 
 
-# What the figures have to be, for each size; None where there is no goal. `exact`, `hnswlib`: the time of a search to
-# theirs (hnswlib up to HNSWLIB_UP_TO pictures); `burst`: that of a query whose best match has BURST near-duplicates to
-# that of the usual query (0: measured without a goal, None: not measured).
-SIZES = {
-    10_000: SimpleNamespace(recall=0.99, exact=1 / 12, hnswlib=1.0, build_s=3, burst=None),
-    100_000: SimpleNamespace(recall=0.99, exact=1 / 30, hnswlib=None, build_s=30, burst=3),
-}
-QUICK = {5_000: SimpleNamespace(recall=0.99, exact=None, hnswlib=None, build_s=3, burst=0)}  # so few have no ratios
+@dataclass(frozen=True)
+class Goals:
+    """What the figures have to be; None where there is no goal.
+
+    `exact`, `hnswlib`: the time of a search to theirs (hnswlib up to HNSWLIB_UP_TO pictures); `burst`: that of a query
+    whose best match has BURST near-duplicates to that of the usual query (0: measured without a goal, None: not).
+    """
+
+    recall: float
+    exact: float | None
+    hnswlib: float | None
+    build_s: float
+    burst: float | None = None
+
+
+SIZES = {10_000: Goals(0.99, 1 / 12, 1.0, 3), 100_000: Goals(0.99, 1 / 30, None, 30, burst=3)}
+QUICK = {5_000: Goals(0.99, None, None, 3, burst=0)}  # ratios of so few pictures have no goal
 
 
 def measure(directory: Path, chosen: Namespace) -> Iterator[Row]:
@@ -56,7 +65,7 @@ def measure(directory: Path, chosen: Namespace) -> Iterator[Row]:
             yield bursts(label, directory / "site", data, goals.burst)
 
 
-def searches(label: str, index: Index, data: Data, goals: SimpleNamespace, how: str) -> Iterator[Row]:
+def searches(label: str, index: Index, data: Data, goals: Goals, how: str) -> Iterator[Row]:
     """Yield recall and times of the index, with the exact scan and hnswlib beside it."""
     true = [hits.ids for hits in index.exact(data.queries, K)]
     ours = recall((hits.ids for hits in index.search(data.queries, K)), true)
