@@ -20,6 +20,11 @@ DISK_FULL = ("database or disk is full", "No space left on device")
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 
 
+def reason(error: Exception) -> str:
+    """Return the first line of what the database says: PostgreSQL adds the place in the statement, on more lines."""
+    return str(error).strip().partition("\n")[0]
+
+
 def is_disk_full(error: Exception) -> bool:
     """Return whether the database refused a write because its disk is full."""
     return isinstance(error, OperationalError) and any(words in str(error) for words in DISK_FULL)
@@ -40,7 +45,7 @@ def persist(write: Callable[[], T]) -> T:
         except (*AWAY, IntegrityError) as error:
             if connection.in_atomic_block or time.monotonic() + pause_s > deadline:
                 raise
-            logger.warning("the database refused a write, which is repeated: %s", str(error).partition("\n")[0])
+            logger.warning("the database refused a write, which is repeated: %s", reason(error))
             connection.close()  # it may be dead, which Django would notice only at the next task
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

@@ -18,6 +18,7 @@ from engine.decoders.pool import DECODERS
 from engine.errors import BadIndex, EngineError, IndexAway
 from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
+from gallery import persistence
 from gallery.curation import generations, recall
 from gallery.models import Query
 from gallery.operations import processes, workers
@@ -190,7 +191,7 @@ def start() -> None:
         os.kill(os.getppid(), signal.SIGTERM)  # Celery would replace a child that ended by itself, for ever
         return
     except DatabaseError as error:
-        logger.error("simsearch: this worker waits for its database: %s", error)  # noqa: TRY400 (one clear line)
+        logger.error("simsearch: this worker waits for its database: %s", persistence.reason(error))  # noqa: TRY400 (one clear line)
     stores.chosen().follow()
     workers.report_regularly(_report)  # the sweep reports, too, but only one of all search processes runs it
 

@@ -11,6 +11,7 @@ import pytest
 
 from gallery.operations.backup import into
 from tests.commands.backups import members, rows
+from tests.ports import free_port
 from tests.sites import Site
 
 # A stream that, once the backup has begun, has other connections delete two pictures and a query, and add a picture.
@@ -118,6 +119,21 @@ def test_a_file_that_cannot_be_written_is_one_clear_line(source: Site, file: str
     output = finished.stderr.decode().splitlines()[-1]
     assert output.startswith("CommandError: No backup was made: ")
     assert reason in output
+
+
+@pytest.mark.parametrize("command", ["backup", "restore"])
+def test_a_database_that_is_away_is_one_clear_line(source: Site, tmp_path: Path, command: str) -> None:
+    """psycopg says it in two lines and more."""
+    file = tmp_path / "backup.tar"
+    if command == "restore":
+        source.output("backup", str(file))
+    away = Site(tmp_path / "away", like=source)
+    away.environment["DATABASE_URL"] = f"postgres://nobody@127.0.0.1:{free_port()}/nothing"
+    finished = away.manage(command, str(file))
+    assert finished.returncode == 1
+    [line] = finished.stderr.decode().splitlines()
+    assert line.startswith("CommandError: No")
+    assert "Connection refused" in line
 
 
 def test_an_earlier_file_stays_until_the_new_one_is_complete(source: Site, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseError
 
+from gallery import persistence
 from gallery.operations import backup
 from gallery.storage import files
 
@@ -31,7 +32,7 @@ class Command(BaseCommand):
         except BrokenPipeError:
             raise CommandError("The reader of the backup closed the pipe: the backup is not complete.") from None
         except (OSError, DatabaseError) as error:
-            raise CommandError(f"No backup was made: {error}.") from error
+            raise CommandError(f"No backup was made: {persistence.reason(error)}.") from error
         except KeyboardInterrupt:
             raise CommandError("Stopped; no backup was made.", returncode=130) from None
         if outcome.deleted:

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseError
 
+from gallery import persistence
 from gallery.operations import restoring
 from gallery.operations.archive import BadBackup
 
@@ -32,7 +33,7 @@ class Command(BaseCommand):
         except (BadBackup, restoring.Refused) as error:
             raise CommandError(f"Nothing was changed. {error}") from None
         except (OSError, DatabaseError) as error:
-            raise CommandError(f"Nothing was restored: {error}.") from error
+            raise CommandError(f"Nothing was restored: {persistence.reason(error)}.") from error
         except KeyboardInterrupt:
             raise CommandError("Stopped; nothing was restored.", returncode=130) from None
         rows, model_id = contents.rows, manifest.model_id
