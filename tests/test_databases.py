@@ -1,10 +1,14 @@
 """What DATABASE_URL says and what it leaves open."""
 
+from pathlib import Path
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from environ import Env
 
 from simsearch.databases import configured
+from tests import fresh
+from tests.ports import free_port
 
 POSTGRES = "postgres://someone:opensesame@db.example.org:5433/gallery"
 
@@ -29,3 +33,13 @@ def test_a_pool_is_for_processes_with_many_threads() -> None:
 def test_another_kind_of_database_is_refused() -> None:
     with pytest.raises(ImproperlyConfigured, match="DATABASE_URL"):
         configured(Env.db_url_config("mysql://someone@db.example.org/gallery"))
+
+
+@pytest.mark.parametrize("command", [["build_index"], ["evaluate"], ["migrate"]])
+def test_a_database_that_is_away_is_one_clear_line(tmp_path: Path, command: list[str]) -> None:
+    away = f"postgres://nobody@127.0.0.1:{free_port()}/nothing"
+    finished = fresh.python("manage.py", *command, data_dir=tmp_path, DATABASE_URL=away)
+    assert finished.returncode == 1
+    [line] = finished.stderr.splitlines()
+    assert line.startswith("simsearch: The database (DATABASE_URL) reports: ")
+    assert "Connection refused" in line
