@@ -8,6 +8,7 @@ import atexit
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 
 import pytest
@@ -26,6 +27,9 @@ os.environ |= {
     # Threads of two test processes that wait for each other on two cores take twenty times as long as one.
     "OMP_NUM_THREADS": "1",
 }
+# The tests start hundreds of processes: the first one compiles the code for all, also where the shell forbids it.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Never the database that somebody's shell happens to name.
 for name in ("DATABASE_URL", "DATABASE_URL_FILE", "SIMSEARCH_INDEX", "SIMSEARCH_MILVUS_URI"):
     os.environ.pop(name, None)

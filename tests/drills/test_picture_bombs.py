@@ -13,14 +13,14 @@ import psutil
 import pytest
 
 from tests.drills.searching import LONG, InBackground, Searches, wait_until
-from tests.engine.bombs import BOMBS, slow
+from tests.engine.bombs import BOMBS, slow_png
 from tests.stack import Stack
 
 AT_ONCE = 10
 MOST_MB, MOST_DELAY_S = 900, 2.0
 PATIENCE_S = 120
 SOME = ("heic, a grid", "heic, grids of grids", "gif, comments", "png, chunks")
-KINDS = (BOMBS if LONG else {name: BOMBS[name] for name in SOME}) | {"png, slow": slow}
+KINDS = (BOMBS if LONG else {name: BOMBS[name] for name in SOME}) | {"png, slow": slow_png}
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from engine.decoders.pool import Bounds, Decoded, Decoders, Jpeg, Request, Takes
 from engine.errors import BadImage
 from engine.images import decoding
 from engine.images.headers import Crop, Limits
-from tests.engine.bombs import BOMBS, slow
+from tests.engine.bombs import BOMBS, slow_png
 from tests.engine.pictures import FORMATS, encoded, scene
 from tests.engine.test_images_memory import LARGEST, largest
 from tests.stack import ROOT
@@ -175,7 +175,7 @@ def test_no_codec_is_left_without_a_code_when_memory_runs_out(name: str) -> None
 def test_more_time_than_allowed_is_too_costly_and_costs_no_other_picture() -> None:
     with bounded(picture_s=0.1) as decoders:
         before = one(decoders)
-        assert refusal(decoders, slow()) == "too_costly"
+        assert refusal(decoders, slow_png()) == "too_costly"
         assert decoders.decode(encoded(scene(300, 200), "JPEG"), REQUEST).width_px == 300
         wait_until(lambda: before not in processes())
 
@@ -189,9 +189,9 @@ def test_a_decoder_that_hangs_is_too_costly() -> None:
 def test_a_caller_without_patience_goes_on_and_may_ask_in_the_background(decoders: Decoders) -> None:
     before = one(decoders)
     with pytest.raises(TakesLong):
-        decoders.decode(slow(), REQUEST, 0.05)
+        decoders.decode(slow_png(), REQUEST, 0.05)
     wait_until(lambda: before not in processes())
-    assert decoders.decode(slow(), REQUEST, in_background=True).width_px == 1000
+    assert decoders.decode(slow_png(), REQUEST, in_background=True).width_px == 1000
 
 
 # Killed decoders
@@ -231,13 +231,13 @@ def kill_at_work(times: int) -> None:
 
 def test_a_decoder_killed_at_work_costs_no_picture(decoders: Decoders) -> None:
     decoders.warm_up()
-    result = decoded_while(decoders, slow(), lambda: kill_at_work(1))
+    result = decoded_while(decoders, slow_png(), lambda: kill_at_work(1))
     assert isinstance(result, Decoded)
 
 
 def test_a_picture_that_kills_its_decoder_twice_is_too_costly(decoders: Decoders) -> None:
     decoders.warm_up()
-    result = decoded_while(decoders, slow(), lambda: kill_at_work(2))
+    result = decoded_while(decoders, slow_png(), lambda: kill_at_work(2))
     assert isinstance(result, BadImage)
     assert result.code == "too_costly"
     assert decoders.decode(encoded(scene(), "JPEG"), REQUEST).width_px == 120

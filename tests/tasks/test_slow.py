@@ -11,7 +11,7 @@ from gallery.queries.accept import Parameters, Pictures
 from gallery.timings import Stopwatch
 from tasks.answer import answer_waiting
 from tasks.worker import Worker
-from tests.engine.bombs import heic_grids, png_of_chunks, slow
+from tests.engine.bombs import heic_grids, png_of_chunks, slow_png
 from tests.gallery.rows import files_kept, now, picture, set_row, uploaded
 from tests.tasks.conftest import Ask
 
@@ -27,38 +27,38 @@ def store(data: bytes, client: str | None = None) -> Query:
 
 @with_threads
 def test_a_batch_does_not_wait_for_a_slow_picture(worker: Worker, gallery: list[Image], ask: Ask) -> None:
-    costly, other = store(slow()), ask(3)
+    slow, other = store(slow_png()), ask(3)
     answer_waiting(worker, 32)
-    assert (now(costly).state, now(other).state) == (RUNNING, DONE)
+    assert (now(slow).state, now(other).state) == (RUNNING, DONE)
     worker.slow.join()
-    assert now(costly).state == WAITING
-    assert costly.picture_file.path.exists()
-    assert not costly.upload_file.path.exists()
+    assert now(slow).state == WAITING
+    assert slow.picture_file.path.exists()
+    assert not slow.upload_file.path.exists()
     answer_waiting(worker, 32)
-    assert (now(costly).state, len(now(costly).matches or [])) == (DONE, 10)
+    assert (now(slow).state, len(now(slow).matches or [])) == (DONE, 10)
 
 
 @with_threads
 def test_two_slow_pictures_are_decoded_one_after_the_other(worker: Worker, gallery: list[Image]) -> None:
-    queries = [store(slow()), store(slow())]
+    slow = [store(slow_png()), store(slow_png())]
     answer_waiting(worker, 32)
     worker.slow.join()
-    assert [now(query).state for query in queries] == [WAITING, WAITING]
+    assert [now(query).state for query in slow] == [WAITING, WAITING]
 
 
 @with_threads
 def test_a_slow_picture_that_was_tried_before_is_answered_at_once(worker: Worker, gallery: list[Image]) -> None:
-    costly = store(slow())
-    set_row(costly, attempts=1)
+    slow = store(slow_png())
+    set_row(slow, attempts=1)
     answer_waiting(worker, 32)
-    assert now(costly).state == DONE
+    assert now(slow).state == DONE
 
 
 @with_threads
 def test_a_slow_picture_that_was_withdrawn_leaves_no_uploaded(worker: Worker) -> None:
-    costly = store(slow())
+    slow = store(slow_png())
     answer_waiting(worker, 32)
-    lifecycle.withdraw(costly.pk)
+    lifecycle.withdraw(slow.pk)
     worker.slow.join()
     assert files_kept() == []
 
