@@ -100,12 +100,6 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="
 
 
 @needs_proc
-@pytest.mark.parametrize("kind", LARGEST)
-def test_the_largest_of_each_kind_takes_at_most_250_mb(kind: str) -> None:
-    assert peak_mb(largest(kind)) < MOST_MB
-
-
-@needs_proc
 def test_fifty_megapixels_with_alpha_take_at_most_250_mb() -> None:
     # More than 100, or nothing is measured.
     assert 100 < peak_mb(slow_png()) < MOST_MB
