@@ -20,8 +20,8 @@ from gallery.queries import lifecycle, uploads
 from gallery.storage.disk import RESERVED_BYTES
 from gallery.storage.files import Stored
 from simsearch.launch.supervisord import LossyFileHandler
-from tasks.build import build_generation
-from tasks.neighbours import Neighbours, SearchRequest
+from tasks.indexing.build import build_generation
+from tasks.search.neighbours import Neighbours, SearchRequest
 from tests import fresh
 from tests.drills.disks import fill, small_disk
 from tests.engine.galleries import MODEL_ID, make_vectors

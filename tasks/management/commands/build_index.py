@@ -37,7 +37,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"The index is up to date ({generations.described(generations.active())}).")
                 return
         # Here, because it loads torch, which would take most of the time when there is nothing to do.
-        from tasks import build
+        from tasks.indexing import build
 
         try:
             if dry_run:

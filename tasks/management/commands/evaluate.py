@@ -14,8 +14,9 @@ from engine.errors import BadIndex, IndexAway
 from gallery.curation import generations
 from gallery.curation.progress import Progress
 from gallery.operations import backup
-from tasks import evaluation_page, stores
-from tasks.evaluation import Evaluation, Labelled, NoLabels, evaluate, steps
+from tasks import stores
+from tasks.measuring import evaluation_page
+from tasks.measuring.evaluation import Evaluation, Labelled, NoLabels, evaluate, steps
 
 WORST_LABELS = 5
 
