@@ -12,7 +12,7 @@ import numpy as np
 from bench import report
 from bench.report import Row
 from engine.index.annoy_index import Index
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.models import Embedding
 from tasks import active_model
 from tasks.measuring.calibration import ALTERED, Gallery, altered_copies

@@ -18,8 +18,9 @@ from django.conf import settings
 from engine.decoders.pool import DECODERS
 from engine.errors import IndexAway
 from gallery.curation import bulk as bulk_actions
-from gallery.curation import generations, zips
+from gallery.curation import zips
 from gallery.errors import Refusal
+from gallery.index import generations
 from gallery.insight import analyses
 from gallery.models import Image
 from gallery.operations import processes, workers

@@ -19,7 +19,7 @@ from engine.errors import BadIndex, EngineError, IndexAway
 from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
 from gallery import persistence
-from gallery.curation import generations, recall
+from gallery.index import generations, recall
 from gallery.models import Query
 from gallery.operations import processes, workers
 from gallery.storage import files

@@ -17,8 +17,8 @@ from django.db import connection
 from django.db.models import Model
 from django.utils import timezone
 
-from gallery.curation import generations
 from gallery.curation.progress import Progress
+from gallery.index import generations
 from gallery.models import Image, Query, QueryPart
 from gallery.operations import tables
 from gallery.operations.archive import Manifest, Picture, Rows, Writer

@@ -12,8 +12,9 @@ import numpy as np
 
 from engine.errors import BadIndex, EngineError, IndexAway
 from engine.images.fingerprints import Fingerprints
-from gallery.curation import generations, importing
-from gallery.curation.generations import IndexStatus
+from gallery.curation import importing
+from gallery.index import generations
+from gallery.index.generations import IndexStatus
 from gallery.insight import analyses
 from gallery.models import Embedding, Image, IndexGeneration
 from gallery.persistence import persist

@@ -18,8 +18,9 @@ from engine.decoders.pool import DECODERS
 from engine.errors import BadImage
 from engine.images.fingerprints import fingerprint
 from engine.networks.embedder import Embedder, picture
-from gallery.curation import embeddings, pictures
+from gallery.curation import pictures
 from gallery.curation.progress import Progress
+from gallery.index import embeddings
 from gallery.models import Embedding, Image
 from gallery.queries import wakeup
 from gallery.storage import files

@@ -10,8 +10,8 @@ from django.conf import settings
 
 from engine.errors import BadIndex
 from engine.networks.embedder import Embedder
-from gallery.curation import embeddings, generations
-from gallery.curation.generations import IndexStatus
+from gallery.index import embeddings, generations
+from gallery.index.generations import IndexStatus
 from gallery.models import IndexGeneration
 from gallery.operations import workers
 from gallery.queries import wakeup

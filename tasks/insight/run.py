@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 
 from engine.errors import EngineError
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.insight import analyses
 from gallery.models import Analysis
 from gallery.persistence import AWAY

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from engine.images.fingerprints import Fingerprints
 from gallery.models import Embedding
-from gallery.queries.results import Found
+from gallery.queries.lifecycle import Found
 from tasks.search.delta import to_fingerprints, to_vectors
 from tasks.search.near_duplicates import Rule
 from tasks.search.neighbours import Neighbours, SearchRequest

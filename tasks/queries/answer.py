@@ -19,8 +19,7 @@ from gallery.curation import pictures
 from gallery.models import Embedding, Query, QueryPart
 from gallery.operations import counters
 from gallery.queries import lifecycle, throttle, waiting, wakeup
-from gallery.queries.lifecycle import Claim
-from gallery.queries.results import Answers, Found, Searched
+from gallery.queries.lifecycle import Answers, Claim, Found, Searched
 from gallery.storage import files
 from gallery.timings import Stopwatch
 from tasks.search.delta import Vectors, to_vectors

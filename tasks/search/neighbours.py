@@ -16,9 +16,9 @@ from engine.images.fingerprints import BYTES, Fingerprints
 from engine.index.protocol import GROWTH, TUNED_FOR, Candidates, SearchIndex
 from engine.index.ranking import Hits, best
 from engine.networks.registry import EMBEDDING_SIZE
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.models import Embedding, IndexGeneration
-from gallery.queries.results import LISTED, Found
+from gallery.queries.lifecycle import LISTED, Found
 from tasks import stores
 from tasks.active_model import retired_notice
 from tasks.search.delta import Delta, Ids, Vectors

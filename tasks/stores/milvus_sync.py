@@ -9,7 +9,7 @@ import numpy as np
 from django.db import connection
 
 from engine.errors import IndexAway
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.models import Embedding, Image, IndexGeneration
 from tasks.search.delta import LATE_IDS, Ids
 from tasks.stores import chosen

@@ -19,7 +19,7 @@ from engine.errors import BadIndex, IndexAway
 from engine.index import manifest as manifests
 from engine.index.build import sync
 from engine.index.check import check_apart
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.models import IndexGeneration
 from gallery.persistence import AWAY
 from gallery.storage import files

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.models import Embedding, IndexGeneration
 from tasks.active_model import load_active
 from tasks.indexing.build import index

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.models import Image
 from tasks.indexing.build import build_generation
 from tests.engine.galleries import MODEL_ID

@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from engine.networks import registry
 from engine.networks.embedder import Embedder
-from gallery.curation import embeddings, generations
+from gallery.index import embeddings, generations
 from gallery.models import Embedding, Image, IndexGeneration
 from tasks.active_model import kept_weights, load_active
 from tasks.indexing.embedding import embed_step

@@ -12,8 +12,8 @@ from pytest_django import Settings
 from supervisor import loggers
 
 from engine.index.build import DIMENSION
-from gallery.curation import generations
 from gallery.errors import Refusal
+from gallery.index import generations
 from gallery.models import Embedding, Image, IndexGeneration
 from gallery.operations import backup, restoring
 from gallery.queries import lifecycle, uploads

@@ -29,7 +29,7 @@ WRONG_PASSWORDS = 5  # of one client in a minute
 
 SWAP = f"""
 import time
-from gallery.curation import generations
+from gallery.index import generations
 from tasks.indexing.build import build_generation
 model_id = generations.active().model_id
 for _ in range({SWAPS // 2}):

@@ -24,7 +24,7 @@ BUILDS = 20
 # Builds and goes back to the one before, over and over; then to and fro between two. Each step is a swap.
 SWAP = f"""
 import itertools, time
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.models import IndexGeneration
 from tasks.indexing.build import build_generation
 model_id = generations.active().model_id

@@ -5,8 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from gallery.curation import generations
-from gallery.curation.generations import IndexStatus
+from gallery.index import generations
+from gallery.index.generations import IndexStatus
 from gallery.models import Image
 from tasks.active_model import disagreement, is_outdated
 

@@ -10,8 +10,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from engine.errors import EngineError
 from engine.networks import registry
-from gallery.curation import generations
 from gallery.curation.progress import Progress
+from gallery.index import generations
 from gallery.models import IndexGeneration
 from tasks import active_model, stores
 from tasks.measuring import thresholds

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from engine.errors import EngineError
 from engine.networks import registry
 from engine.networks.embedder import Embedder
-from gallery.curation import embeddings, generations
+from gallery.index import embeddings, generations
 from gallery.models import Image
 from tasks import active_model
 from tasks.indexing.embedding import embed_missing

@@ -9,10 +9,11 @@ from pytest_django import Settings
 
 from engine.errors import BadWeights
 from engine.networks.embedder import Embedder
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.models import Embedding, Image, Query
 from gallery.operations import workers
-from gallery.queries import accept, results
+from gallery.queries import accept
+from gallery.results import matches
 from gallery.timings import Stopwatch
 from tasks import worker as process
 from tasks.indexing.build import build_generation
@@ -51,7 +52,7 @@ def change_to(embedder: Embedder) -> None:
 def titles(query: Query) -> list[str]:
     query.refresh_from_db()
     assert query.state == Query.State.DONE
-    return [match.image.title for match in results.shown(query)]
+    return [match.image.title for match in matches.shown(query)]
 
 
 def test_the_next_batch_is_of_the_active_model(running: Worker, embedder: Embedder, other: Embedder, ask: Ask) -> None:

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.networks.embedder import Embedder
-from gallery.curation import generations
-from gallery.curation.generations import IndexStatus
+from gallery.index import generations
+from gallery.index.generations import IndexStatus
 from gallery.models import Embedding, Image
 from gallery.operations import workers
 from tasks import worker as process

@@ -7,7 +7,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 
 import tasks.indexing.build
 from engine.images.fingerprints import Fingerprints
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.models import Image, IndexGeneration
 from gallery.operations import workers
 from gallery.queries import wakeup

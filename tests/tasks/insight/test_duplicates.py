@@ -2,7 +2,7 @@
 
 import pytest
 
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.insight import analyses, duplicates
 from gallery.models import Analysis, DuplicateGroup, Image
 from tasks.indexing.build import build_generation

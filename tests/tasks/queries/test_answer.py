@@ -13,8 +13,9 @@ from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
 from gallery.models import Image, Query
-from gallery.queries import accept, lifecycle, results
+from gallery.queries import accept, lifecycle
 from gallery.queries.accept import Parameters, Pictures
+from gallery.results import matches
 from gallery.timings import Stopwatch
 from tasks.measuring.thresholds import store
 from tasks.queries.answer import answer_waiting
@@ -28,14 +29,14 @@ FAILED, DONE, WAITING = Query.State.FAILED, Query.State.DONE, Query.State.WAITIN
 
 
 def shown(query: Query) -> list[str]:
-    return [match.image.title for match in results.shown(now(query))]
+    return [match.image.title for match in matches.shown(now(query))]
 
 
 def test_the_picture_itself_comes_first(worker: Worker, gallery: list[Image], ask: Ask) -> None:
     query = ask(3)
     assert len(answer_waiting(worker, 32)) == 1
     query.refresh_from_db()
-    shown = results.shown(query)
+    shown = matches.shown(query)
     assert query.state == DONE
     assert [match.rank for match in shown] == list(range(1, 11))
     assert shown[0].image.id == gallery[3].pk
@@ -46,7 +47,7 @@ def test_the_picture_itself_comes_first(worker: Worker, gallery: list[Image], as
 def test_each_match_says_what_its_similarity_means(worker: Worker, gallery: list[Image], ask: Ask) -> None:
     query = ask(3)
     answer_waiting(worker, 32)
-    found = results.shown(now(query))
+    found = matches.shown(now(query))
     assert found[0].band == "same"
     assert [match.band for match in found] == [worker.thresholds.band(match.similarity) for match in found]
 
@@ -56,7 +57,7 @@ def test_the_bands_are_those_that_were_measured(worker: Worker, gallery: list[Im
     store(worker.embedder.model_id, measured, pictures=16)
     query = ask(3)
     answer_waiting(worker, 32)
-    assert {match.band for match in results.shown(now(query))[1:]} == {"weak"}
+    assert {match.band for match in matches.shown(now(query))[1:]} == {"weak"}
 
 
 def test_a_cut_picture_is_searched_with_what_is_there_and_says_so(
@@ -156,7 +157,7 @@ def test_as_many_as_requested_or_all_there_are(
 def test_only_the_wanted_labels(worker: Worker, gallery: list[Image], ask: Ask) -> None:
     query = ask(4, labels=("odd",))
     answer_waiting(worker, 32)
-    found = results.shown(now(query))
+    found = matches.shown(now(query))
     assert {match.image.label for match in found} == {"odd"}
     assert len(found) == 8
 

@@ -8,8 +8,9 @@ from PIL import Image as Pillow
 
 from engine.networks.embedder import Embedder
 from gallery.models import Image, Query
-from gallery.queries import accept, results
+from gallery.queries import accept
 from gallery.queries.accept import Parameters, Pictures
+from gallery.results import matches
 from gallery.timings import Stopwatch
 from tasks.indexing.embedding import embed_step
 from tasks.queries.answer import answer_waiting
@@ -47,7 +48,7 @@ def framed(worker: Worker, client: Client, query: Query, crop: str) -> Image:
     response = client.post(f"/q/{query.pk}/refine", {"crop": crop})
     [query_id] = answer_waiting(worker, 8)
     assert response["Location"].startswith(f"/q/{query_id}?crop=")
-    return Image.objects.get(pk=results.shown(Query.objects.get(pk=query_id))[0].image.id)
+    return Image.objects.get(pk=matches.shown(Query.objects.get(pk=query_id))[0].image.id)
 
 
 def test_a_frame_around_one_of_two_photographs_finds_it_first(

@@ -12,8 +12,9 @@ from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from gallery.models import Embedding, Image, Query, QueryPart
 from gallery.operations import pruning
-from gallery.queries import accept, lifecycle, results, retention
+from gallery.queries import accept, lifecycle, retention
 from gallery.queries.accept import Parameters, Pictures
+from gallery.results import matches
 from gallery.timings import Stopwatch
 from tasks.queries.answer import answer_waiting
 from tasks.search.delta import to_vectors
@@ -39,7 +40,7 @@ def vector(image: Image) -> NDArray[np.float32]:
 
 def searched(query: Query) -> dict[str, float]:
     """Return the matches by title, with their cosines."""
-    return {match.image.title: match.similarity for match in results.shown(now(query))}
+    return {match.image.title: match.similarity for match in matches.shown(now(query))}
 
 
 def uploads_of(query: Query) -> list[Path]:

@@ -13,9 +13,9 @@ from pytest_django import DjangoDbBlocker, Settings
 
 from engine.index.annoy_index import Candidates, Index
 from engine.index.ranking import Hits
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.models import Embedding, Image
-from gallery.queries.results import LISTED, Found
+from gallery.queries.lifecycle import LISTED, Found
 from tasks.indexing.build import build_generation
 from tasks.search.near_duplicates import Rule
 from tasks.search.neighbours import Neighbours, SearchRequest

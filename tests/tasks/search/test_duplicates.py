@@ -10,8 +10,9 @@ from pytest_django import Settings
 from engine.networks import registry
 from engine.networks.embedder import Embedder
 from gallery.models import Embedding, Image, Query
-from gallery.queries import accept, results
+from gallery.queries import accept
 from gallery.queries.accept import Parameters, Pictures
+from gallery.results import matches
 from gallery.timings import Stopwatch
 from tasks.indexing.build import build_generation
 from tasks.indexing.embedding import embed_step
@@ -54,7 +55,7 @@ def test_copies_are_one_match_and_the_others_still_make_ten(
         build_generation(worker.embedder.model_id)
     query = ask(5)
     answer_waiting(worker, 32)
-    shown = results.shown(now(query))
+    shown = matches.shown(now(query))
     assert len(shown) == 10
     assert shown[0].image.title.startswith("5")
     assert len(shown[0].duplicates) == COPIES
@@ -65,7 +66,7 @@ def test_copies_are_one_match_and_the_others_still_make_ten(
 def test_each_is_a_match_of_its_own_when_requested(worker: Worker, copies: list[Image]) -> None:
     query = accept.store(Pictures(files=[uploaded(picture(5))]), Parameters(collapse=False), Stopwatch())
     answer_waiting(worker, 32)
-    shown = results.shown(now(query))
+    shown = matches.shown(now(query))
     assert all(found.image.title.startswith("5") for found in shown)
     assert not any(found.duplicates for found in shown)
 
@@ -73,10 +74,10 @@ def test_each_is_a_match_of_its_own_when_requested(worker: Worker, copies: list[
 def test_a_hidden_copy_is_not_counted(worker: Worker, copies: list[Image], ask: Ask) -> None:
     query = ask(5)
     answer_waiting(worker, 32)
-    found = results.shown(now(query))[0]
+    found = matches.shown(now(query))[0]
     hidden, _ = found.duplicates[0]
     Image.objects.filter(pk=hidden.id).update(is_hidden=True)
-    assert hidden not in [image for image, _ in results.shown(now(query))[0].duplicates]
+    assert hidden not in [image for image, _ in matches.shown(now(query))[0].duplicates]
 
 
 def test_the_threshold_decides(worker: Worker, copies: list[Image], embedder: Embedder) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.networks.embedder import Embedder
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.models import Embedding, Image
 from tasks.indexing.build import build_generation
 from tasks.indexing.embedding import embed_step

@@ -5,7 +5,7 @@ import pytest
 
 from engine.index import annoy_index
 from engine.networks.embedder import Embedder
-from gallery.curation import recall
+from gallery.index import recall
 from gallery.models import Embedding, Image
 from gallery.operations import workers
 from tasks.indexing.build import build_generation

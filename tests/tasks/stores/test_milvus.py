@@ -13,8 +13,8 @@ from pytest_django import Settings
 from engine.errors import IndexAway, OldIndex
 from engine.index.milvus import Milvus
 from engine.index.pca import unit
-from gallery.curation import generations
-from gallery.curation.generations import IndexStatus
+from gallery.index import generations
+from gallery.index.generations import IndexStatus
 from gallery.models import Embedding, Image
 from tasks import checks, stores
 from tasks.indexing.build import build_generation

@@ -13,7 +13,7 @@ from pytest_django import Settings
 from engine.errors import BadIndex
 from engine.index import manifest as manifests
 from engine.networks.embedder import Embedder
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.models import Image, IndexGeneration
 from gallery.operations import workers
 from tasks import active_model

@@ -1,10 +1,10 @@
-"""The matches of a query: as a worker found them, and as they are shown (without pictures hidden or deleted since)."""
+"""The matches of a query as they are shown: without pictures that were hidden or deleted since."""
 
 import functools
 import itertools
 import uuid
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,46 +12,8 @@ from django.db import connection
 from django.utils.translation import gettext_noop
 
 from gallery.addresses import OfPicture
-from gallery.models import Band, Image, Query, StoredMatch
-
-LISTED = 100  # near-duplicates that are listed with a match; a burst has hundreds
-
-
-@dataclass(frozen=True)
-class Found:
-    """A gallery picture with its cosine and band, and up to LISTED near-duplicates with their cosines."""
-
-    image: uuid.UUID
-    similarity: float
-    duplicates: list[tuple[uuid.UUID, float]] = field(default_factory=list)
-    band: Band | None = None
-
-    def stored(self) -> StoredMatch:
-        """Return the match as it is kept in `Query.matches`."""
-        return {
-            "image": str(self.image),
-            "similarity": self.similarity,
-            "band": self.band,
-            "duplicates": [(str(image), round(similarity, 4)) for image, similarity in self.duplicates],
-        }
-
-
-# For each query, best first.
-Answers = dict[Query, Sequence[Found]]
-
-
-@dataclass(frozen=True)
-class Searched:
-    """What the results of a batch share: number of images, model, generation, and timings.
-
-    `stages_ms`: the time of each stage for the whole batch.
-    """
-
-    images: int
-    model_id: str
-    generation: int | None
-    stages_ms: dict[str, float]
-
+from gallery.models import Band, Image, Query
+from gallery.queries.lifecycle import LISTED
 
 FIELDS = ("id", "title", "label", "width_px", "height_px", "taken_at")
 WORDS: dict[Band, str] = {

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from django.db.models import Count, Exists, OuterRef, QuerySet
 
-from gallery.curation.generations import BUILDING
+from gallery.index.generations import BUILDING
 from gallery.models import Embedding, Image, IndexGeneration
 
 STEP = 1000  # embeddings deleted at once: searches write in between
