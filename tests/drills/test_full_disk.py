@@ -12,10 +12,10 @@ from pytest_django import Settings
 from supervisor import loggers
 
 from engine.index.build import DIMENSION
+from gallery.backup import backup, restoring
 from gallery.errors import Refusal
 from gallery.index import generations
 from gallery.models import Embedding, Image, IndexGeneration
-from gallery.operations import backup, restoring
 from gallery.queries import lifecycle, uploads
 from gallery.storage.disk import RESERVED_BYTES
 from gallery.storage.files import Stored

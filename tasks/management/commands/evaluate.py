@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 from django.core.management.base import BaseCommand, CommandError
 
 from engine.errors import BadIndex, IndexAway
+from gallery.backup import backup
 from gallery.curation.progress import Progress
 from gallery.index import generations
-from gallery.operations import backup
 from tasks import stores
 from tasks.measuring import evaluation_page
 from tasks.measuring.evaluation import Evaluation, Labelled, NoLabels, evaluate, steps

@@ -17,12 +17,12 @@ from django.db import connection
 from django.db.models import Model
 from django.utils import timezone
 
+from gallery.backup import tables
+from gallery.backup.archive import Manifest, Picture, Rows, Writer
+from gallery.backup.tables import Table
 from gallery.curation.progress import Progress
 from gallery.index import generations
 from gallery.models import Image, Query, QueryPart
-from gallery.operations import tables
-from gallery.operations.archive import Manifest, Picture, Rows, Writer
-from gallery.operations.tables import Table
 from gallery.storage.files import Stored
 
 ROWS_AT_ONCE = 500  # embeddings: 4 MB, and 16 MB on their way into the file

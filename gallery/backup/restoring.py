@@ -22,10 +22,11 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.migrations.loader import MigrationLoader
 
+from gallery.backup import tables
+from gallery.backup.archive import BadBackup, Manifest, Picture, Reader, Rows
 from gallery.curation.progress import Progress
 from gallery.models import Embedding, Image, IndexGeneration, Query
-from gallery.operations import tables, workers
-from gallery.operations.archive import BadBackup, Manifest, Picture, Reader, Rows
+from gallery.operations import workers
 from gallery.queries import wakeup
 from gallery.storage import disk, files
 from gallery.storage.files import Stored
