@@ -31,7 +31,7 @@ assert not (gone := [name for name in NOT_TWICE if not (Path(__file__).parent / 
 collect_ignore = NOT_TWICE if CLUSTER else []
 
 # What searches, builds or measures an index, and is run once more with Milvus; the rest never comes near one.
-WITH_INDEX = ["tasks/test_", "tasks/insight", "system/test_way_of_a_query", "gallery/test_rollback"]
+WITH_INDEX = ["tasks/", "system/test_way_of_a_query", "gallery/test_rollback"]
 WITH_INDEX += [f"commands/test_{name}" for name in ("build_index", "evaluate", "calibrate", "switch_model")]
 WITH_INDEX += [f"drills/test_{name}" for name in ("fresh_index", "swaps", "switched_model")]
 if IS_MILVUS:
@@ -136,7 +136,7 @@ def _settings(settings: Settings, tmp_path: Path) -> Iterator[None]:
     with workers.connect() as client:
         client.flushall()
     yield
-    if IS_MILVUS and "tasks.milvus_store" in sys.modules:
+    if IS_MILVUS and "tasks.stores.milvus_store" in sys.modules:
         settings.SIMSEARCH_INDEX, settings.SIMSEARCH_MILVUS_URI = "milvus", os.environ["SIMSEARCH_MILVUS_URI"]
         stores._store.cache_clear()  # a test may have had a server of its own
         stores.chosen().clean(set())

@@ -22,7 +22,7 @@ FINISH = """() => {
 }"""
 Scheme = Literal["light", "dark"]
 # In dark nothing but colours is another: a page has the same elements in both.
-COLOURS: dict[str, object] = {"runOnly": {"type": "tag", "values": ["cat.color"]}}
+COLOURS: dict[str, object] = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
 SCHEMES: tuple[tuple[Scheme, dict[str, object]], ...] = (("light", {}), ("dark", COLOURS))
 
 
