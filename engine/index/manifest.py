@@ -88,7 +88,10 @@ def read(directory: Path) -> Manifest:
     except OSError as error:
         refuse(directory, f"{NAME} cannot be read ({error.strerror})")
     try:
-        fields = _unsealed(raw)
+        fields = json.loads(raw)
+        del fields["checksum"]
+        if _sealed(fields) != raw:
+            refuse(directory, f"{NAME} is damaged")
         if fields["format"] != FORMAT:
             refuse(directory, f"it has format {fields['format']}, this version reads {FORMAT}", OldIndex)
         files = {name: StoredFile(**stored) for name, stored in fields.pop("files").items()}
@@ -131,12 +134,3 @@ def _canonical(fields: dict[str, Any]) -> bytes:
 
 def _sealed(fields: dict[str, Any]) -> bytes:
     return _canonical(fields | {"checksum": hashlib.sha256(_canonical(fields)).hexdigest()})
-
-
-def _unsealed(raw: bytes) -> dict[str, Any]:
-    """Return the fields of a manifest of any format; raises all that JSON does, and ValueError for a wrong checksum."""
-    fields: dict[str, Any] = json.loads(raw)
-    del fields["checksum"]
-    if _sealed(fields) != raw:
-        raise ValueError("The checksum does not match.")
-    return fields

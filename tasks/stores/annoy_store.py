@@ -37,12 +37,12 @@ class AnnoyStore:
             shutil.rmtree(generation.directory, ignore_errors=True)
             raise
 
-    def open(self, generation: IndexGeneration, model_id: str | None = None) -> Index:
-        """Open a generation, of that model where one is given. Raises BadIndex, OldIndex."""
+    def open(self, generation: IndexGeneration) -> Index:
+        """Open a generation. Raises BadIndex, OldIndex."""
         if generation.is_synchronised:
             raise OldIndex(f"The index {generation.number} is in Milvus; run manage.py build_index.")
         self.bring(generation)
-        return Index.open(generation.directory, model_id)
+        return Index.open(generation.directory, generation.model_id)
 
     def is_here(self, generation: IndexGeneration) -> bool:
         """Tell whether it can be opened at once; False where it has to be fetched."""

@@ -70,10 +70,8 @@ class MilvusStore:
             raise
         return {"engine": MILVUS, "candidates": tuned.candidates, "recall": tuned.recall, "recall_target": TARGET}
 
-    def open(self, generation: IndexGeneration, model_id: str | None = None) -> MilvusIndex:
-        """Open a generation, of that model where one is given. Raises BadIndex, OldIndex."""
-        if model_id is not None and model_id != generation.model_id:
-            raise BadIndex(f"The index was made by another model ({generation.model_id}); this worker runs {model_id}.")
+    def open(self, generation: IndexGeneration) -> MilvusIndex:
+        """Open a generation. Raises OldIndex."""
         self._require(generation)
         name, last = name_of(generation), generation.last_embedding
         rows = Embedding.objects.filter(model_id=generation.model_id, id__lte=last).order_by("id")
