@@ -15,7 +15,7 @@ from engine.index.annoy_index import Index
 from gallery.index import generations
 from gallery.models import Embedding
 from tasks import active_model
-from tasks.measuring.calibration import ALTERED, Gallery, altered_copies
+from tasks.measuring.calibration import ALTERED, IndexedPictures, altered_copies
 from tasks.measuring.thresholds import thresholds
 from tasks.search.delta import to_vectors
 from tasks.search.neighbours import Neighbours, SearchRequest
@@ -34,7 +34,7 @@ def figures(quick: bool) -> Iterator[Row]:
     active = generations.active()
     assert active, "the benchmark has built an index"
     yield precision(active.model_id)
-    gallery = Gallery(Index.open(active.directory), active.model_id)
+    gallery = IndexedPictures(Index.open(active.directory), active.model_id)
     duplicate = thresholds(active.model_id).duplicate
     sample = gallery.sample(QUICK_ALTERED if quick else ALTERED)
     cosines, alike = altered_copies(gallery, active_model.load(active.model_id), sample, lambda _: None)
@@ -59,7 +59,7 @@ def precision(model_id: str) -> Row:
     return report.at_least(f"precision@{K}, {len(rows):,} pictures", float(np.mean(shares)), "", PRECISION_GOAL)
 
 
-def false_copies(gallery: Gallery, model_id: str, duplicate: float) -> Row:
+def false_copies(gallery: IndexedPictures, model_id: str, duplicate: float) -> Row:
     """Count the pictures that have a near-duplicate which is no true copy; prints all near-duplicates."""
     rows = Embedding.objects.filter(model_id=model_id).values_list("id", "image__label", "image__title")
     names = {id_: f"{label}/{title}" for id_, label, title in rows}

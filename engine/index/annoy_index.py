@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engine.errors import BadIndex
 from engine.images.fingerprints import BYTES, Fingerprints
 from engine.index import manifest as manifests
-from engine.index.manifest import METRIC, Manifest, Parameters, refuse
+from engine.index.manifest import METRIC, Manifest, SearchParameters, refuse
 from engine.index.pca import reduced_one
 from engine.index.protocol import GROWTH, candidates_for, times_as_many
 from engine.index.ranking import Hits, Rows, Vectors, best, cosines, rank, scan
@@ -33,7 +33,7 @@ def candidate_rows(annoy: AnnoyIndex, query: Vectors, count: int, search_k: int)
     return np.array(annoy.get_nns_by_vector(query.tolist(), count, search_k), np.intp)
 
 
-class Candidates:
+class AnnoyCandidates:
     """What one query is compared with exactly: first the tuned number of candidates, more of them with `grow`."""
 
     def __init__(
@@ -41,7 +41,7 @@ class Candidates:
         vectors: Vectors,
         ids: NDArray[np.int64],
         annoy: AnnoyIndex,
-        parameters: Parameters,
+        parameters: SearchParameters,
         query: Vectors,
         short: Vectors,
         k: int,
@@ -160,7 +160,7 @@ class Index:
 
     def candidates(
         self, vectors: Vectors, k: int, *, depth: int = 0, ahead: int = 1, labels: Sequence[Sequence[str]] = ()
-    ) -> "list[Candidates]":
+    ) -> "list[AnnoyCandidates]":
         """Return the candidates for each of vectors [q, 4096], enough for k results each.
 
         Pictures of other labels than `labels` are among them: the files know none.
@@ -172,7 +172,7 @@ class Index:
         queries, k = self._checked(vectors, k)
         parameters = self.manifest.parameters
         return [
-            Candidates(self._vectors, self.ids, self._annoy, parameters, query, short, k, depth, ahead)
+            AnnoyCandidates(self._vectors, self.ids, self._annoy, parameters, query, short, k, depth, ahead)
             for query, short in ((query, reduced_one(query, self._components)) for query in queries)
         ]
 

@@ -200,11 +200,6 @@ def renew(queries: Sequence[Query]) -> None:
     mine.update(lease_until=_lease_end())
 
 
-def put_back(token: uuid.UUID, query: Query) -> bool:
-    """Let a query wait again, or fail after the third attempt. Returns False if this claim no longer owns it."""
-    return bool(persist(lambda: _release(Query.objects.filter(id=query.pk, state=RUNNING, claim=token))))
-
-
 def remove_withdrawn(claimed: Sequence[Query]) -> None:
     """Delete the pictures of queries that were deleted while they were answered."""
     there = set(Query.objects.filter(pk__in=[query.pk for query in claimed]).values_list("pk", flat=True))
@@ -213,13 +208,17 @@ def remove_withdrawn(claimed: Sequence[Query]) -> None:
             files.remove(*query.files)
 
 
-def give_back(token: uuid.UUID) -> int:
-    """Release the unfinished queries of a claim whose batch broke: they wait again, or fail after the third attempt."""
-    return persist(lambda: _release(Query.objects.filter(state=RUNNING, claim=token)))
+def requeue(token: uuid.UUID, query: Query | None = None) -> int:
+    """Let the unfinished queries of a claim, or one of them, wait again, or fail after the third attempt.
+
+    Returns how many this claim still owned.
+    """
+    mine = Query.objects.filter(state=RUNNING, claim=token)
+    return persist(lambda: _release(mine.filter(id=query.pk) if query else mine))
 
 
-def postpone(token: uuid.UUID) -> int:
-    """Release the unfinished queries of a claim without counting the attempt: the queries were not the cause."""
+def requeue_uncounted(token: uuid.UUID) -> int:
+    """Let the unfinished queries of a claim wait again without counting the attempt: they were not the cause."""
     mine = Query.objects.filter(state=RUNNING, claim=token)
     again = {"state": WAITING, "claim": None, "lease_until": None, "waiting_since": timezone.now()}
     return persist(lambda: mine.update(attempts=F("attempts") - 1, **again))

@@ -80,9 +80,9 @@ def answer_waiting(worker: Worker, batch: int) -> list[UUID]:
         _answer(worker, claim, report)
     except Exception as error:
         if isinstance(error, IndexAway | files.StorageAway):
-            lifecycle.postpone(claim.token)
+            lifecycle.requeue_uncounted(claim.token)
         else:
-            lifecycle.give_back(claim.token)
+            lifecycle.requeue(claim.token)
         lifecycle.remove_withdrawn(claim.queries)
         report.broke(error)
         raise

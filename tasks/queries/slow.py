@@ -88,7 +88,7 @@ class SlowPictures(Background):
 
 def wait_again(token: UUID, query: Query) -> None:
     """Let a query wait for a batch: its pictures are ready. One that was withdrawn leaves no files."""
-    if lifecycle.put_back(token, query):
+    if lifecycle.requeue(token, query):
         wakeup.wake_unless_pending(wakeup.ANSWER)
     else:
         lifecycle.remove_withdrawn([query])

@@ -20,7 +20,7 @@ MILVUS = "milvus"
 
 
 @dataclass(frozen=True)
-class Source:
+class EmbeddingSource:
     """The embeddings of a build: their `ids`, ascending, and `blocks`, which reads them again at each call."""
 
     ids: "Ids"
@@ -30,7 +30,7 @@ class Source:
 class Store(Protocol):
     """Where index generations are kept. Methods raise IndexAway if the server does not answer."""
 
-    def write(self, generation: IndexGeneration, source: Source, progress: Progress) -> dict[str, Any]:
+    def write(self, generation: IndexGeneration, source: EmbeddingSource, progress: Progress) -> dict[str, Any]:
         """Write a generation, test it, and return the `manifest` of its row. Raises BadIndex."""
 
     def open(self, generation: IndexGeneration) -> "SearchIndex":

@@ -13,7 +13,7 @@ from engine.index.build import build, clean_leftovers
 from engine.index.check import check_apart
 from gallery.models import IndexGeneration
 from gallery.storage import files
-from tasks.stores import Progress, Source, published
+from tasks.stores import EmbeddingSource, Progress, published
 
 
 class AnnoyStore:
@@ -25,7 +25,7 @@ class AnnoyStore:
     def __init__(self) -> None:
         self._follower = published.Follower()
 
-    def write(self, generation: IndexGeneration, source: Source, progress: Progress) -> dict[str, Any]:
+    def write(self, generation: IndexGeneration, source: EmbeddingSource, progress: Progress) -> dict[str, Any]:
         """Write a generation, test it, and return the `manifest` of its row. Raises BadIndex, IndexAway."""
         settings.INDEX_ROOT.mkdir(parents=True, exist_ok=True)
         manifest = build(generation.directory, source.ids, source.blocks(), generation.model_id, progress=progress)
