@@ -129,7 +129,15 @@ class Index:
         if not directory.is_dir():
             refuse(directory, "there is no such directory")
         manifest = manifests.read(directory)
-        _check_fit(directory, manifest, model_id)
+        if manifest.metric != METRIC:
+            refuse(directory, f"its metric is {manifest.metric} instead of {METRIC}")
+        if manifest.dimension != EMBEDDING_SIZE:
+            refuse(directory, f"its vectors have {manifest.dimension} numbers instead of {EMBEDDING_SIZE}")
+        if model_id is not None and manifest.model_id != model_id:
+            raise BadIndex(
+                f"The index was made by another model ({manifest.model_id}); this worker runs {model_id}; "
+                "run manage.py build_index."
+            )
         try:
             manifests.verify_files(directory, manifest)
             arrays = _open_arrays(directory, manifest)
@@ -217,18 +225,6 @@ class Index:
         if not np.isfinite(vectors).all():
             raise ValueError("A query has numbers that are not finite.")
         return np.ascontiguousarray(vectors, np.float32), min(k, len(self.ids))
-
-
-def _check_fit(directory: Path, manifest: Manifest, model_id: str | None) -> None:
-    if manifest.metric != METRIC:
-        refuse(directory, f"its metric is {manifest.metric} instead of {METRIC}")
-    if manifest.dimension != EMBEDDING_SIZE:
-        refuse(directory, f"its vectors have {manifest.dimension} numbers instead of {EMBEDDING_SIZE}")
-    if model_id is not None and manifest.model_id != model_id:
-        raise BadIndex(
-            f"The index was made by another model ({manifest.model_id}); this worker runs {model_id}; "
-            "run manage.py build_index."
-        )
 
 
 def _open_arrays(directory: Path, manifest: Manifest) -> tuple[NDArray[np.int64], Vectors, Fingerprints, Vectors]:

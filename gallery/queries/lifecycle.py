@@ -5,7 +5,7 @@ WAITING -> RUNNING -> DONE | FAILED          RUNNING -> WAITING when its lease i
 
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ class Found:
 
 
 # For each query, best first.
-Answers = dict[Query, Sequence[Found]]
+Answers = Mapping[Query, Sequence[Found]]
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,20 @@ def _finish(token: uuid.UUID, answers: Answers, searched: Searched) -> int:
         finished = [query for query in answers if query.pk in owned]
         if finished:
             _write_matches({query: answers[query] for query in finished})
-            _mark_done(mine, finished, searched)
+            now = timezone.now()
+            mine.update(
+                state=DONE,
+                finished_at=now,
+                claim=None,
+                lease_until=None,
+                client=None,
+                generation=searched.generation,
+                model_id=searched.model_id,
+                images=searched.images,
+                stages_ms=searched.stages_ms,
+            )
+            for query in finished:
+                query.state, query.finished_at, query.stages_ms = DONE, now, searched.stages_ms
     counters.ANSWERS.labels("done", "").inc(len(finished))
     return len(finished)
 
@@ -160,24 +173,6 @@ def _write_matches(answers: Answers) -> None:
     ]
     with connection.cursor() as cursor:
         cursor.executemany("UPDATE gallery_query SET matches = %s WHERE id = %s", rows)
-
-
-def _mark_done(rows: "QuerySet[Query]", queries: Sequence[Query], searched: Searched) -> None:
-    """Update all rows in one statement."""
-    now = timezone.now()
-    rows.update(
-        state=DONE,
-        finished_at=now,
-        claim=None,
-        lease_until=None,
-        client=None,
-        generation=searched.generation,
-        model_id=searched.model_id,
-        images=searched.images,
-        stages_ms=searched.stages_ms,
-    )
-    for query in queries:
-        query.state, query.finished_at, query.stages_ms = DONE, now, searched.stages_ms
 
 
 def mark_incomplete(token: uuid.UUID, queries: Sequence[Query]) -> None:

@@ -62,11 +62,6 @@ def rebuild_if_it_pays() -> str:
     return build_and_tell(model_id) if pays else "There is too little new to rebuild."
 
 
-def build_generation_of_all() -> str:
-    """Build and activate a new generation of the active model; returns a sentence about it."""
-    return build_and_tell(current().embedder.model_id)
-
-
 def build_and_tell(model_id: str) -> str:
     """Build and activate a new generation; returns a sentence about it."""
     try:

@@ -32,7 +32,10 @@ def find(gallery: EmbeddedPictures, advance: Advance) -> list[FoundGroup]:
     """
     found = {one.image: dict(one.copies) for one in gallery.surroundings(advance) if one.copies}
     images = {image.pk: image for image in _rows(list(found))}
-    apart = _set_apart()
+    apart: dict[UUID, set[int]] = defaultdict(set)  # of each picture the decisions that set it apart from others
+    for decision in Decision.objects.filter(kind=Decision.Kind.NOT_DUPLICATES):
+        for named in decision.images:
+            apart[UUID(named)].add(decision.pk)
     groups: list[FoundGroup] = []
     taken: set[UUID] = set()
     for best in sorted(images.values(), key=quality):
@@ -66,15 +69,6 @@ def _rows(pks: list[UUID]) -> list[Image]:
     for start in range(0, len(pks), ROWS):
         rows += Image.objects.visible().filter(pk__in=pks[start : start + ROWS])
     return rows
-
-
-def _set_apart() -> dict[UUID, set[int]]:
-    """Return the decisions that name each picture: two with one in common are no duplicates of each other."""
-    apart: dict[UUID, set[int]] = defaultdict(set)
-    for decision in Decision.objects.filter(kind=Decision.Kind.NOT_DUPLICATES):
-        for image in decision.images:
-            apart[UUID(image)].add(decision.pk)
-    return apart
 
 
 def _kind(gallery: EmbeddedPictures, images: dict[UUID, Image], best: Image, copies: dict[UUID, float]) -> Kind:

@@ -26,7 +26,11 @@ class Command(BaseCommand):
 
     def handle(self, *, dry_run: bool, if_stale: bool, rollback: bool, distributed: bool, **_: Any) -> None:
         if rollback:
-            self._roll_back()
+            try:
+                previous = generations.roll_back()
+            except generations.NothingToGoBackTo as error:
+                raise CommandError(str(error)) from None
+            self.stdout.write(f"Active: {generations.described(previous)}.")
             return
         if active_id := generations.active_model_id():
             if message := disagreement(active_id):
@@ -52,10 +56,3 @@ class Command(BaseCommand):
     def _tell(self, line: str) -> None:
         self.stdout.write(line)
         self.stdout.flush()  # before the progress on stderr, in a log too
-
-    def _roll_back(self) -> None:
-        try:
-            previous = generations.roll_back()
-        except generations.NothingToGoBackTo as error:
-            raise CommandError(str(error)) from None
-        self.stdout.write(f"Active: {generations.described(previous)}.")
