@@ -96,9 +96,9 @@ def bursts(label: str, data_dir: Path, data: Data, goal: float) -> Row:
     site = Site(data_dir)
     site.use()
     site.fill(crowded)
-    from tasks.build import build_generation
-    from tasks.near_duplicates import Rule
-    from tasks.neighbours import Neighbours, SearchRequest
+    from tasks.indexing.build import build_generation
+    from tasks.search.near_duplicates import Rule
+    from tasks.search.neighbours import Neighbours, SearchRequest
 
     build_generation("bench", say)
     neighbours = Neighbours("bench")

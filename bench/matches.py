@@ -12,13 +12,13 @@ import numpy as np
 from bench import report
 from bench.report import Row
 from engine.index.annoy_index import Index
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.models import Embedding
 from tasks import active_model
-from tasks.calibration import ALTERED, Gallery, altered_copies
-from tasks.delta import to_vectors
-from tasks.neighbours import Neighbours, SearchRequest
-from tasks.thresholds import thresholds
+from tasks.measuring.calibration import ALTERED, Gallery, altered_copies
+from tasks.measuring.thresholds import thresholds
+from tasks.search.delta import to_vectors
+from tasks.search.neighbours import Neighbours, SearchRequest
 
 NEAR_DUPLICATES = Path(__file__).parent / "near_duplicates.txt"
 K = 10

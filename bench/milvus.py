@@ -36,7 +36,7 @@ def compared(data: gallery.Data, label: str) -> Iterator[Row]:
     from django.conf import settings
 
     from tasks import stores
-    from tasks.build import build_generation
+    from tasks.indexing.build import build_generation
 
     took_s, indexes = {}, {}
     for name in ("annoy", "milvus"):

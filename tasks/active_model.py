@@ -15,7 +15,7 @@ from django.conf import settings
 
 from engine.errors import BadWeights
 from engine.networks import registry
-from gallery.curation import embeddings, generations
+from gallery.index import embeddings, generations
 from gallery.models import IndexGeneration
 from gallery.storage import disk, files
 from tasks import stores

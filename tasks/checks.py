@@ -10,7 +10,8 @@ from django.db import DatabaseError
 
 from engine.errors import UnknownModel
 from engine.networks import registry
-from gallery.curation import generations, pictures
+from gallery.curation import pictures
+from gallery.index import generations
 from tasks import active_model
 
 

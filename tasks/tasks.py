@@ -18,8 +18,9 @@ from django.conf import settings
 from engine.decoders.pool import DECODERS
 from engine.errors import IndexAway
 from gallery.curation import bulk as bulk_actions
-from gallery.curation import generations, zips
+from gallery.curation import zips
 from gallery.errors import Refusal
+from gallery.index import generations
 from gallery.insight import analyses
 from gallery.models import Image
 from gallery.operations import processes, workers
@@ -44,7 +45,7 @@ SHOWN_CHARACTERS = 16_384  # of a result in Flower: the ids of 400 queries
 )
 def answer() -> dict[str, Any]:
     """Answer waiting queries in batches for ROUND_S; the result, shown in Flower, names them."""
-    from tasks.answer import answer_round
+    from tasks.queries.answer import answer_round
     from tasks.worker import current
 
     worker = current()
@@ -57,7 +58,7 @@ def curate() -> int:
     """Decode and embed one step of new pictures; the result is how many were embedded."""
     if not generations.has_new_pictures():  # after an import everything is embedded: torch is not needed
         return 0
-    from tasks.build import curate_step
+    from tasks.indexing.build import curate_step
 
     return curate_step()
 
@@ -65,7 +66,7 @@ def curate() -> int:
 @shared_task(name=wakeup.REBUILD, time_limit=3600, throws=(IndexAway,))
 def rebuild() -> str:
     """Build a new index if that still pays: every added picture may send this message."""
-    from tasks.build import rebuild_if_it_pays
+    from tasks.indexing.build import rebuild_if_it_pays
 
     return rebuild_if_it_pays()
 
@@ -73,7 +74,7 @@ def rebuild() -> str:
 @shared_task(name=wakeup.BUILD, time_limit=3600)
 def build() -> str:
     """Build and activate a new generation, requested by a person; the result is a sentence about it."""
-    from tasks.build import build_generation_of_all
+    from tasks.indexing.build import build_generation_of_all
 
     return build_generation_of_all()
 
@@ -81,7 +82,7 @@ def build() -> str:
 @shared_task(name="tasks.sync_index", time_limit=300, throws=(*AWAY, IndexAway), send_events=False)
 def sync_index() -> int:
     """Add new embeddings to the active collection of Milvus; the result is how many were added."""
-    from tasks.index_sync import sync
+    from tasks.stores.milvus_sync import sync
 
     return sync()
 
@@ -182,7 +183,7 @@ def look_around(instance: Any, **_: object) -> None:
         if not (_gpus or gpu.is_named(os.environ)):
             # Torch and the code of searches, once for all children: they share the memory, and start sooner. Only
             # without a GPU: each child chooses its own before it imports torch.
-            importlib.import_module("tasks.answer")
+            importlib.import_module("tasks.queries.answer")
             gc.collect()
             gc.freeze()  # the garbage collector would write to the shared pages
 

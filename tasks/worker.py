@@ -19,15 +19,16 @@ from engine.errors import BadIndex, EngineError, IndexAway
 from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
 from gallery import persistence
-from gallery.curation import generations, recall
+from gallery.index import generations, recall
 from gallery.models import Query
 from gallery.operations import processes, workers
 from gallery.storage import files
-from tasks import active_model, near_duplicates, stores
-from tasks.near_duplicates import Rule
-from tasks.neighbours import Neighbours
-from tasks.slow import Background, SlowPictures
-from tasks.thresholds import thresholds
+from tasks import active_model, stores
+from tasks.measuring.thresholds import thresholds
+from tasks.queries.slow import Background, SlowPictures
+from tasks.search import near_duplicates
+from tasks.search.near_duplicates import Rule
+from tasks.search.neighbours import Neighbours
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +140,7 @@ class Worker:
 
 
 def _fetch(token: UUID, query: Query) -> None:
-    from tasks.fetching import Fetcher, fetch  # imported late: its libraries take some MB
+    from tasks.queries.fetching import Fetcher, fetch  # imported late: its libraries take some MB
 
     fetch(Fetcher(), token, query)
 

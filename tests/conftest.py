@@ -109,7 +109,7 @@ def _settings(settings: Settings, tmp_path: Path) -> Iterator[None]:
     with workers.connect() as client:
         client.flushall()
     yield
-    if IS_MILVUS and "tasks.milvus_store" in sys.modules:
+    if IS_MILVUS and "tasks.stores.milvus_store" in sys.modules:
         settings.SIMSEARCH_INDEX, settings.SIMSEARCH_MILVUS_URI = "milvus", os.environ["SIMSEARCH_MILVUS_URI"]
         stores._store.cache_clear()  # a test may have had a server of its own
         stores.chosen().clean(set())

@@ -14,7 +14,7 @@ ORDINARY_FILE_BYTES = 32 * 2**20
 # pictures that the headers allow take a fifth of it.
 PICTURE_S = 5
 # A batch goes on without a picture that takes longer; photographs take 10 to 60 ms. The second limit is for a worker
-# that already has slow pictures: ten that arrive at once must delay others by less than 2 s. See `tasks/slow.py`.
+# that already has slow pictures (`tasks/queries/slow.py`): ten that arrive at once must delay others by less than 2 s.
 PATIENCE_S, PATIENCE_AFTER_SLOW_S = 0.2, 0.05
 # The socket, a picture and what Python holds open; no library opens files while it decodes.
 OPEN_FILES = 16

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from gallery.admin.base import ReadOnlyAdmin
-from gallery.curation import embeddings, generations, recall
+from gallery.index import embeddings, generations, recall
 from gallery.models import Image, IndexGeneration
 from gallery.operations import workers
 from gallery.queries import wakeup

@@ -30,13 +30,13 @@ from gallery.curation import bulk, library, zips
 from gallery.curation.folders import image_table
 from gallery.errors import Refusal
 from gallery.models import LONGEST_TITLE, Embedding, Image, IndexGeneration
-from gallery.queries import results
+from gallery.results import matches
 from gallery.site import submit
 from gallery.site.forms import NewImageForm
 from gallery.text import LONGEST_LABEL, folded
 
 
-def thumbnail_of(image: Image | results.Picture) -> SafeString | str:
+def thumbnail_of(image: Image | matches.Picture) -> SafeString | str:
     """Return the thumbnail as HTML."""
     if isinstance(image, Image) and image.is_pending:
         return "not decoded yet"

@@ -12,7 +12,7 @@ from gallery.admin.base import BulkAdmin, ReadOnlyAdmin
 from gallery.admin.filters import ValuesFilter
 from gallery.admin.images import thumbnail_of
 from gallery.models import Query
-from gallery.queries import refinement, results
+from gallery.results import matches, refinement
 
 PICTURE = '<img src="{}" alt="{}" height="96" loading="lazy">'
 
@@ -42,7 +42,7 @@ class QueryAdmin(ReadOnlyAdmin, BulkAdmin[Any]):
     @admin.display(description="best match")
     def best_match(self, query: Query) -> SafeString | str:
         """Return the best match as HTML."""
-        shown = results.shown(query)[:1]
+        shown = matches.shown(query)[:1]
         match = '<a href="{}">{}</a> {} {}'
         return (
             format_html_join(
@@ -62,8 +62,8 @@ class QueryAdmin(ReadOnlyAdmin, BulkAdmin[Any]):
     def seen(self, query: Query) -> SafeString:
         """Return the pictures that were searched with and all matches as HTML."""
         match = '<li><a href="{}">{}</a>{} · {} {}</li>'
-        shown = results.shown(query)
-        matches = format_html_join(
+        shown = matches.shown(query)
+        listed = format_html_join(
             "",
             match,
             (
@@ -72,9 +72,7 @@ class QueryAdmin(ReadOnlyAdmin, BulkAdmin[Any]):
             ),
         )
         page = '<div class="asked">{}</div><p><a href="{}">{}</a></p><ol class="seen">{}</ol>'
-        return format_html(
-            page, self._asked(query), query.get_absolute_url(), _("Open the page of the result"), matches
-        )
+        return format_html(page, self._asked(query), query.get_absolute_url(), _("Open the page of the result"), listed)
 
     def _asked(self, query: Query) -> SafeString:
         """Return the pictures of the query as HTML; where there are several, each with its sign."""

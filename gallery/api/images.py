@@ -19,7 +19,7 @@ from gallery.api import requests
 from gallery.curation import library
 from gallery.errors import Refusal
 from gallery.models import LONGEST_TITLE
-from gallery.queries.results import Picture
+from gallery.results.matches import Picture
 from gallery.site import submit
 from gallery.text import LONGEST_LABEL
 

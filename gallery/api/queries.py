@@ -20,9 +20,10 @@ from gallery.api import images, requests
 from gallery.api.images import KEY, Error, Id, ImageOut, Label, Problem, all_visible, check_labels, described
 from gallery.errors import Refusal, no_space
 from gallery.models import LONGEST_LINK
-from gallery.queries import crops, lifecycle, results, waiting
+from gallery.queries import lifecycle, waiting
 from gallery.queries.accept import MOST_NAMED, MOST_UPLOADS, Parameters, Pictures
-from gallery.queries.results import LISTED
+from gallery.queries.lifecycle import LISTED
+from gallery.results import crops, matches
 from gallery.site import submit
 from gallery.site.middleware import drain
 from gallery.site.pages import NO_STORE, database_away, error_json
@@ -214,7 +215,7 @@ def _matches(query: models.Query) -> list[MatchOut]:
             image=described(shown.image),
             duplicates=[DuplicateOut(similarity=cosine, image=described(image)) for image, cosine in shown.duplicates],
         )
-        for shown in results.shown(query)
+        for shown in matches.shown(query)
     ]
 
 

@@ -20,7 +20,7 @@ class StoredMatch(TypedDict):
     """One of the gallery pictures most like a query's picture.
 
     `similarity`: the cosine, -1 to 1; `band`: what it means, missing in matches of versions before; `duplicates`:
-    near-duplicates of this one with their similarity to the query, up to `gallery.queries.results.LISTED`.
+    near-duplicates of this one with their similarity to the query, up to `gallery.queries.lifecycle.LISTED`.
     """
 
     image: str

@@ -10,7 +10,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.operations import workers
 from gallery.operations.metrics import is_operator
 from gallery.queries import waiting

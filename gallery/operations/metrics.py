@@ -15,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gallery.curation import generations, recall
+from gallery.index import generations, recall
 from gallery.insight import figures
 from gallery.models import Embedding, Image, IndexGeneration, Query
 from gallery.operations import counters, workers

@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from gallery.curation import embeddings, library
+from gallery.curation import library
+from gallery.index import embeddings
 from gallery.models import Image, Query, QueryPart, ZipImport
 from gallery.queries import lifecycle
 from gallery.storage import disk, files

@@ -6,7 +6,7 @@ WAITING -> RUNNING -> DONE | FAILED          RUNNING -> WAITING when its lease i
 import shutil
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,10 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop
 
 from gallery import clock
-from gallery.models import Query
+from gallery.models import Band, Query, StoredMatch
 from gallery.operations import counters, processes
 from gallery.persistence import persist
 from gallery.queries import throttle
-from gallery.queries.results import Answers, Searched
 from gallery.storage import files
 
 MAX_ATTEMPTS = 3
@@ -39,6 +38,45 @@ class Claim:
 
     token: uuid.UUID
     queries: Sequence[Query]
+
+
+LISTED = 100  # near-duplicates that are listed with a match; a burst has hundreds
+
+
+@dataclass(frozen=True)
+class Found:
+    """A gallery picture with its cosine and band, and up to LISTED near-duplicates with their cosines."""
+
+    image: uuid.UUID
+    similarity: float
+    duplicates: list[tuple[uuid.UUID, float]] = field(default_factory=list)
+    band: Band | None = None
+
+    def stored(self) -> StoredMatch:
+        """Return the match as it is kept in `Query.matches`."""
+        return {
+            "image": str(self.image),
+            "similarity": self.similarity,
+            "band": self.band,
+            "duplicates": [(str(image), round(similarity, 4)) for image, similarity in self.duplicates],
+        }
+
+
+# For each query, best first.
+Answers = dict[Query, Sequence[Found]]
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What the results of a batch share: number of images, model, generation, and timings.
+
+    `stages_ms`: the time of each stage for the whole batch.
+    """
+
+    images: int
+    model_id: str
+    generation: int | None
+    stages_ms: dict[str, float]
 
 
 # --- Answering ----------------------------------------------------------------------------------------------

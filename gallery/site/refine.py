@@ -12,8 +12,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from gallery.errors import Refusal
 from gallery.models import Query, QueryPart
-from gallery.queries import crops, refinement
-from gallery.queries.refinement import Changes
+from gallery.results import crops, refinement
+from gallery.results.refinement import Changes
 from gallery.site import submit
 from gallery.site.pages import refuse
 from gallery.site.views import jpeg, to_result

@@ -18,8 +18,9 @@ from django_htmx.middleware import HtmxDetails
 
 from gallery.errors import Refusal
 from gallery.models import Image, Query
-from gallery.queries import crops, filters, lifecycle, refinement, results, waiting
+from gallery.queries import lifecycle, waiting
 from gallery.queries.accept import Parameters, Pictures
+from gallery.results import crops, filters, matches, refinement
 from gallery.site import submit
 from gallery.site.pages import refuse, wants_json, with_upload_form
 from gallery.storage.files import Stored
@@ -81,14 +82,14 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
     offered = filters.of(row, request.GET) if row.is_finished and not is_beside else None
     passing = offered.passing if offered else None
     found = len(passing) if passing is not None else len(row.matches or [])
-    matches = results.shown(row, most, passing) if row.is_finished else []
+    shown = matches.shown(row, most, passing) if row.is_finished else []
     context = {
         "query": row,
         "crop": crops.text(row.crop),
         "part": part,
-        "matches": matches,
+        "matches": shown,
         "filters": offered,
-        "removed": 0 if passing is not None else min(found, most) - len(matches),
+        "removed": 0 if passing is not None else min(found, most) - len(shown),
         "more": most + SHOWN if found > most else None,
         "ahead": ahead,
         "poll_after_ms": None if row.is_finished else waiting.cached().poll_after_ms(row, ahead),
@@ -98,7 +99,7 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
         "parts": refinement.shown(row),
     }
     if row.is_finished:
-        context |= {"compared": results.compared(row), "took_ms": results.took_ms(row)}
+        context |= {"compared": matches.compared(row), "took_ms": matches.took_ms(row)}
     if request.htmx:
         return render(request, "gallery/_query.html", context | {"is_update": True, "is_beside": is_beside})
     return render(request, "gallery/query.html", with_upload_form(context))

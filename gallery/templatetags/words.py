@@ -9,7 +9,7 @@ from django.utils.text import get_text_list
 from django.utils.translation import gettext, gettext_noop
 
 from gallery.models import Image
-from gallery.queries.results import Picture
+from gallery.results.matches import Picture
 
 register = template.Library()
 

@@ -9,9 +9,9 @@ from openTSNE import TSNE
 
 from engine.index.pca import reduced
 from gallery.models import Embedding, Image, MapPoint
-from tasks.delta import to_vectors
 from tasks.insight.surroundings import Advance
-from tasks.neighbours import Neighbours
+from tasks.search.delta import to_vectors
+from tasks.search.neighbours import Neighbours
 
 DIMENSIONS = 50  # of the PCA, as van der Maaten and Hinton 2008 use
 PERPLEXITY = 30

@@ -5,8 +5,8 @@ from typing import Any
 
 from gallery.models import Embedding, IndexGeneration
 from tasks import stores
-from tasks.evaluation import Labelled, Ranking, evaluate, steps, worst
 from tasks.insight.surroundings import Advance
+from tasks.measuring.evaluation import Labelled, Ranking, evaluate, steps, worst
 
 MATCHES = 10  # precision@10
 WORST_QUERIES = 20

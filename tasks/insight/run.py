@@ -9,17 +9,17 @@ from typing import Any
 from django.db import transaction
 
 from engine.errors import EngineError
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.insight import analyses
 from gallery.models import Analysis
 from gallery.persistence import AWAY
 from gallery.queries import wakeup
-from tasks import near_duplicates
-from tasks.evaluation import NoLabels
 from tasks.insight import duplicates, mislabels, quality
 from tasks.insight.surroundings import Advance, Gallery
-from tasks.neighbours import Neighbours
-from tasks.thresholds import thresholds
+from tasks.measuring.evaluation import NoLabels
+from tasks.measuring.thresholds import thresholds
+from tasks.search import near_duplicates
+from tasks.search.neighbours import Neighbours
 
 logger = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from engine.images.fingerprints import Fingerprints
 from gallery.models import Embedding
-from gallery.queries.results import Found
-from tasks.delta import to_fingerprints, to_vectors
-from tasks.near_duplicates import Rule
-from tasks.neighbours import Neighbours, SearchRequest
+from gallery.queries.lifecycle import Found
+from tasks.search.delta import to_fingerprints, to_vectors
+from tasks.search.near_duplicates import Rule
+from tasks.search.neighbours import Neighbours, SearchRequest
 
 STEP = 256  # pictures searched for together: 4 MB of vectors
 FEW = 32  # others looked at first

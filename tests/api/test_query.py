@@ -11,8 +11,9 @@ from django.utils import timezone
 
 from gallery.api.queries import MatchOut, QueryOut
 from gallery.models import Band, Image, Query
-from gallery.queries import accept, lifecycle, results, waiting
-from gallery.queries.results import LISTED
+from gallery.queries import accept, lifecycle, waiting
+from gallery.queries.lifecycle import LISTED
+from gallery.results import matches
 from gallery.timings import Stopwatch, in_ms
 from tests.api.answers import error_code
 from tests.gallery.rows import STRANGER, add_image, ago, answer, ask, finish, finished, in_state, picture, set_row
@@ -86,11 +87,11 @@ def test_a_finished_query_shows_its_matches(client: Client) -> None:
 
 def test_answers_of_any_length_share_a_few_statements(client: Client) -> None:
     images = [add_image(seed) for seed in range(9)]
-    before = results._select.cache_info().currsize
+    before = matches._select.cache_info().currsize
     for count in range(1, 10):
         found = [match["image"]["id"] for match in look_at(client, finished(*images[:count]))["matches"]]
         assert found == [str(image.pk) for image in images[:count]]
-    assert results._select.cache_info().currsize - before <= 5  # for 1, 2, 4, 8 and 16 pictures
+    assert matches._select.cache_info().currsize - before <= 5  # for 1, 2, 4, 8 and 16 pictures
 
 
 @pytest.mark.parametrize("is_incomplete", [True, False])

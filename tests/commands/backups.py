@@ -15,7 +15,7 @@ from gallery.models import Embedding, Image
 from gallery.queries import accept
 from gallery.queries.accept import Parameters, Pictures
 from gallery.timings import Stopwatch
-from tasks.thresholds import store
+from tasks.measuring.thresholds import store
 from tests.engine.galleries import MODEL_ID, make_vectors
 from tests.gallery.rows import add_image, ago, ask, finished, in_state
 

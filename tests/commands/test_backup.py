@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gallery.operations.backup import into
+from gallery.backup.backup import into
 from tests.commands.backups import members, rows
 from tests.ports import free_port
 from tests.sites import Site
@@ -18,7 +18,7 @@ from tests.sites import Site
 MEDDLE = """
 import threading
 from django.db import connection
-from gallery.operations import backup
+from gallery.backup import backup
 from gallery.models import Image, Query
 from tests.gallery.rows import add_image, finished
 images = [add_image(number) for number in range(5)]

@@ -8,11 +8,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.models import Embedding, IndexGeneration
 from tasks.active_model import load_active
-from tasks.build import index
-from tasks.embedding import embed_step
+from tasks.indexing.build import index
+from tasks.indexing.embedding import embed_step
 from tests.engine.galleries import write_as_another_version
 from tests.tasks.conftest import add
 

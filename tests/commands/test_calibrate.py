@@ -16,9 +16,9 @@ from engine.images import decoding
 from engine.networks import registry
 from engine.networks.embedder import Embedder
 from gallery.models import Calibration, Embedding, Image
-from tasks.alterations import ALTERATIONS
-from tasks.delta import to_vectors
-from tasks.thresholds import thresholds
+from tasks.measuring.alterations import ALTERATIONS
+from tasks.measuring.thresholds import thresholds
+from tasks.search.delta import to_vectors
 from tests.sites import Site
 from tests.tasks.conftest import add, add_drawn, drawn
 from tests.tasks.conftest import embedder as embedder

@@ -13,9 +13,9 @@ import pytest
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 
+from gallery.backup import restoring
+from gallery.backup.archive import BadBackup, Manifest, Reader
 from gallery.models import Image
-from gallery.operations import restoring
-from gallery.operations.archive import BadBackup, Manifest, Reader
 from tests.commands.backups import members
 from tests.gallery.rows import add_image, files_kept
 

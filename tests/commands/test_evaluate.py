@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.models import Image
-from tasks.build import build_generation
+from tasks.indexing.build import build_generation
 from tests.engine.galleries import MODEL_ID
 from tests.gallery.rows import add_image
 from tests.tasks.conftest import add

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.models import Embedding, Image
 from tests.engine.galleries import MODEL_ID, make_vectors
 from tests.gallery.rows import add_image, ago, files_kept, picture

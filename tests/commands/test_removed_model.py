@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from gallery.models import Embedding, IndexGeneration
-from tasks.neighbours import Neighbours
+from tasks.search.neighbours import Neighbours
 from tests.commands.test_upgrade import NOTICE, OLD
 from tests.engine.galleries import MODEL_ID, make_vectors
 from tests.tasks.conftest import add

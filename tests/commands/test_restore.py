@@ -170,7 +170,7 @@ def test_workers_of_an_empty_system_may_go_on(backup: Path, target: Site) -> Non
     before, after = target.run(f"""
 from django.core.management import call_command
 from gallery.models import Image
-from tasks.neighbours import Neighbours, SearchRequest
+from tasks.search.neighbours import Neighbours, SearchRequest
 from tests.engine.galleries import MODEL_ID, make_vectors
 neighbours = Neighbours(MODEL_ID)
 def search():

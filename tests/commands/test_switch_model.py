@@ -12,11 +12,11 @@ from pytest_django import Settings
 
 from engine.networks import registry
 from engine.networks.embedder import Embedder
-from gallery.curation import embeddings, generations
+from gallery.index import embeddings, generations
 from gallery.models import Embedding, Image, IndexGeneration
 from tasks.active_model import kept_weights, load_active
-from tasks.embedding import embed_step
-from tasks.model_switch import LOCK
+from tasks.indexing.embedding import embed_step
+from tasks.indexing.model_switch import LOCK
 from tests.health.reports import worker as report
 from tests.tasks.conftest import add, embedder
 from tests.tasks.weights import retrained

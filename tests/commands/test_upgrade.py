@@ -59,7 +59,7 @@ for rank, image in enumerate(images[:10], start=1):
 """
 
 PROBLEM = f"""
-from tasks.neighbours import Neighbours
+from tasks.search.neighbours import Neighbours
 neighbours = Neighbours("{MODEL_ID}")
 neighbours.refresh()
 print(json.dumps(neighbours.problem))
@@ -86,7 +86,7 @@ SEARCH = """
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from gallery.models import Image
-from tasks.answer import answer_waiting
+from tasks.queries.answer import answer_waiting
 from tasks.worker import current
 image = Image.objects.get(title="3")
 client = Client(headers={"host": "localhost"})

@@ -14,6 +14,7 @@ from typing import Self
 
 import httpx
 
+from simsearch.launch.preflight import BACKLOG
 from simsearch.launch.supervisor import BIN, ROOT
 from tests import demo
 from tests.deployment.outside import Nginx, Redis
@@ -74,7 +75,7 @@ class Server(Stack):
 
     def _hold_the_socket(self, stack: ExitStack) -> None:
         """As systemd does with docs/simsearch.socket."""
-        listener = socket.create_server(("127.0.0.1", self.port))
+        listener = socket.create_server(("127.0.0.1", self.port), backlog=BACKLOG)
         self.pass_fds = [stack.enter_context(listener).fileno()]
 
     def command(self) -> list[str]:

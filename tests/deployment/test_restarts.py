@@ -88,7 +88,7 @@ def uploads(server: Server) -> Iterator[list[Future[httpx.Response]]]:
 def all_are_answered(server: Server, sent: list[Future[httpx.Response]]) -> None:
     responses = [future.result() for future in sent]  # raises what broke a connection
     assert len(responses) > 50
-    assert {response.status_code for response in responses} == {202}
+    assert {response.status_code for response in responses} == {202}, {response.text for response in responses}
     answers = [server.answer(response.json()["id"], ANSWERED_S) for response in responses]
     assert {answer["state"] for answer in answers} == {"done"}
     assert {len(answer["matches"]) for answer in answers} == {10}

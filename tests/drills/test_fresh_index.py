@@ -10,7 +10,7 @@ from typing import Any, Self
 import httpx
 import pytest
 
-from gallery.curation.generations import REBUILD_AT_LEAST
+from gallery.index.generations import REBUILD_AT_LEAST
 from tests import demo
 from tests.drills.searching import Asked, Searches, wait_until
 from tests.environment import IS_MILVUS

@@ -12,16 +12,16 @@ from pytest_django import Settings
 from supervisor import loggers
 
 from engine.index.build import DIMENSION
-from gallery.curation import generations
+from gallery.backup import backup, restoring
 from gallery.errors import Refusal
+from gallery.index import generations
 from gallery.models import Embedding, Image, IndexGeneration
-from gallery.operations import backup, restoring
 from gallery.queries import lifecycle, uploads
 from gallery.storage.disk import RESERVED_BYTES
 from gallery.storage.files import Stored
 from simsearch.launch.supervisord import LossyFileHandler
-from tasks.build import build_generation
-from tasks.neighbours import Neighbours, SearchRequest
+from tasks.indexing.build import build_generation
+from tasks.search.neighbours import Neighbours, SearchRequest
 from tests import fresh
 from tests.drills.disks import fill, small_disk
 from tests.engine.galleries import MODEL_ID, make_vectors

@@ -29,8 +29,8 @@ WRONG_PASSWORDS = 5  # of one client in a minute
 
 SWAP = f"""
 import time
-from gallery.curation import generations
-from tasks.build import build_generation
+from gallery.index import generations
+from tasks.indexing.build import build_generation
 model_id = generations.active().model_id
 for _ in range({SWAPS // 2}):
     number = build_generation(model_id, lambda _: None).number

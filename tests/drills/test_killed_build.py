@@ -39,7 +39,7 @@ Embedding.objects.bulk_create(
 BUILDS = """
 import os, sys, time, django
 django.setup()
-from tasks.build import build_generation
+from tasks.indexing.build import build_generation
 print("READY", flush=True)
 for line in sys.stdin:
     model_id, killed_after_s = line.split()

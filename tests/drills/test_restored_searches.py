@@ -16,7 +16,7 @@ from django.conf import settings
 from PIL import Image as Pillow
 from gallery.models import Image
 from tasks import active_model
-from tasks.neighbours import Neighbours, SearchRequest
+from tasks.search.neighbours import Neighbours, SearchRequest
 from tests.tasks.conftest import drawn
 embedder = active_model.load_active()
 images = Image.objects.order_by("content_hash")

@@ -24,9 +24,9 @@ BUILDS = 20
 # Builds and goes back to the one before, over and over; then to and fro between two. Each step is a swap.
 SWAP = f"""
 import itertools, time
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.models import IndexGeneration
-from tasks.build import build_generation
+from tasks.indexing.build import build_generation
 model_id = generations.active().model_id
 for _ in range({BUILDS}):
     print("swapped", build_generation(model_id, lambda _: None).number, flush=True)

@@ -17,8 +17,7 @@ from gallery.models import LONGEST_TITLE, Band, Image, Query
 from gallery.operations import processes
 from gallery.queries import accept, lifecycle
 from gallery.queries.accept import Parameters, Pictures
-from gallery.queries.lifecycle import Claim
-from gallery.queries.results import Answers, Found, Searched
+from gallery.queries.lifecycle import Answers, Claim, Found, Searched
 from gallery.storage import files
 from gallery.timings import Stopwatch
 from tests.engine.pictures import encoded, noise

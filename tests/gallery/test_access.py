@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from pytest_django import Settings
 
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.models import Embedding, Image, IndexGeneration, Query
 from tests.gallery.rows import add_image, files_kept, finished, in_state
 from tests.responses import end

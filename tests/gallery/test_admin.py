@@ -12,10 +12,11 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
-from gallery.curation import bulk, generations
+from gallery.curation import bulk
+from gallery.index import generations
 from gallery.models import Duplicate, DuplicateGroup, Embedding, Image, IndexGeneration, Query
 from gallery.operations import workers
-from gallery.queries import results
+from gallery.results import matches
 from tests.api.answers import Response
 from tests.gallery.rows import add_image, files_kept, finished, now, picture
 from tests.responses import end
@@ -344,7 +345,7 @@ def test_rows_of_the_system_are_there_to_be_read(curator: Client, model: str) ->
     html = curator.get(one("change", row)).content.decode()
     assert 'name="_save"' not in html
     if model == "query":
-        assert results.shown(now(row))[0].image.thumbnail_url in html
+        assert matches.shown(now(row))[0].image.thumbnail_url in html
 
 
 @pytest.mark.parametrize("model", ["query", "indexgeneration"])

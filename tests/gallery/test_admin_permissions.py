@@ -11,7 +11,7 @@ from django.test import Client, RequestFactory
 from django.urls import reverse
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.models import Image, IndexGeneration, Query
 from gallery.operations import workers
 from tests.gallery.rows import add_image, finished

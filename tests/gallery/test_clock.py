@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.insight import analyses
 from gallery.models import Analysis, IndexGeneration
 from gallery.queries import lifecycle

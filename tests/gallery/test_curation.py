@@ -9,7 +9,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 from gallery.curation import bulk, library, pictures
 from gallery.errors import Refusal
 from gallery.models import Embedding, Image
-from gallery.queries import results
+from gallery.results import matches
 from gallery.storage import disk
 from tests.gallery.rows import add_file, add_image, files_kept, finished, now, picture
 
@@ -91,7 +91,7 @@ def test_a_deleted_picture_takes_its_files_along(
             Image.objects.filter(pk=gone.pk).delete()
         assert path.exists()  # until the deletion is certain
     assert files_kept() == sorted([kept.picture_file.path, kept.thumbnail_file.path, query.picture_file.path])
-    assert [match.image.id for match in results.shown(now(query))] == [kept.pk]
+    assert [match.image.id for match in matches.shown(now(query))] == [kept.pk]
 
 
 @pytest.mark.parametrize("how", ["one", "many"])

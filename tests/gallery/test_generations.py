@@ -3,8 +3,8 @@
 import pytest
 from django.db import IntegrityError, transaction
 
-from gallery.curation import generations
-from gallery.curation.generations import IndexStatus
+from gallery.index import generations
+from gallery.index.generations import IndexStatus
 from gallery.models import Embedding, Image, IndexGeneration
 from tests.gallery.rows import ago, gone_process
 

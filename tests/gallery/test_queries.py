@@ -9,8 +9,9 @@ from pytest_django import Settings
 
 from gallery.errors import Refusal
 from gallery.models import Image, Query
-from gallery.queries import accept, lifecycle, results, waiting
+from gallery.queries import accept, lifecycle, waiting
 from gallery.queries.accept import Parameters, Pictures
+from gallery.results.matches import shown
 from gallery.timings import Stopwatch
 from tests.gallery.rows import (
     add_image,
@@ -144,7 +145,7 @@ def test_a_picture_deleted_during_the_search_is_not_shown() -> None:
     found = answer(first, gone, last)
     Image.objects.get(pk=gone.pk).delete()
     assert finish(token, {query: found}) == 1
-    assert [match.image.id for match in results.shown(now(query))] == [first.pk, last.pk]
+    assert [match.image.id for match in shown(now(query))] == [first.pk, last.pk]
 
 
 def test_a_batch_is_finished_in_a_few_statements(django_assert_max_num_queries: Counted) -> None:

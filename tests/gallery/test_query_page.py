@@ -8,7 +8,7 @@ from django.test import Client
 from gallery.curation import library
 from gallery.models import Image, Query
 from gallery.queries import lifecycle
-from gallery.queries.results import LISTED
+from gallery.queries.lifecycle import LISTED
 from tests.api.answers import Response
 from tests.gallery.elements import HTMX, Elements, heading
 from tests.gallery.rows import add_image, ago, ask, decode, finished, in_state, set_row

@@ -14,7 +14,8 @@ from django.core.management import call_command
 from django.db import connections
 from pytest_django import DjangoDbBlocker
 
-from gallery.curation import generations, library
+from gallery.curation import library
+from gallery.index import generations
 from gallery.models import Image, IndexGeneration, Query
 from gallery.queries import lifecycle
 from tests.environment import own_database

@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.models import IndexGeneration
 from tests.gallery.rows import add_image
 from tests.gallery.test_generations import built, failed_build, now

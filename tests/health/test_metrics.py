@@ -7,7 +7,7 @@ from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import Settings
 
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.models import Embedding, Query
 from gallery.queries import lifecycle
 from tests.gallery.rows import add_image, ago, ask, finished

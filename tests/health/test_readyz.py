@@ -12,7 +12,7 @@ from django.db import transaction
 from django.test import Client
 from pytest_django import Settings
 
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.models import Query
 from gallery.operations import workers
 from gallery.queries import lifecycle

@@ -7,7 +7,7 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
-from gallery.curation import generations, recall
+from gallery.index import generations, recall
 from gallery.models import IndexGeneration
 from tests.gallery.conftest import curator, member, visitor
 from tests.health.test_metrics import scrape

@@ -11,8 +11,8 @@ from gallery.models import Image, Query
 from gallery.queries import accept
 from gallery.queries.accept import Parameters, Pictures
 from gallery.timings import Stopwatch
-from tasks.embedding import embed_step
-from tasks.neighbours import Neighbours
+from tasks.indexing.embedding import embed_step
+from tasks.search.neighbours import Neighbours
 from tasks.worker import Worker
 from tests import demo
 from tests.gallery.rows import add_file, uploaded

@@ -14,7 +14,7 @@ import dns.rdatatype
 import dns.resolver
 import dns.rrset
 
-from tasks.fetching import TOTAL_S, Fetcher
+from tasks.queries.fetching import TOTAL_S, Fetcher
 
 LOOPBACK = [ip_network("127.0.0.0/8")]
 

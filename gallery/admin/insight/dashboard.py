@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from gallery.admin.insight import pages
-from gallery.curation import generations, recall
+from gallery.index import generations, recall
 from gallery.insight import charts, figures
 
 CACHED_S = 15  # per process

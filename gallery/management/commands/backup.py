@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseError
 
 from gallery import persistence
-from gallery.operations import backup
+from gallery.backup import backup
 from gallery.storage import files
 
 

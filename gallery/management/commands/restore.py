@@ -9,8 +9,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseError
 
 from gallery import persistence
-from gallery.operations import restoring
-from gallery.operations.archive import BadBackup
+from gallery.backup import restoring
+from gallery.backup.archive import BadBackup
 
 
 class Command(BaseCommand):

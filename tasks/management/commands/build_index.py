@@ -5,8 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from gallery.curation import generations
-from gallery.curation.generations import IndexStatus
+from gallery.index import generations
+from gallery.index.generations import IndexStatus
 from gallery.models import Image
 from tasks.active_model import disagreement, is_outdated
 
@@ -37,7 +37,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"The index is up to date ({generations.described(generations.active())}).")
                 return
         # Here, because it loads torch, which would take most of the time when there is nothing to do.
-        from tasks import build
+        from tasks.indexing import build
 
         try:
             if dry_run:

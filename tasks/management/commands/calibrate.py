@@ -10,12 +10,13 @@ from django.core.management.base import BaseCommand, CommandError
 
 from engine.errors import EngineError
 from engine.networks import registry
-from gallery.curation import generations
 from gallery.curation.progress import Progress
+from gallery.index import generations
 from gallery.models import IndexGeneration
-from tasks import active_model, stores, thresholds
-from tasks.alterations import ALTERATIONS
-from tasks.calibration import Cosines, Derived, Gallery, Measured, TooFewPictures, derive, measure, steps
+from tasks import active_model, stores
+from tasks.measuring import thresholds
+from tasks.measuring.alterations import ALTERATIONS
+from tasks.measuring.calibration import Cosines, Derived, Gallery, Measured, TooFewPictures, derive, measure, steps
 
 PERCENTILES = (5, 50, 95, 99)
 COSINES = ("altered", "one_label", "other_label", "nearest")

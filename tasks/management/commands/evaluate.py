@@ -11,11 +11,12 @@ from typing import Any, BinaryIO
 from django.core.management.base import BaseCommand, CommandError
 
 from engine.errors import BadIndex, IndexAway
-from gallery.curation import generations
+from gallery.backup import backup
 from gallery.curation.progress import Progress
-from gallery.operations import backup
-from tasks import evaluation_page, stores
-from tasks.evaluation import Evaluation, Labelled, NoLabels, evaluate, steps
+from gallery.index import generations
+from tasks import stores
+from tasks.measuring import evaluation_page
+from tasks.measuring.evaluation import Evaluation, Labelled, NoLabels, evaluate, steps
 
 WORST_LABELS = 5
 

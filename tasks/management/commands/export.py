@@ -9,9 +9,9 @@ import numpy as np
 from django.core.management.base import BaseCommand, CommandError
 
 from engine.networks.registry import EMBEDDING_SIZE
-from gallery.curation import generations
 from gallery.curation.folders import image_table
 from gallery.curation.progress import Progress
+from gallery.index import generations
 from gallery.models import Embedding, Image
 
 STEP = 200

@@ -10,11 +10,11 @@ from django.core.management.base import BaseCommand, CommandError
 from engine.errors import EngineError
 from engine.networks import registry
 from engine.networks.embedder import Embedder
-from gallery.curation import embeddings, generations
+from gallery.index import embeddings, generations
 from gallery.models import Image
 from tasks import active_model
-from tasks.embedding import embed_missing
-from tasks.model_switch import SwitchError, only_one, prune, switch
+from tasks.indexing.embedding import embed_missing
+from tasks.indexing.model_switch import SwitchError, only_one, prune, switch
 
 NICE = 10  # as the gallery worker: searches have priority
 

@@ -12,8 +12,8 @@ from PIL import ImageEnhance, ImageOps
 
 from engine.networks.embedder import Embedder
 from gallery.models import Image
-from tasks.build import build_generation
-from tasks.embedding import embed_step
+from tasks.indexing.build import build_generation
+from tasks.indexing.embedding import embed_step
 from tests.gallery.rows import add_file
 
 PER_LABEL, DUPLICATES, MISLABELS = 16, 40, 20

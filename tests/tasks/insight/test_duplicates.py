@@ -2,10 +2,10 @@
 
 import pytest
 
-from gallery.curation import generations
+from gallery.index import generations
 from gallery.insight import analyses, duplicates
 from gallery.models import Analysis, DuplicateGroup, Image
-from tasks.build import build_generation
+from tasks.indexing.build import build_generation
 from tasks.insight.run import run_next
 from tests.engine.galleries import MODEL_ID
 from tests.tasks.known import add_at

@@ -6,7 +6,7 @@ import pytest
 
 from gallery.insight import analyses
 from gallery.models import Analysis, Image, MapPoint
-from tasks.build import build_generation
+from tasks.indexing.build import build_generation
 from tasks.insight.run import run_next
 from tests.engine.galleries import MODEL_ID
 from tests.tasks.known import add_at

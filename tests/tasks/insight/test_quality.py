@@ -9,7 +9,7 @@ from django.test import Client
 
 from gallery.insight import analyses
 from gallery.models import Analysis
-from tasks.build import build_generation
+from tasks.indexing.build import build_generation
 from tasks.insight.run import run_next
 from tests.engine.galleries import MODEL_ID
 from tests.gallery.elements import Elements

@@ -1,0 +1,1 @@
+"""Back up a gallery to one file, and restore it."""

@@ -1,0 +1,1 @@
+"""Index generations and embeddings as rows."""

@@ -1,0 +1,1 @@
+"""Show the results of a query: matches, filters, crops, refined searches."""

@@ -1,0 +1,1 @@
+"""Embed pictures, build index generations, change the model."""

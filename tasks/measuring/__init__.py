@@ -1,0 +1,1 @@
+"""Measure the search: evaluation, thresholds, altered copies."""

@@ -1,0 +1,1 @@
+"""Answer queries: claim, decode, embed, search, finish; fetch linked pictures."""

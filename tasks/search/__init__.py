@@ -1,0 +1,1 @@
+"""Find similar pictures in the active generation and the delta."""

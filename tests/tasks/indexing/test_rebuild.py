@@ -1,0 +1,123 @@
+"""A rebuild follows by itself, once, however many pictures were added."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from pytest_django import DjangoCaptureOnCommitCallbacks
+
+import tasks.indexing.build
+from engine.images.fingerprints import Fingerprints
+from gallery.index import generations
+from gallery.models import Image, IndexGeneration
+from gallery.operations import workers
+from gallery.queries import wakeup
+from tasks import worker as process
+from tasks.search.delta import Ids, Vectors
+from tasks.tasks import build, curate, rebuild, sweep
+from tasks.worker import Worker
+from tests.engine.galleries import write_as_another_version
+from tests.tasks.conftest import add
+
+NOTHING_NEW = "There is too little new to rebuild."
+
+
+def woken() -> list[str]:
+    """Return the tasks that the gallery's worker was woken for."""
+    with workers.connect() as redis:
+        messages = b" ".join(redis.lrange("gallery", 0, -1)).decode()
+    return [task for task in (wakeup.CURATE, wakeup.BUILD, wakeup.REBUILD) if f'"{task}"' in messages]
+
+
+def test_a_stale_index_asks_for_a_rebuild_when_all_is_embedded(
+    gallery: list[Image], django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        assert curate() == 0
+    assert woken() == [wakeup.REBUILD]
+
+
+def test_what_is_left_to_embed_comes_first(
+    gallery: list[Image], django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    add(99)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert curate() == 1
+    assert woken() == [wakeup.CURATE]
+
+
+def test_many_messages_make_one_rebuild(gallery: list[Image]) -> None:
+    messages = [rebuild() for _ in range(3)]
+    made = IndexGeneration.objects.get()
+    assert messages == [f"{made} with 16 pictures is active", *[NOTHING_NEW] * 2]
+
+
+@pytest.mark.annoy
+def test_an_index_of_another_version_is_built_anew_by_itself(
+    worker: Worker,
+    gallery: list[Image],
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    monkeypatch.setattr(process, "_current", worker)
+    assert rebuild().endswith("is active")
+    old = generations.active()
+    assert old is not None
+    write_as_another_version(old.directory)
+    with django_capture_on_commit_callbacks(execute=True):
+        sweep()
+    assert "this version reads" in worker.neighbours.problem
+    assert woken() == [wakeup.REBUILD]
+    assert [rebuild(), rebuild()] == [f"generation {old.number + 1} with 16 pictures is active", NOTHING_NEW]
+    sweep()
+    assert (worker.neighbours.problem, worker.neighbours.generation) == ("", old.number + 1)
+
+
+@pytest.mark.annoy
+def test_a_damaged_index_waits_for_somebody_to_look(worker: Worker, gallery: list[Image]) -> None:
+    rebuild()
+    active = generations.active()
+    assert active is not None
+    (active.directory / "manifest.json").write_text("{}")
+    worker.neighbours.refresh()
+    assert "is damaged" in worker.neighbours.problem
+    assert rebuild() == NOTHING_NEW
+
+
+def test_who_asks_for_a_build_gets_one(gallery: list[Image]) -> None:
+    assert [build(), build()] == [f"{made} with 16 pictures is active" for made in IndexGeneration.objects.reverse()]
+
+
+def test_many_deleted_pictures_make_a_rebuild_pay(gallery: list[Image], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generations, "REBUILD_AT_LEAST", 4)
+    rebuild()
+    for image in gallery[:3]:
+        image.delete()
+    assert rebuild() == NOTHING_NEW
+    gallery[3].delete()
+    assert rebuild().endswith("with 12 pictures is active")
+    assert rebuild() == NOTHING_NEW
+
+
+def test_pictures_deleted_while_the_index_is_built_are_left_out(
+    gallery: list[Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doomed = [gallery[3]]
+
+    def read(ids: Ids) -> Iterator[tuple[Vectors, Fingerprints]]:
+        while doomed:
+            doomed.pop().delete()
+        return blocks(ids)
+
+    blocks = tasks.indexing.build._blocks
+    monkeypatch.setattr(tasks.indexing.build, "_blocks", read)
+    assert rebuild().endswith("with 15 pictures is active")
+
+
+def test_a_build_under_way_is_told(gallery: list[Image]) -> None:
+    generations.start("efficientnet_lite0")
+    assert "Another build" in rebuild()
+
+
+@pytest.mark.parametrize("task", [build, rebuild])
+def test_an_empty_gallery_is_no_error(db: None, task: Callable[[], str]) -> None:
+    assert not task().endswith("is active")
