@@ -15,7 +15,7 @@ from engine.index.annoy_index import Index
 from gallery.index import generations
 from gallery.models import Embedding
 from tasks import active_model
-from tasks.measuring.calibration import ALTERED, Gallery, altered_copies
+from tasks.measuring.calibration import ALTERED, PAIRED, Gallery, altered_copies
 from tasks.measuring.thresholds import thresholds
 from tasks.search.delta import to_vectors
 from tasks.search.neighbours import Neighbours, SearchRequest
@@ -25,6 +25,7 @@ K = 10
 BATCH = 32
 QUICK_ALTERED = 60
 PRECISION_GOAL, ALTERED_GOAL, FALSE_GOAL = 0.97, 0.95, 0.02
+LACKING_GOAL, HAVING_GOAL = 0.7, 0.01
 
 Pair = tuple[str, ...]  # two pictures as label/title, sorted
 
@@ -35,12 +36,13 @@ def figures(quick: bool) -> Iterator[Row]:
     assert active, "the benchmark has built an index"
     yield precision(active.model_id)
     gallery = Gallery(Index.open(active.directory), active.model_id)
-    duplicate = thresholds(active.model_id).duplicate
+    chosen = thresholds(active.model_id)
+    yield from weak(gallery, chosen.similar)
     sample = gallery.sample(QUICK_ALTERED if quick else ALTERED)
     cosines, alike = altered_copies(gallery, active_model.load(active.model_id), sample, lambda _: None)
-    share = float(np.mean((cosines >= duplicate) & alike))
+    share = float(np.mean((cosines >= chosen.duplicate) & alike))
     yield report.at_least("altered copies that are near-duplicates", share, "of all", ALTERED_GOAL)
-    yield false_copies(gallery, active.model_id, duplicate)
+    yield false_copies(gallery, active.model_id, chosen.duplicate)
 
 
 def precision(model_id: str) -> Row:
@@ -57,6 +59,20 @@ def precision(model_id: str) -> Row:
         for (_, label, _), matches in zip(batch, found, strict=True):
             shares.append(np.mean([labels[match.image] == label for match in matches]))
     return report.at_least(f"precision@{K}, {len(rows):,} pictures", float(np.mean(shares)), "", PRECISION_GOAL)
+
+
+def weak(gallery: Gallery, similar: float) -> Iterator[Row]:
+    """Yield how often even the best match is weak: of pictures without their label in the gallery, and with it."""
+    rows, labels = gallery.labelled(PAIRED)
+    vectors = gallery.index.vectors_at(rows)
+    cosines = vectors @ vectors.T
+    np.fill_diagonal(cosines, -1)
+    has_label = labels[:, None] == labels
+    lacking, having = (
+        float(np.mean(np.where(kept, cosines, -1).max(axis=1) < similar)) for kept in (~has_label, has_label)
+    )
+    yield report.at_least("the gallery lacks their label: best match weak", lacking, "of all", LACKING_GOAL)
+    yield report.at_most("it has their label: best match weak", having, "of all", HAVING_GOAL)
 
 
 def false_copies(gallery: Gallery, model_id: str, duplicate: float) -> Row:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,7 +31,7 @@ assert not (gone := [name for name in NOT_TWICE if not (Path(__file__).parent / 
 collect_ignore = NOT_TWICE if CLUSTER else []
 
 # What searches, builds or measures an index, and is run once more with Milvus; the rest never comes near one.
-WITH_INDEX = ["tasks/test_", "tasks/insight", "system/test_way_of_a_query", "gallery/test_rollback"]
+WITH_INDEX = ["tasks/", "system/test_way_of_a_query", "gallery/test_rollback"]
 WITH_INDEX += [f"commands/test_{name}" for name in ("build_index", "evaluate", "calibrate", "switch_model")]
 WITH_INDEX += [f"drills/test_{name}" for name in ("fresh_index", "swaps", "switched_model")]
 if IS_MILVUS:
@@ -40,12 +41,34 @@ if IS_MILVUS:
 # Outside of tests/browser and tests/system: what uses the fixture `stack`.
 WITH_STACK = ("bodies", "methods", "other_sites")
 
+# These use `changed_stack`.
+WITH_CHANGED_STACK = ("curating", "insight", "map")
+
 # These folders are `make drills`; elsewhere a test says itself that it is a drill.
 DRILLS = {"drills", "deployment"}
 
 
-@pytest.hookimpl(tryfirst=True)  # before `-m "not drill"` looks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+# What shares something that takes long to make goes to one test process.
+BACKUP = ("test_backup", "test_damaged_backups", "test_restore")
+TOGETHER = {
+    "changed stack": (*(f"tests/browser/test_{name}" for name in WITH_CHANGED_STACK), "tests/system/test_properties"),
+    "stack": ("tests/browser/", "tests/system/", *(f"tests/api/test_{name}.py" for name in WITH_STACK)),
+    "largest pictures": ("tests/engine/test_decoders.py", "tests/engine/test_images_memory.py"),
+    "backup": tuple(f"tests/commands/{name}" for name in BACKUP),
+}
+# These take long, some with few tests: they come first, so that no test process waits for another one at the end.
+FIRST = ["stack", "changed stack", "largest pictures", "backup", "tests/tasks/insight/test_planted.py"]
+FIRST += ["tests/commands/test_import_watch.py", "tests/test_logs.py"]
+
+
+def together(nodeid: str) -> str:
+    """Return the name of the group that a test belongs to, or its file."""
+    file = nodeid.partition("::")[0]
+    return next((name for name, files in TOGETHER.items() if file.startswith(files)), file)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # around `-m "not drill"`
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Mark what kills processes, fills disks, takes services away, or sets up a server or a system of its own."""
     here = Path(__file__).parent
     for item in items:
@@ -53,24 +76,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.drill)
         if IS_MILVUS and item.get_closest_marker("annoy"):
             item.add_marker(pytest.mark.skip(reason="about the Annoy index"))
+    yield
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        sort_for_processes(items)
 
 
-TOGETHER = {
-    "stack": ("tests/browser/", "tests/system/", *(f"tests/api/test_{name}.py" for name in WITH_STACK)),
-    "largest pictures": ("tests/engine/test_decoders.py", "tests/engine/test_images_memory.py"),
-}
+def sort_for_processes(items: list[pytest.Item]) -> None:
+    """Sort by FIRST, then by the number of tests: this is the order in which test processes get them."""
+    counts = Counter(together(item.nodeid) for item in items)
+    places = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: (places.get(group := together(item.nodeid), len(FIRST)), -counts[group]))
 
 
 class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
-    """Gives each test process whole files; those that share a running system, or the largest pictures, go to one."""
+    """Gives each test process whole files, and whole groups of TOGETHER."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file: str = super()._split_scope(nodeid)
-        return next((name for name, files in TOGETHER.items() if file.startswith(files)), file)
+        return together(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFileScheduling:
-    """Start the system of the fixture `stack` once, not once in each process."""
+    """Keep groups together, in the order of `sort_for_processes`."""
+    config.option.loadscopereorder = False
     return ByFile(config, log)
 
 

@@ -5,10 +5,14 @@ SIMSEARCH_TEST_INDEX chooses the index: `annoy` (the default), `milvus` or `milv
 """
 
 import atexit
+import fcntl
 import os
 import secrets
 import shutil
+import sys
 import tempfile
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +20,11 @@ from tests import milvus, postgres
 
 DATA_DIR = tempfile.mkdtemp(prefix="simsearch-tests-")
 atexit.register(shutil.rmtree, DATA_DIR, ignore_errors=True)
+# Of pytest's first process, which starts the others and ends last.
+SHARED_DIR = os.environ.get("SIMSEARCH_TEST_SHARED_DIR") or DATA_DIR
 
 os.environ |= {
+    "SIMSEARCH_TEST_SHARED_DIR": SHARED_DIR,
     "SECRET_KEY": secrets.token_urlsafe(50),
     "ALLOWED_HOSTS": "testserver,localhost,127.0.0.1",
     "SIMSEARCH_HTTPS": "off",
@@ -26,6 +33,9 @@ os.environ |= {
     # Threads of two test processes that wait for each other on two cores take twenty times as long as one.
     "OMP_NUM_THREADS": "1",
 }
+# The tests start hundreds of processes: the first one compiles the code for all, also where the shell forbids it.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Never the database that somebody's shell happens to name.
 for name in ("DATABASE_URL", "DATABASE_URL_FILE", "SIMSEARCH_INDEX", "SIMSEARCH_MILVUS_URI"):
     os.environ.pop(name, None)
@@ -69,6 +79,18 @@ def _use_milvus() -> bool:
         os.environ[MILVUS_URI] = server.uri
     os.environ |= {"SIMSEARCH_INDEX": "milvus", "SIMSEARCH_MILVUS_URI": os.environ[MILVUS_URI], **own_index()}
     return True
+
+
+def made_once(name: str, fill: Callable[[Path], None]) -> Path:
+    """Return a folder that the first process of this test run that asks for it has filled; nobody changes it."""
+    folder = Path(SHARED_DIR, name)
+    with Path(SHARED_DIR, f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            (filling := Path(SHARED_DIR, f"{name}.part")).mkdir()
+            fill(filling)
+            filling.rename(folder)
+    return folder
 
 
 def own_index() -> dict[str, str]:

@@ -1,25 +1,20 @@
 """A process of its own that has loaded nothing yet, with a data directory and a database of its own."""
 
-import functools
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from tests.environment import CLUSTER, DATA_DIR, own_database
+from tests.environment import CLUSTER, made_once, own_database
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@functools.cache
-def _migrated() -> Path:
-    """Return a SQLite database with all migrations, without rows; made once per test process."""
-    data_dir = Path(tempfile.mkdtemp(prefix="migrated-", dir=DATA_DIR))
+def _migrate(data_dir: Path) -> None:
+    """Make a SQLite database with all migrations, without rows."""
     command = [sys.executable, "manage.py", "migrate", "-v0"]
     subprocess.run(command, cwd=ROOT, env=os.environ | sqlite(data_dir), check=True)
-    return data_dir / "simsearch.sqlite3"
 
 
 def sqlite(data_dir: Path) -> dict[str, str]:
@@ -30,7 +25,7 @@ def sqlite(data_dir: Path) -> dict[str, str]:
 def migrate(data_dir: Path) -> None:
     """Put a SQLite database with all migrations into a data directory: a hundredth of the time of migrating one."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    shutil.copy(_migrated(), data_dir)
+    shutil.copy(made_once("migrated", _migrate) / "simsearch.sqlite3", data_dir)
 
 
 def migrated(data_dir: Path) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """A running system for tests: started as `make run` starts it, talked to over HTTP, killed for real."""
 
-import functools
 import json
 import os
 import re
@@ -9,7 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
@@ -20,7 +18,7 @@ import httpx
 import psycopg
 
 from tests import demo
-from tests.environment import DATA_DIR, IS_MILVUS, own_database, own_index
+from tests.environment import DATA_DIR, IS_MILVUS, made_once, own_database, own_index
 from tests.ports import free_port as free_port  # most that want one start a stack
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,10 +26,8 @@ START_S, STOP_S = 180, 60
 API_KEY = "key-of-the-tests"  # of systems that have one
 
 
-@functools.cache
-def template() -> Path:
-    """Return a folder with photos/ and data/, a data directory with their index; made once per test process."""
-    directory = Path(tempfile.mkdtemp(prefix="template-", dir=DATA_DIR))
+def _fill_template(directory: Path) -> None:
+    """Make photos/ and data/, a data directory with their index."""
     demo.write_gallery(directory / "photos")
     data_dir = directory / "data"
     data_dir.mkdir()
@@ -42,7 +38,6 @@ def template() -> Path:
         ["manage.py", "build_index"],
     ):
         subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
-    return directory
 
 
 class Stack:
@@ -81,8 +76,9 @@ class Stack:
         if self.database or IS_MILVUS:
             demo.write_gallery(self.photos)
             return
-        shutil.copytree(template() / "photos", self.photos)
-        shutil.copytree(template() / "data", self.data_dir, dirs_exist_ok=True)
+        template = made_once("template", _fill_template)
+        shutil.copytree(template / "photos", self.photos)
+        shutil.copytree(template / "data", self.data_dir, dirs_exist_ok=True)
 
     def __enter__(self) -> Self:
         self.log = (self.directory / "run.log").open("w+")

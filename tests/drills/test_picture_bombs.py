@@ -13,17 +13,14 @@ import psutil
 import pytest
 
 from tests.drills.searching import LONG, InBackground, Searches, wait_until
-from tests.engine.bombs import BOMBS
-from tests.engine.pictures import png
+from tests.engine.bombs import BOMBS, slow_png
 from tests.stack import Stack
 
 AT_ONCE = 10
 MOST_MB, MOST_DELAY_S = 900, 2.0
 PATIENCE_S = 120
-# What no header shows, and no limit forbids: a picture that takes 0.8 s.
-SLOW = {"png, slow": lambda: png((10000, 5000), 8, 6, bytes(5000 * (1 + 4 * 10000)))}
 SOME = ("heic, a grid", "heic, grids of grids", "gif, comments", "png, chunks")
-KINDS = (BOMBS if LONG else {name: BOMBS[name] for name in SOME}) | SLOW
+KINDS = (BOMBS if LONG else {name: BOMBS[name] for name in SOME}) | {"png, slow": slow_png}
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Files that are small and cost much: memory or time of a decoder without limits."""
 
+import functools
 import io
 import struct
 import zlib
@@ -11,6 +12,13 @@ from PIL import Image
 from tests.engine.pictures import encoded, png, scene
 
 SIXTEEN_MB = 16 * 2**20
+
+
+@functools.cache
+def slow_png() -> bytes:
+    """Return a PNG that takes 0.8 s: no header shows that, and no limit forbids it."""
+    return png((10000, 5000), 8, 6, bytes(5000 * (1 + 4 * 10000)))
+
 
 # --- HEIC: grids, and grids of grids --------------------------------------------------------------------------
 

@@ -218,11 +218,28 @@ def test_alexnet_answers_with_weights_from_a_file(tmp_path: Path) -> None:
     assert cosines(ours.embed([noise(1, 256, 256)]), reference)[0] > 0.999
 
 
-def test_photographs_of_the_same_kind_are_found(lite0: Embedder, shared_photos: Path) -> None:
+@pytest.fixture(scope="module")
+def photographs(lite0: Embedder, shared_photos: Path) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
+    """Return the cosines of 240 photographs to each other, -1 to themselves [n, n], and their labels."""
     paths = sorted(path for folder in shared_photos.iterdir() for path in sorted(folder.iterdir())[:12])
-    labels = np.array([path.parent.name for path in paths])
     rows = lite0.embed_prepared([lite0.read(path.read_bytes()) for path in paths])
     similarities = rows @ rows.T
     np.fill_diagonal(similarities, -1)
+    return similarities, np.array([path.parent.name for path in paths])
+
+
+def test_photographs_of_the_same_kind_are_found(photographs: tuple[NDArray[np.float32], NDArray[np.str_]]) -> None:
+    similarities, labels = photographs
     nearest = np.argsort(-similarities, axis=1)[:, :10]
     assert (labels[nearest] == labels[:, None]).mean() > 0.88  # 0.92 when this was written; of 11 others at most
+
+
+def test_what_a_gallery_has_nothing_of_is_called_weak(
+    lite0: Embedder, photographs: tuple[NDArray[np.float32], NDArray[np.str_]]
+) -> None:
+    similarities, labels = photographs
+    similar = registry.get(lite0.name).thresholds.similar
+    is_same = labels[:, None] == labels
+    of_others, of_its_own = (np.where(keep, similarities, -1).max(axis=1) for keep in (~is_same, is_same))
+    assert (of_others < similar).mean() > 0.8  # the kind is missing: even the best match is weak
+    assert (of_its_own < similar).mean() < 0.06  # 0.006 in the whole of the photographs

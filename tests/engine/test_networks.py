@@ -188,7 +188,7 @@ def test_weights_of_ones_own_are_another_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("similarity", "band"), [(1.0, "same"), (0.88, "same"), (0.87, "very_similar"), (0.5, "similar"), (0.1, "weak")]
+    ("similarity", "band"), [(1.0, "same"), (0.88, "same"), (0.87, "very_similar"), (0.5, "similar"), (0.49, "weak")]
 )
 def test_a_cosine_has_a_word(similarity: float, band: str) -> None:
     assert registry.get(registry.DEFAULT).thresholds.band(similarity) == band

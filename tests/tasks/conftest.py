@@ -1,13 +1,18 @@
 """A worker of the tests' own: the real model on the CPU, the real index, no Celery."""
 
+import functools
+import hashlib
 import io
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from PIL import Image as Pillow
 
 from engine.networks.embedder import Embedder
-from gallery.models import Image, Query
+from gallery.curation import importing, library
+from gallery.curation.pictures import Encoded
+from gallery.models import Embedding, Image, Query
 from gallery.queries import accept
 from gallery.queries.accept import Parameters, Pictures
 from gallery.timings import Stopwatch
@@ -34,6 +39,7 @@ def drawn(number: int) -> Pillow.Image:
     return demo.picture(kind, number // len(demo.KINDS))
 
 
+@functools.cache
 def picture(number: int) -> bytes:
     """Return a drawn JPEG; another number is another picture."""
     return encoded(drawn(number))
@@ -51,15 +57,34 @@ def add_drawn(picture: Pillow.Image, label: str = "") -> Image:
     return add_file(encoded(picture), label=label)
 
 
+@functools.cache
+def kept(number: int) -> Encoded:
+    """Return that picture as the gallery keeps it: always the same, so it is decoded once."""
+    return importing.reencoded(picture(number))
+
+
 def add(number: int, label: str = "") -> Image:
-    return add_file(picture(number), label=label, title=str(number))
+    """Return a drawn picture in the gallery."""
+    image, data = Image(label=label, title=str(number)), picture(number)
+    library.keep(image, hashlib.sha256(data).hexdigest(), kept(number), data)
+    return image
+
+
+@pytest.fixture(scope="session")
+def embedded() -> list[dict[str, Any]]:
+    """Provide the fields of the rows that `embed_step` made for the first `gallery`: they are the same for each."""
+    return []
 
 
 @pytest.fixture
-def gallery(embedder: Embedder, db: None) -> list[Image]:
+def gallery(embedder: Embedder, embedded: list[dict[str, Any]], db: None) -> list[Image]:
     """Sixteen embedded pictures, odd and even by label."""
     images = [add(number, "odd" if number % 2 else "even") for number in range(16)]
-    embed_step(embedder, 100)
+    if embedded:
+        Embedding.objects.bulk_create(Embedding(**fields) for fields in embedded)
+    else:
+        embed_step(embedder, 100)
+        embedded.extend(map(dict, Embedding.objects.values("image_id", "model_id", "vector", "fingerprint")))
     return images
 
 

@@ -16,10 +16,10 @@ from tasks.queries import fetching
 from tasks.queries.answer import answer_waiting
 from tasks.queries.slow import Background, Work
 from tasks.worker import Worker
+from tests.engine.bombs import slow_png
 from tests.gallery.rows import files_kept, now
 from tests.tasks.conftest import picture
 from tests.tasks.hosts import Counting, Names, friendly
-from tests.tasks.queries.test_slow import SLOW
 
 
 def ask(link: str, **pictures: object) -> Query:
@@ -131,7 +131,7 @@ def test_a_link_that_was_withdrawn_leaves_nothing(worker: Worker, query: Query) 
 def test_a_slow_picture_by_link_is_decoded_in_the_attempt_that_is_its_own(
     worker: Worker, gallery: list[Image], query: Query, server: Counting
 ) -> None:
-    server.pages["/a.jpg"] = (200, {}, SLOW)
+    server.pages["/a.jpg"] = (200, {}, slow_png())
     answer_waiting(worker, 32)
     worker.links.join()
     answer_waiting(worker, 32)
@@ -144,7 +144,7 @@ def test_a_slow_picture_by_link_counts_as_one_that_was_sent(
 ) -> None:
     settings.SIMSEARCH_UPLOADS_PER_MINUTE = 600
     Query.objects.filter(pk=query.pk).update(client=throttle.hashed("203.0.113.1"))
-    server.pages["/a.jpg"] = (200, {}, SLOW)
+    server.pages["/a.jpg"] = (200, {}, slow_png())
     answer_waiting(worker, 32)
     worker.links.join()
     answer_waiting(worker, 32)

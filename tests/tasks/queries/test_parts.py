@@ -19,9 +19,9 @@ from gallery.timings import Stopwatch
 from tasks.queries.answer import answer_waiting
 from tasks.search.delta import to_vectors
 from tasks.worker import Worker
+from tests.engine.bombs import slow_png
 from tests.gallery.rows import files_kept, now, set_row, uploaded
 from tests.tasks.conftest import picture
-from tests.tasks.queries.test_slow import SLOW
 
 FAILED, DONE, WAITING, RUNNING = Query.State.FAILED, Query.State.DONE, Query.State.WAITING, Query.State.RUNNING
 
@@ -160,7 +160,7 @@ def test_a_lost_upload_fails_with_a_reason(worker: Worker, gallery: list[Image])
 @pytest.mark.django_db(transaction=True)
 def test_slow_parts_are_decoded_beside_the_batch(worker: Worker, gallery: list[Image]) -> None:
     slow = accept.store(
-        Pictures(files=[uploaded(data) for data in (picture(1), SLOW, SLOW)]), Parameters(), Stopwatch()
+        Pictures(files=[uploaded(data) for data in (picture(1), slow_png(), slow_png())]), Parameters(), Stopwatch()
     )
     other = ask(3)
     answer_waiting(worker, 32)

@@ -11,13 +11,11 @@ from gallery.queries.accept import Parameters, Pictures
 from gallery.timings import Stopwatch
 from tasks.queries.answer import answer_waiting
 from tasks.worker import Worker
-from tests.engine.bombs import heic_grids, png_of_chunks
-from tests.engine.pictures import png
+from tests.engine.bombs import heic_grids, png_of_chunks, slow_png
 from tests.gallery.rows import files_kept, now, picture, set_row, uploaded
 from tests.tasks.conftest import Ask
 
 DONE, FAILED, RUNNING, WAITING = Query.State.DONE, Query.State.FAILED, Query.State.RUNNING, Query.State.WAITING
-SLOW = png((10000, 5000), 8, 6, bytes(5000 * (1 + 4 * 10000)))  # 0.8 s; a batch waits for 0.2 s
 CHUNKS = png_of_chunks(30_000)
 
 with_threads = pytest.mark.django_db(transaction=True)
@@ -29,7 +27,7 @@ def store(data: bytes, client: str | None = None) -> Query:
 
 @with_threads
 def test_a_batch_does_not_wait_for_a_slow_picture(worker: Worker, gallery: list[Image], ask: Ask) -> None:
-    slow, other = store(SLOW), ask(3)
+    slow, other = store(slow_png()), ask(3)
     answer_waiting(worker, 32)
     assert (now(slow).state, now(other).state) == (RUNNING, DONE)
     worker.slow.join()
@@ -42,7 +40,7 @@ def test_a_batch_does_not_wait_for_a_slow_picture(worker: Worker, gallery: list[
 
 @with_threads
 def test_two_slow_pictures_are_decoded_one_after_the_other(worker: Worker, gallery: list[Image]) -> None:
-    slow = [store(SLOW), store(SLOW)]
+    slow = [store(slow_png()), store(slow_png())]
     answer_waiting(worker, 32)
     worker.slow.join()
     assert [now(query).state for query in slow] == [WAITING, WAITING]
@@ -50,7 +48,7 @@ def test_two_slow_pictures_are_decoded_one_after_the_other(worker: Worker, galle
 
 @with_threads
 def test_a_slow_picture_that_was_tried_before_is_answered_at_once(worker: Worker, gallery: list[Image]) -> None:
-    slow = store(SLOW)
+    slow = store(slow_png())
     set_row(slow, attempts=1)
     answer_waiting(worker, 32)
     assert now(slow).state == DONE
@@ -58,7 +56,7 @@ def test_a_slow_picture_that_was_tried_before_is_answered_at_once(worker: Worker
 
 @with_threads
 def test_a_slow_picture_that_was_withdrawn_leaves_no_uploaded(worker: Worker) -> None:
-    slow = store(SLOW)
+    slow = store(slow_png())
     answer_waiting(worker, 32)
     lifecycle.withdraw(slow.pk)
     worker.slow.join()
