@@ -1,6 +1,7 @@
 """Django's settings. The defaults are for production: without a secret or host names nothing starts."""
 
 import os
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -149,7 +150,9 @@ SIMSEARCH_INDEX = env.one_of("SIMSEARCH_INDEX", "annoy", "milvus")  # or "milvus
 SIMSEARCH_MILVUS_URI = env.str("SIMSEARCH_MILVUS_URI", default="")
 SIMSEARCH_MILVUS_TOKEN = env.str("SIMSEARCH_MILVUS_TOKEN", default="").strip()
 SIMSEARCH_MILVUS_PREFIX = env.str("SIMSEARCH_MILVUS_PREFIX", default="simsearch")
-SIMSEARCH_DEVICE = env.str("SIMSEARCH_DEVICE", default="auto")
+SIMSEARCH_DEVICE = env.str("SIMSEARCH_DEVICE", default="auto").strip()
+if not re.fullmatch(r"auto|cpu|cuda:\d{1,3}", SIMSEARCH_DEVICE):
+    raise ImproperlyConfigured(f"SIMSEARCH_DEVICE={SIMSEARCH_DEVICE}: choose auto, cpu, or cuda:0 for the first GPU.")
 SIMSEARCH_THREADS = env.number("SIMSEARCH_THREADS", 1)
 SIMSEARCH_BATCH = env.number("SIMSEARCH_BATCH", 0, least=0)  # 0: what suits the device
 SIMSEARCH_DUPLICATE_SIMILARITY = env.cosine("SIMSEARCH_DUPLICATE_SIMILARITY")  # None: the model's
@@ -222,6 +225,10 @@ CELERY_BEAT_SCHEDULE = {
 }
 if SIMSEARCH_INDEX == "milvus":
     CELERY_BEAT_SCHEDULE["sync_index"] = {"task": "tasks.sync_index", "schedule": 1.0, "options": {"expires": 1}}
+
+# Programs read these themselves; a mistake in one is found here, before any of them starts.
+for _name in ("SIMSEARCH_SEARCH_CHILDREN", "SIMSEARCH_WEB_WORKERS", "SIMSEARCH_PORT", "SIMSEARCH_FLOWER_PORT"):
+    env.number(_name, 1, most=65535)
 
 # --- Security -----------------------------------------------------------------------------------------------
 

@@ -27,6 +27,9 @@ MISTAKES = [
     *((f"{name}_ORIGINS", "museum.example.org") for name in ("CSRF_TRUSTED", "SIMSEARCH_CORS", "SIMSEARCH_EMBED")),
     ("SIMSEARCH_CORS_ORIGINS", "https://museum.example.org/"),
     *(("SIMSEARCH_ACCEL_PREFIX", value) for value in ("_pictures", "/_pictures", "/")),
+    *(("SIMSEARCH_DEVICE", value) for value in ("", "gpu", "cuda")),
+    *((f"SIMSEARCH_{name}", value) for name in ("PORT", "FLOWER_PORT") for value in ("", "http", "65536")),
+    *((f"SIMSEARCH_{name}", value) for name in ("SEARCH_CHILDREN", "WEB_WORKERS") for value in ("", "many", "0")),
     *(("LOG_LEVEL", value) for value in ("", "loud")),
     *((name, value) for name in ("SIMSEARCH_STORAGE", "SIMSEARCH_INDEX") for value in ("", "tape")),
 ]
