@@ -5,6 +5,7 @@ import logging
 import os
 import random
 import threading
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
@@ -19,7 +20,6 @@ from gallery.curation import library
 from gallery.curation.folders.left_out import OTHER_KIND, LeftOut
 from gallery.curation.folders.scanning import Source, unreadable
 from gallery.curation.pictures import Encoded, reencode
-from gallery.errors import Refusal
 from gallery.models import LONGEST_TITLE, Image
 from gallery.queries import uploads, wakeup
 from gallery.storage import files
@@ -52,7 +52,7 @@ class Unusable:
 
 
 @dataclass
-class Outcome:
+class ImportResult:
     """The result of an import; `pictures`: the content hash of each file that is a picture."""
 
     added: int = 0
@@ -63,7 +63,7 @@ class Outcome:
     pictures: dict[Source, str] = field(default_factory=dict)
 
 
-def import_files(sources: Sequence[Source], outcome: Outcome, *, is_dry: bool = False) -> Iterator[Source]:
+def import_files(sources: Sequence[Source], outcome: ImportResult, *, is_dry: bool = False) -> Iterator[Source]:
     """Import the files one by one into `outcome`, and yield each when it is done. Raises Refusal on a full disk.
 
     `is_dry`: decode them, and change nothing.
@@ -72,12 +72,20 @@ def import_files(sources: Sequence[Source], outcome: Outcome, *, is_dry: bool = 
     with wakeup.once(), ThreadPoolExecutor(os.cpu_count()) as threads:
         for start in range(0, len(sources), WINDOW):
             window = sources[start : start + WINDOW]
-            for source, result in zip(window, threads.map(lambda one: _read(one.path, known), window), strict=True):
+            rows = _named_after(window)
+            read = threads.map(lambda one, rows=rows: _read(one.path, known, rows.get(one.path.stem)), window)
+            for source, result in zip(window, read, strict=True):
                 if isinstance(result, Unusable):
                     outcome.refused += result.is_picture
                     outcome.left_out.add(result.reason, source.path)
                 else:
-                    _count(source, result, outcome, is_new=result.content_hash not in known, is_dry=is_dry)
+                    outcome.pictures[source] = result.content_hash
+                    encoded = None if result.content_hash in known else result.encoded
+                    if encoded and (is_dry or _keep(source, result.content_hash, encoded)):
+                        outcome.added += 1
+                        outcome.incomplete += encoded.is_incomplete
+                    else:
+                        outcome.known += 1
                     known.add(result.content_hash)
                 yield source
 
@@ -114,11 +122,11 @@ def decode_pending(limit: int) -> int:
     for image in step:
         try:
             source = image.upload_file.source()
-            encoded = reencoded(source)
+            encoded = reencode(source)
         except FileNotFoundError:
             _fail(image, "Its file is missing.")
-        except Refusal as refusal:
-            _fail(image, str(refusal)[:200])
+        except BadImage as error:
+            _fail(image, str(error)[:200])
         else:
             library.write(image, encoded, source)
             names = [*library.KNOWN_BY_FILE, "has_original"]
@@ -136,16 +144,26 @@ def _fail(image: Image, problem: str) -> None:
         logger.warning("gallery picture %s cannot be decoded: %s", image.pk, problem)
 
 
-def reencoded(source: bytes | Path) -> Encoded:
-    """Return the re-encoded picture. Raises Refusal, and OSError where the file cannot be read."""
+def _named_after(sources: Sequence[Source]) -> dict[str, Image]:
+    """Return the gallery's pictures whose id is the name of a file, by that name: `export` names its files so."""
+    ids = []
+    for source in sources:
+        with suppress(ValueError):
+            ids.append(uuid.UUID(source.path.stem))
+    found = Image.objects.exclude(is_pending=True).in_bulk(ids)
+    return {str(pk): image for pk, image in found.items()}
+
+
+def _is_copy(path: Path, image: Image) -> bool:
+    """Tell whether a file is the stored, re-encoded picture of a row, as `export` copies it."""
     try:
-        return reencode(source)
-    except BadImage as error:
-        raise Refusal(error.code, str(error)) from error
+        return image.picture_file.read_bytes() == path.read_bytes()
+    except FileNotFoundError:
+        return False
 
 
-def _read(path: Path, known: set[str]) -> Read | Unusable:
-    """Decode a file unless its content is known. Runs in the threads: it touches no row."""
+def _read(path: Path, known: set[str], row: Image | None) -> Read | Unusable:
+    """Decode a file unless its content is known, or is the picture of `row`. Runs in the threads: it reads no row."""
     limits = replace(uploads.limits(), max_bytes=settings.SIMSEARCH_MAX_IMPORT_BYTES)
     try:
         with path.open("rb") as file:
@@ -155,10 +173,14 @@ def _read(path: Path, known: set[str]) -> Read | Unusable:
             size_bytes = os.fstat(file.fileno()).st_size
             with _LARGE if size_bytes > LARGE_BYTES else nullcontext():
                 headers.check_bytes(size_bytes, limits)
+                if row and _is_copy(path, row):
+                    return Read(row.content_hash, None)
                 content_hash = hashlib.file_digest(file, "sha256").hexdigest()
                 return Read(content_hash, None if content_hash in known else reencode(path, limits))
     except BadImage as error:
         return Unusable(_reason(error))
+    except files.StorageAway:
+        raise
     except OSError as error:
         return Unusable(unreadable(error))
 
@@ -181,16 +203,6 @@ def _reason(error: BadImage) -> str:
     if error.code == "too_many_pixels":
         return "Too many pixels (at most SIMSEARCH_MAX_PIXELS, in some formats fewer)"
     return str(error).partition(";")[0].rstrip(".")  # the rest asks a visitor to send another file
-
-
-def _count(source: Source, result: Read, outcome: Outcome, *, is_new: bool, is_dry: bool) -> None:
-    """Store a new picture and count it."""
-    outcome.pictures[source] = result.content_hash
-    if is_new and result.encoded and (is_dry or _keep(source, result.content_hash, result.encoded)):
-        outcome.added += 1
-        outcome.incomplete += result.encoded.is_incomplete
-    else:
-        outcome.known += 1
 
 
 def _keep(source: Source, content_hash: str, encoded: Encoded) -> bool:

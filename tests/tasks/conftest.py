@@ -9,8 +9,8 @@ import pytest
 from PIL import Image as Pillow
 
 from engine.networks.embedder import Embedder
-from gallery.curation import importing, library
-from gallery.curation.pictures import Encoded
+from gallery.curation import library
+from gallery.curation.pictures import Encoded, reencode
 from gallery.models import Embedding, Image, Query
 from gallery.queries import accept
 from gallery.queries.accept import Parameters, Pictures
@@ -70,7 +70,7 @@ def add_known(data: bytes, *, label: str = "", title: str = "") -> Image:
 
 @functools.cache
 def _kept(data: bytes) -> Encoded:
-    return importing.reencoded(data)
+    return reencode(data)
 
 
 # What `embed_step` made of each picture and model in this process.

@@ -13,13 +13,14 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import close_old_connections
 
+from gallery import persistence
 from gallery.curation import importing
 from gallery.curation.folders import image_table, scanning, watching
 from gallery.curation.folders.image_table import BadTable
 from gallery.curation.folders.left_out import LeftOut
 from gallery.curation.folders.scanning import Source
-from gallery.curation.folders.watching import Changes, Mirror, Watcher
-from gallery.curation.importing import Outcome
+from gallery.curation.folders.watching import FolderChanges, Mirror, Watcher
+from gallery.curation.importing import ImportResult
 from gallery.curation.progress import Progress
 from gallery.errors import Refusal
 
@@ -113,8 +114,8 @@ class Command(BaseCommand):
         follow_links, label_from = self.options["follow_links"], self.options["label_from"]
         return scanning.scan(self.places, left_out, follow_links=follow_links, label_from=label_from), left_out
 
-    def _first(self, sources: list[Source], left_out: LeftOut) -> Outcome:
-        outcome = Outcome(left_out=left_out)
+    def _first(self, sources: list[Source], left_out: LeftOut) -> ImportResult:
+        outcome = ImportResult(left_out=left_out)
         try:
             with Progress(len(sources), "Importing", "file") as progress:
                 for _step in self._import(sources, outcome):
@@ -130,11 +131,13 @@ class Command(BaseCommand):
         self.stdout.write(f"{message} {changed} changed." if self.table else message)
         return outcome
 
-    def _import(self, sources: Sequence[Source], outcome: Outcome) -> Iterator[Source]:
+    def _import(self, sources: Sequence[Source], outcome: ImportResult) -> Iterator[Source]:
         try:
             yield from importing.import_files(sources, outcome, is_dry=self.options["dry_run"])
         except Refusal as refusal:  # a full disk; bad files are only listed
             raise CommandError(str(refusal)) from refusal
+        except OSError as error:
+            raise CommandError(f"A picture could not be kept: {persistence.reason(error)}.") from error
 
     def _follow_moved(self, pictures: dict[Source, str]) -> int:
         """Give moved pictures their new label with --relabel; returns how many got one."""
@@ -147,7 +150,7 @@ class Command(BaseCommand):
             self.stderr.write(f"{message} (import_images --relabel gives them their folder's).")
         return 0
 
-    def _tell_left_out(self, outcome: Outcome) -> None:
+    def _tell_left_out(self, outcome: ImportResult) -> None:
         left_out, is_detailed = outcome.left_out, self.options["verbosity"] > 1
         base = self.places[0] if len(self.places) == 1 and self.places[0].is_dir() else Path.cwd()
         if left_out:
@@ -170,8 +173,8 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             self.stdout.write("Stopped.")
 
-    def _take(self, changes: Changes, pictures: dict[Source, str], mirror: Mirror) -> None:
-        before, outcome = set(pictures.values()), Outcome()
+    def _take(self, changes: FolderChanges, pictures: dict[Source, str], mirror: Mirror) -> None:
+        before, outcome = set(pictures.values()), ImportResult()
         for _step in self._import(changes.settled, outcome):
             pass
         for source in changes.gone:
@@ -188,7 +191,7 @@ class Command(BaseCommand):
         self.stdout.flush()
 
 
-def _summary(outcome: Outcome, sources: Sequence[Source], relabelled: int, *, is_dry: bool = False) -> str:
+def _summary(outcome: ImportResult, sources: Sequence[Source], relabelled: int, *, is_dry: bool = False) -> str:
     what = "would be imported" if is_dry else "imported"
     part = f" ({outcome.incomplete} of them incomplete)" if outcome.incomplete else ""
     message = f"{outcome.added} pictures {what}{part}, {outcome.known} were there already, {outcome.refused} refused."
