@@ -22,6 +22,8 @@ import numpy as np
 from PIL import Image
 
 from bench.report import OUT
+from engine.images.fingerprints import BYTES
+from engine.index.build import Block
 from engine.index.pca import unit
 from engine.index.ranking import Rows, Vectors
 from engine.networks import registry
@@ -94,6 +96,13 @@ def _withhold(real: Photographs, random: np.random.Generator) -> tuple[Photograp
     withheld = np.zeros(len(real.classes), bool)
     withheld[random.permutation(len(withheld))[: round(WITHHELD * len(withheld))]] = True
     return Photographs(real.vectors[~withheld], real.classes[~withheld]), real.vectors[withheld]
+
+
+def blocks(vectors: Vectors) -> Iterator[Block]:
+    """Yield the vectors as the build of an index reads them, without fingerprints."""
+    for start in range(0, len(vectors), BLOCK_ROWS):
+        block = vectors[start : start + BLOCK_ROWS]
+        yield block, np.zeros((len(block), BYTES), np.uint8)
 
 
 def near_duplicates(original: Vectors, gallery: Vectors, count: int) -> Vectors:

@@ -56,7 +56,7 @@ def measure(directory: Path, chosen: Namespace) -> Iterator[Row]:
         data, label, folder = gallery.make(photographs, count), f"{count:,} ", directory / str(count)
         say(f"{label}building")
         started = time.perf_counter()
-        manifest = build(folder, np.arange(count), data.gallery, "bench", target_recall=goals.recall)
+        manifest = build(folder, np.arange(count), gallery.blocks(data.gallery), "bench", target_recall=goals.recall)
         build_s = time.perf_counter() - started
         how = f"search_k {manifest.parameters.search_k:,}, {manifest.parameters.candidates} candidates"
         yield from searches(label, Index.open(folder), data, goals, how)

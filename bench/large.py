@@ -23,9 +23,8 @@ from bench import gallery, report
 from bench.gallery import Photographs
 from bench.index import K, recall
 from bench.report import ONE_THREAD, Row, p50_ms, say
-from engine.images.fingerprints import BYTES
 from engine.index.annoy_index import Index
-from engine.index.build import BLOCK_ROWS, Block, build
+from engine.index.build import Block, build
 from engine.networks import registry
 from engine.networks.embedder import Embedder
 
@@ -68,9 +67,7 @@ class Blocks:
             self.made_s += time.perf_counter() - started
             if part is None:
                 return
-            for start in range(0, len(part.gallery), BLOCK_ROWS):
-                block = part.gallery[start : start + BLOCK_ROWS]
-                yield block, np.zeros((len(block), BYTES), np.uint8)
+            yield from gallery.blocks(part.gallery)
 
 
 def work(directory: Path) -> dict[str, float]:

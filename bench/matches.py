@@ -15,7 +15,7 @@ from engine.index.annoy_index import Index
 from gallery.index import generations
 from gallery.models import Embedding
 from tasks import active_model
-from tasks.measuring.calibration import ALTERED, PAIRED, Gallery, altered_copies
+from tasks.measuring.calibration import ALTERED, PAIRED, IndexedPictures, altered_copies
 from tasks.measuring.thresholds import thresholds
 from tasks.search.delta import to_vectors
 from tasks.search.neighbours import Neighbours, SearchRequest
@@ -35,7 +35,7 @@ def figures(quick: bool) -> Iterator[Row]:
     active = generations.active()
     assert active, "the benchmark has built an index"
     yield precision(active.model_id)
-    gallery = Gallery(Index.open(active.directory), active.model_id)
+    gallery = IndexedPictures(Index.open(active.directory), active.model_id)
     chosen = thresholds(active.model_id)
     yield from weak(gallery, chosen.similar)
     sample = gallery.sample(QUICK_ALTERED if quick else ALTERED)
@@ -61,7 +61,7 @@ def precision(model_id: str) -> Row:
     return report.at_least(f"precision@{K}, {len(rows):,} pictures", float(np.mean(shares)), "", PRECISION_GOAL)
 
 
-def weak(gallery: Gallery, similar: float) -> Iterator[Row]:
+def weak(gallery: IndexedPictures, similar: float) -> Iterator[Row]:
     """Yield how often even the best match is weak: of pictures without their label in the gallery, and with it."""
     rows, labels = gallery.labelled(PAIRED)
     vectors = gallery.index.vectors_at(rows)
@@ -75,7 +75,7 @@ def weak(gallery: Gallery, similar: float) -> Iterator[Row]:
     yield report.at_most("it has their label: best match weak", having, "of all", HAVING_GOAL)
 
 
-def false_copies(gallery: Gallery, model_id: str, duplicate: float) -> Row:
+def false_copies(gallery: IndexedPictures, model_id: str, duplicate: float) -> Row:
     """Count the pictures that have a near-duplicate which is no true copy; prints all near-duplicates."""
     rows = Embedding.objects.filter(model_id=model_id).values_list("id", "image__label", "image__title")
     names = {id_: f"{label}/{title}" for id_, label, title in rows}

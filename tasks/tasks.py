@@ -74,9 +74,10 @@ def rebuild() -> str:
 @shared_task(name=wakeup.BUILD, time_limit=3600)
 def build() -> str:
     """Build and activate a new generation, requested by a person; the result is a sentence about it."""
-    from tasks.indexing.build import build_generation_of_all
+    from tasks.indexing.build import build_and_tell
+    from tasks.worker import current
 
-    return build_generation_of_all()
+    return build_and_tell(current().embedder.model_id)
 
 
 @shared_task(name="tasks.sync_index", time_limit=300, throws=(*AWAY, IndexAway), send_events=False)

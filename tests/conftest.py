@@ -138,7 +138,7 @@ def _settings(settings: Settings, tmp_path: Path) -> Iterator[None]:
     yield
     if IS_MILVUS and "tasks.stores.milvus_store" in sys.modules:
         settings.SIMSEARCH_INDEX, settings.SIMSEARCH_MILVUS_URI = "milvus", os.environ["SIMSEARCH_MILVUS_URI"]
-        stores._store.cache_clear()  # a test may have had a server of its own
+        stores.chosen.cache_clear()  # a test may have had a server of its own
         stores.chosen().clean(set())
 
 

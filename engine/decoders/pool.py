@@ -301,24 +301,17 @@ class Decoders:
         for _ in range(2):
             with self._lock:
                 control = self._control or self.start()
+            ours, its = socket.socketpair()
             try:
-                return self._ask_for_one(control, bounds)
-            except OSError:
+                with its:
+                    socket.send_fds(control, [json.dumps(asdict(bounds)).encode()], [its.fileno()])
+                return _Decoder(ours, bounds)
+            except OSError:  # the forking process has ended
+                ours.close()
                 with self._lock:
                     if self._control is control:
                         self._end_server()
         raise NoDecoder("The process that decodes pictures ended twice at its start.")
-
-    def _ask_for_one(self, control: socket.socket, bounds: Bounds) -> _Decoder:
-        """Have the forking process start a decoder. Raises OSError when that process has ended."""
-        ours, its = socket.socketpair()
-        try:
-            with its:
-                socket.send_fds(control, [json.dumps(asdict(bounds)).encode()], [its.fileno()])
-            return _Decoder(ours, bounds)
-        except OSError:
-            ours.close()
-            raise
 
     def close(self) -> None:
         """End the idle decoders and the process that forks them."""

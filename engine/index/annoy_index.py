@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engine.errors import BadIndex
 from engine.images.fingerprints import BYTES, Fingerprints
 from engine.index import manifest as manifests
-from engine.index.manifest import METRIC, Manifest, Parameters, refuse
+from engine.index.manifest import METRIC, Manifest, SearchParameters, refuse
 from engine.index.pca import reduced_one
 from engine.index.protocol import GROWTH, candidates_for, times_as_many
 from engine.index.ranking import Hits, Rows, Vectors, best, cosines, rank, scan
@@ -33,7 +33,7 @@ def candidate_rows(annoy: AnnoyIndex, query: Vectors, count: int, search_k: int)
     return np.array(annoy.get_nns_by_vector(query.tolist(), count, search_k), np.intp)
 
 
-class Candidates:
+class AnnoyCandidates:
     """What one query is compared with exactly: first the tuned number of candidates, more of them with `grow`."""
 
     def __init__(
@@ -41,7 +41,7 @@ class Candidates:
         vectors: Vectors,
         ids: NDArray[np.int64],
         annoy: AnnoyIndex,
-        parameters: Parameters,
+        parameters: SearchParameters,
         query: Vectors,
         short: Vectors,
         k: int,
@@ -129,7 +129,15 @@ class Index:
         if not directory.is_dir():
             refuse(directory, "there is no such directory")
         manifest = manifests.read(directory)
-        _check_fit(directory, manifest, model_id)
+        if manifest.metric != METRIC:
+            refuse(directory, f"its metric is {manifest.metric} instead of {METRIC}")
+        if manifest.dimension != EMBEDDING_SIZE:
+            refuse(directory, f"its vectors have {manifest.dimension} numbers instead of {EMBEDDING_SIZE}")
+        if model_id is not None and manifest.model_id != model_id:
+            raise BadIndex(
+                f"The index was made by another model ({manifest.model_id}); this worker runs {model_id}; "
+                "run manage.py build_index."
+            )
         try:
             manifests.verify_files(directory, manifest)
             arrays = _open_arrays(directory, manifest)
@@ -160,7 +168,7 @@ class Index:
 
     def candidates(
         self, vectors: Vectors, k: int, *, depth: int = 0, ahead: int = 1, labels: Sequence[Sequence[str]] = ()
-    ) -> "list[Candidates]":
+    ) -> "list[AnnoyCandidates]":
         """Return the candidates for each of vectors [q, 4096], enough for k results each.
 
         Pictures of other labels than `labels` are among them: the files know none.
@@ -172,7 +180,7 @@ class Index:
         queries, k = self._checked(vectors, k)
         parameters = self.manifest.parameters
         return [
-            Candidates(self._vectors, self.ids, self._annoy, parameters, query, short, k, depth, ahead)
+            AnnoyCandidates(self._vectors, self.ids, self._annoy, parameters, query, short, k, depth, ahead)
             for query, short in ((query, reduced_one(query, self._components)) for query in queries)
         ]
 
@@ -217,18 +225,6 @@ class Index:
         if not np.isfinite(vectors).all():
             raise ValueError("A query has numbers that are not finite.")
         return np.ascontiguousarray(vectors, np.float32), min(k, len(self.ids))
-
-
-def _check_fit(directory: Path, manifest: Manifest, model_id: str | None) -> None:
-    if manifest.metric != METRIC:
-        refuse(directory, f"its metric is {manifest.metric} instead of {METRIC}")
-    if manifest.dimension != EMBEDDING_SIZE:
-        refuse(directory, f"its vectors have {manifest.dimension} numbers instead of {EMBEDDING_SIZE}")
-    if model_id is not None and manifest.model_id != model_id:
-        raise BadIndex(
-            f"The index was made by another model ({manifest.model_id}); this worker runs {model_id}; "
-            "run manage.py build_index."
-        )
 
 
 def _open_arrays(directory: Path, manifest: Manifest) -> tuple[NDArray[np.int64], Vectors, Fingerprints, Vectors]:

@@ -3,7 +3,7 @@
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,54 +24,53 @@ from engine.index.tuning import TREES, tune
 from engine.networks.registry import EMBEDDING_SIZE
 
 DIMENSION = 128  # numbers that Annoy compares
-BLOCK_ROWS = 4096  # 64 MB of float32
+SEED = 1  # one seed and one thread: the same gallery gives the same files
 UNFINISHED = ".building-"
 LENGTH_TOLERANCE = 0.01  # float16 changes a length by at most 0.0005
 
 Block: TypeAlias = tuple[NDArray[np.floating[Any]], Fingerprints]
-Blocks: TypeAlias = NDArray[np.floating[Any]] | Iterable[Block]
 Progress: TypeAlias = Callable[[str, int, int], None]
 
 
 def build(
     directory: Path,
-    ids: Sequence[int] | NDArray[np.int64],
-    vectors: Blocks,
+    ids: NDArray[np.int64],
+    blocks: Iterable[Block],
     model_id: str,
     *,
     target_recall: float = 0.99,
-    seed: int = 1,
-    progress: Progress | None = None,
+    progress: Progress = lambda *_: None,
 ) -> Manifest:
     """Write a generation to `directory`, which must not exist, and return its manifest.
 
-    `ids`: [n], in any order, each once. `vectors`: unit length, in the order of the ids, float16 or float32:
-    one array [n, 4096], or blocks of vectors [m, 4096] and fingerprints [m, 64], copied to disk one at a time.
-    `model_id`: of the model that made them. `target_recall`: the share of the exact top ten that a
-    search finds. `progress` is called with the name of a step, how much of it is done, and of how much. One seed and
-    one thread give the same files.
+    `ids`: [n], ascending. `blocks`: vectors [m, 4096] of unit length, float16 or float32, and fingerprints [m, 64], in
+    the order of the ids; copied to disk one block at a time. `model_id`: of the model that made the vectors.
+    `target_recall`: the share of the exact top ten that a search finds. `progress` is called with the name of a step,
+    how much of it is done, and of how much.
 
     The build writes to a directory `.<name>.building-…` in the same folder and removes it on any error;
     `clean_leftovers` removes what a killed build left. Raises BadIndex (the disk is full, the directory
     exists, there are no pictures, ids or vectors cannot be used).
     """
-    report = progress or (lambda *_: None)
-    order, ordered = _order(ids)
+    if not len(ids):
+        raise BadIndex("There is no picture to index.")
+    if np.any(ids[1:] <= ids[:-1]):
+        raise BadIndex("The ids of the pictures are not in ascending order.")
     with _beside(directory) as unfinished:
-        _store(unfinished / "ids.npy", ordered)
-        stored = _write_blocks(unfinished, ordered, order, vectors, report)
-        report("building the trees", 0, 1)
-        components = principal_components(stored, DIMENSION, seed)
+        _store(unfinished / "ids.npy", ids)
+        stored = _write_blocks(unfinished, ids, blocks, progress)
+        progress("building the trees", 0, 1)
+        components = principal_components(stored, DIMENSION, SEED)
         _store(unfinished / "pca.npy", components)
-        annoy = _build_annoy(reduced(stored, components), seed)
+        annoy = _build_annoy(reduced(stored, components))
         annoy.save(str(unfinished / "index.ann"))
-        report("checking that it finds the nearest pictures", 0, 1)
-        tuning = tune(annoy, components, stored, target_recall, seed)
-        report("writing checksums", 0, 1)
+        progress("checking that it finds the nearest pictures", 0, 1)
+        tuning = tune(annoy, components, stored, target_recall, SEED)
+        progress("writing checksums", 0, 1)
         manifest = Manifest(
             model_id=model_id,
             dimension=EMBEDDING_SIZE,
-            count=len(ordered),
+            count=len(ids),
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             parameters=tuning.parameters,
             recall=tuning.recall,
@@ -80,7 +79,7 @@ def build(
             files={name: manifests.describe_file(unfinished / name) for name in sorted(FILES)},
         )
         (unfinished / manifests.NAME).write_bytes(manifests.encode(manifest))
-    report("complete", 1, 1)
+    progress("complete", 1, 1)
     return manifest
 
 
@@ -113,34 +112,20 @@ def _beside(directory: Path) -> Iterator[Path]:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _order(ids: Sequence[int] | NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """Return the row of each id, and the ids in the order of the rows."""
-    given = np.asarray(ids, np.int64).reshape(-1)
-    if not len(given):
-        raise BadIndex("There is no picture to index.")
-    sorting = np.argsort(given, kind="stable")
-    ordered = given[sorting]
-    if twice := ordered[1:][ordered[1:] == ordered[:-1]].tolist():
-        raise BadIndex(f"Picture {twice[0]} was given twice; an index holds every picture once.")
-    rows = np.empty(len(given), np.intp)
-    rows[sorting] = np.arange(len(given))
-    return rows, ordered
-
-
-def _write_blocks(
-    directory: Path, ids: NDArray[np.int64], order: NDArray[np.intp], vectors: Blocks, report: Progress
-) -> Vectors:
+def _write_blocks(directory: Path, ids: NDArray[np.int64], blocks: Iterable[Block], progress: Progress) -> Vectors:
     stored = _reserve(directory / "vectors.npy", (len(ids), EMBEDDING_SIZE))
     marks = _reserve(directory / "fingerprints.npy", (len(ids), BYTES), np.uint8)
     done = 0
-    for block, fingerprints in _blocks(vectors):
-        rows = order[done : done + len(block)]
-        if block.shape != (len(rows), EMBEDDING_SIZE):
-            raise BadIndex(f"A block of vectors has the shape {list(block.shape)} where {len(rows)} pictures are left.")
+    for block, fingerprints in blocks:
+        rows = slice(done, done + len(block))
+        if block.shape != (len(ids[rows]), EMBEDDING_SIZE):
+            raise BadIndex(
+                f"A block of vectors has the shape {list(block.shape)} where {len(ids[rows])} pictures are left."
+            )
         stored[rows] = _checked(block, ids[rows])
         marks[rows] = fingerprints
         done += len(block)
-        report("copying the embeddings", done, len(ids))
+        progress("copying the embeddings", done, len(ids))
     if done < len(ids):
         raise BadIndex(f"Only {done} vectors came for {len(ids)} pictures.")
     return np.asarray(stored)
@@ -159,15 +144,6 @@ def _store(path: Path, array: NDArray[Any]) -> None:
     _reserve(path, array.shape, array.dtype.type)[:] = array
 
 
-def _blocks(vectors: Blocks) -> Iterator[Block]:
-    if not isinstance(vectors, np.ndarray):
-        yield from vectors
-        return
-    for start in range(0, len(vectors), BLOCK_ROWS):
-        block = vectors[start : start + BLOCK_ROWS]
-        yield block, np.zeros((len(block), BYTES), np.uint8)
-
-
 def _checked(block: NDArray[np.floating[Any]], ids: NDArray[np.int64]) -> Vectors:
     """Return the block in float32, of unit length as exactly as float32 can hold it."""
     vectors = np.asarray(block, np.float32)
@@ -178,10 +154,10 @@ def _checked(block: NDArray[np.floating[Any]], ids: NDArray[np.int64]) -> Vector
     return unit(vectors)
 
 
-def _build_annoy(short: Vectors, seed: int) -> AnnoyIndex:
+def _build_annoy(short: Vectors) -> AnnoyIndex:
     """Build the trees over short [n, d], unit length, whose euclidean distances order as the cosines do."""
     annoy = AnnoyIndex(short.shape[1], "euclidean")
-    annoy.set_seed(seed)
+    annoy.set_seed(SEED)
     for row, vector in enumerate(short):
         annoy.add_item(row, vector.tolist())
     annoy.build(TREES, n_jobs=1)

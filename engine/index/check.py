@@ -1,4 +1,4 @@
-"""Self-test of a generation, in a process of its own: `python -m engine.index.check DIRECTORY [MODEL_ID]`.
+"""Self-test of a generation, in a process of its own: `python -m engine.index.check DIRECTORY MODEL_ID`.
 
 Annoy does not check its file: a damaged one must crash this process, not a worker. Exit code 0, or 1 with
 one line on standard error.
@@ -20,7 +20,7 @@ NEIGHBOURS = 10
 SAME = 0.9999  # the cosine of a picture with itself or its copy; nothing else in a gallery comes near
 
 
-def self_test(directory: Path, model_id: str | None) -> None:
+def self_test(directory: Path, model_id: str) -> None:
     """Open the generation and search it for PICTURES of its own pictures.
 
     Each must come first (or a copy of it), with as many neighbours as there are, up to ten. Raises BadIndex.
@@ -45,11 +45,10 @@ def check_apart(directory: Path, model_id: str) -> None:
         raise BadIndex(f"The new index does not pass its test ({reason[0]}).")
 
 
-def main(arguments: list[str]) -> int:
+def main(directory: str, model_id: str) -> int:
     """Run the check from the command line."""
-    directory, *model_ids = arguments
     try:
-        self_test(Path(directory), model_ids[0] if model_ids else None)
+        self_test(Path(directory), model_id)
     except BadIndex as error:
         print(error, file=sys.stderr)
         return 1
@@ -57,4 +56,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(*sys.argv[1:]))

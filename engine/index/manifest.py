@@ -25,7 +25,7 @@ class StoredFile:
 
 
 @dataclass(frozen=True)
-class Parameters:
+class SearchParameters:
     """How ten results are found: `candidates` by Annoy, then ranked by their exact cosines.
 
     `dimension`: numbers that PCA (`pca.npy`) reduces the 4096 to; `trees` and `search_k`: Annoy's own.
@@ -50,7 +50,7 @@ class Manifest:
     dimension: int
     count: int
     created_at: str
-    parameters: Parameters
+    parameters: SearchParameters
     recall: float
     recall_sample: int
     recall_target: float
@@ -88,11 +88,14 @@ def read(directory: Path) -> Manifest:
     except OSError as error:
         refuse(directory, f"{NAME} cannot be read ({error.strerror})")
     try:
-        fields = _unsealed(raw)
+        fields = json.loads(raw)
+        del fields["checksum"]
+        if _sealed(fields) != raw:
+            refuse(directory, f"{NAME} is damaged")
         if fields["format"] != FORMAT:
             refuse(directory, f"it has format {fields['format']}, this version reads {FORMAT}", OldIndex)
         files = {name: StoredFile(**stored) for name, stored in fields.pop("files").items()}
-        parameters, model_id = Parameters(**fields.pop("parameters")), fields.pop("network")
+        parameters, model_id = SearchParameters(**fields.pop("parameters")), fields.pop("network")
         manifest = Manifest(model_id=model_id, parameters=parameters, files=files, **fields)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         refuse(directory, f"{NAME} is damaged")
@@ -131,12 +134,3 @@ def _canonical(fields: dict[str, Any]) -> bytes:
 
 def _sealed(fields: dict[str, Any]) -> bytes:
     return _canonical(fields | {"checksum": hashlib.sha256(_canonical(fields)).hexdigest()})
-
-
-def _unsealed(raw: bytes) -> dict[str, Any]:
-    """Return the fields of a manifest of any format; raises all that JSON does, and ValueError for a wrong checksum."""
-    fields: dict[str, Any] = json.loads(raw)
-    del fields["checksum"]
-    if _sealed(fields) != raw:
-        raise ValueError("The checksum does not match.")
-    return fields

@@ -12,7 +12,7 @@ from annoy import AnnoyIndex
 from numpy.typing import NDArray
 
 from engine.index.annoy_index import candidate_rows
-from engine.index.manifest import Parameters
+from engine.index.manifest import SearchParameters
 from engine.index.pca import reduced, unit
 from engine.index.protocol import TUNED_FOR
 from engine.index.ranking import Rows, Vectors, scan
@@ -62,7 +62,7 @@ class Sample:
 class Tuning:
     """The chosen parameters, the recall@10 measured with them, and on how many queries."""
 
-    parameters: Parameters
+    parameters: SearchParameters
     recall: float
     sample: int
 
@@ -74,7 +74,7 @@ def tune(annoy: AnnoyIndex, components: Vectors, vectors: Vectors, target: float
     """
     count = len(vectors)
     if count <= FEWEST_PICTURES:
-        return Tuning(Parameters(annoy.f, TREES, TREES * count, count), 1.0, 0)
+        return Tuning(SearchParameters(annoy.f, TREES, TREES * count, count), 1.0, 0)
     sample = Sample.draw(vectors, seed)
     short = reduced(sample.queries, components)
     goal = 1 - (1 - target) * (1 - SPARE)
@@ -88,7 +88,7 @@ def tune(annoy: AnnoyIndex, components: Vectors, vectors: Vectors, target: float
         needed = np.sort(ranks, axis=None)[math.ceil(goal * ranks.size) - 1] + 1
         candidates = int(min(max(needed, 2 * TUNED_FOR), most))
         recall = float((ranks < candidates).mean())
-        return Tuning(Parameters(annoy.f, TREES, search_k, candidates), recall, len(ranks))
+        return Tuning(SearchParameters(annoy.f, TREES, search_k, candidates), recall, len(ranks))
 
     # The recall grows with search_k: look at every STRIDE-th step first, then bisect the steps before it.
     last = len(steps) - 1

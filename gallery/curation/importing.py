@@ -20,7 +20,6 @@ from gallery.curation import library
 from gallery.curation.folders.left_out import OTHER_KIND, LeftOut
 from gallery.curation.folders.scanning import Source, unreadable
 from gallery.curation.pictures import Encoded, reencode
-from gallery.errors import Refusal
 from gallery.models import LONGEST_TITLE, Image
 from gallery.queries import uploads, wakeup
 from gallery.storage import files
@@ -53,7 +52,7 @@ class Unusable:
 
 
 @dataclass
-class Outcome:
+class ImportResult:
     """The result of an import; `pictures`: the content hash of each file that is a picture."""
 
     added: int = 0
@@ -64,7 +63,7 @@ class Outcome:
     pictures: dict[Source, str] = field(default_factory=dict)
 
 
-def import_files(sources: Sequence[Source], outcome: Outcome, *, is_dry: bool = False) -> Iterator[Source]:
+def import_files(sources: Sequence[Source], outcome: ImportResult, *, is_dry: bool = False) -> Iterator[Source]:
     """Import the files one by one into `outcome`, and yield each when it is done. Raises Refusal on a full disk.
 
     `is_dry`: decode them, and change nothing.
@@ -80,7 +79,13 @@ def import_files(sources: Sequence[Source], outcome: Outcome, *, is_dry: bool = 
                     outcome.refused += result.is_picture
                     outcome.left_out.add(result.reason, source.path)
                 else:
-                    _count(source, result, outcome, is_new=result.content_hash not in known, is_dry=is_dry)
+                    outcome.pictures[source] = result.content_hash
+                    encoded = None if result.content_hash in known else result.encoded
+                    if encoded and (is_dry or _keep(source, result.content_hash, encoded)):
+                        outcome.added += 1
+                        outcome.incomplete += encoded.is_incomplete
+                    else:
+                        outcome.known += 1
                     known.add(result.content_hash)
                 yield source
 
@@ -117,11 +122,11 @@ def decode_pending(limit: int) -> int:
     for image in step:
         try:
             source = image.upload_file.source()
-            encoded = reencoded(source)
+            encoded = reencode(source)
         except FileNotFoundError:
             _fail(image, "Its file is missing.")
-        except Refusal as refusal:
-            _fail(image, str(refusal)[:200])
+        except BadImage as error:
+            _fail(image, str(error)[:200])
         else:
             library.write(image, encoded, source)
             names = [*library.KNOWN_BY_FILE, "has_original"]
@@ -137,14 +142,6 @@ def _fail(image: Image, problem: str) -> None:
     """Mark a picture with its problem, unless another worker has decoded it since: that removes its upload."""
     if Image.objects.filter(pk=image.pk, is_pending=True).update(problem=problem):
         logger.warning("gallery picture %s cannot be decoded: %s", image.pk, problem)
-
-
-def reencoded(source: bytes | Path) -> Encoded:
-    """Return the re-encoded picture. Raises Refusal, and OSError where the file cannot be read."""
-    try:
-        return reencode(source)
-    except BadImage as error:
-        raise Refusal(error.code, str(error)) from error
 
 
 def _named_after(sources: Sequence[Source]) -> dict[str, Image]:
@@ -206,16 +203,6 @@ def _reason(error: BadImage) -> str:
     if error.code == "too_many_pixels":
         return "Too many pixels (at most SIMSEARCH_MAX_PIXELS, in some formats fewer)"
     return str(error).partition(";")[0].rstrip(".")  # the rest asks a visitor to send another file
-
-
-def _count(source: Source, result: Read, outcome: Outcome, *, is_new: bool, is_dry: bool) -> None:
-    """Store a new picture and count it."""
-    outcome.pictures[source] = result.content_hash
-    if is_new and result.encoded and (is_dry or _keep(source, result.content_hash, result.encoded)):
-        outcome.added += 1
-        outcome.incomplete += result.encoded.is_incomplete
-    else:
-        outcome.known += 1
 
 
 def _keep(source: Source, content_hash: str, encoded: Encoded) -> bool:

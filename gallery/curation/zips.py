@@ -13,20 +13,24 @@ import zlib
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
+from engine.errors import BadImage
 from gallery import text
-from gallery.curation import importing, library, parts
+from gallery.curation import library, parts, pictures
 from gallery.curation.folders import scanning
 from gallery.errors import Refusal, no_space
 from gallery.models import LONGEST_TITLE, Image, ZipImport
 from gallery.queries import uploads, wakeup
 from gallery.storage import files
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsRead
 
 PART_BYTES = 4 * 2**20  # that one request may bring: they are held in memory
 STEP = 16  # files of one task: the next task waits some seconds
@@ -43,13 +47,6 @@ END, END64_PLACE, END64 = b"PK\x05\x06", b"PK\x06\x07", b"PK\x06\x06"
 # bzip2 (OSError); EOFError where the file ends too soon; RuntimeError for a password, an unknown method or version;
 # ValueError for a name that is not UTF-8; ValueError and OSError for an impossible place in the file.
 BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, OSError)
-
-
-class Readable(Protocol):
-    """A file that a part of an archive is read from."""
-
-    def read(self, count: int, /) -> bytes:
-        """Return up to `size` bytes, none at the end."""
 
 
 class BadArchive(Exception):
@@ -78,7 +75,7 @@ def begin(name: str, size: int, label: str, by: str, *, label_from_folder: bool 
     return row
 
 
-def receive(row: ZipImport, offset: int, source: Readable) -> ZipImport:
+def receive(row: ZipImport, offset: int, source: "SupportsRead[bytes]") -> ZipImport:
     """Append a part of the archive, of at most PART_BYTES. Raises Misplaced, and Refusal `no_space` or `busy`."""
     if offset != row.received:
         raise Misplaced(row.received)
@@ -96,7 +93,7 @@ def receive(row: ZipImport, offset: int, source: Readable) -> ZipImport:
     return row
 
 
-def _read(source: Readable, most: int) -> bytes:
+def _read(source: "SupportsRead[bytes]", most: int) -> bytes:
     """Return up to `most` bytes, fewer at the end."""
     data = bytearray()
     while len(data) < most and (chunk := source.read(min(most - len(data), 2**16))):
@@ -199,9 +196,9 @@ def _import_one(row: ZipImport, archive: zipfile.ZipFile, place: int, entry: zip
     if library.find(content_hash):
         return _count(row, place, known=F("known") + 1)
     try:
-        encoded = importing.reencoded(data)
-    except Refusal as refusal:
-        return _refuse(row, place, entry, str(refusal))
+        encoded = pictures.reencode(data)
+    except BadImage as error:
+        return _refuse(row, place, entry, str(error))
     folder = PurePosixPath(entry.filename).parent.name if row.label_from_folder else ""
     label = text.kept_label(folder) if folder else row.label
     image = Image(label=label, title=title_of(entry.filename)[:LONGEST_TITLE])

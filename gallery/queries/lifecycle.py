@@ -5,7 +5,7 @@ WAITING -> RUNNING -> DONE | FAILED          RUNNING -> WAITING when its lease i
 
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ class Found:
 
 
 # For each query, best first.
-Answers = dict[Query, Sequence[Found]]
+Answers = Mapping[Query, Sequence[Found]]
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,20 @@ def _finish(token: uuid.UUID, answers: Answers, searched: Searched) -> int:
         finished = [query for query in answers if query.pk in owned]
         if finished:
             _write_matches({query: answers[query] for query in finished})
-            _mark_done(mine, finished, searched)
+            now = timezone.now()
+            mine.update(
+                state=DONE,
+                finished_at=now,
+                claim=None,
+                lease_until=None,
+                client=None,
+                generation=searched.generation,
+                model_id=searched.model_id,
+                images=searched.images,
+                stages_ms=searched.stages_ms,
+            )
+            for query in finished:
+                query.state, query.finished_at, query.stages_ms = DONE, now, searched.stages_ms
     counters.ANSWERS.labels("done", "").inc(len(finished))
     return len(finished)
 
@@ -160,24 +173,6 @@ def _write_matches(answers: Answers) -> None:
     ]
     with connection.cursor() as cursor:
         cursor.executemany("UPDATE gallery_query SET matches = %s WHERE id = %s", rows)
-
-
-def _mark_done(rows: "QuerySet[Query]", queries: Sequence[Query], searched: Searched) -> None:
-    """Update all rows in one statement."""
-    now = timezone.now()
-    rows.update(
-        state=DONE,
-        finished_at=now,
-        claim=None,
-        lease_until=None,
-        client=None,
-        generation=searched.generation,
-        model_id=searched.model_id,
-        images=searched.images,
-        stages_ms=searched.stages_ms,
-    )
-    for query in queries:
-        query.state, query.finished_at, query.stages_ms = DONE, now, searched.stages_ms
 
 
 def mark_incomplete(token: uuid.UUID, queries: Sequence[Query]) -> None:
@@ -200,11 +195,6 @@ def renew(queries: Sequence[Query]) -> None:
     mine.update(lease_until=_lease_end())
 
 
-def put_back(token: uuid.UUID, query: Query) -> bool:
-    """Let a query wait again, or fail after the third attempt. Returns False if this claim no longer owns it."""
-    return bool(persist(lambda: _release(Query.objects.filter(id=query.pk, state=RUNNING, claim=token))))
-
-
 def remove_withdrawn(claimed: Sequence[Query]) -> None:
     """Delete the pictures of queries that were deleted while they were answered."""
     there = set(Query.objects.filter(pk__in=[query.pk for query in claimed]).values_list("pk", flat=True))
@@ -213,13 +203,17 @@ def remove_withdrawn(claimed: Sequence[Query]) -> None:
             files.remove(*query.files)
 
 
-def give_back(token: uuid.UUID) -> int:
-    """Release the unfinished queries of a claim whose batch broke: they wait again, or fail after the third attempt."""
-    return persist(lambda: _release(Query.objects.filter(state=RUNNING, claim=token)))
+def requeue(token: uuid.UUID, query: Query | None = None) -> int:
+    """Let the unfinished queries of a claim, or one of them, wait again, or fail after the third attempt.
+
+    Returns how many this claim still owned.
+    """
+    mine = Query.objects.filter(state=RUNNING, claim=token)
+    return persist(lambda: _release(mine.filter(id=query.pk) if query else mine))
 
 
-def postpone(token: uuid.UUID) -> int:
-    """Release the unfinished queries of a claim without counting the attempt: the queries were not the cause."""
+def requeue_uncounted(token: uuid.UUID) -> int:
+    """Let the unfinished queries of a claim wait again without counting the attempt: they were not the cause."""
     mine = Query.objects.filter(state=RUNNING, claim=token)
     again = {"state": WAITING, "claim": None, "lease_until": None, "waiting_since": timezone.now()}
     return persist(lambda: mine.update(attempts=F("attempts") - 1, **again))

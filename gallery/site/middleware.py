@@ -43,7 +43,9 @@ class RequestLogMiddleware:
         response = self.get_response(request)
         took_s, status = time.perf_counter() - start, response.status_code
         # A client may invent methods and paths; the number of labels must stay small.
-        method, view = request.method if request.method in METHODS else "other", _view(request)
+        method = request.method if request.method in METHODS else "other"
+        is_static = request.path_info.startswith(settings.STATIC_URL)
+        view = request.resolver_match.view_name if request.resolver_match else "static" if is_static else "unresolved"
         outcome = request.META.get(OUTCOME, "error" if status >= 400 else "")
         counters.HTTP_REQUESTS.labels(method, view, str(status)).inc()
         counters.HTTP_SECONDS.labels(view).observe(took_s)
@@ -55,12 +57,6 @@ class RequestLogMiddleware:
         text, values = "%s %s %s %s %.1f ms", (method, view, status, outcome or "ok", took_s * 1000)
         logger.log(level, text, *values, extra=fields | {"outcome": outcome})
         return response
-
-
-def _view(request: HttpRequest) -> str:
-    if request.resolver_match:
-        return request.resolver_match.view_name
-    return "static" if request.path_info.startswith(settings.STATIC_URL) else "unresolved"
 
 
 class ClientAddressMiddleware:

@@ -78,11 +78,14 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
         return refuse(request, refusal)
     ahead = waiting.ahead_of(row)
     most = _most_shown(request)
-    is_beside = _is_beside(request, row)
+    # Whether the result is shown inside another page, that of a gallery picture.
+    address = row.get_absolute_url()
+    is_beside = bool(request.htmx) and urlsplit(request.htmx.current_url or address).path != address
     offered = filters.of(row, request.GET) if row.is_finished and not is_beside else None
     passing = offered.passing if offered else None
     found = len(passing) if passing is not None else len(row.matches or [])
     shown = matches.shown(row, most, passing) if row.is_finished else []
+    wait_s = waiting.cached().wait_s(ahead) if row.state == Query.State.WAITING else 0
     context = {
         "query": row,
         "crop": crops.text(row.crop),
@@ -94,7 +97,7 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
         "ahead": ahead,
         "poll_after_ms": None if row.is_finished else waiting.cached().poll_after_ms(row, ahead),
         "is_late": waiting.is_late(row),
-        "wait_s": _wait_s(row, ahead),
+        "wait_s": round(wait_s) if wait_s > TOLD_WAIT_S else None,
         "may_delete": _may_delete(request, query_id),
         "parts": refinement.shown(row),
     }
@@ -103,18 +106,6 @@ def query(request: HtmxRequest, query_id: UUID) -> HttpResponse:
     if request.htmx:
         return render(request, "gallery/_query.html", context | {"is_update": True, "is_beside": is_beside})
     return render(request, "gallery/query.html", with_upload_form(context))
-
-
-def _is_beside(request: HtmxRequest, row: Query) -> bool:
-    """Return whether the result is shown inside another page, that of a gallery picture."""
-    address = row.get_absolute_url()
-    return bool(request.htmx) and urlsplit(request.htmx.current_url or address).path != address
-
-
-def _wait_s(row: Query, ahead: int) -> int | None:
-    """Return how long the query will wait, if that is long enough to be shown."""
-    wait_s = waiting.cached().wait_s(ahead) if row.state == Query.State.WAITING else 0
-    return round(wait_s) if wait_s > TOLD_WAIT_S else None
 
 
 def _most_shown(request: HttpRequest) -> int:

@@ -23,7 +23,7 @@ from tasks import stores
 from tasks.active_model import is_outdated, load_active, retired_notice
 from tasks.indexing.embedding import LOOK_EVERY_S, Stalled, embed_elsewhere, embed_missing, embed_step
 from tasks.search.delta import Ids, Vectors, read_rows, to_fingerprints, to_vectors
-from tasks.stores import Source
+from tasks.stores import EmbeddingSource
 from tasks.worker import current
 
 logger = logging.getLogger(__name__)
@@ -60,11 +60,6 @@ def rebuild_if_it_pays() -> str:
     model_id = current().embedder.model_id
     pays = generations.status(model_id) is IndexStatus.STALE or is_outdated(model_id)
     return build_and_tell(model_id) if pays else "There is too little new to rebuild."
-
-
-def build_generation_of_all() -> str:
-    """Build and activate a new generation of the active model; returns a sentence about it."""
-    return build_and_tell(current().embedder.model_id)
 
 
 def build_and_tell(model_id: str) -> str:
@@ -189,7 +184,7 @@ def _write(generation: IndexGeneration, ids: Ids, tell: Tell) -> dict[str, Any]:
             messages.append(step)
             tell(f"Index {generation}: {step}" + (f" ({total})" if total > 1 else ""))
 
-    return stores.chosen().write(generation, Source(ids, lambda: _blocks(ids)), progress)
+    return stores.chosen().write(generation, EmbeddingSource(ids, lambda: _blocks(ids)), progress)
 
 
 def _blocks(ids: Ids) -> Iterator[tuple[Vectors, Fingerprints]]:

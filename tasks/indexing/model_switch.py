@@ -58,10 +58,10 @@ def switch(embedder: Embedder, tell: Tell) -> IndexGeneration:
 def _ready(model_id: str) -> IndexGeneration | None:
     """Return an earlier complete index of this model, so that going back takes seconds."""
     generation = generations.newest(model_id)
-    if generation is None or generations.status_of(generation, generation.model_id) is IndexStatus.STALE:
+    if generation is None or generations.status_of(generation, model_id) is IndexStatus.STALE:
         return None
     try:
-        stores.chosen().open(generation, model_id)
+        stores.chosen().open(generation)
     except BadIndex as error:
         logger.warning("the earlier index %s cannot be used again: %s", generation, error)
         return None

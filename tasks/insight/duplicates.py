@@ -7,7 +7,7 @@ from uuid import UUID
 from engine.images.fingerprints import is_mirrored
 from gallery.insight.duplicates import quality
 from gallery.models import Decision, Duplicate, DuplicateGroup, Image
-from tasks.insight.surroundings import Advance, Gallery
+from tasks.insight.surroundings import Advance, EmbeddedPictures
 
 Kind = DuplicateGroup.Kind
 SAME_SHAPE = 0.02  # tolerance of the aspect ratio of a copy: a thumbnail's sides are rounded
@@ -16,7 +16,7 @@ ROWS = 10_000  # ids of one statement
 
 
 @dataclass(frozen=True)
-class Group:
+class FoundGroup:
     """The best picture, and its copies with their cosines."""
 
     kind: Kind
@@ -24,7 +24,7 @@ class Group:
     copies: dict[UUID, float]
 
 
-def find(gallery: Gallery, advance: Advance) -> list[Group]:
+def find(gallery: EmbeddedPictures, advance: Advance) -> list[FoundGroup]:
     """Return the groups, the most similar pictures first.
 
     Each picture belongs to the best one that it is a near-duplicate of, so a curator who hides the others of a group
@@ -32,19 +32,22 @@ def find(gallery: Gallery, advance: Advance) -> list[Group]:
     """
     found = {one.image: dict(one.copies) for one in gallery.surroundings(advance) if one.copies}
     images = {image.pk: image for image in _rows(list(found))}
-    apart = _set_apart()
-    groups: list[Group] = []
+    apart: dict[UUID, set[int]] = defaultdict(set)  # of each picture the decisions that set it apart from others
+    for decision in Decision.objects.filter(kind=Decision.Kind.NOT_DUPLICATES):
+        for named in decision.images:
+            apart[UUID(named)].add(decision.pk)
+    groups: list[FoundGroup] = []
     taken: set[UUID] = set()
     for best in sorted(images.values(), key=quality):
         if best.pk not in taken:
             free = {other: cosine for other, cosine in found[best.pk].items() if other in images and other not in taken}
             copies = {other: cosine for other, cosine in free.items() if not apart[other] & apart[best.pk]}
             taken |= {best.pk, *copies} if copies else set()
-            groups += [Group(_kind(gallery, images, best, copies), best.pk, copies)] if copies else []
+            groups += [FoundGroup(_kind(gallery, images, best, copies), best.pk, copies)] if copies else []
     return sorted(groups, key=lambda group: -max(group.copies.values()))
 
 
-def keep(groups: list[Group]) -> dict[str, int]:
+def keep(groups: list[FoundGroup]) -> dict[str, int]:
     """Replace the rows of the last analysis; returns the counts that the page shows. In a transaction."""
     DuplicateGroup.objects.all().delete()
     rows = DuplicateGroup.objects.bulk_create([DuplicateGroup(kind=group.kind) for group in groups])
@@ -68,16 +71,7 @@ def _rows(pks: list[UUID]) -> list[Image]:
     return rows
 
 
-def _set_apart() -> dict[UUID, set[int]]:
-    """Return the decisions that name each picture: two with one in common are no duplicates of each other."""
-    apart: dict[UUID, set[int]] = defaultdict(set)
-    for decision in Decision.objects.filter(kind=Decision.Kind.NOT_DUPLICATES):
-        for image in decision.images:
-            apart[UUID(image)].add(decision.pk)
-    return apart
-
-
-def _kind(gallery: Gallery, images: dict[UUID, Image], best: Image, copies: dict[UUID, float]) -> Kind:
+def _kind(gallery: EmbeddedPictures, images: dict[UUID, Image], best: Image, copies: dict[UUID, float]) -> Kind:
     """Return the kind of the copies; for several the one that needs the closest look."""
     kinds = []
     for copy, cosine in copies.items():

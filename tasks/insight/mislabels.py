@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from gallery.models import Decision, Image, Suspect
-from tasks.insight.surroundings import Advance, Gallery
+from tasks.insight.surroundings import Advance, EmbeddedPictures
 
 NEIGHBOURS = 15  # labelled ones, without near-duplicates, that vote
 SHARPNESS = 8  # the power of its cosine that a vote weighs: the nearest ones tell most of what a picture shows
@@ -27,7 +27,7 @@ class Doubt:
     neighbours: list[UUID]
 
 
-def find(gallery: Gallery, advance: Advance) -> list[Doubt]:
+def find(gallery: EmbeddedPictures, advance: Advance) -> list[Doubt]:
     """Return the suspicious pictures, the most suspicious first."""
     labels = dict(Image.objects.visible().exclude(label="").values_list("pk", "label"))
     often = Counter(labels.values())

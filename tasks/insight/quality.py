@@ -3,13 +3,12 @@
 from dataclasses import asdict
 from typing import Any
 
-from gallery.models import Embedding, IndexGeneration
+from gallery.models import IndexGeneration
 from tasks import stores
 from tasks.insight.surroundings import Advance
-from tasks.measuring.evaluation import Labelled, Ranking, evaluate, steps, worst
+from tasks.measuring.evaluation import Labelled, evaluate, steps, worst_queries
 
 MATCHES = 10  # precision@10
-WORST_QUERIES = 20
 
 
 def measure(generation: IndexGeneration, advance: Advance) -> dict[str, Any]:
@@ -24,29 +23,11 @@ def measure(generation: IndexGeneration, advance: Advance) -> dict[str, Any]:
         advance(done, total)
 
     result, rankings = evaluate(index, labelled, MATCHES, advance_by)
-    queries = _queries(worst(rankings, WORST_QUERIES), labelled)
     figures = asdict(result)
     figures["searched"] = figures.pop("queries")
     # `network` is the stored key of the model's id, which the version before reads.
-    return figures | {"generation": generation.number, "network": generation.model_id, "queries": queries}
-
-
-def _queries(rankings: list[Ranking], labelled: Labelled) -> list[dict[str, Any]]:
-    ids = {labelled.ids[place] for one in rankings for place in (one.row, *one.matches.tolist())}
-    images = dict(Embedding.objects.filter(id__in=ids).values_list("id", "image__id"))  # not those deleted meanwhile
-
-    def picture(place: int) -> dict[str, Any]:
-        image = images.get(labelled.ids[place])
-        return {"image": str(image or ""), "label": labelled.labels[place]}
-
-    return [
-        picture(one.row)
-        | {
-            "precision": round(one.precision, 3),
-            "matches": [
-                picture(place) | {"cosine": round(cosine, 3)}
-                for place, cosine in zip(one.matches.tolist(), one.cosines.tolist(), strict=True)
-            ],
-        }
-        for one in rankings
-    ]
+    return figures | {
+        "generation": generation.number,
+        "network": generation.model_id,
+        "queries": worst_queries(rankings, labelled),
+    }

@@ -15,7 +15,7 @@ from gallery.models import Analysis
 from gallery.persistence import AWAY
 from gallery.queries import wakeup
 from tasks.insight import duplicates, mislabels, quality
-from tasks.insight.surroundings import Advance, Gallery
+from tasks.insight.surroundings import Advance, EmbeddedPictures
 from tasks.measuring.evaluation import NoLabels
 from tasks.measuring.thresholds import thresholds
 from tasks.search import near_duplicates
@@ -24,7 +24,6 @@ from tasks.search.neighbours import Neighbours
 logger = logging.getLogger(__name__)
 
 SAID_EVERY_S = 0.5
-NO_INDEX = "There is no index yet. It is built once pictures are embedded."
 Keep = Callable[[], dict[str, Any]]  # writes the rows and returns the result; in a transaction
 
 
@@ -43,7 +42,7 @@ def run_next() -> str:
         return f"{analysis}: another worker has taken over"
     except AWAY:  # it is tried again when its lease ends
         raise
-    except (NotPossible, EngineError) as error:
+    except (NotPossible, NoLabels, EngineError) as error:
         analyses.fail(analysis, str(error))
         return f"{analysis}: {error}"
     except Exception:
@@ -62,7 +61,7 @@ def _run(analysis: Analysis) -> str:
             said_s = time.monotonic()
             analyses.advance(analysis, done, total)
 
-    keep = RUNS[Analysis.Kind(analysis.kind)](advance)
+    keep = _find(Analysis.Kind(analysis.kind), advance)
     with transaction.atomic():
         result = keep()
         analyses.finish(analysis, result | {"seconds": round(time.monotonic() - began, 1)})
@@ -70,39 +69,21 @@ def _run(analysis: Analysis) -> str:
     return f"{analysis}: done"
 
 
-def _neighbours() -> Neighbours:
-    model_id = generations.active_model_id()
-    if model_id is None:
-        raise NotPossible(NO_INDEX)
-    return Neighbours(model_id)
-
-
-def _gallery() -> Gallery:
-    neighbours = _neighbours()
-    return Gallery(neighbours, near_duplicates.configured(thresholds(neighbours.model_id).duplicate))
-
-
-def _map(advance: Advance) -> Keep:
-    from tasks.insight import layout  # scikit-learn and SciPy: 60 MB that nothing else of a worker needs
-
-    points = layout.find(_neighbours(), advance)
-    return lambda: layout.keep(points)
-
-
-def _evaluation(advance: Advance) -> Keep:
+def _find(kind: Analysis.Kind, advance: Advance) -> Keep:
+    """Run an analysis without changing anything; returns what keeps its result."""
     active = generations.active()
     if active is None or not active.images:
-        raise NotPossible(NO_INDEX)
-    try:
-        result = quality.measure(active, advance)
-    except NoLabels as error:
-        raise NotPossible(str(error)) from error
-    return lambda: result
+        raise NotPossible("There is no index yet. It is built once pictures are embedded.")
+    if kind is Analysis.Kind.EVALUATION:
+        figures = quality.measure(active, advance)
+        return lambda: figures
+    neighbours = Neighbours(active.model_id)
+    if kind is Analysis.Kind.MAP:
+        from tasks.insight import layout  # scikit-learn and SciPy: 60 MB that nothing else of a worker needs
 
-
-RUNS: dict[Analysis.Kind, Callable[[Advance], Keep]] = {
-    Analysis.Kind.DUPLICATES: lambda advance: partial(duplicates.keep, duplicates.find(_gallery(), advance)),
-    Analysis.Kind.MISLABELS: lambda advance: partial(mislabels.keep, mislabels.find(_gallery(), advance)),
-    Analysis.Kind.MAP: _map,
-    Analysis.Kind.EVALUATION: _evaluation,
-}
+        return partial(layout.keep, layout.find(neighbours, advance))
+    rule = near_duplicates.configured(thresholds(active.model_id).duplicate)
+    gallery = EmbeddedPictures(neighbours, rule)
+    if kind is Analysis.Kind.DUPLICATES:
+        return partial(duplicates.keep, duplicates.find(gallery, advance))
+    return partial(mislabels.keep, mislabels.find(gallery, advance))

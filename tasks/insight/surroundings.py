@@ -31,7 +31,7 @@ class Surroundings:
     others: list[tuple[UUID, float]]
 
 
-class Gallery:
+class EmbeddedPictures:
     """The visible pictures that have an embedding by the model of `neighbours`, and their `fingerprints`."""
 
     def __init__(self, neighbours: Neighbours, rule: Rule) -> None:

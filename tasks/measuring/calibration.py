@@ -73,7 +73,7 @@ class Derived:
     kept: list[str]
 
 
-class Gallery:
+class IndexedPictures:
     """The visible pictures of an index: `rows` of the index, and the label of each ("" for none).
 
     Raises TooFewPictures.
@@ -129,12 +129,12 @@ class Gallery:
         return [(other, cosine, agrees) for other, cosine, agrees in found if other != row]
 
 
-def steps(gallery: Gallery) -> int:
+def steps(gallery: IndexedPictures) -> int:
     """Return how far `advance` counts."""
     return min(len(gallery.rows), ALTERED) + min(len(gallery.rows), COMPARED)
 
 
-def measure(gallery: Gallery, embedder: Embedder, advance: Advance) -> Measured:
+def measure(gallery: IndexedPictures, embedder: Embedder, advance: Advance) -> Measured:
     """Measure fixed samples of the gallery. Raises TooFewPictures where no file can be read."""
     altered, alike = altered_copies(gallery, embedder, gallery.sample(ALTERED), advance)
     if not len(altered):
@@ -144,7 +144,7 @@ def measure(gallery: Gallery, embedder: Embedder, advance: Advance) -> Measured:
     return Measured(altered, alike, one_label, other_label, nearest, copy)
 
 
-def altered_copies(gallery: Gallery, embedder: Embedder, rows: Rows, advance: Advance) -> tuple[Cosines, Flags]:
+def altered_copies(gallery: IndexedPictures, embedder: Embedder, rows: Rows, advance: Advance) -> tuple[Cosines, Flags]:
     """Compare each picture that can be read with itself after each of ALTERATIONS.
 
     Returns the cosines [n, 7] and whether the fingerprints agree [n, 7].
@@ -200,7 +200,7 @@ def _reached_by_at_most(cosines: Cosines, share: float) -> float:
     return min(1.0, round(float(np.floor(highest * 1000) / 1000) + 0.001, 3))
 
 
-def _label_cosines(gallery: Gallery) -> tuple[Cosines, Cosines]:
+def _label_cosines(gallery: IndexedPictures) -> tuple[Cosines, Cosines]:
     """Return the cosines of all pairs of a sample of labelled pictures: of one label, of different labels."""
     rows, labels = gallery.labelled(PAIRED)
     vectors = gallery.index.vectors_at(rows)
@@ -210,7 +210,7 @@ def _label_cosines(gallery: Gallery) -> tuple[Cosines, Cosines]:
     return cosines[alike], cosines[~alike]
 
 
-def _nearest_cosines(gallery: Gallery, advance: Advance) -> tuple[Cosines, Cosines]:
+def _nearest_cosines(gallery: IndexedPictures, advance: Advance) -> tuple[Cosines, Cosines]:
     """Return, of a sample of pictures, the cosine to the nearest one that is no copy, and to the nearest copy."""
     nearest, copy = [], []
     for row in gallery.sample(COMPARED).tolist():

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from gallery.models import Embedding
 QUERIES = 10_000  # each is compared with every labelled picture
 TIMED = 320  # searches of the index that are timed
 CONFUSIONS = 3  # of each label
+WORST_QUERIES = 20  # shown as pictures
 BLOCK_NUMBERS = 2**23  # cosines in memory at once: 32 MB, and about 100 MB while they are ranked
 ROWS = 2048  # vectors copied at once: 32 MB
 SEED = 1
@@ -134,9 +136,26 @@ def evaluate(index: SearchIndex, labelled: Labelled, k: int, advance: Advance) -
     return result, rankings
 
 
-def worst(rankings: Sequence[Ranking], count: int) -> list[Ranking]:
-    """Return the queries with the lowest precision, the lowest average precision first among equals."""
-    return sorted(rankings, key=lambda query: (query.precision, query.average_precision))[:count]
+def worst_queries(rankings: Sequence[Ranking], labelled: Labelled) -> list[dict[str, Any]]:
+    """Return the queries with the lowest precision and their matches: label, and id of the picture ("" if deleted)."""
+    worst = sorted(rankings, key=lambda query: (query.precision, query.average_precision))[:WORST_QUERIES]
+    ids = {labelled.ids[place] for one in worst for place in (one.row, *one.matches.tolist())}
+    images = dict(Embedding.objects.filter(id__in=ids).values_list("id", "image__id"))
+
+    def picture(place: int) -> dict[str, Any]:
+        return {"image": str(images.get(labelled.ids[place]) or ""), "label": labelled.labels[place]}
+
+    return [
+        picture(one.row)
+        | {
+            "precision": round(one.precision, 3),
+            "matches": [
+                picture(place) | {"cosine": round(cosine, 3)}
+                for place, cosine in zip(one.matches.tolist(), one.cosines.tolist(), strict=True)
+            ],
+        }
+        for one in worst
+    ]
 
 
 def sample(rows: Rows, size: int) -> Rows:

@@ -4,68 +4,36 @@ The page contains its pictures, so that people without access to the gallery can
 """
 
 import base64
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
 
 from django.template.loader import render_to_string
 
-from gallery.models import Embedding, Image, IndexGeneration
-from tasks.measuring.evaluation import Evaluation, Labelled, Ranking, worst
-
-WORST_QUERIES = 20
+from gallery.models import Image, IndexGeneration
+from tasks.measuring.evaluation import Evaluation
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A gallery picture on the page; `thumbnail` is a data: URI, empty when its file is missing."""
-
-    title: str
-    label: str
-    thumbnail: str
-
-
-@dataclass(frozen=True)
-class Match:
-    """A match with its cosine; `is_wrong`: it has another label than the query."""
-
-    picture: Picture
-    cosine: float
-    is_wrong: bool
-
-
-@dataclass(frozen=True)
-class WorstQuery:
-    """A query with its matches, best first."""
-
-    picture: Picture
-    precision: float
-    matches: list[Match]
-
-
-def render(result: Evaluation, rankings: Sequence[Ranking], labelled: Labelled, generation: IndexGeneration) -> str:
-    """Return the page as HTML that refers to nothing outside itself."""
-    shown_rankings = worst(rankings, WORST_QUERIES)
-    places = {place for one in shown_rankings for place in (one.row, *one.matches.tolist())}
-    rows = Embedding.objects.filter(id__in={labelled.ids[place] for place in places}).select_related("image")
-    pictures = {row.pk: Picture(row.image.title, row.image.label, _thumbnail(row.image)) for row in rows}
-    # A picture that was deleted during the evaluation has its label alone.
-    shown = {place: pictures.get(labelled.ids[place], Picture("", labelled.labels[place], "")) for place in places}
-    queries = [
-        WorstQuery(
-            shown[one.row],
-            one.precision,
-            [
-                Match(shown[place], cosine, labelled.labels[place] != labelled.labels[one.row])
-                for place, cosine in zip(one.matches.tolist(), one.cosines.tolist(), strict=True)
+def render(result: Evaluation, queries: list[dict[str, Any]], generation: IndexGeneration) -> str:
+    """Return the page as HTML that refers to nothing outside itself; `queries`: those of `worst_queries`."""
+    named = {one["image"] for query in queries for one in (query, *query["matches"])} - {""}
+    images = Image.objects.in_bulk([UUID(id_) for id_ in named])
+    pictures = {str(pk): {"title": image.title, "thumbnail": _data_uri(image)} for pk, image in images.items()}
+    shown = [
+        query
+        | {
+            "picture": pictures.get(query["image"]),
+            "matches": [
+                match | {"picture": pictures.get(match["image"]), "is_wrong": match["label"] != query["label"]}
+                for match in query["matches"]
             ],
-        )
-        for one in shown_rankings
+        }
+        for query in queries
     ]
-    context = {"result": result, "queries": queries, "generation": generation}
-    return render_to_string("tasks/evaluation.html", context)
+    return render_to_string("tasks/evaluation.html", {"result": result, "queries": shown, "generation": generation})
 
 
-def _thumbnail(image: Image) -> str:
+def _data_uri(image: Image) -> str:
+    """Return the thumbnail as a data: URI, empty when its file is missing."""
     try:
         data = image.thumbnail_file.read_bytes()
     except OSError:

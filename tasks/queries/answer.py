@@ -19,7 +19,7 @@ from gallery.curation import pictures
 from gallery.models import Embedding, Query, QueryPart
 from gallery.operations import counters
 from gallery.queries import lifecycle, throttle, waiting, wakeup
-from gallery.queries.lifecycle import Answers, Claim, Found, Searched
+from gallery.queries.lifecycle import Claim, Found, Searched
 from gallery.storage import files
 from gallery.timings import Stopwatch
 from tasks.search.delta import Vectors, to_vectors
@@ -80,9 +80,9 @@ def answer_waiting(worker: Worker, batch: int) -> list[UUID]:
         _answer(worker, claim, report)
     except Exception as error:
         if isinstance(error, IndexAway | files.StorageAway):
-            lifecycle.postpone(claim.token)
+            lifecycle.requeue_uncounted(claim.token)
         else:
-            lifecycle.give_back(claim.token)
+            lifecycle.requeue(claim.token)
         lifecycle.remove_withdrawn(claim.queries)
         report.broke(error)
         raise
@@ -109,7 +109,12 @@ def _answer(worker: Worker, claim: Claim, report: "Batch") -> None:
         generation=worker.neighbours.generation,
         stages_ms=dict(report.stages.ms),
     )
-    done = lifecycle.finish(claim.token, _with_bands(worker, queries, found), searched)
+    band = worker.thresholds.band
+    answers = {
+        query: [replace(match, band=band(match.similarity)) for match in matches]
+        for query, matches in zip(queries, found, strict=True)
+    }
+    done = lifecycle.finish(claim.token, answers, searched)
     report.stages.end("finish")
     if done < len(queries):
         lifecycle.remove_withdrawn(queries)
@@ -127,15 +132,6 @@ def _search(worker: Worker, vectors: Vectors, requests: Sequence[SearchRequest])
             if time.monotonic() + PAUSE_S > deadline:
                 raise
         time.sleep(PAUSE_S)
-
-
-def _with_bands(worker: Worker, queries: Sequence[Query], found: Sequence[Sequence[Found]]) -> Answers:
-    """Return the matches of each query, with their bands."""
-    band = worker.thresholds.band
-    return {
-        query: [replace(match, band=band(match.similarity)) for match in matches]
-        for query, matches in zip(queries, found, strict=True)
-    }
 
 
 # --- From a query to the input of the model -----------------------------------------------------------------
@@ -262,20 +258,15 @@ def _embed(worker: Worker, prepared: dict[Query, list[Prepared]]) -> Vectors:
             [item for items in prepared.values() for item in items if isinstance(item, torch.Tensor)]
         )
     )
-    vectors = [
-        _combined(query, [next(fresh) if isinstance(item, torch.Tensor) else item for item in items])
-        for query, items in prepared.items()
-    ]
-    return np.stack(vectors) if vectors else np.empty((0, EMBEDDING_SIZE), np.float32)
-
-
-def _combined(query: Query, vectors: Sequence[Vectors]) -> Vectors:
-    """Return the query vector: of a single picture its embedding."""
-    if not query.has_parts:
-        return vectors[0]
-    is_negative = np.array([False, *(part.is_negative for part in query.further)])
-    each = np.stack(vectors)
-    return feedback.combined(each[~is_negative], each[is_negative])
+    vectors = np.empty((len(prepared), EMBEDDING_SIZE), np.float32)
+    for row, (query, items) in enumerate(prepared.items()):
+        each = [next(fresh) if isinstance(item, torch.Tensor) else item for item in items]
+        if query.has_parts:
+            is_negative = np.array([False, *(part.is_negative for part in query.further)])
+            vectors[row] = feedback.combined(np.stack(each)[~is_negative], np.stack(each)[is_negative])
+        else:
+            vectors[row] = each[0]
+    return vectors
 
 
 # --- Counts for /metrics, and one line in the log ---------------------------------------------------------------

@@ -12,7 +12,7 @@ from engine.decoders.pool import DECODERS
 from engine.errors import BadImage
 from engine.images.limits import PATIENCE_AFTER_SLOW_S, PATIENCE_S
 from gallery.curation import pictures
-from gallery.models import Query, QueryPart
+from gallery.models import Query
 from gallery.queries import lifecycle, throttle, wakeup
 from gallery.storage import files
 
@@ -88,7 +88,7 @@ class SlowPictures(Background):
 
 def wait_again(token: UUID, query: Query) -> None:
     """Let a query wait for a batch: its pictures are ready. One that was withdrawn leaves no files."""
-    if lifecycle.put_back(token, query):
+    if lifecycle.requeue(token, query):
         wakeup.wake_unless_pending(wakeup.ANSWER)
     else:
         lifecycle.remove_withdrawn([query])
@@ -96,27 +96,24 @@ def wait_again(token: UUID, query: Query) -> None:
 
 def _decode(token: UUID, query: Query) -> None:
     """Decode the uploads of this query that no batch has decoded, and let the query wait again."""
+    wanted = pictures.request(jpegs=(pictures.KEPT,))
     try:
         for row in query.pictures:
-            if row.has_picture and row.upload_file.exists():
-                lifecycle.renew([query])
-                _decode_one(token, query, row)
+            if not (row.has_picture and row.upload_file.exists()):
+                continue
+            lifecycle.renew([query])
+            decoded = DECODERS.decode(row.upload_file.source(), wanted, in_background=True)
+            throttle.charge(query.client, decoded.cpu_s)
+            if decoded.is_incomplete:
+                lifecycle.mark_incomplete(token, [query])
+            try:
+                files.write(row.picture_file, *decoded.jpegs)
+                files.remove(row.upload_file)
+            except OSError as error:  # a full disk: the next attempt comes alone, and has time for it
+                logger.warning("the picture of a query was not kept: %s", error)
+            logger.info("a slow picture: %.1f s", decoded.cpu_s)
     except BadImage as error:
         lifecycle.fail(token, query, error.code, str(error))
         logger.info("a slow picture: %s", error.code)
         return
     wait_again(token, query)
-
-
-def _decode_one(token: UUID, query: Query, row: Query | QueryPart) -> None:
-    """Decode one upload in the background and keep its picture. Raises BadImage."""
-    decoded = DECODERS.decode(row.upload_file.source(), pictures.request(jpegs=(pictures.KEPT,)), in_background=True)
-    throttle.charge(query.client, decoded.cpu_s)
-    if decoded.is_incomplete:
-        lifecycle.mark_incomplete(token, [query])
-    try:
-        files.write(row.picture_file, *decoded.jpegs)
-        files.remove(row.upload_file)
-    except OSError as error:  # a full disk: the next attempt comes alone, and has time for it
-        logger.warning("the picture of a query was not kept: %s", error)
-    logger.info("a slow picture: %.1f s", decoded.cpu_s)

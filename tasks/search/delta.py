@@ -17,8 +17,6 @@ Ids = NDArray[np.int64]
 Row = tuple[int, bytes, bytes]
 
 READ_ROWS = 2000  # embeddings read at once: 16 MB, as float32 32 MB
-# PostgreSQL assigns ids before commit: a lower one may become visible after a higher one. SQLite has one writer.
-LATE_IDS = 500
 
 
 def to_vectors(blobs: Sequence[bytes | memoryview]) -> Vectors:
@@ -38,6 +36,14 @@ def read_rows(ids: Sequence[int]) -> list[Row]:
     return [(id_, bytes(vector), bytes(mark or WITHOUT)) for id_, vector, mark in rows]
 
 
+def late_ids() -> int:
+    """Return how far below the highest id new rows may appear.
+
+    PostgreSQL assigns ids before commit: a lower one may become visible after a higher one. SQLite has one writer.
+    """
+    return 0 if connection.vendor == "sqlite" else 500
+
+
 class Delta:
     """Embeddings of one model with an id above `last`, ascending. `indexed`: the ids of the generation."""
 
@@ -51,7 +57,7 @@ class Delta:
 
     def refresh(self) -> None:
         """Read the embeddings added since the last call: one cheap query if there are none."""
-        late = 0 if connection.vendor == "sqlite" else LATE_IDS
+        late = late_ids()
         rows = Embedding.objects.filter(model_id=self.model_id, id__gt=self._newest - late).order_by("id")
         known = np.concatenate([self._indexed[-2 * late :] if late else self._indexed[:0], self.ids])
         fresh = np.setdiff1d(np.fromiter(rows.values_list("id", flat=True), np.int64), known)
@@ -68,9 +74,8 @@ class Delta:
             self._newest = max(self._newest, ids[-1])
 
     def forget(self, last: int) -> None:
-        """Drop the embeddings up to `last`, which the index now has. The last LATE_IDS stay: see there."""
-        late = 0 if connection.vendor == "sqlite" else LATE_IDS
-        first = int(np.searchsorted(self.ids, last - late, side="right"))
+        """Drop the embeddings up to `last`, which the index now has; the last `late_ids` stay."""
+        first = int(np.searchsorted(self.ids, last - late_ids(), side="right"))
         self.ids, self._vectors, self._marks = self.ids[first:], self._vectors[first:], self._marks[first:]
 
     def nearest(self, vectors: Vectors, k: int) -> list[Hits]:

@@ -141,7 +141,7 @@ class Neighbours:
             self.problem, self.is_outdated = f"{active} is not on the host {socket.gethostname()} yet.", False
             return
         try:
-            index = stores.chosen().open(active, self.model_id)
+            index = stores.chosen().open(active)
         except IndexAway as error:
             self._lose(error)
             return

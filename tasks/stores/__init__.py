@@ -20,7 +20,7 @@ MILVUS = "milvus"
 
 
 @dataclass(frozen=True)
-class Source:
+class EmbeddingSource:
     """The embeddings of a build: their `ids`, ascending, and `blocks`, which reads them again at each call."""
 
     ids: "Ids"
@@ -30,11 +30,11 @@ class Source:
 class Store(Protocol):
     """Where index generations are kept. Methods raise IndexAway if the server does not answer."""
 
-    def write(self, generation: IndexGeneration, source: Source, progress: Progress) -> dict[str, Any]:
+    def write(self, generation: IndexGeneration, source: EmbeddingSource, progress: Progress) -> dict[str, Any]:
         """Write a generation, test it, and return the `manifest` of its row. Raises BadIndex."""
 
-    def open(self, generation: IndexGeneration, model_id: str | None = None) -> "SearchIndex":
-        """Open a generation, of that model where one is given. Raises BadIndex, OldIndex."""
+    def open(self, generation: IndexGeneration) -> "SearchIndex":
+        """Open a generation. Raises BadIndex, OldIndex."""
 
     def is_here(self, generation: IndexGeneration) -> bool:
         """Tell whether it can be opened at once; False where it has to be fetched from another host's storage."""
@@ -62,16 +62,12 @@ class Store(Protocol):
 
 
 @cache
-def _store(index: str) -> Store:
-    if index == MILVUS:
+def chosen() -> Store:
+    """Return the store of this installation."""
+    if settings.SIMSEARCH_INDEX == MILVUS:
         from tasks.stores.milvus_store import MilvusStore
 
         return MilvusStore()
     from tasks.stores.annoy_store import AnnoyStore
 
     return AnnoyStore()
-
-
-def chosen() -> Store:
-    """Return the store of this installation."""
-    return _store(settings.SIMSEARCH_INDEX)

@@ -13,7 +13,7 @@ from engine.index.build import build, clean_leftovers
 from engine.index.check import check_apart
 from gallery.models import IndexGeneration
 from gallery.storage import files
-from tasks.stores import Progress, Source, published
+from tasks.stores import EmbeddingSource, Progress, published
 
 
 class AnnoyStore:
@@ -25,7 +25,7 @@ class AnnoyStore:
     def __init__(self) -> None:
         self._follower = published.Follower()
 
-    def write(self, generation: IndexGeneration, source: Source, progress: Progress) -> dict[str, Any]:
+    def write(self, generation: IndexGeneration, source: EmbeddingSource, progress: Progress) -> dict[str, Any]:
         """Write a generation, test it, and return the `manifest` of its row. Raises BadIndex, IndexAway."""
         settings.INDEX_ROOT.mkdir(parents=True, exist_ok=True)
         manifest = build(generation.directory, source.ids, source.blocks(), generation.model_id, progress=progress)
@@ -37,12 +37,12 @@ class AnnoyStore:
             shutil.rmtree(generation.directory, ignore_errors=True)
             raise
 
-    def open(self, generation: IndexGeneration, model_id: str | None = None) -> Index:
-        """Open a generation, of that model where one is given. Raises BadIndex, OldIndex."""
+    def open(self, generation: IndexGeneration) -> Index:
+        """Open a generation. Raises BadIndex, OldIndex."""
         if generation.is_synchronised:
             raise OldIndex(f"The index {generation.number} is in Milvus; run manage.py build_index.")
         self.bring(generation)
-        return Index.open(generation.directory, model_id)
+        return Index.open(generation.directory, generation.model_id)
 
     def is_here(self, generation: IndexGeneration) -> bool:
         """Tell whether it can be opened at once; False where it has to be fetched."""

@@ -18,7 +18,7 @@ from engine.index.ranking import Vectors
 from engine.networks.registry import EMBEDDING_SIZE
 from gallery.models import Embedding, IndexGeneration
 from tasks.search.delta import READ_ROWS, Row, read_rows, to_fingerprints, to_vectors
-from tasks.stores import MILVUS, Progress, Source
+from tasks.stores import MILVUS, EmbeddingSource, Progress
 from tasks.stores.milvus_tuning import FEWEST_CANDIDATES, TARGET, self_test, tune
 
 SEED = 1
@@ -38,7 +38,7 @@ class MilvusStore:
             self._milvus = Milvus(settings.SIMSEARCH_MILVUS_URI, settings.SIMSEARCH_MILVUS_TOKEN)
         return self._milvus
 
-    def write(self, generation: IndexGeneration, source: Source, progress: Progress) -> dict[str, Any]:
+    def write(self, generation: IndexGeneration, source: EmbeddingSource, progress: Progress) -> dict[str, Any]:
         """Write a generation, test it, and return the `manifest` of its row. Raises BadIndex."""
         name = name_of(generation)
         try:
@@ -59,7 +59,7 @@ class MilvusStore:
                 components,
                 FEWEST_CANDIDATES,
                 len(source.ids),
-                Stored().read,
+                EmbeddingCache().read,
                 lambda: source.ids,
             )
             self_test(index)
@@ -70,10 +70,8 @@ class MilvusStore:
             raise
         return {"engine": MILVUS, "candidates": tuned.candidates, "recall": tuned.recall, "recall_target": TARGET}
 
-    def open(self, generation: IndexGeneration, model_id: str | None = None) -> MilvusIndex:
-        """Open a generation, of that model where one is given. Raises BadIndex, OldIndex."""
-        if model_id is not None and model_id != generation.model_id:
-            raise BadIndex(f"The index was made by another model ({generation.model_id}); this worker runs {model_id}.")
+    def open(self, generation: IndexGeneration) -> MilvusIndex:
+        """Open a generation. Raises OldIndex."""
         self._require(generation)
         name, last = name_of(generation), generation.last_embedding
         rows = Embedding.objects.filter(model_id=generation.model_id, id__lte=last).order_by("id")
@@ -83,7 +81,7 @@ class MilvusStore:
             components_of(generation),
             generation.manifest["candidates"],
             generation.images,
-            Stored().read,
+            EmbeddingCache().read,
             lambda: np.fromiter(rows.values_list("id", flat=True).iterator(), np.int64),
         )
 
@@ -194,7 +192,7 @@ def _arrays(rows: list[Row]) -> tuple[Ids, Vectors, Fingerprints]:
     return ids, unit(to_vectors([vector for _, vector, _ in rows])), to_fingerprints([mark for _, _, mark in rows])
 
 
-class Stored:
+class EmbeddingCache:
     """Reads embeddings, and remembers the last KEPT of them: they never change."""
 
     def __init__(self) -> None:

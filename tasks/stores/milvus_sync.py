@@ -6,12 +6,11 @@ Searches do not depend on it: what the collection lacks is in the delta or, by i
 import logging
 
 import numpy as np
-from django.db import connection
 
 from engine.errors import IndexAway
 from gallery.index import generations
 from gallery.models import Embedding, Image, IndexGeneration
-from tasks.search.delta import LATE_IDS, Ids
+from tasks.search.delta import late_ids
 from tasks.stores import chosen
 from tasks.stores.milvus_store import MilvusStore, alias_of, components_of, name_of, read
 
@@ -60,7 +59,11 @@ def _add_new(active: IndexGeneration, store: MilvusStore) -> int:
     fresh = np.fromiter(rows.values_list("id", flat=True)[:STEP], np.int64)
     if not len(fresh):
         return 0
-    missing = np.concatenate([_late(active, store), fresh])
+    # With those that were committed after ones with higher ids, and are not in the collection yet.
+    last = active.last_embedding
+    late = Embedding.objects.filter(model_id=active.model_id, id__gt=last - late_ids(), id__lte=last).order_by("id")
+    late_rows = np.fromiter(late.values_list("id", flat=True), np.int64)
+    missing = np.concatenate([np.setdiff1d(late_rows, store.milvus.known(name_of(active), late_rows)), fresh])
     ids, vectors, _ = read(missing)
     store.add(name_of(active), ids, vectors, components_of(active))
     # A read with strong consistency returns when searches find the rows; only then workers drop them from the delta.
@@ -69,13 +72,3 @@ def _add_new(active: IndexGeneration, store: MilvusStore) -> int:
         return 0
     generations.synchronised(active, last_embedding=int(fresh[-1]), added=len(ids))
     return len(ids)
-
-
-def _late(active: IndexGeneration, store: MilvusStore) -> Ids:
-    """Return embeddings that were committed after ones with higher ids, and are not in the collection yet."""
-    if connection.vendor == "sqlite":
-        return np.empty(0, np.int64)
-    first, last = active.last_embedding - LATE_IDS, active.last_embedding
-    rows = Embedding.objects.filter(model_id=active.model_id, id__gt=first, id__lte=last).order_by("id")
-    ids = np.fromiter(rows.values_list("id", flat=True), np.int64)
-    return np.setdiff1d(ids, store.milvus.known(name_of(active), ids))

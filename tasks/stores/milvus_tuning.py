@@ -12,7 +12,7 @@ from engine.index.pca import unit
 from engine.index.protocol import TUNED_FOR
 from engine.index.ranking import Vectors
 from engine.index.tuning import BLEND, PARTNERS, SPARE
-from tasks.stores import Source
+from tasks.stores import EmbeddingSource
 
 TARGET = 0.99
 QUERIES = 200  # 2,000 neighbours to find
@@ -37,7 +37,7 @@ def self_test(index: MilvusIndex) -> None:
             raise BadIndex(f"The new index does not pass its test (picture {id_} does not find itself).")
 
 
-def tune(index: MilvusIndex, source: Source) -> Tuned:
+def tune(index: MilvusIndex, source: EmbeddingSource) -> Tuned:
     """Return the fewest candidates whose recall reaches TARGET with some to spare, or MOST_CANDIDATES.
 
     Queries are blends of a picture and one of those nearest to it, as in `engine.index.tuning.Sample`.
@@ -67,7 +67,7 @@ def _draw(index: MilvusIndex) -> tuple[Vectors, NDArray[np.int64]]:
     return unit((1 - share) * vectors + share * index.stored(second)[0]), np.stack([first, second], axis=1)
 
 
-def _nearest(source: Source, queries: Vectors, hidden: NDArray[np.int64]) -> NDArray[np.int64]:
+def _nearest(source: EmbeddingSource, queries: Vectors, hidden: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the exact ten nearest [q, 10] of all embeddings but the hidden ones, reading each once."""
     best_ids = np.empty((len(queries), 0), np.int64)
     best = np.empty((len(queries), 0), np.float32)

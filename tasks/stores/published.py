@@ -181,13 +181,9 @@ class Follower:
             self.failed, self._again_at = (active.number, str(error)), time.monotonic() + RETRY_S
             return
         self.failed = None
-        _drop_retired()
-
-
-def _drop_retired() -> None:
-    """Delete retired generations, but no temporary folders: a build may be running on this host."""
-    there = [path for path in settings.INDEX_ROOT.iterdir() if path.name.isdecimal()]
-    wanted = generations.wanted()
-    for path in there:
-        if int(path.name) not in wanted:
-            shutil.rmtree(path, ignore_errors=True)
+        # Delete retired generations, but no temporary folders: a build may be running on this host.
+        there = [path for path in settings.INDEX_ROOT.iterdir() if path.name.isdecimal()]
+        wanted = generations.wanted()
+        for path in there:
+            if int(path.name) not in wanted:
+                shutil.rmtree(path, ignore_errors=True)

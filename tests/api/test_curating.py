@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
-from gallery.curation import importing
+from gallery.curation import importing, pictures
 from gallery.models import Image
 from tests import fresh
 from tests.api.answers import Response, error_code
@@ -80,14 +80,14 @@ def test_a_picture_that_another_worker_decodes_first_is_no_problem(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add(client)
-    reencoded = importing.reencoded
+    reencode = pictures.reencode
 
     def after_the_other_worker(source: Any) -> Any:
         monkeypatch.undo()
         assert importing.decode_pending(10) == 1
-        return reencoded(source)
+        return reencode(source)
 
-    monkeypatch.setattr(importing, "reencoded", after_the_other_worker)
+    monkeypatch.setattr(importing, "reencode", after_the_other_worker)
     assert importing.decode_pending(10) == 1
     image = Image.objects.get()
     assert (image.problem, image.is_pending) == ("", False)
@@ -97,14 +97,14 @@ def test_a_picture_that_another_worker_decodes_first_is_no_problem(
 def test_two_workers_share_the_pictures(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(30):
         assert add(client, picture(seed=number)).status_code == 201
-    reencoded = importing.reencoded
+    reencode = pictures.reencode
 
     def beside_the_other_worker(source: Any) -> Any:
         monkeypatch.undo()
         importing.decode_pending(5)
-        return reencoded(source)
+        return reencode(source)
 
-    monkeypatch.setattr(importing, "reencoded", beside_the_other_worker)
+    monkeypatch.setattr(importing, "reencode", beside_the_other_worker)
     importing.decode_pending(5)
     assert Image.objects.filter(is_pending=False, problem="").count() > 5
 

@@ -15,8 +15,7 @@ from annoy import AnnoyIndex
 from engine.errors import BadIndex, OldIndex
 from engine.index import manifest as manifests
 from engine.index.annoy_index import Index, open_annoy
-from engine.index.build import build
-from tests.engine.galleries import MODEL_ID, make_vectors, write_as_another_version
+from tests.engine.galleries import MODEL_ID, build, make_vectors, write_as_another_version
 
 FILES = ("index.ann", "pca.npy", "ids.npy", "vectors.npy", "manifest.json")
 

@@ -11,9 +11,8 @@ import pytest
 from engine.errors import BadIndex
 from engine.index import manifest as manifests
 from engine.index.annoy_index import Index
-from engine.index.build import build
 from tests.drills.test_clear_starts import start_worker
-from tests.engine.galleries import MODEL_ID, make_vectors
+from tests.engine.galleries import MODEL_ID, build, make_vectors
 from tests.sites import Site
 
 ASK = """

@@ -2,13 +2,17 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.images.fingerprints import BYTES
+from engine.index import build as building
 from engine.index import manifest as manifests
+from engine.index.manifest import Manifest
 from engine.networks.registry import EMBEDDING_SIZE
 
 MODEL_ID = "efficientnet_lite0-579344248a93-p1"
@@ -26,6 +30,14 @@ def make_vectors(count: int, seed: int = 7) -> NDArray[np.float32]:
 def make_noise(count: int) -> NDArray[np.float32]:
     """Return vectors without any structure that a reduction could use."""
     return unit(np.random.default_rng(3).standard_normal((count, EMBEDDING_SIZE), np.float32))
+
+
+def build(
+    directory: Path, ids: Sequence[int] | NDArray[np.int64], vectors: NDArray[Any], model_id: str, **options: Any
+) -> Manifest:
+    """Build a generation of one block of vectors, without fingerprints."""
+    block = vectors, np.zeros((len(vectors), BYTES), np.uint8)
+    return building.build(directory, np.array(ids, np.int64), [block], model_id, **options)
 
 
 def write_as_another_version(directory: Path, **more: int) -> None:

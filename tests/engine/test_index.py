@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from engine.errors import BadIndex
 from engine.index import manifest as manifests
 from engine.index.annoy_index import Index
-from engine.index.build import build
 from engine.index.check import self_test
 from engine.index.ranking import Hits
 from engine.index.tuning import TREES
-from tests.engine.galleries import MODEL_ID, make_vectors
+from tests.engine.galleries import MODEL_ID, build, make_vectors
 
 COUNT = 2000
 IDS = np.arange(COUNT) * 3 + 100

@@ -12,7 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile, UploadedFile
 from django.utils import timezone
 
 from engine.decoders.pool import DECODERS
-from gallery.curation import importing, library, pictures
+from gallery.curation import library, pictures
 from gallery.models import LONGEST_TITLE, Band, Image, Query
 from gallery.operations import processes
 from gallery.queries import accept, lifecycle
@@ -36,7 +36,7 @@ def uploaded(data: bytes) -> "UploadedFile[Any]":
 def add_file(data: bytes, *, label: str = "", title: str = "") -> Image:
     """Return this picture in the gallery, as an import keeps it. Raises Refusal."""
     image = Image(label=label, title=title[:LONGEST_TITLE])
-    library.keep(image, hashlib.sha256(data).hexdigest(), importing.reencoded(data), data)
+    library.keep(image, hashlib.sha256(data).hexdigest(), pictures.reencode(data), data)
     return image
 
 

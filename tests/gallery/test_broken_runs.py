@@ -29,7 +29,7 @@ def test_what_a_broken_run_had_left_waits_again() -> None:
     done, left = ask(age_s=2), ask(age_s=1)
     claim = lifecycle.claim(2)
     finish(claim.token, {done: answer()})
-    assert lifecycle.give_back(claim.token) == 1
+    assert lifecycle.requeue(claim.token) == 1
     assert (now(done).state, now(left).state) == ("done", "waiting")
     assert (now(left).claim, now(left).lease_until, now(left).attempts) == (None, None, 1)
 
@@ -55,7 +55,7 @@ def test_a_released_query_counts_its_waiting_anew() -> None:
     query = ask(age_s=600)
     set_row(query, waiting_since=ago(600))
     assert waiting.oldest_s() == pytest.approx(600, abs=5)
-    lifecycle.give_back(lifecycle.claim(1).token)
+    lifecycle.requeue(lifecycle.claim(1).token)
     assert waiting.oldest_s() == pytest.approx(0, abs=5)
 
 
@@ -65,7 +65,7 @@ def test_the_third_attempt_is_the_last(ending: str) -> None:
     for _ in range(3):
         token = lifecycle.claim(1).token
         if ending == "given back":
-            assert lifecycle.give_back(token) == 1
+            assert lifecycle.requeue(token) == 1
         else:
             set_row(query, lease_until=ago(1))
             assert lifecycle.release_overdue() == 1

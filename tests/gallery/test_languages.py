@@ -166,7 +166,7 @@ def test_the_search_box_is_in_the_language_of_the_reader(client: Client, setting
 def test_a_search_that_gave_up_is_explained_in_the_language_of_the_reader(client: Client) -> None:
     query = ask()
     for _ in range(lifecycle.MAX_ATTEMPTS):
-        lifecycle.put_back(lifecycle.claim(1).token, query)
+        lifecycle.requeue(lifecycle.claim(1).token, query)
     page = client.get(query.get_absolute_url(), headers={"accept-language": "de"}).content.decode()
     assert f"Die Suche ist bei diesem Bild {lifecycle.MAX_ATTEMPTS}-mal abgebrochen." in page
 

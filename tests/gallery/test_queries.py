@@ -123,7 +123,7 @@ def test_a_run_that_lost_its_claim_answers_nothing() -> None:
     punctual = lifecycle.claim(1).token
     assert finish(late, {query: answer()}) == 0
     assert not lifecycle.fail(late, query, "corrupt", "Too late.")
-    assert lifecycle.give_back(late) == 0
+    assert lifecycle.requeue(late) == 0
     assert finish(punctual, {query: answer(image)}) == 1
     assert matches(query) == [(1, 1.0, image.pk)]
 
@@ -163,7 +163,7 @@ def test_only_what_runs_can_end(state: str) -> None:
     before = Query.objects.filter(pk=query.pk).values().get()
     assert finish(token, {query: answer(add_image())}) == 0
     assert not lifecycle.fail(token, query, "corrupt", "The picture is damaged.")
-    assert lifecycle.give_back(token) == 0
+    assert lifecycle.requeue(token) == 0
     assert lifecycle.release_overdue() == 0
     assert Query.objects.filter(pk=query.pk).values().get() == before
 
@@ -186,7 +186,7 @@ def test_what_was_uploaded_for_a_failed_query_is_deleted(how: str) -> None:
     if how == "fail":
         lifecycle.fail(token, query, "corrupt", "The picture is damaged.")
     else:
-        lifecycle.give_back(token)
+        lifecycle.requeue(token)
     assert now(query).state == "failed"
     assert files_kept() == []
 

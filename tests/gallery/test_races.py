@@ -78,7 +78,7 @@ def test_no_query_is_answered_twice(threads: ThreadPoolExecutor) -> None:
 def test_an_overdue_query_is_released_once(threads: ThreadPoolExecutor) -> None:
     query = threads.submit(ask).result()
     token = threads.submit(lifecycle.claim, 1).result().token
-    assert sorted(race(threads, lambda: lifecycle.give_back(token))) == [0, 0, 0, 1]
+    assert sorted(race(threads, lambda: lifecycle.requeue(token))) == [0, 0, 0, 1]
     assert threads.submit(Query.objects.get, pk=query.pk).result().state == "waiting"
 
 

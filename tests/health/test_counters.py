@@ -91,7 +91,7 @@ def test_queries_are_counted_when_they_come_to_their_end(client: Client) -> None
         lifecycle.fail(claim.token, bad, "corrupt", "The picture is damaged.")
         lifecycle.fail(claim.token, bad, "corrupt", "The picture is damaged.")
         for _ in range(lifecycle.MAX_ATTEMPTS):
-            lifecycle.give_back(claim.token)
+            lifecycle.requeue(claim.token)
             claim = lifecycle.claim(1)
 
     changes = counted(client, act)

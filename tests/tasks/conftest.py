@@ -10,8 +10,8 @@ import pytest
 from PIL import Image as Pillow
 
 from engine.networks.embedder import Embedder
-from gallery.curation import importing, library
-from gallery.curation.pictures import Encoded
+from gallery.curation import library
+from gallery.curation.pictures import Encoded, reencode
 from gallery.models import Embedding, Image, Query
 from gallery.queries import accept
 from gallery.queries.accept import Parameters, Pictures
@@ -60,7 +60,7 @@ def add_drawn(picture: Pillow.Image, label: str = "") -> Image:
 @functools.cache
 def kept(number: int) -> Encoded:
     """Return that picture as the gallery keeps it: always the same, so it is decoded once."""
-    return importing.reencoded(picture(number))
+    return reencode(picture(number))
 
 
 def add(number: int, label: str = "") -> Image:

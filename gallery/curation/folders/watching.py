@@ -23,7 +23,7 @@ Look = dict[Source, tuple[int, int]]  # size and time of change
 
 
 @dataclass
-class Changes:
+class FolderChanges:
     """The result of one scan: files to import, and files that are gone."""
 
     settled: list[Source] = field(default_factory=list)
@@ -45,12 +45,12 @@ class Watcher:
         self._imported = self._before = _look(sources)
         return sources, left_out
 
-    def changes(self) -> Changes:
+    def changes(self) -> FolderChanges:
         """Scan once and return the files that no longer change."""
         sources, left_out = self._scan()
         now = _look(sources)
         if not now:  # perhaps a disk that is not mounted
-            return Changes()
+            return FolderChanges()
         new = {source for source, signature in now.items() if self._imported.get(source) != signature}
         settled = [source for source in now if source in new and self._before.get(source) == now[source]]
         missing = {source for source in self._imported.keys() - now.keys() if not left_out.has(source.path)}
@@ -60,7 +60,7 @@ class Watcher:
         for source in gone:
             del self._imported[source]
         self._imported.update((source, now[source]) for source in settled)
-        return Changes(settled, gone)
+        return FolderChanges(settled, gone)
 
 
 def _look(sources: list[Source]) -> Look:
@@ -72,7 +72,7 @@ def _look(sources: list[Source]) -> Look:
     return found
 
 
-def rounds(places: Sequence[Path], watcher: Watcher) -> Iterator[Changes]:
+def rounds(places: Sequence[Path], watcher: Watcher) -> Iterator[FolderChanges]:
     """Yield the changes in these folders until Ctrl-C. Raises OSError: too many folders for the system."""
     looked_at = time.monotonic()
     for has_changed in _events(places):

@@ -19,8 +19,8 @@ from gallery.curation.folders import image_table, scanning, watching
 from gallery.curation.folders.image_table import BadTable
 from gallery.curation.folders.left_out import LeftOut
 from gallery.curation.folders.scanning import Source
-from gallery.curation.folders.watching import Changes, Mirror, Watcher
-from gallery.curation.importing import Outcome
+from gallery.curation.folders.watching import FolderChanges, Mirror, Watcher
+from gallery.curation.importing import ImportResult
 from gallery.curation.progress import Progress
 from gallery.errors import Refusal
 
@@ -115,8 +115,8 @@ class Command(BaseCommand):
         follow_links, label_from = self.options["follow_links"], self.options["label_from"]
         return scanning.scan(self.places, left_out, follow_links=follow_links, label_from=label_from), left_out
 
-    def _first(self, sources: list[Source], left_out: LeftOut) -> Outcome:
-        outcome = Outcome(left_out=left_out)
+    def _first(self, sources: list[Source], left_out: LeftOut) -> ImportResult:
+        outcome = ImportResult(left_out=left_out)
         try:
             with Progress(len(sources), "Importing", "file") as progress:
                 for _step in self._import(sources, outcome):
@@ -132,7 +132,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{message} {changed} changed." if self.table else message)
         return outcome
 
-    def _import(self, sources: Sequence[Source], outcome: Outcome) -> Iterator[Source]:
+    def _import(self, sources: Sequence[Source], outcome: ImportResult) -> Iterator[Source]:
         try:
             yield from importing.import_files(sources, outcome, is_dry=self.options["dry_run"])
         except Refusal as refusal:  # a full disk; bad files are only listed
@@ -151,7 +151,7 @@ class Command(BaseCommand):
             self.stderr.write(f"{message} (import_images --relabel gives them their folder's).")
         return 0
 
-    def _tell_left_out(self, outcome: Outcome) -> None:
+    def _tell_left_out(self, outcome: ImportResult) -> None:
         left_out, is_detailed = outcome.left_out, self.options["verbosity"] > 1
         base = self.places[0] if len(self.places) == 1 and self.places[0].is_dir() else Path.cwd()
         if left_out:
@@ -174,8 +174,8 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             self.stdout.write("Stopped.")
 
-    def _take(self, changes: Changes, pictures: dict[Source, str], mirror: Mirror) -> None:
-        before, outcome = set(pictures.values()), Outcome()
+    def _take(self, changes: FolderChanges, pictures: dict[Source, str], mirror: Mirror) -> None:
+        before, outcome = set(pictures.values()), ImportResult()
         for _step in self._import(changes.settled, outcome):
             pass
         for source in changes.gone:
@@ -192,7 +192,7 @@ class Command(BaseCommand):
         self.stdout.flush()
 
 
-def _summary(outcome: Outcome, sources: Sequence[Source], relabelled: int, *, is_dry: bool = False) -> str:
+def _summary(outcome: ImportResult, sources: Sequence[Source], relabelled: int, *, is_dry: bool = False) -> str:
     what = "would be imported" if is_dry else "imported"
     part = f" ({outcome.incomplete} of them incomplete)" if outcome.incomplete else ""
     message = f"{outcome.added} pictures {what}{part}, {outcome.known} were there already, {outcome.refused} refused."

@@ -16,7 +16,16 @@ from gallery.models import IndexGeneration
 from tasks import active_model, stores
 from tasks.measuring import thresholds
 from tasks.measuring.alterations import ALTERATIONS
-from tasks.measuring.calibration import Cosines, Derived, Gallery, Measured, TooFewPictures, derive, measure, steps
+from tasks.measuring.calibration import (
+    Cosines,
+    Derived,
+    IndexedPictures,
+    Measured,
+    TooFewPictures,
+    derive,
+    measure,
+    steps,
+)
 
 PERCENTILES = (5, 50, 95, 99)
 COSINES = ("altered", "one_label", "other_label", "nearest")
@@ -37,7 +46,7 @@ class Command(BaseCommand):
         if active is None or not active.images:
             raise CommandError("There is no index yet; run manage.py build_index.")
         try:
-            gallery = Gallery(stores.chosen().open(active), active.model_id)
+            gallery = IndexedPictures(stores.chosen().open(active), active.model_id)
             embedder = active_model.load(active.model_id)
             with Progress(steps(gallery), "Measuring", "picture") as progress:
                 measured = measure(gallery, embedder, progress.advance)

@@ -17,7 +17,7 @@ from gallery.index import generations
 from gallery.storage import files
 from tasks import stores
 from tasks.measuring import evaluation_page
-from tasks.measuring.evaluation import Evaluation, Labelled, NoLabels, evaluate, steps
+from tasks.measuring.evaluation import Evaluation, Labelled, NoLabels, evaluate, steps, worst_queries
 
 WORST_LABELS = 5
 
@@ -43,7 +43,7 @@ class Command(BaseCommand):
                 with Progress(steps(index, labelled), "Evaluating", "picture") as progress:
                     result, rankings = evaluate(index, labelled, k, progress.advance)
                 if page:
-                    page.write(evaluation_page.render(result, rankings, labelled, active).encode())
+                    page.write(evaluation_page.render(result, worst_queries(rankings, labelled), active).encode())
         except (BadIndex, IndexAway, NoLabels) as error:
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:

@@ -157,7 +157,7 @@ def test_two_fetches_of_one_query_do_not_fail_it(
     worker: Worker, gallery: list[Image], query: Query, server: Counting, names: Names
 ) -> None:
     fetcher, late = friendly(server, names), lifecycle.claim(1)
-    lifecycle.give_back(late.token)  # as a batch that breaks does
+    lifecycle.requeue(late.token)  # as a batch that breaks does
     again = lifecycle.claim(1)
     for claim in (late, again):
         fetching.fetch(fetcher, claim.token, claim.queries[0])
@@ -169,7 +169,7 @@ def test_two_fetches_of_one_query_do_not_fail_it(
 @with_threads
 def test_a_fetch_that_was_killed_is_tried_again(worker: Worker, gallery: list[Image], query: Query) -> None:
     claim = lifecycle.claim(1)
-    lifecycle.give_back(claim.token)  # as the sweep does when the lease is over
+    lifecycle.requeue(claim.token)  # as the sweep does when the lease is over
     for _ in range(2):
         answer_waiting(worker, 32)
         worker.links.join()

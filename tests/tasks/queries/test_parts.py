@@ -188,7 +188,7 @@ def test_a_query_that_gave_up_leaves_no_upload(
     query = ask(3, 4)
     with django_capture_on_commit_callbacks(execute=True):
         for _ in range(3):
-            lifecycle.give_back(lifecycle.claim(1).token)
+            lifecycle.requeue(lifecycle.claim(1).token)
     assert (now(query).state, now(query).error_code) == (FAILED, "gave_up")
     assert files_kept() == []
 

@@ -11,7 +11,7 @@ from django.test import override_settings
 from numpy.typing import NDArray
 from pytest_django import DjangoDbBlocker, Settings
 
-from engine.index.annoy_index import Candidates, Index
+from engine.index.annoy_index import AnnoyCandidates, Index
 from engine.index.ranking import Hits
 from gallery.index import generations
 from gallery.models import Embedding, Image
@@ -34,10 +34,10 @@ class Watched(Index):
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
-        self.seen: list[Candidates] = []
+        self.seen: list[AnnoyCandidates] = []
         self.compared_all = 0
 
-    def candidates(self, *query: Any, **options: Any) -> list[Candidates]:
+    def candidates(self, *query: Any, **options: Any) -> list[AnnoyCandidates]:
         found = super().candidates(*query, **options)
         self.seen += found
         return found

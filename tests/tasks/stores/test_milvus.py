@@ -44,12 +44,12 @@ def server(request: pytest.FixtureRequest) -> Iterator[milvus.Server]:
 @pytest.fixture
 def store(server: milvus.Server, settings: Settings, db: None) -> Iterator[MilvusStore]:
     settings.SIMSEARCH_INDEX, settings.SIMSEARCH_MILVUS_URI = "milvus", server.uri
-    stores._store.cache_clear()
+    stores.chosen.cache_clear()
     store = stores.chosen()
     assert isinstance(store, MilvusStore)
     yield store
     store.clean(set())
-    stores._store.cache_clear()
+    stores.chosen.cache_clear()
 
 
 def opened() -> Neighbours:
@@ -294,9 +294,9 @@ def test_a_folder_of_milvus_lite_is_refused(settings: Settings) -> None:
 def test_a_server_that_is_away_raises_index_away(settings: Settings, db: None) -> None:
     settings.SIMSEARCH_INDEX, settings.SIMSEARCH_MILVUS_URI = "milvus", "http://127.0.0.1:9"
     add_at(0)
-    stores._store.cache_clear()
+    stores.chosen.cache_clear()
     with pytest.raises(generations.BuildFailed, match=r"Milvus at http://127\.0\.0\.1:9 does not answer"):
         build_generation(MODEL_ID)
     with pytest.raises(IndexAway):
         stores.chosen().clean(set())
-    stores._store.cache_clear()
+    stores.chosen.cache_clear()

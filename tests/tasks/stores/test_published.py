@@ -16,7 +16,7 @@ from engine.networks.embedder import Embedder
 from gallery.index import generations
 from gallery.models import Image, IndexGeneration
 from gallery.operations import workers
-from tasks import active_model
+from tasks import active_model, stores
 from tasks.indexing.build import build_generation
 from tasks.indexing.embedding import embed_step
 from tasks.search.neighbours import Neighbours, SearchRequest
@@ -111,7 +111,7 @@ def test_readyz_says_which_host_cannot_fetch_and_why(
     server.client.delete_object(Bucket=BUCKET, Key=f"index/{built.number}/index.ann")
     on_host("b")
     store = AnnoyStore()
-    monkeypatch.setattr("tasks.stores._store", lambda _: store)
+    monkeypatch.setattr(stores, "chosen", lambda: store)
     follower = store._follower
     follower.look()
     worker.report()
