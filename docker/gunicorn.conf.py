@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import sys
 from pathlib import Path
 
 _host = os.environ.get("SIMSEARCH_HOST", "127.0.0.1")
@@ -13,7 +14,10 @@ if _descriptor := os.environ.get("SIMSEARCH_WEB_FD"):
     bind = f"fd://{_descriptor}"
 else:
     bind = f"{f'[{_host}]' if ':' in _host else _host}:{os.environ.get('SIMSEARCH_PORT', '8000')}"
-workers = int(os.environ.get("SIMSEARCH_WEB_WORKERS") or max(2, min(_cores, 8)))
+_workers = os.environ.get("SIMSEARCH_WEB_WORKERS") or str(max(2, min(_cores, 8)))
+if not _workers.isdecimal():
+    sys.exit(f"simsearch: SIMSEARCH_WEB_WORKERS={_workers} is not a number of processes.")
+workers = int(_workers)
 worker_class = "gthread"
 threads = 8
 # As many connections to PostgreSQL as threads, at most: a slow download may hold one as long as it holds its thread.

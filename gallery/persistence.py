@@ -1,6 +1,7 @@
 """Repeat writes that must not be lost while the database is away or busy for a moment."""
 
 import logging
+import re
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -17,12 +18,21 @@ AWAY = (OperationalError, InterfaceError)  # the database is locked, restarted o
 # The messages of SQLite and PostgreSQL for a full disk.
 DISK_FULL = ("database or disk is full", "No space left on device")
 
+# Their messages for a database without the latest migrations.
+OUTDATED = re.compile(r"^(relation|column) .* does not exist|^no such (table|column)")
+
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 
 
 def reason(error: Exception) -> str:
-    """Return the first line of what the database says: PostgreSQL adds the place in the statement, on more lines."""
-    return str(error).strip().partition("\n")[0]
+    """Return one line on what is wrong: with a file, its name; with the database, the first line of what it says.
+
+    PostgreSQL adds the place in the statement, on more lines.
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    text = str(error).strip().partition("\n")[0]
+    return f"{text}; run manage.py migrate" if OUTDATED.search(text) else text
 
 
 def is_disk_full(error: Exception) -> bool:

@@ -1,8 +1,10 @@
 """Settings of each kind of database that `DATABASE_URL` does not name."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
+from environ import Env
 
 POOL_WAIT_S = 3  # longer than most restarts of the server; a waiting thread answers no request
 SQLITE = {
@@ -20,6 +22,22 @@ POSTGRESQL = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,  # ms
 }
+
+
+def parsed(url: str) -> dict[str, Any]:
+    """Return the entry of Django's DATABASES that an address describes. Its password is in no message."""
+    try:
+        is_known = urlsplit(url).scheme in Env.DB_SCHEMES
+        database: dict[str, Any] = Env.db_url_config(url.strip()) if is_known else {}
+        is_whole = bool(database.get("NAME"))
+    except ValueError:  # the port
+        is_whole = False
+    if not is_whole:
+        raise ImproperlyConfigured(
+            "DATABASE_URL is not an address such as postgres://user:password@host/name; in user and password "
+            "write each of @ : / ? # % as its percent code."
+        )
+    return database
 
 
 def configured(database: dict[str, Any], pool: int = 0) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Django's settings. The defaults are for production: without a secret or host names nothing starts."""
 
 import os
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,7 +10,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from simsearch import __version__, logs
-from simsearch.databases import configured
+from simsearch.databases import configured, parsed
 from simsearch.env import DATA_DIR, env
 
 # Makes Django's generic classes (ModelAdmin[Image]) subscriptable, as mypy expects.
@@ -21,10 +22,10 @@ os.umask(0o077)
 
 # --- Core ---------------------------------------------------------------------------------------------------
 
-DEBUG = env.bool("DEBUG", default=False)
-SECRET_KEY = env.str("SECRET_KEY")
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else env.NOTSET)
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+DEBUG = env.switch("DEBUG", default=False)
+SECRET_KEY = env.text("SECRET_KEY")
+ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
+CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
     "gallery",
@@ -97,14 +98,18 @@ INDEX_ROOT = DATA_DIR / "index"
 WEIGHTS_ROOT = DATA_DIR / "weights"
 METRICS_ROOT = DATA_DIR / "metrics"  # gallery/operations/counters.py; shared by the containers of a machine
 # The prefix of X-Accel-Redirect under which nginx serves MEDIA_ROOT; empty: Django sends the files.
-SIMSEARCH_ACCEL_PREFIX = env.str("SIMSEARCH_ACCEL_PREFIX", default="")
+SIMSEARCH_ACCEL_PREFIX = env.str("SIMSEARCH_ACCEL_PREFIX", default="").strip()
+if SIMSEARCH_ACCEL_PREFIX and not (
+    SIMSEARCH_ACCEL_PREFIX[0] == SIMSEARCH_ACCEL_PREFIX[-1] == "/" != SIMSEARCH_ACCEL_PREFIX
+):
+    raise ImproperlyConfigured(f"SIMSEARCH_ACCEL_PREFIX={SIMSEARCH_ACCEL_PREFIX}: begin and end it with /.")
 
-_database = env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'simsearch.sqlite3'}")
-DATABASES = {"default": configured(_database, pool=env.int("SIMSEARCH_DATABASE_POOL", default=0))}
+_database = env.str("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'simsearch.sqlite3'}")
+DATABASES = {"default": configured(parsed(_database), pool=env.number("SIMSEARCH_DATABASE_POOL", 0, least=0))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STATIC_URL = "static/"
-STATIC_ROOT = env.path("STATIC_ROOT", default=str(DATA_DIR / "static"))
+STATIC_ROOT = env.str("STATIC_ROOT", default="").strip() or str(DATA_DIR / "static")
 STORAGES: dict[str, dict[str, Any]] = {
     # Pictures, uploads until they are decoded (never served), and bodies of requests (gallery/storage/disk.py).
     "default": {"BACKEND": "gallery.storage.disk.DiskStorage"},
@@ -114,19 +119,19 @@ STORAGES: dict[str, dict[str, Any]] = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 # `disk`, or `s3`: then several hosts share the pictures.
-SIMSEARCH_STORAGE = env.str("SIMSEARCH_STORAGE", default="disk")
-if SIMSEARCH_STORAGE not in {"disk", "s3"}:
-    raise ImproperlyConfigured(f"SIMSEARCH_STORAGE={SIMSEARCH_STORAGE}: choose disk or s3")
+SIMSEARCH_STORAGE = env.one_of("SIMSEARCH_STORAGE", "disk", "s3")
 if SIMSEARCH_STORAGE == "s3":
-    SIMSEARCH_S3_BUCKET = env.str("SIMSEARCH_S3_BUCKET")
-    SIMSEARCH_S3_ENDPOINT = env.str("SIMSEARCH_S3_ENDPOINT")
+    SIMSEARCH_S3_BUCKET = env.text("SIMSEARCH_S3_BUCKET")
+    env.text("SIMSEARCH_S3_ENDPOINT")
+    SIMSEARCH_S3_ENDPOINT = env.address("SIMSEARCH_S3_ENDPOINT", "http://minio:9000", "https")
     # The server's address for browsers, if that is another one.
-    SIMSEARCH_S3_PUBLIC_ENDPOINT = env.str("SIMSEARCH_S3_PUBLIC_ENDPOINT", default="") or SIMSEARCH_S3_ENDPOINT
+    _public_endpoint = env.address("SIMSEARCH_S3_PUBLIC_ENDPOINT", "https://s3.example.org", "http")
+    SIMSEARCH_S3_PUBLIC_ENDPOINT = _public_endpoint or SIMSEARCH_S3_ENDPOINT
     SIMSEARCH_S3_REGION = env.str("SIMSEARCH_S3_REGION", default="us-east-1")
     # Empty: boto3 looks for keys itself (for example the role of a machine).
     SIMSEARCH_S3_ACCESS_KEY = env.str("SIMSEARCH_S3_ACCESS_KEY", default="").strip()
     SIMSEARCH_S3_SECRET_KEY = env.str("SIMSEARCH_S3_SECRET_KEY", default="").strip()
-    SIMSEARCH_S3_LINK_S = env.int("SIMSEARCH_S3_LINK_S", default=300)
+    SIMSEARCH_S3_LINK_S = env.number("SIMSEARCH_S3_LINK_S", 300, most=7 * 24 * 3600)
     _bucket = "gallery.storage.s3.ObjectStorage"
     STORAGES["default"] = {"BACKEND": _bucket, "OPTIONS": {"folder": "pictures"}}
     STORAGES["uploads"] = {"BACKEND": _bucket, "OPTIONS": {"folder": "uploads"}}
@@ -141,28 +146,30 @@ SIMSEARCH_VERSION = __version__
 # Used only for the first index, which then names its model (manage.py switch_model); "" is the default.
 SIMSEARCH_MODEL = env.str("SIMSEARCH_MODEL", default="")
 SIMSEARCH_WEIGHTS = env.str("SIMSEARCH_WEIGHTS", default="")
-SIMSEARCH_INDEX = env.str("SIMSEARCH_INDEX", default="annoy")  # or "milvus", at this address
+SIMSEARCH_INDEX = env.one_of("SIMSEARCH_INDEX", "annoy", "milvus")  # or "milvus", at this address
 SIMSEARCH_MILVUS_URI = env.str("SIMSEARCH_MILVUS_URI", default="")
 SIMSEARCH_MILVUS_TOKEN = env.str("SIMSEARCH_MILVUS_TOKEN", default="").strip()
 SIMSEARCH_MILVUS_PREFIX = env.str("SIMSEARCH_MILVUS_PREFIX", default="simsearch")
-SIMSEARCH_DEVICE = env.str("SIMSEARCH_DEVICE", default="auto")
-SIMSEARCH_THREADS = env.int("SIMSEARCH_THREADS", default=1)
-SIMSEARCH_BATCH = env.int("SIMSEARCH_BATCH", default=0)  # 0: what suits the device
-SIMSEARCH_DUPLICATE_SIMILARITY = env.float("SIMSEARCH_DUPLICATE_SIMILARITY", default=None)  # None: the model's
-SIMSEARCH_ANSWER_LIMIT_S = env.int("SIMSEARCH_ANSWER_LIMIT_S", default=30)
-SIMSEARCH_MAX_UPLOAD_BYTES = env.int("SIMSEARCH_MAX_UPLOAD_BYTES", default=16 * 2**20)
-SIMSEARCH_MAX_IMPORT_BYTES = env.int("SIMSEARCH_MAX_IMPORT_BYTES", default=512 * 2**20)
-SIMSEARCH_MAX_PIXELS = env.int("SIMSEARCH_MAX_PIXELS", default=50_000_000)
-SIMSEARCH_KEPT_PX = env.int("SIMSEARCH_KEPT_PX", default=4096)
-SIMSEARCH_KEEP_ORIGINALS = env.bool("SIMSEARCH_KEEP_ORIGINALS", default=False)
+SIMSEARCH_DEVICE = env.str("SIMSEARCH_DEVICE", default="auto").strip()
+if not re.fullmatch(r"auto|cpu|cuda:\d{1,3}", SIMSEARCH_DEVICE):
+    raise ImproperlyConfigured(f"SIMSEARCH_DEVICE={SIMSEARCH_DEVICE}: choose auto, cpu, or cuda:0 for the first GPU.")
+SIMSEARCH_THREADS = env.number("SIMSEARCH_THREADS", 1)
+SIMSEARCH_BATCH = env.number("SIMSEARCH_BATCH", 0, least=0)  # 0: what suits the device
+SIMSEARCH_DUPLICATE_SIMILARITY = env.cosine("SIMSEARCH_DUPLICATE_SIMILARITY")  # None: the model's
+SIMSEARCH_ANSWER_LIMIT_S = env.number("SIMSEARCH_ANSWER_LIMIT_S", 30)
+SIMSEARCH_MAX_UPLOAD_BYTES = env.number("SIMSEARCH_MAX_UPLOAD_BYTES", 16 * 2**20)
+SIMSEARCH_MAX_IMPORT_BYTES = env.number("SIMSEARCH_MAX_IMPORT_BYTES", 512 * 2**20)
+SIMSEARCH_MAX_PIXELS = env.number("SIMSEARCH_MAX_PIXELS", 50_000_000)
+SIMSEARCH_KEPT_PX = env.number("SIMSEARCH_KEPT_PX", 4096)
+SIMSEARCH_KEEP_ORIGINALS = env.switch("SIMSEARCH_KEEP_ORIGINALS", default=False)
 SIMSEARCH_WATCH = env.str("SIMSEARCH_WATCH", default="")  # a folder whose new pictures are imported as they come
-SIMSEARCH_WATCH_MIRROR = env.bool("SIMSEARCH_WATCH_MIRROR", default=False)
-SIMSEARCH_FETCH_LINKS = env.bool("SIMSEARCH_FETCH_LINKS", default=True)  # why: docs/security.md
-SIMSEARCH_MAX_WAITING = env.int("SIMSEARCH_MAX_WAITING", default=10_000)
-SIMSEARCH_UPLOADS_PER_MINUTE = env.int("SIMSEARCH_UPLOADS_PER_MINUTE", default=600)
-SIMSEARCH_QUERY_SPACE = env.int("SIMSEARCH_QUERY_SPACE", default=5 * 10**9)
-SIMSEARCH_PUBLIC_MAP = env.bool("SIMSEARCH_PUBLIC_MAP", default=False)  # off: only staff may see the map
-SIMSEARCH_QUERY_TTL_S = env.int("SIMSEARCH_QUERY_TTL_S", default=7 * 24 * 3600)
+SIMSEARCH_WATCH_MIRROR = env.switch("SIMSEARCH_WATCH_MIRROR", default=False)
+SIMSEARCH_FETCH_LINKS = env.switch("SIMSEARCH_FETCH_LINKS", default=True)  # why: docs/security.md
+SIMSEARCH_MAX_WAITING = env.number("SIMSEARCH_MAX_WAITING", 10_000)
+SIMSEARCH_UPLOADS_PER_MINUTE = env.number("SIMSEARCH_UPLOADS_PER_MINUTE", 600)
+SIMSEARCH_QUERY_SPACE = env.number("SIMSEARCH_QUERY_SPACE", 5 * 10**9)
+SIMSEARCH_PUBLIC_MAP = env.switch("SIMSEARCH_PUBLIC_MAP", default=False)  # off: only staff may see the map
+SIMSEARCH_QUERY_TTL_S = env.number("SIMSEARCH_QUERY_TTL_S", 7 * 24 * 3600)
 
 SIMSEARCH_MAX_BODY_BYTES = SIMSEARCH_MAX_UPLOAD_BYTES + 2**20  # with room for the rest of the form
 # Larger uploads are written directly to the disk, so that a process with eight of them stays small.
@@ -179,7 +186,7 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"
 
 # --- Redis and Celery ---------------------------------------------------------------------------------------
 
-REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+REDIS_URL = env.address("REDIS_URL", "redis://127.0.0.1:6379/0", "rediss", "unix", default="redis://127.0.0.1:6379/0")
 REDIS_TIMEOUT_S = 2.0
 
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)  # as kombu writes the address of a socket
@@ -219,6 +226,10 @@ CELERY_BEAT_SCHEDULE = {
 if SIMSEARCH_INDEX == "milvus":
     CELERY_BEAT_SCHEDULE["sync_index"] = {"task": "tasks.sync_index", "schedule": 1.0, "options": {"expires": 1}}
 
+# Programs read these themselves; a mistake in one is found here, before any of them starts.
+for _name in ("SIMSEARCH_SEARCH_CHILDREN", "SIMSEARCH_WEB_WORKERS", "SIMSEARCH_PORT", "SIMSEARCH_FLOWER_PORT"):
+    env.number(_name, 1, most=65535)
+
 # --- Security -----------------------------------------------------------------------------------------------
 
 # Keys of programs that may write through the API; several, so that one can be replaced without a pause.
@@ -229,7 +240,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 # On by default; `make run` serves plain HTTP on the loopback and turns it off.
-HTTPS = env.bool("SIMSEARCH_HTTPS", default=not DEBUG)
+HTTPS = env.switch("SIMSEARCH_HTTPS", default=not DEBUG)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
@@ -237,7 +248,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 # may use plain HTTP.
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$", r"^staff$"]
 # Trusted proxies (addresses or networks), whose X-Forwarded-For counts; gunicorn reads the same variable.
-TRUSTED_PROXIES = env.list("FORWARDED_ALLOW_IPS", default=[])
+TRUSTED_PROXIES = env.networks("FORWARDED_ALLOW_IPS")
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 _picture_origins = []
@@ -260,16 +271,17 @@ CONTENT_SECURITY_POLICY = {
 }
 
 # Origins whose pages may use the API from a browser, without cookies; none by default.
-CORS_ALLOWED_ORIGINS = env.list("SIMSEARCH_CORS_ORIGINS", default=[])
+CORS_ALLOWED_ORIGINS = env.origins("SIMSEARCH_CORS_ORIGINS")
 CORS_URLS_REGEX = r"^/api/"
 if CORS_ALLOWED_ORIGINS:
     INSTALLED_APPS.append("corsheaders")
     MIDDLEWARE.insert(MIDDLEWARE.index("csp.middleware.CSPMiddleware"), "corsheaders.middleware.CorsMiddleware")
 # Origins whose pages may show the search box in a frame (gallery/site/embed.py); none: there is no box.
-SIMSEARCH_EMBED_ORIGINS = env.list("SIMSEARCH_EMBED_ORIGINS", default=[])
+SIMSEARCH_EMBED_ORIGINS = env.origins("SIMSEARCH_EMBED_ORIGINS")
 
 # --- Monitoring ---------------------------------------------------------------------------------------------
 
-LOGGING = logs.configuration(env.str("LOG_FORMAT", default="line"), env.str("LOG_LEVEL", default="INFO"))
+_level = env.one_of("LOG_LEVEL", "INFO", "DEBUG", "WARNING", "ERROR", "CRITICAL")
+LOGGING = logs.configuration(env.str("LOG_FORMAT", default="line"), _level)
 # Without it /metrics only answers this machine. From a file it ends with a newline.
 SIMSEARCH_METRICS_TOKEN = env.str("SIMSEARCH_METRICS_TOKEN", default="").strip()

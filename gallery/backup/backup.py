@@ -1,5 +1,6 @@
 """Back up the database and the pictures while the system serves."""
 
+import errno
 import json
 import os
 import tempfile
@@ -64,6 +65,8 @@ def into(path: Path) -> Iterator[BinaryIO]:
             yield stream
         return
     path = path.resolve()
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(descriptor, "wb") as stream:

@@ -125,8 +125,10 @@ def _refuse_what_does_not_fit(manifest: Manifest, contents: Contents) -> None:
 
 
 def _refuse_to_overwrite(replace: bool) -> None:
-    counted = {table: table._base_manager.count() for table in (Image, Embedding, Query, IndexGeneration, User)}
-    if not any(counted.values()):
+    counted = {table: table._base_manager.count() for table in (Image, Embedding, Query, User)}
+    # Failed builds are of no use, and an early build_index leaves one in an empty system.
+    has_index = IndexGeneration.objects.exclude(state=IndexGeneration.State.FAILED).exists()
+    if not has_index and not any(counted.values()):
         return
     if not replace:
         raise Refused(

@@ -5,6 +5,7 @@ import logging
 import os
 import random
 import threading
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
@@ -71,7 +72,9 @@ def import_files(sources: Sequence[Source], outcome: ImportResult, *, is_dry: bo
     with wakeup.once(), ThreadPoolExecutor(os.cpu_count()) as threads:
         for start in range(0, len(sources), WINDOW):
             window = sources[start : start + WINDOW]
-            for source, result in zip(window, threads.map(lambda one: _read(one.path, known), window), strict=True):
+            rows = _named_after(window)
+            read = threads.map(lambda one, rows=rows: _read(one.path, known, rows.get(one.path.stem)), window)
+            for source, result in zip(window, read, strict=True):
                 if isinstance(result, Unusable):
                     outcome.refused += result.is_picture
                     outcome.left_out.add(result.reason, source.path)
@@ -141,8 +144,26 @@ def _fail(image: Image, problem: str) -> None:
         logger.warning("gallery picture %s cannot be decoded: %s", image.pk, problem)
 
 
-def _read(path: Path, known: set[str]) -> Read | Unusable:
-    """Decode a file unless its content is known. Runs in the threads: it touches no row."""
+def _named_after(sources: Sequence[Source]) -> dict[str, Image]:
+    """Return the gallery's pictures whose id is the name of a file, by that name: `export` names its files so."""
+    ids = []
+    for source in sources:
+        with suppress(ValueError):
+            ids.append(uuid.UUID(source.path.stem))
+    found = Image.objects.exclude(is_pending=True).in_bulk(ids)
+    return {str(pk): image for pk, image in found.items()}
+
+
+def _is_copy(path: Path, image: Image) -> bool:
+    """Tell whether a file is the stored, re-encoded picture of a row, as `export` copies it."""
+    try:
+        return image.picture_file.read_bytes() == path.read_bytes()
+    except FileNotFoundError:
+        return False
+
+
+def _read(path: Path, known: set[str], row: Image | None) -> Read | Unusable:
+    """Decode a file unless its content is known, or is the picture of `row`. Runs in the threads: it reads no row."""
     limits = replace(uploads.limits(), max_bytes=settings.SIMSEARCH_MAX_IMPORT_BYTES)
     try:
         with path.open("rb") as file:
@@ -152,10 +173,14 @@ def _read(path: Path, known: set[str]) -> Read | Unusable:
             size_bytes = os.fstat(file.fileno()).st_size
             with _LARGE if size_bytes > LARGE_BYTES else nullcontext():
                 headers.check_bytes(size_bytes, limits)
+                if row and _is_copy(path, row):
+                    return Read(row.content_hash, None)
                 content_hash = hashlib.file_digest(file, "sha256").hexdigest()
                 return Read(content_hash, None if content_hash in known else reencode(path, limits))
     except BadImage as error:
         return Unusable(_reason(error))
+    except files.StorageAway:
+        raise
     except OSError as error:
         return Unusable(unreadable(error))
 

@@ -1,5 +1,6 @@
 """Add pictures to the gallery, by upload or by command, and remove them."""
 
+import errno
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 
 KNOWN_BY_FILE = ("width_px", "height_px", "taken_at", "has_preview")
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 WRITTEN = 4  # of `Image.files`; the last one is the upload that the others are made of
 
 
@@ -60,11 +62,13 @@ def upload(image: Image, file: "UploadedFile[Any]") -> None:
 
 
 def keep(image: Image, content_hash: str, encoded: "Encoded", original: bytes | Path) -> None:
-    """Save a new row with its files. Raises Refusal (no room) and AlreadyThere (another process was quicker)."""
+    """Save a new row with its files. Raises AlreadyThere (another process was quicker), Refusal (no room), OSError."""
     image.content_hash = content_hash
     try:
         write(image, encoded, original)
     except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
         raise Refusal("no_space", "The disk is full: the picture could not be kept.") from error
     _insert(image, *image.files)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from prometheus_client import CollectorRegistry, Counter, Histogram, values
 from prometheus_client.core import Metric
 from prometheus_client.mmap_dict import MmapedDict
@@ -70,7 +71,13 @@ def _allocate(path: Path) -> bool:
     return True
 
 
-_directory.mkdir(parents=True, exist_ok=True)
+try:
+    _directory.mkdir(parents=True, exist_ok=True)
+except OSError as error:
+    raise ImproperlyConfigured(
+        f"{_directory} cannot be made ({error.strerror}): run this as the account that owns the folder, or set "
+        "SIMSEARCH_DATA_DIR."
+    ) from None
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_directory)
 values.MmapedDict = _AllocatedDict  # type: ignore[attr-defined]
 values.ValueClass = values.MultiProcessValue(_number)  # type: ignore[no-untyped-call]

@@ -24,6 +24,8 @@ from gallery.storage.files import Entry, StorageAway
 logger = logging.getLogger(__name__)
 
 GONE = {"404", "NoSuchKey"}
+SILENT = "The S3 server (SIMSEARCH_S3_ENDPOINT) does not answer"
+REFUSED = "The S3 server refused a request ({}); check SIMSEARCH_S3_BUCKET and the keys"
 # The error codes of a full storage: MinIO, Ceph, Garage.
 FULL = {"507", "InsufficientStorage", "QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"}
 REMOVED_AT_ONCE = 1000  # objects of one request
@@ -170,7 +172,7 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
     def _translated(self) -> Iterator[None]:
         """Translate errors of boto3: raise what a disk would raise, or StorageAway."""
         if time.monotonic() < _silent_until.get(self.endpoint_url, 0.0):
-            raise StorageAway(errno.EIO, "the storage does not answer")
+            raise StorageAway(errno.EIO, SILENT)
         try:
             yield
         except ClientError as error:
@@ -179,7 +181,7 @@ class ObjectStorage(S3Storage):  # type: ignore[misc]  # without types
                 raise FileNotFoundError(errno.ENOENT, "not in the storage") from error
             if code in FULL:
                 raise OSError(errno.ENOSPC, "the storage is full") from error
-            raise StorageAway(errno.EIO, f"the storage refused a request ({code or error})") from error
+            raise StorageAway(errno.EIO, REFUSED.format(code or error)) from error
         except (BotoCoreError, RetriesExceededError) as error:
             _silent_until[self.endpoint_url] = time.monotonic() + SILENT_S
-            raise StorageAway(errno.EIO, f"the storage does not answer ({type(error).__name__})") from error
+            raise StorageAway(errno.EIO, f"{SILENT} ({type(error).__name__})") from error

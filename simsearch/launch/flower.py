@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.http.request import split_domain_port, validate_host
 from flower import command
 from tornado.httputil import HTTPServerRequest
@@ -31,4 +32,7 @@ class KnownHosts(command.Flower):  # type: ignore[misc]
 
 if __name__ == "__main__":
     command.Flower = KnownHosts
-    app.start(["--quiet", "flower", *sys.argv[1:]])
+    try:
+        app.start(["--quiet", "flower", *sys.argv[1:]])
+    except ImproperlyConfigured as error:
+        sys.exit(f"simsearch: {error}")

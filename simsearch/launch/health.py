@@ -4,12 +4,12 @@ Each check sends the program a request. Docker itself knows whether the process 
 """
 
 import http.client
-import os
 import socket
 import sys
 from collections.abc import Callable
 from functools import partial
 
+from django.core.exceptions import ImproperlyConfigured
 from kombu.exceptions import OperationalError
 
 from simsearch.env import env
@@ -21,16 +21,16 @@ def web() -> None:
     """Send a request as nginx does: with a host name of the site, and X-Forwarded-Proto https."""
     names = [name.lstrip(".") for name in env.list("ALLOWED_HOSTS", default=[]) if name != "*"]
     headers = {"Host": names[0] if names else "localhost", "X-Forwarded-Proto": "https"}
-    _get(os.environ.get("SIMSEARCH_PORT", "8000"), "/healthz", headers)
+    _get(env.number("SIMSEARCH_PORT", 8000), "/healthz", headers)
 
 
 def flower() -> None:
     """Send Flower a request."""
-    _get(os.environ.get("SIMSEARCH_FLOWER_PORT", "5555"), "/flower/healthcheck", {})
+    _get(env.number("SIMSEARCH_FLOWER_PORT", 5555), "/flower/healthcheck", {})
 
 
-def _get(port: str, path: str, headers: dict[str, str]) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=TIMEOUT_S)
+def _get(port: int, path: str, headers: dict[str, str]) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
     try:
         connection.request("GET", path, headers=headers)
         status = connection.getresponse().status
@@ -63,4 +63,7 @@ CHECKS: dict[str, Callable[[], None]] = {
 if __name__ == "__main__":
     if len(sys.argv) != 2 or sys.argv[1] not in CHECKS:
         sys.exit(f"simsearch: which program? One of {', '.join(sorted(CHECKS))}.")
-    CHECKS[sys.argv[1]]()
+    try:
+        CHECKS[sys.argv[1]]()
+    except ImproperlyConfigured as error:
+        sys.exit(f"simsearch: {error}")

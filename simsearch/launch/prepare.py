@@ -13,10 +13,11 @@ import django
 from django.apps import apps
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
+from django.contrib.staticfiles.storage import ManifestFilesMixin
 from django.core.checks import CheckMessage, run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
-from django.db.utils import OperationalError
+from django.db.utils import InternalError, OperationalError
 
 from simsearch.env import DATA_DIR
 
@@ -38,6 +39,10 @@ def main() -> None:
         sys.exit(f"simsearch: {error}")
     except OperationalError as error:
         sys.exit(f"simsearch: The database (DATABASE_URL) does not answer: {str(error).strip().splitlines()[0]}")
+    except InternalError as error:
+        sys.exit(f"simsearch: The database (DATABASE_URL) cannot be changed: {str(error).strip().splitlines()[0]}")
+    except OSError as error:
+        sys.exit(f"simsearch: {error.filename} cannot be written ({error.strerror}).")
 
 
 def refuse_serious(messages: list[CheckMessage]) -> None:
@@ -56,7 +61,11 @@ def collect_static() -> None:
     digest = hashlib.sha256(seen.encode()).hexdigest()
     if root.is_dir() and stamp.exists() and stamp.read_text() == digest:
         return
-    stamp.unlink(missing_ok=True)
+    is_ours = stamp.exists() or (root / ManifestFilesMixin.manifest_name).exists()
+    if root.is_dir() and any(root.iterdir()) and not is_ours:
+        sys.exit(f"simsearch: STATIC_ROOT={root} has other files, which would be deleted: name a folder of its own.")
+    root.parent.mkdir(parents=True, exist_ok=True)
+    stamp.write_text("")
     call_command("collectstatic", verbosity=0, interactive=False, clear=True)
     for path in (root, *root.rglob("*")):
         path.chmod(0o750 if path.is_dir() else 0o640)

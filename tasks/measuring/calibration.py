@@ -16,6 +16,7 @@ from engine.networks.embedder import picture as as_picture
 from engine.networks.registry import Thresholds
 from gallery.curation import pictures
 from gallery.models import Embedding, Image
+from gallery.storage import files
 from tasks.measuring.alterations import ALTERATIONS
 from tasks.measuring.evaluation import sample
 from tasks.search.delta import to_fingerprints
@@ -102,12 +103,14 @@ class IndexedPictures:
         return self.rows[places], np.array([self.labels[place] for place in places], object)
 
     def picture(self, row: int) -> Pillow.Image | None:
-        """Return the picture in that row; None when it has been deleted or cannot be read."""
+        """Return the picture in that row; None when it has been deleted or cannot be read. Raises StorageAway."""
         image = Image.objects.filter(embeddings__id=int(self.index.ids[row])).first()
         if image is None:
             return None
         try:
             decoded = DECODERS.decode(image.shown_file.source(), pictures.request(within_px=None, whole=True))
+        except files.StorageAway:
+            raise
         except (OSError, BadImage):
             return None
         return Pillow.frombytes("RGB", (decoded.width_px, decoded.height_px), decoded.pixels)

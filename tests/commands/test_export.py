@@ -107,6 +107,19 @@ def test_a_table_comes_back_into_an_empty_gallery(tmp_path: Path, gallery: list[
     assert take_back(tmp_path / "out" / "images.csv")[0].startswith("0 pictures imported, 4 were there already")
 
 
+def test_an_edited_export_changes_the_pictures_that_it_came_from(tmp_path: Path, gallery: list[Image]) -> None:
+    """The stored picture is another file than the one that was added, by whose content the gallery knows it."""
+    export(tmp_path / "out")
+    table = tmp_path / "out" / "images.csv"
+    table.write_bytes(table.read_bytes().replace(b",cat,", b",tiger,"))
+    result, _ = take_back(table)
+    assert result == "0 pictures imported, 4 were there already, 0 refused. 1 changed."
+    assert Image.objects.get(pk=gallery[2].pk).label == "tiger"
+    other = tmp_path / "out" / "pictures" / f"{gallery[0].pk}.jpg"
+    other.write_bytes(picture(9))  # edited by somebody
+    assert take_back(table)[0].startswith("1 pictures imported, 3 were there already")
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two pictures that the gallery has, and one that it has not."""

@@ -133,6 +133,12 @@ def test_what_is_there_is_not_overwritten_unless_requested(source: Site, backup:
     assert target.run(LEFT) == [0, 0]
 
 
+def test_a_failed_build_alone_is_nothing(backup: Path, target: Site) -> None:
+    """`build_index` leaves one in an empty gallery."""
+    assert "no picture to index" in last_line(target, "build_index")
+    target.output("restore", str(backup))
+
+
 def test_an_account_alone_is_something(backup: Path, target: Site) -> None:
     target.run("from django.contrib.auth.models import User\nUser.objects.create_user('me')")
     assert "not empty (0 pictures, 0 queries, 1 accounts)" in last_line(target, "restore", str(backup))

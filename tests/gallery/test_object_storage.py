@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import Client
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
@@ -17,6 +17,7 @@ from gallery.queries import retention
 from gallery.storage import files
 from tests.gallery.rows import add_image, ask, finished, picture, uploaded
 from tests.gallery.test_adding_many import archive, begin, part
+from tests.ports import free_port
 from tests.s3 import BUCKET, S3Server
 
 pytestmark = pytest.mark.django_db
@@ -109,6 +110,27 @@ def test_an_archive_waits_while_the_bucket_is_away(server: S3Server, curator: Cl
     on_s3(settings, server.environment)
     assert zips.step()
     assert [(row.added, row.error) for row in ZipImport.objects.filter(finished_at__isnull=False)] == [(1, "")]
+
+
+@pytest.mark.parametrize("command", [["import_images", "photos"], ["prune", "--dry-run"], ["export", "made"]])
+@pytest.mark.parametrize("is_away", [True, False], ids=["away", "no such bucket"])
+def test_a_command_says_that_the_bucket_cannot_be_used(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], is_away: bool
+) -> None:
+    """It is no full disk, and no fault of the folder that is written."""
+    monkeypatch.chdir(tmp_path)
+    add_image(1)
+    Path("photos").mkdir()
+    Path("photos", "new.png").write_bytes(picture(2))
+    if is_away:
+        settings.SIMSEARCH_S3_ENDPOINT = f"http://127.0.0.1:{free_port()}"
+    else:
+        settings.SIMSEARCH_S3_BUCKET = "another"
+    settings.STORAGES = {**settings.STORAGES}  # made anew
+    with pytest.raises((CommandError, files.StorageAway)) as caught:
+        call_command(*command, stdout=io.StringIO(), stderr=io.StringIO())
+    assert ("SIMSEARCH_S3_ENDPOINT" if is_away else "SIMSEARCH_S3_BUCKET") in str(caught.value)
+    assert Image.objects.count() == 1
 
 
 def test_prune_finds_the_parts_of_an_archive_without_a_row(

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import close_old_connections
 
+from gallery import persistence
 from gallery.curation import importing
 from gallery.curation.folders import image_table, scanning, watching
 from gallery.curation.folders.image_table import BadTable
@@ -135,6 +136,8 @@ class Command(BaseCommand):
             yield from importing.import_files(sources, outcome, is_dry=self.options["dry_run"])
         except Refusal as refusal:  # a full disk; bad files are only listed
             raise CommandError(str(refusal)) from refusal
+        except OSError as error:
+            raise CommandError(f"A picture could not be kept: {persistence.reason(error)}.") from error
 
     def _follow_moved(self, pictures: dict[Source, str]) -> int:
         """Give moved pictures their new label with --relabel; returns how many got one."""

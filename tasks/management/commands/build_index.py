@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from engine.errors import EngineError
 from gallery.index import generations
 from gallery.index.generations import IndexStatus
 from gallery.models import Image
@@ -24,14 +25,15 @@ class Command(BaseCommand):
             "--distributed", action="store_true", help="have the pictures embedded by all workers of the gallery queue"
         )
 
-    def handle(self, *, dry_run: bool, if_stale: bool, rollback: bool, distributed: bool, **_: Any) -> None:
-        if rollback:
-            try:
-                previous = generations.roll_back()
-            except generations.NothingToGoBackTo as error:
-                raise CommandError(str(error)) from None
-            self.stdout.write(f"Active: {generations.described(previous)}.")
-            return
+    def handle(self, *, rollback: bool, **options: Any) -> None:
+        try:
+            self._roll_back() if rollback else self._build(**options)
+        except (generations.NothingToGoBackTo, EngineError) as error:
+            raise CommandError(str(error)) from None
+        except KeyboardInterrupt:
+            raise CommandError("Stopped. Run the same command again to continue.", returncode=130) from None
+
+    def _build(self, *, dry_run: bool, if_stale: bool, distributed: bool, **_: Any) -> None:
         if active_id := generations.active_model_id():
             if message := disagreement(active_id):
                 self.stderr.write(message)
@@ -44,15 +46,14 @@ class Command(BaseCommand):
         from tasks.indexing import build
 
         try:
-            if dry_run:
-                self.stdout.write(build.plan())
-            else:
-                self.stdout.write(build.index(self._tell, distributed=distributed))
+            self.stdout.write(build.plan() if dry_run else build.index(self._tell, distributed=distributed))
         except build.NotIndexed as error:
             raise CommandError(str(error)) from None
-        except KeyboardInterrupt:
-            raise CommandError("Stopped. Run the same command again to continue.", returncode=130) from None
 
     def _tell(self, line: str) -> None:
         self.stdout.write(line)
         self.stdout.flush()  # before the progress on stderr, in a log too
+
+    def _roll_back(self) -> None:
+        previous = generations.roll_back()
+        self.stdout.write(f"Active: {generations.described(previous)}.")

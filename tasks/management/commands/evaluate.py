@@ -14,6 +14,7 @@ from engine.errors import BadIndex, IndexAway
 from gallery.backup import backup
 from gallery.curation.progress import Progress
 from gallery.index import generations
+from gallery.storage import files
 from tasks import stores
 from tasks.measuring import evaluation_page
 from tasks.measuring.evaluation import Evaluation, Labelled, NoLabels, evaluate, steps, worst_queries
@@ -57,6 +58,8 @@ def _written(path: Path) -> Iterator[BinaryIO]:
     try:
         with backup.into(path) as stream:
             yield stream
+    except files.StorageAway:
+        raise
     except OSError as error:
         raise CommandError(f"{path} cannot be written ({error.strerror}).") from None
 

@@ -7,8 +7,10 @@ from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 from django.core.management.base import BaseCommand, CommandError
+from django.db import Error as DatabaseError
 
 from engine.networks.registry import EMBEDDING_SIZE
+from gallery import persistence
 from gallery.curation.folders import image_table
 from gallery.curation.progress import Progress
 from gallery.index import generations
@@ -27,13 +29,17 @@ class Command(BaseCommand):
         try:
             directory.mkdir(parents=True, exist_ok=True)
             is_empty = not any(directory.iterdir())
-            written, ids = self._write(directory) if is_empty else (0, 0)
         except OSError as error:
             raise CommandError(f"{directory} cannot be written ({error.strerror}).") from error
-        except KeyboardInterrupt:
-            raise CommandError(f"Stopped; {directory} is not complete.", returncode=130) from None
         if not is_empty:
             raise CommandError(f"{directory} is not empty; name a new folder.")
+        try:
+            written, ids = self._write(directory)
+        except (OSError, DatabaseError) as error:
+            reason = persistence.reason(error)
+            raise CommandError(f"{reason}. {directory} is not complete: delete it and try again.") from error
+        except KeyboardInterrupt:
+            raise CommandError(f"Stopped; {directory} is not complete.", returncode=130) from None
         self.stdout.write(f"{written} pictures and {ids} embeddings written to {directory}.")
 
     def _write(self, directory: Path) -> tuple[int, int]:
