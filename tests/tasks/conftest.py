@@ -4,7 +4,6 @@ import functools
 import hashlib
 import io
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from PIL import Image as Pillow
@@ -20,7 +19,7 @@ from tasks.indexing.embedding import embed_step
 from tasks.search.neighbours import Neighbours
 from tasks.worker import Worker
 from tests import demo
-from tests.gallery.rows import add_file, uploaded
+from tests.gallery.rows import uploaded
 from tests.tasks.hosts import Counting, Names, serving
 
 
@@ -54,37 +53,49 @@ def encoded(picture: Pillow.Image) -> bytes:
 
 def add_drawn(picture: Pillow.Image, label: str = "") -> Image:
     """Return that picture in the gallery."""
-    return add_file(encoded(picture), label=label)
-
-
-@functools.cache
-def kept(number: int) -> Encoded:
-    """Return that picture as the gallery keeps it: always the same, so it is decoded once."""
-    return reencode(picture(number))
+    return add_known(encoded(picture), label=label)
 
 
 def add(number: int, label: str = "") -> Image:
     """Return a drawn picture in the gallery."""
-    image, data = Image(label=label, title=str(number)), picture(number)
-    library.keep(image, hashlib.sha256(data).hexdigest(), kept(number), data)
+    return add_known(picture(number), label=label, title=str(number))
+
+
+def add_known(data: bytes, *, label: str = "", title: str = "") -> Image:
+    """Return this picture in the gallery, as an import keeps it; for the first test it is decoded."""
+    image = Image(label=label, title=title)
+    library.keep(image, hashlib.sha256(data).hexdigest(), _kept(data), data)
     return image
 
 
-@pytest.fixture(scope="session")
-def embedded() -> list[dict[str, Any]]:
-    """Provide the fields of the rows that `embed_step` made for the first `gallery`: they are the same for each."""
-    return []
+@functools.cache
+def _kept(data: bytes) -> Encoded:
+    return reencode(data)
+
+
+# What `embed_step` made of each picture and model in this process.
+_KNOWN: dict[tuple[object, str], Embedding] = {}
+
+
+def embed(embedder: Embedder) -> None:
+    """Embed the pictures of the gallery; what another test has had embedded gets the same row."""
+    model_id = embedder.model_id
+    waiting = [(image.content_hash, model_id) for image in Image.objects.not_embedded(model_id)]
+    Embedding.objects.bulk_create(
+        Embedding(image_id=key[0], model_id=model_id, vector=row.vector, fingerprint=row.fingerprint)
+        for key in waiting
+        if (row := _KNOWN.get(key))
+    )
+    while embed_step(embedder, 100):
+        pass
+    _KNOWN.update({(row.image_id, model_id): row for row in Embedding.objects.filter(model_id=model_id)})
 
 
 @pytest.fixture
-def gallery(embedder: Embedder, embedded: list[dict[str, Any]], db: None) -> list[Image]:
+def gallery(embedder: Embedder, db: None) -> list[Image]:
     """Sixteen embedded pictures, odd and even by label."""
     images = [add(number, "odd" if number % 2 else "even") for number in range(16)]
-    if embedded:
-        Embedding.objects.bulk_create(Embedding(**fields) for fields in embedded)
-    else:
-        embed_step(embedder, 100)
-        embedded.extend(map(dict, Embedding.objects.values("image_id", "model_id", "vector", "fingerprint")))
+    embed(embedder)
     return images
 
 

@@ -15,14 +15,13 @@ from gallery.queries.accept import Parameters, Pictures
 from gallery.results import matches
 from gallery.timings import Stopwatch
 from tasks.indexing.build import build_generation
-from tasks.indexing.embedding import embed_step
 from tasks.queries.answer import answer_waiting
 from tasks.search.near_duplicates import Rule
 from tasks.search.neighbours import Neighbours, SearchRequest
 from tasks.worker import Worker
 from tests.engine.galleries import MODEL_ID, make_vectors, unit
-from tests.gallery.rows import add_file, now, uploaded
-from tests.tasks.conftest import Ask, drawn, picture
+from tests.gallery.rows import now, uploaded
+from tests.tasks.conftest import Ask, add_known, drawn, embed, picture
 from tests.tasks.known import add_vectors
 
 COPIES = 30
@@ -42,8 +41,8 @@ def copies(gallery: list[Image], embedder: Embedder) -> list[Image]:
     for copy in range(COPIES):
         file = io.BytesIO()
         copy_of(5, copy).save(file, "PNG")
-        added.append(add_file(file.getvalue(), title=f"5 copy {copy}"))
-    embed_step(embedder, 100)
+        added.append(add_known(file.getvalue(), title=f"5 copy {copy}"))
+    embed(embedder)
     return added
 
 
