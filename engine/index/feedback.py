@@ -1,9 +1,8 @@
 """One query vector from several pictures."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-Vectors = NDArray[np.float32]
+from engine.index.ranking import Vectors
 
 NEGATIVE_WEIGHT = np.float32(0.5)
 

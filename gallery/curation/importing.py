@@ -167,7 +167,7 @@ def _read(path: Path, known: set[str], row: Image | None) -> Read | Unusable:
     limits = replace(uploads.limits(), max_bytes=settings.SIMSEARCH_MAX_IMPORT_BYTES)
     try:
         with path.open("rb") as file:
-            if problem := _judged(path, file.read(64)):
+            if problem := _problem_of(path, file.read(64)):
                 return problem
             file.seek(0)
             size_bytes = os.fstat(file.fileno()).st_size
@@ -185,7 +185,7 @@ def _read(path: Path, known: set[str], row: Image | None) -> Read | Unusable:
         return Unusable(unreadable(error))
 
 
-def _judged(path: Path, start: bytes) -> Unusable | None:
+def _problem_of(path: Path, start: bytes) -> Unusable | None:
     """Return why a file with these first bytes is not decoded; its name does not count."""
     if start:
         with suppress(BadImage):

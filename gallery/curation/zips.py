@@ -82,7 +82,7 @@ def receive(row: ZipImport, offset: int, source: "SupportsRead[bytes]") -> ZipIm
     try:
         end = parts.keep(row, offset, _read(source, min(PART_BYTES, row.size - offset)))
     except files.StorageAway as error:
-        raise uploads.away() from error
+        raise uploads.storage_away() from error
     except OSError as error:
         raise no_space() from error
     if not ZipImport.objects.filter(pk=row.pk, received=offset).update(received=end):

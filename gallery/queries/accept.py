@@ -135,7 +135,7 @@ def _keep_files(pictures: Pictures, rows: "Sequence[Query | QueryPart]") -> None
             files.keeper().require_room()
             files.write(row.picture_file, kept.source())
         except files.StorageAway as error:
-            raise uploads.away() from error
+            raise uploads.storage_away() from error
         except FileNotFoundError as error:
             raise Refusal("not_found", _("The picture of that search is no longer here; upload it again.")) from error
         except OSError as error:

@@ -32,7 +32,7 @@ def store(file: "UploadedFile[Any]", place: Stored) -> None:
     try:
         files.take(place, file)
     except files.StorageAway as error:
-        raise away() from error
+        raise storage_away() from error
     except OSError as error:
         files.remove(place)
         raise no_space() from error
@@ -52,7 +52,7 @@ def store_fetched(data: bytes, place: Stored) -> None:
         raise no_space() from error
 
 
-def away() -> Refusal:
+def storage_away() -> Refusal:
     """Return the error for an upload while the storage does not answer."""
     return Refusal("busy", _("The storage of pictures does not answer; try again in a moment."), retry_after_s=5)
 

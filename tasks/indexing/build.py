@@ -12,6 +12,8 @@ import numpy as np
 
 from engine.errors import BadIndex, EngineError, IndexAway
 from engine.images.fingerprints import Fingerprints
+from engine.index.protocol import Ids
+from engine.index.ranking import Vectors
 from gallery.curation import importing
 from gallery.index import generations
 from gallery.index.generations import IndexStatus
@@ -22,7 +24,7 @@ from gallery.queries import wakeup
 from tasks import stores
 from tasks.active_model import is_outdated, load_active, retired_notice
 from tasks.indexing.embedding import LOOK_EVERY_S, Stalled, embed_elsewhere, embed_missing, embed_step
-from tasks.search.delta import Ids, Vectors, read_rows, to_fingerprints, to_vectors
+from tasks.search.delta import read_rows, to_fingerprints, to_vectors
 from tasks.stores import EmbeddingSource
 from tasks.worker import current
 

@@ -17,6 +17,7 @@ from celery import current_app
 from engine.decoders.pool import DECODERS
 from engine.errors import BadImage
 from engine.images.fingerprints import fingerprint
+from engine.index.ranking import Vectors
 from engine.networks.embedder import Embedder, picture
 from gallery.curation import pictures
 from gallery.curation.progress import Progress
@@ -24,7 +25,6 @@ from gallery.index import embeddings
 from gallery.models import Embedding, Image
 from gallery.queries import wakeup
 from gallery.storage import files
-from tasks.search.delta import Vectors
 
 logger = logging.getLogger(__name__)
 

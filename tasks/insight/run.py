@@ -23,7 +23,7 @@ from tasks.search.neighbours import Neighbours
 
 logger = logging.getLogger(__name__)
 
-SAID_EVERY_S = 0.5
+REPORT_EVERY_S = 0.5
 Keep = Callable[[], dict[str, Any]]  # writes the rows and returns the result; in a transaction
 
 
@@ -53,12 +53,12 @@ def run_next() -> str:
 
 
 def _run(analysis: Analysis) -> str:
-    began, said_s = time.monotonic(), 0.0
+    began, reported_at = time.monotonic(), 0.0
 
     def advance(done: int, total: int) -> None:
-        nonlocal said_s
-        if time.monotonic() - said_s >= SAID_EVERY_S:
-            said_s = time.monotonic()
+        nonlocal reported_at
+        if time.monotonic() - reported_at >= REPORT_EVERY_S:
+            reported_at = time.monotonic()
             analyses.advance(analysis, done, total)
 
     keep = _find(Analysis.Kind(analysis.kind), advance)

@@ -14,6 +14,7 @@ from django.conf import settings
 from engine.decoders.pool import DECODERS, Decoded, TakesLong
 from engine.errors import BadImage, IndexAway
 from engine.index import feedback
+from engine.index.ranking import Vectors
 from engine.networks.registry import EMBEDDING_SIZE
 from gallery.curation import pictures
 from gallery.models import Embedding, Query, QueryPart
@@ -22,7 +23,7 @@ from gallery.queries import lifecycle, throttle, waiting, wakeup
 from gallery.queries.lifecycle import Claim, Found, Searched
 from gallery.storage import files
 from gallery.timings import Stopwatch
-from tasks.search.delta import Vectors, to_vectors
+from tasks.search.delta import to_vectors
 from tasks.search.neighbours import SearchRequest
 from tasks.worker import Worker
 

@@ -4,16 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 from django.db import connection
-from numpy.typing import NDArray
 
 from engine.images.fingerprints import BYTES, WITHOUT, Fingerprints, stacked
 from engine.index.pca import unit
-from engine.index.ranking import Hits, rank, scan
+from engine.index.protocol import Ids
+from engine.index.ranking import Hits, Vectors, rank, scan
 from engine.networks.registry import EMBEDDING_SIZE
 from gallery.models import Embedding
 
-Vectors = NDArray[np.float32]
-Ids = NDArray[np.int64]
 Row = tuple[int, bytes, bytes]
 
 READ_ROWS = 2000  # embeddings read at once: 16 MB, as float32 32 MB

@@ -8,9 +8,9 @@ from django.conf import settings
 from numpy.typing import ArrayLike, NDArray
 
 from engine.images.fingerprints import BYTES, Fingerprints, agree
-from engine.index.ranking import Hits
+from engine.index.protocol import Ids
+from engine.index.ranking import Hits, Vectors
 from engine.networks.registry import EMBEDDING_SIZE
-from tasks.search.delta import Ids, Vectors
 
 ROWS = 64  # vectors compared at a time: 1 MB, which stays in the cache
 CERTAIN = 0.98  # the cosine from which a fingerprint is not needed; plain areas and older embeddings have none

@@ -13,15 +13,15 @@ import numpy as np
 
 from engine.errors import BadIndex, IndexAway, OldIndex
 from engine.images.fingerprints import BYTES, Fingerprints
-from engine.index.protocol import GROWTH, TUNED_FOR, Candidates, SearchIndex
-from engine.index.ranking import Hits, best
+from engine.index.protocol import GROWTH, TUNED_FOR, Candidates, Ids, SearchIndex
+from engine.index.ranking import Hits, Vectors, best
 from engine.networks.registry import EMBEDDING_SIZE
 from gallery.index import generations
 from gallery.models import Embedding, IndexGeneration
 from gallery.queries.lifecycle import LISTED, Found
 from tasks import stores
 from tasks.active_model import retired_notice
-from tasks.search.delta import Delta, Ids, Vectors
+from tasks.search.delta import Delta
 from tasks.search.near_duplicates import Groups, Rule
 
 logger = logging.getLogger(__name__)

@@ -23,7 +23,6 @@ def violations(page: Page) -> Iterator[list[str]]:
 
 @pytest.mark.usefixtures("violations")
 def test_searching_and_browsing_keep_the_policy(stack: Stack, page: Page) -> None:
-    page.context.grant_permissions(["clipboard-write"])  # a browser without a window does not by itself
     page.goto(stack.url)
     drop(page, drawn("clock", 0))
     expect_ten_results(page)

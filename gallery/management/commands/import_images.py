@@ -77,7 +77,8 @@ class Command(BaseCommand):
             self._watch(watcher, outcome.pictures)
         elif not outcome.added and not outcome.known:
             held = "no readable picture" if outcome.left_out else "no files"
-            raise CommandError(f"The folder {places[0]} holds {held}." if len(places) == 1 else f"There is {held}.")
+            kind = "file" if self.places and self.places[0].is_file() else "folder"
+            raise CommandError(f"The {kind} {places[0]} holds {held}." if len(places) == 1 else f"There is {held}.")
 
     def _watch_the_folder_of_the_settings(self) -> None:
         """Wait until the folder is there: a disk may be mounted later."""

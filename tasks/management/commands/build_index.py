@@ -27,7 +27,10 @@ class Command(BaseCommand):
 
     def handle(self, *, rollback: bool, **options: Any) -> None:
         try:
-            self._roll_back() if rollback else self._build(**options)
+            if rollback:
+                self.stdout.write(f"Active: {generations.described(generations.roll_back())}.")
+            else:
+                self._build(**options)
         except (generations.NothingToGoBackTo, EngineError) as error:
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
@@ -53,7 +56,3 @@ class Command(BaseCommand):
     def _tell(self, line: str) -> None:
         self.stdout.write(line)
         self.stdout.flush()  # before the progress on stderr, in a log too
-
-    def _roll_back(self) -> None:
-        previous = generations.roll_back()
-        self.stdout.write(f"Active: {generations.described(previous)}.")

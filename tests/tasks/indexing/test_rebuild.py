@@ -7,12 +7,13 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 
 import tasks.indexing.build
 from engine.images.fingerprints import Fingerprints
+from engine.index.protocol import Ids
+from engine.index.ranking import Vectors
 from gallery.index import generations
 from gallery.models import Image, IndexGeneration
 from gallery.operations import workers
 from gallery.queries import wakeup
 from tasks import worker as process
-from tasks.search.delta import Ids, Vectors
 from tasks.tasks import build, curate, rebuild, sweep
 from tasks.worker import Worker
 from tests.engine.galleries import write_as_another_version

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from numpy.typing import NDArray
 from pytest_django import Settings
@@ -299,4 +300,8 @@ def test_a_server_that_is_away_raises_index_away(settings: Settings, db: None) -
         build_generation(MODEL_ID)
     with pytest.raises(IndexAway):
         stores.chosen().clean(set())
+    number = generations.start(MODEL_ID)
+    generations.activate(number, images=1, last_embedding=1, manifest={})
+    with pytest.raises(CommandError, match="does not answer"):  # each start of the system runs it
+        call_command("build_index", if_stale=True)
     stores.chosen.cache_clear()
