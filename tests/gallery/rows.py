@@ -34,7 +34,7 @@ def uploaded(data: bytes) -> "UploadedFile[Any]":
 
 
 def add_file(data: bytes, *, label: str = "", title: str = "") -> Image:
-    """Return this picture in the gallery, as an import keeps it. Raises Refusal."""
+    """Return this picture in the gallery, as an import keeps it. Raises BadImage, Refusal, OSError."""
     image = Image(label=label, title=title[:LONGEST_TITLE])
     library.keep(image, hashlib.sha256(data).hexdigest(), pictures.reencode(data), data)
     return image
