@@ -215,3 +215,19 @@ def test_a_gallery_that_cannot_go_on_says_so_and_goes_on_when_it_can(stack: Stac
     expect(page.get_by_role("alert")).to_be_hidden()
     page.get_by_role("link", name="Next").click()
     expect(page.get_by_text("Page 2 of 3")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    "clipboard", ["null", "{ writeText: () => Promise.reject(new DOMException('', 'NotAllowedError')) }"]
+)
+def test_a_link_is_copied_where_a_page_gets_no_clipboard(result: Page, clipboard: str) -> None:
+    """As over plain HTTP, and where a person has refused it."""
+    page = result
+    page.evaluate(f"Object.defineProperty(navigator, 'clipboard', {{ value: {clipboard} }})")
+    page.get_by_role("button", name="Copy link").dblclick()
+    expect(page.get_by_role("button", name="Link copied")).to_be_visible()
+    expect(page.get_by_role("button", name="Copy link")).to_be_visible()  # after two seconds
+    field = page.get_by_role("textbox").first
+    field.focus()
+    page.keyboard.press("Control+V")
+    expect(field).to_have_value(page.url)

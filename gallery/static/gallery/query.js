@@ -5,6 +5,7 @@ const RETRY_MS = 2000;
 const lost = document.getElementById("lost");
 const announcement = document.getElementById("announcement");
 const copy = document.getElementById("copy-link");
+const copyLabel = copy.textContent;
 const share = document.getElementById("share");
 
 function lookAgain(event) {
@@ -24,14 +25,16 @@ function announce() {
 }
 
 async function copyLink() {
-  if (navigator.clipboard) await navigator.clipboard.writeText(location.href);
-  else copyTheOldWay(location.href);
-  const label = copy.textContent;
+  try {
+    await navigator.clipboard.writeText(location.href);
+  } catch {
+    copyTheOldWay(location.href);
+  }
   copy.textContent = announcement.textContent = copy.dataset.copied;
-  setTimeout(() => (copy.textContent = label), RETRY_MS);
+  setTimeout(() => (copy.textContent = copyLabel), RETRY_MS);
 }
 
-// Over plain HTTP, on a home network say, browsers give pages no clipboard.
+// Over plain HTTP, on a home network say, browsers give pages no clipboard, and a person may refuse it.
 function copyTheOldWay(text) {
   const field = document.createElement("textarea");
   field.value = text;
