@@ -268,6 +268,6 @@ def test_a_disk_that_takes_no_more_is_one_clear_line_and_nothing_is_left(
         assert process.stderr
         output = process.stderr.read().decode().splitlines()[-1]
     assert process.returncode == 1
-    assert output == "CommandError: Nothing was restored: [Errno 27] File too large."
+    assert output == "CommandError: Nothing was restored: File too large."
     assert on_postgresql.rows() == before
     assert on_postgresql.files() == {}
