@@ -122,7 +122,7 @@ STORAGES: dict[str, dict[str, Any]] = {
 SIMSEARCH_STORAGE = env.one_of("SIMSEARCH_STORAGE", "disk", "s3")
 if SIMSEARCH_STORAGE == "s3":
     SIMSEARCH_S3_BUCKET = env.text("SIMSEARCH_S3_BUCKET")
-    env.text("SIMSEARCH_S3_ENDPOINT")
+    env.text("SIMSEARCH_S3_ENDPOINT")  # refused when it is missing
     SIMSEARCH_S3_ENDPOINT = env.address("SIMSEARCH_S3_ENDPOINT", "http://minio:9000", "https")
     # The server's address for browsers, if that is another one.
     _public_endpoint = env.address("SIMSEARCH_S3_PUBLIC_ENDPOINT", "https://s3.example.org", "http")
@@ -146,7 +146,7 @@ SIMSEARCH_VERSION = __version__
 # Used only for the first index, which then names its model (manage.py switch_model); "" is the default.
 SIMSEARCH_MODEL = env.str("SIMSEARCH_MODEL", default="")
 SIMSEARCH_WEIGHTS = env.str("SIMSEARCH_WEIGHTS", default="")
-SIMSEARCH_INDEX = env.one_of("SIMSEARCH_INDEX", "annoy", "milvus")  # or "milvus", at this address
+SIMSEARCH_INDEX = env.one_of("SIMSEARCH_INDEX", "annoy", "milvus")
 SIMSEARCH_MILVUS_URI = env.str("SIMSEARCH_MILVUS_URI", default="")
 SIMSEARCH_MILVUS_TOKEN = env.str("SIMSEARCH_MILVUS_TOKEN", default="").strip()
 SIMSEARCH_MILVUS_PREFIX = env.str("SIMSEARCH_MILVUS_PREFIX", default="simsearch")

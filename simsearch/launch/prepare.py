@@ -37,10 +37,8 @@ def main() -> None:
         print(json.dumps(facts()))
     except ImproperlyConfigured as error:
         sys.exit(f"simsearch: {error}")
-    except OperationalError as error:
-        sys.exit(f"simsearch: The database (DATABASE_URL) does not answer: {str(error).strip().splitlines()[0]}")
-    except InternalError as error:
-        sys.exit(f"simsearch: The database (DATABASE_URL) cannot be changed: {str(error).strip().splitlines()[0]}")
+    except (OperationalError, InternalError) as error:  # away; read-only
+        sys.exit(f"simsearch: The database (DATABASE_URL) reports: {str(error).strip().splitlines()[0]}")
     except OSError as error:
         sys.exit(f"simsearch: {error.filename} cannot be written ({error.strerror}).")
 
