@@ -1,6 +1,5 @@
 """Before and after a result: the camera, the wait, the last searches of this browser."""
 
-import io
 import re
 
 import pytest
@@ -9,6 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests import demo
 from tests.browser.test_upload import ANSWER_MS, drawn, drop, expect_ten_results
 from tests.drills.test_faults_show_in_time import held
+from tests.engine.pictures import encoded
 from tests.stack import Stack
 
 WAITING = """
@@ -116,11 +116,9 @@ def test_a_computer_offers_no_camera(stack: Stack, page: Page) -> None:
 
 def test_a_photograph_that_the_browser_cannot_read_is_sent_as_it_is(stack: Stack, page: Page) -> None:
     """HEIC: Safari scales it down before it is sent, Chromium does not read it."""
-    pillow_heif = pytest.importorskip("pillow_heif")
-    pillow_heif.register_heif_opener()
-    demo.picture("clock", 0).resize((3000, 2000)).save(file := io.BytesIO(), "HEIF", quality=80)
+    photograph = encoded(demo.picture("clock", 0).resize((3000, 2000)), "HEIF", quality=80)
     page.goto(stack.url)
-    drop(page, {"name": "IMG_0001.HEIC", "mimeType": "image/heic", "buffer": file.getvalue()})
+    drop(page, {"name": "IMG_0001.HEIC", "mimeType": "image/heic", "buffer": photograph})
     expect_ten_results(page)
     expect(page.locator(".card").first).to_contain_text("clock", timeout=ANSWER_MS)
     expect(page.get_by_alt_text("The picture searched for")).to_be_visible()

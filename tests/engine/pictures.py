@@ -15,7 +15,7 @@ import engine.images.formats  # noqa: F401 (registers the readers)
 
 # So that Pillow writes HEIC files; they are read as the engine does it.
 READER = Image.OPEN["HEIF"]
-pillow_heif.register_heif_opener()
+pillow_heif.register_heif_opener()  # noqa: TID251
 Image.register_open("HEIF", *READER)
 
 WHITE, RED, GREEN, BLUE = (255, 255, 255), (255, 0, 0), (0, 255, 0), (0, 0, 255)
