@@ -65,19 +65,10 @@ def curate() -> int:
 
 @shared_task(name=wakeup.REBUILD, time_limit=3600, throws=(IndexAway,))
 def rebuild() -> str:
-    """Build a new index if that still pays: every added picture may send this message."""
+    """Build a new index if a person requested it or it still pays; the result is a sentence about it."""
     from tasks.indexing.build import rebuild_if_it_pays
 
     return rebuild_if_it_pays()
-
-
-@shared_task(name=wakeup.BUILD, time_limit=3600)
-def build() -> str:
-    """Build and activate a new generation, requested by a person; the result is a sentence about it."""
-    from tasks.indexing.build import build_and_tell
-    from tasks.worker import current
-
-    return build_and_tell(current().embedder.model_id)
 
 
 @shared_task(name="tasks.sync_index", time_limit=300, throws=(*AWAY, IndexAway), send_events=False)
@@ -132,14 +123,14 @@ def sweep() -> int:
     worker.count_recall()
     if Image.objects.pending().exists() or Image.objects.not_embedded(worker.embedder.model_id).exists():
         wakeup.wake_workers(wakeup.CURATE)
+    elif worker.neighbours.is_outdated or worker.is_rebuild_due():
+        wakeup.wake_workers(wakeup.REBUILD)
     if bulk_actions.unfinished().exists():
         wakeup.wake_workers(wakeup.BULK)
     if zips.unfinished().exists():
         wakeup.wake_workers(wakeup.ZIP)
     if analyses.release_overdue():
         wakeup.wake_workers(wakeup.ANALYSE)
-    if worker.neighbours.is_outdated:
-        wakeup.wake_workers(wakeup.REBUILD)
     return released
 
 

@@ -1,6 +1,5 @@
 """Index generations in the admin site: recall, rebuild, activation of another one."""
 
-import time
 from contextlib import suppress
 from typing import Any
 
@@ -22,8 +21,6 @@ from gallery.index import embeddings, generations, recall
 from gallery.models import Image, IndexGeneration
 from gallery.operations import workers
 from gallery.queries import wakeup
-
-WAITS_S = 300  # a requested build that no worker has begun by then is no longer shown
 
 
 @admin.register(IndexGeneration)
@@ -56,10 +53,14 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
         """Have the index rebuilt; the list shows the progress."""
         if not self.has_index_permission(request):
             raise PermissionDenied
-        newest = IndexGeneration.objects.order_by("-number").values_list("number", flat=True).first()
-        wakeup.wake_workers(wakeup.BUILD)
-        self.message_user(request, _("A rebuild is under way; searches go on meanwhile."), messages.INFO)
-        request.session["rebuild_after"] = [newest or 0, time.time()]
+        if generations.request_rebuild():
+            newest = IndexGeneration.objects.order_by("-number").values_list("number", flat=True).first()
+            request.session["last_before_rebuild"] = newest
+            self.message_user(request, _("A rebuild is requested; searches go on meanwhile."), messages.INFO)
+        else:
+            message = _("There is no index yet. It is built once pictures are embedded.")
+            self.message_user(request, message, messages.WARNING)
+        wakeup.wake_workers(wakeup.REBUILD)
         return redirect("admin:gallery_indexgeneration_changelist")
 
     def progress(self, request: HttpRequest) -> HttpResponse:
@@ -69,11 +70,12 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
         return render(request, "admin/gallery/indexgeneration/_build.html", self._build(request))
 
     def _build(self, request: HttpRequest) -> dict[str, Any]:
-        after, since = request.session.get("rebuild_after") or [None, 0.0]
+        last_before = request.session.get("last_before_rebuild")
         building = IndexGeneration.objects.filter(state=generations.BUILDING).first()
-        made = IndexGeneration.objects.filter(number__gt=after).first() if after is not None else None
-        waits = after is not None and made is None and time.time() - since < WAITS_S
-        ended = made if made and made.state != generations.BUILDING else None
+        waits = IndexGeneration.objects.filter(is_rebuild_requested=True).exists()
+        ended = None
+        if last_before is not None and not (building or waits):
+            ended = IndexGeneration.objects.filter(number__gt=last_before).first()
         return {"building": building, "waits": waits, "ended": ended}
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -30,7 +30,7 @@ class IndexStatus(Enum):
 
     CURRENT = "it has every embedding"
     BEHIND = "it lacks some embeddings"
-    STALE = "so many were added or deleted that a rebuild pays, or there is none"
+    STALE = "so many were added or deleted that a rebuild pays, a person requested it, or there is none"
     OTHER_MODEL = "another model is active"
 
 
@@ -88,7 +88,9 @@ def status_of(generation: IndexGeneration | None, model_id: str) -> IndexStatus:
     if generation is None:
         return IndexStatus.STALE if newer else IndexStatus.CURRENT
     enough = max(REBUILD_AT_LEAST, REBUILD_SHARE * generation.images)
-    if (newer >= enough and not generation.is_synchronised) or deleted_from(generation) >= enough:
+    if generation.is_rebuild_requested or (newer >= enough and not generation.is_synchronised):
+        return IndexStatus.STALE
+    if deleted_from(generation) >= enough:
         return IndexStatus.STALE
     return IndexStatus.BEHIND if newer else IndexStatus.CURRENT
 
@@ -106,6 +108,14 @@ def has_new_pictures() -> bool:
     if model_id is None or images.pending().exists() or images.not_embedded(model_id).exists():
         return True
     return status(model_id) is IndexStatus.STALE
+
+
+def request_rebuild() -> bool:
+    """Record that a person wants a newer index in place of the active one; False while there is none.
+
+    The request ends with the next build, or when another generation is chosen.
+    """
+    return bool(IndexGeneration.objects.filter(is_active=True).update(is_rebuild_requested=True))
 
 
 def start(model_id: str) -> IndexGeneration:
@@ -195,14 +205,15 @@ def _switch_to(generation: IndexGeneration) -> None:
     with transaction.atomic():
         # Two switches run one after the other: on PostgreSQL the second would not see the first one's row.
         list(IndexGeneration.objects.order_by("number").select_for_update())
-        IndexGeneration.objects.filter(is_active=True).update(is_active=False)
+        IndexGeneration.objects.filter(is_active=True).update(is_active=False, is_rebuild_requested=None)
         IndexGeneration.objects.filter(pk=generation.pk).update(is_active=True, activated_at=timezone.now())
         generation.refresh_from_db()  # if it was deleted, the active one stays
 
 
 def fail(generation: IndexGeneration, reason: str) -> None:
-    """Mark a build as failed, with its reason."""
+    """Mark a build as failed, with its reason. It ends a request: what failed is not tried for ever."""
     _building().filter(pk=generation.pk).update(state=FAILED, error=reason[:500], lease_until=None)
+    IndexGeneration.objects.filter(is_rebuild_requested=True).update(is_rebuild_requested=None)
 
 
 def prune() -> set[int]:

@@ -39,6 +39,9 @@ class IndexGeneration(models.Model):
     lease_until = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
     activated_at = models.DateTimeField(null=True)
+    is_rebuild_requested = models.BooleanField(
+        null=True, help_text="a person wants a newer one in its place; empty otherwise"
+    )
 
     objects = GenerationManager()
 

@@ -58,14 +58,10 @@ def curate_step() -> int:
 
 
 def rebuild_if_it_pays() -> str:
-    """Build a new generation if enough embeddings were added; returns a sentence about it."""
+    """Build and activate a new generation if one was requested or enough is new; returns a sentence about it."""
     model_id = current().embedder.model_id
-    pays = generations.status(model_id) is IndexStatus.STALE or is_outdated(model_id)
-    return build_and_tell(model_id) if pays else "There is too little new to rebuild."
-
-
-def build_and_tell(model_id: str) -> str:
-    """Build and activate a new generation; returns a sentence about it."""
+    if generations.status(model_id) is not IndexStatus.STALE and not is_outdated(model_id):
+        return "There is too little new to rebuild."
     try:
         generation = build_generation(model_id)
     except (generations.Busy, generations.BuildFailed) as error:

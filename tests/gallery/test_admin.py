@@ -329,7 +329,7 @@ def test_a_rebuild_is_a_button(
     assert f'action="{rebuild}"' in curator.get(reverse(page)).content.decode()
     with django_capture_on_commit_callbacks(execute=True):
         html = curator.post(rebuild, follow=True).content.decode()
-    assert "A rebuild is under way" in html
+    assert "There is no index yet" in html
     with workers.connect() as redis:
         assert redis.llen("gallery") == 1
 
@@ -358,7 +358,9 @@ def test_rows_of_the_system_are_not_written_by_hand(curator: Client, model: str)
 
 
 def test_the_progress_of_a_rebuild_is_told(curator: Client) -> None:
-    curator.post(reverse("admin:gallery_indexgeneration_rebuild"))
+    generations.activate(generations.start("efficientnet_lite0"), images=7, last_embedding=7, manifest={})
+    html = curator.post(reverse("admin:gallery_indexgeneration_rebuild"), follow=True).content.decode()
+    assert "A rebuild is requested" in html
     progress = reverse("admin:gallery_indexgeneration_progress")
     assert "begins the build" in curator.get(progress).content.decode()
     generation = generations.start("efficientnet_lite0")

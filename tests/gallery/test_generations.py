@@ -186,6 +186,16 @@ def test_the_newest_of_another_model_is_kept() -> None:
 # When a rebuild pays
 
 
+def test_a_request_ends_when_another_generation_is_chosen() -> None:
+    older = built()
+    built()
+    assert generations.request_rebuild()
+    assert generations.status("efficientnet_lite0") is IndexStatus.STALE
+    generations.choose(older)
+    assert generations.status("efficientnet_lite0") is not IndexStatus.STALE
+    assert not IndexGeneration.objects.filter(is_rebuild_requested=True).exists()
+
+
 def test_an_empty_gallery_needs_no_index() -> None:
     assert generations.status("efficientnet_lite0") is IndexStatus.CURRENT
 

@@ -33,7 +33,6 @@ def waiting_in(queue: str) -> int:
     [
         (wakeup.ANSWER, "search"),
         (wakeup.CURATE, "gallery"),
-        (wakeup.BUILD, "gallery"),
         (wakeup.REBUILD, "gallery"),
         (wakeup.BULK, "gallery"),
     ],

@@ -1,6 +1,6 @@
 """A rebuild follows by itself, once, however many pictures were added."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from pytest_django import DjangoCaptureOnCommitCallbacks
@@ -10,11 +10,11 @@ from engine.images.fingerprints import Fingerprints
 from engine.index.protocol import Ids
 from engine.index.ranking import Vectors
 from gallery.index import generations
-from gallery.models import Image, IndexGeneration
+from gallery.models import Embedding, Image, IndexGeneration
 from gallery.operations import workers
 from gallery.queries import wakeup
 from tasks import worker as process
-from tasks.tasks import build, curate, rebuild, sweep
+from tasks.tasks import curate, rebuild, sweep
 from tasks.worker import Worker
 from tests.engine.galleries import write_as_another_version
 from tests.tasks.conftest import add
@@ -26,7 +26,7 @@ def woken() -> list[str]:
     """Return the tasks that the gallery's worker was woken for."""
     with workers.connect() as redis:
         messages = b" ".join(redis.lrange("gallery", 0, -1)).decode()
-    return [task for task in (wakeup.CURATE, wakeup.BUILD, wakeup.REBUILD) if f'"{task}"' in messages]
+    return [task for task in (wakeup.CURATE, wakeup.REBUILD) if f'"{task}"' in messages]
 
 
 def test_a_stale_index_asks_for_a_rebuild_when_all_is_embedded(
@@ -84,8 +84,54 @@ def test_a_damaged_index_waits_for_somebody_to_look(worker: Worker, gallery: lis
     assert rebuild() == NOTHING_NEW
 
 
-def test_who_asks_for_a_build_gets_one(gallery: list[Image]) -> None:
-    assert [build(), build()] == [f"{made} with 16 pictures is active" for made in IndexGeneration.objects.reverse()]
+def test_who_requests_a_rebuild_gets_one(gallery: list[Image]) -> None:
+    assert not generations.request_rebuild()  # there is no index yet: it is built without a request
+    assert rebuild().endswith("is active")
+    assert generations.request_rebuild()
+    second = [rebuild(), rebuild()]
+    assert second == [f"{generations.active()} with 16 pictures is active", NOTHING_NEW]
+    assert IndexGeneration.objects.count() == 2
+
+
+def test_a_request_survives_a_lost_message(
+    worker: Worker,
+    gallery: list[Image],
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    monkeypatch.setattr(process, "_current", worker)
+    rebuild()
+    sweep()
+    generations.request_rebuild()
+    with django_capture_on_commit_callbacks(execute=True):
+        sweep()
+    assert woken() == []  # a look counts all embeddings: once a minute
+    worker._looks_at = 0.0
+    with django_capture_on_commit_callbacks(execute=True):
+        sweep()
+    assert woken() == [wakeup.REBUILD]
+
+
+def test_the_first_index_is_built_although_its_message_was_lost(
+    worker: Worker,
+    gallery: list[Image],
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    monkeypatch.setattr(process, "_current", worker)
+    with django_capture_on_commit_callbacks(execute=True):
+        sweep()
+    assert woken() == [wakeup.REBUILD]
+
+
+def test_a_request_whose_build_fails_is_not_tried_for_ever(gallery: list[Image]) -> None:
+    rebuild()
+    generations.request_rebuild()
+    Embedding.objects.all().delete()
+    assert rebuild().startswith("There is no picture to index yet")
+    active = generations.active()
+    assert active is not None
+    assert not active.is_rebuild_requested
 
 
 def test_many_deleted_pictures_make_a_rebuild_pay(gallery: list[Image], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +165,5 @@ def test_a_build_under_way_is_told(gallery: list[Image]) -> None:
     assert "Another build" in rebuild()
 
 
-@pytest.mark.parametrize("task", [build, rebuild])
-def test_an_empty_gallery_is_no_error(db: None, task: Callable[[], str]) -> None:
-    assert not task().endswith("is active")
+def test_an_empty_gallery_is_no_error(db: None) -> None:
+    assert not rebuild().endswith("is active")
