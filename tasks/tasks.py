@@ -121,9 +121,10 @@ def sweep() -> int:
     worker.swept_at = time.time()
     worker.report()
     worker.count_recall()
-    if Image.objects.pending().exists() or Image.objects.not_embedded(worker.embedder.model_id).exists():
+    has_new = Image.objects.pending().exists() or Image.objects.not_embedded(worker.embedder.model_id).exists()
+    if has_new:
         wakeup.wake_workers(wakeup.CURATE)
-    elif worker.neighbours.is_outdated or worker.is_rebuild_due():
+    if worker.neighbours.is_outdated or (not has_new and worker.is_rebuild_due()):
         wakeup.wake_workers(wakeup.REBUILD)
     if bulk_actions.unfinished().exists():
         wakeup.wake_workers(wakeup.BULK)

@@ -14,7 +14,7 @@ import pytest
 
 from gallery.curation.folders.left_out import LeftOut
 from gallery.curation.folders.scanning import Source, scan
-from gallery.curation.folders.watching import Watcher
+from gallery.curation.folders.watching import Watcher, _events
 from tests.gallery.rows import picture
 from tests.sites import Site
 
@@ -112,6 +112,23 @@ def test_a_missing_disk_hides_nothing(tmp_path: Path, photos: Path) -> None:
         put(photos / "cat" / "felix.png", 3)
         assert said("hidden").startswith("1 pictures imported, 0 were there already, 0 refused. 0 hidden")
     assert site.run(ROWS) == [["felix", "cat", False], ["rex", "dog", False], ["tom", "cat", False]]
+
+
+def test_a_folder_in_the_place_of_the_watched_one_is_watched(tmp_path: Path, photos: Path) -> None:
+    """As a disk that is mounted there: the system watches a directory, not its path."""
+
+    def until_quiet() -> None:
+        while next(changes):
+            pass
+
+    changes = _events([photos])
+    until_quiet()
+    (tmp_path / "disk" / "cat").mkdir(parents=True)
+    photos.rename(tmp_path / "unmounted")
+    (tmp_path / "disk").rename(photos)
+    until_quiet()
+    put(photos / "cat" / "felix.png", 3)
+    assert any(next(changes) for _ in range(3))
 
 
 # --- One look after the other -----------------------------------------------------------------------------------

@@ -84,8 +84,13 @@ def rounds(places: Sequence[Path], watcher: Watcher) -> Iterator[FolderChanges]:
 
 
 def _events(places: Sequence[Path]) -> Iterator[bool]:
-    """Yield at least every LOOK_MS whether there may be a change; there may be one before the system reports them."""
+    """Yield at least every LOOK_MS whether there may be a change; there may be one before the system reports them.
+
+    The system watches a directory, not its path: when a disk is mounted there, or another folder takes its place, the
+    watch begins again.
+    """
     while True:
+        watched = list(map(_directory, places))
         try:
             events = watch(
                 *places,
@@ -97,11 +102,21 @@ def _events(places: Sequence[Path]) -> Iterator[bool]:
             )
             for number, event in enumerate(events):
                 yield number == 0 or bool(event)
+                if list(map(_directory, places)) != watched:
+                    break
         except RuntimeError:  # a change of a name that is not UTF-8, which watchfiles cannot tell
             yield True
         except FileNotFoundError:  # the folder is gone; it may come back
             time.sleep(LOOK_MS / 1000)
             yield True
+
+
+def _directory(place: Path) -> tuple[int, int] | None:
+    """Return its device and its inode; None while it is not there."""
+    with suppress(OSError):
+        stat = place.stat()
+        return stat.st_dev, stat.st_ino
+    return None
 
 
 class Mirror:
