@@ -66,9 +66,9 @@ def curate() -> int:
 @shared_task(name=wakeup.REBUILD, time_limit=3600, throws=(IndexAway,))
 def rebuild() -> str:
     """Build a new index if a person requested it or it still pays; the result is a sentence about it."""
-    from tasks.indexing.build import rebuild_if_it_pays
+    from tasks.indexing.build import rebuild_if_due
 
-    return rebuild_if_it_pays()
+    return rebuild_if_due()
 
 
 @shared_task(name="tasks.sync_index", time_limit=300, throws=(*AWAY, IndexAway), send_events=False)
@@ -124,7 +124,7 @@ def sweep() -> int:
     has_new = Image.objects.pending().exists() or Image.objects.not_embedded(worker.embedder.model_id).exists()
     if has_new:
         wakeup.wake_workers(wakeup.CURATE)
-    if worker.neighbours.is_outdated or (not has_new and worker.is_rebuild_due()):
+    if worker.neighbours.is_outdated or (not has_new and worker.finds_overdue_index()):
         wakeup.wake_workers(wakeup.REBUILD)
     if bulk_actions.unfinished().exists():
         wakeup.wake_workers(wakeup.BULK)

@@ -20,7 +20,6 @@ from engine.networks.embedder import Embedder
 from engine.networks.registry import Thresholds
 from gallery import persistence
 from gallery.index import generations, recall
-from gallery.index.generations import IndexStatus
 from gallery.models import Query
 from gallery.operations import processes, workers
 from gallery.storage import files
@@ -34,7 +33,7 @@ from tasks.search.neighbours import Neighbours
 logger = logging.getLogger(__name__)
 
 THRESHOLDS_S = 10.0
-LOOK_S = 60.0  # between two looks whether a rebuild is due
+LOOK_S = 60.0  # between two looks whether an index is overdue
 REMOTE_LANES = 4  # pictures that are read and written at once if the storage is remote
 FETCHES = 4  # links fetched at once, so that one slow server does not block the others
 
@@ -59,7 +58,7 @@ class Worker:
     _followed: str | None = None
     _thresholds: Thresholds | None = None
     _thresholds_until: float = 0.0
-    _looks_at: float = 0.0
+    _next_look: float = 0.0
 
     def __post_init__(self) -> None:
         # Each thread has a decoder process. On the CPU there is a worker process per core.
@@ -127,15 +126,12 @@ class Worker:
         except redis.RedisError as error:
             logger.warning("could not report to Redis: %s", error)
 
-    def is_rebuild_due(self) -> bool:
-        """Return whether a rebuild pays or was requested, in case its message was lost; False within LOOK_S of a look.
-
-        A look counts all embeddings, and a build that fails must not be tried every few seconds.
-        """
-        if time.monotonic() < self._looks_at:
+    def finds_overdue_index(self) -> bool:
+        """Return whether an index is to be built and nobody has begun; False within LOOK_S of the last look."""
+        if time.monotonic() < self._next_look:
             return False
-        self._looks_at = time.monotonic() + LOOK_S
-        return generations.status(self.embedder.model_id) is IndexStatus.STALE
+        self._next_look = time.monotonic() + LOOK_S
+        return generations.is_overdue(self.embedder.model_id)
 
     def count_recall(self) -> None:
         """Check the last search against the exact one; in the sweep, so that no query waits for it."""

@@ -72,7 +72,7 @@ class IndexGenerationAdmin(ReadOnlyAdmin):
     def _build(self, request: HttpRequest) -> dict[str, Any]:
         last_before = request.session.get("last_before_rebuild")
         building = IndexGeneration.objects.filter(state=generations.BUILDING).first()
-        waits = IndexGeneration.objects.filter(is_rebuild_requested=True).exists()
+        waits = generations.is_rebuild_requested()
         ended = None
         if last_before is not None and not (building or waits):
             ended = IndexGeneration.objects.filter(number__gt=last_before).first()

@@ -118,6 +118,21 @@ def request_rebuild() -> bool:
     return bool(IndexGeneration.objects.filter(is_active=True).update(is_rebuild_requested=True))
 
 
+def is_rebuild_requested() -> bool:
+    """Return whether a person waits for a newer index."""
+    return IndexGeneration.objects.filter(is_rebuild_requested=True).exists()
+
+
+def is_overdue(model_id: str) -> bool:
+    """Return whether an index is to be built and nobody has begun: the message may be lost. Counts all embeddings.
+
+    After a failed build a newer picture or a person's request starts the next one.
+    """
+    newest = IndexGeneration.objects.first()
+    has_failed = newest is not None and newest.state == FAILED
+    return status(model_id) is IndexStatus.STALE and (not has_failed or is_rebuild_requested())
+
+
 def start(model_id: str) -> IndexGeneration:
     """Take the build lock. Raises Busy while another build holds it (its process lives, or its lease runs)."""
     gone = processes.gone(_building().values_list("builder", flat=True))

@@ -1,6 +1,6 @@
 """From new pictures to an active index: decode, embed, build, activate.
 
-The tasks run `curate_step` and `rebuild_if_it_pays`; manage.py build_index runs `index`.
+The tasks run `curate_step` and `rebuild_if_due`; manage.py build_index runs `index`.
 """
 
 import logging
@@ -57,7 +57,7 @@ def curate_step() -> int:
     return done
 
 
-def rebuild_if_it_pays() -> str:
+def rebuild_if_due() -> str:
     """Build and activate a new generation if one was requested or enough is new; returns a sentence about it."""
     model_id = current().embedder.model_id
     if generations.status(model_id) is not IndexStatus.STALE and not is_outdated(model_id):

@@ -1,6 +1,6 @@
 """A rebuild follows by itself, once, however many pictures were added."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from pytest_django import DjangoCaptureOnCommitCallbacks
@@ -10,6 +10,7 @@ from engine.images.fingerprints import Fingerprints
 from engine.index.protocol import Ids
 from engine.index.ranking import Vectors
 from gallery.index import generations
+from gallery.index.generations import IndexStatus
 from gallery.models import Embedding, Image, IndexGeneration
 from gallery.operations import workers
 from gallery.queries import wakeup
@@ -27,6 +28,24 @@ def woken() -> list[str]:
     with workers.connect() as redis:
         messages = b" ".join(redis.lrange("gallery", 0, -1)).decode()
     return [task for task in (wakeup.CURATE, wakeup.REBUILD) if f'"{task}"' in messages]
+
+
+@pytest.fixture
+def swept(
+    worker: Worker,
+    gallery: list[Image],
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> Callable[[], list[str]]:
+    """Return a function that runs the sweep of a worker and returns the tasks that were woken."""
+    monkeypatch.setattr(process, "_current", worker)
+
+    def run() -> list[str]:
+        with django_capture_on_commit_callbacks(execute=True):
+            sweep()
+        return woken()
+
+    return run
 
 
 def test_a_stale_index_asks_for_a_rebuild_when_all_is_embedded(
@@ -53,21 +72,13 @@ def test_many_messages_make_one_rebuild(gallery: list[Image]) -> None:
 
 
 @pytest.mark.annoy
-def test_an_index_of_another_version_is_built_anew_by_itself(
-    worker: Worker,
-    gallery: list[Image],
-    monkeypatch: pytest.MonkeyPatch,
-    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
-) -> None:
-    monkeypatch.setattr(process, "_current", worker)
+def test_an_index_of_another_version_is_built_anew_by_itself(worker: Worker, swept: Callable[[], list[str]]) -> None:
     assert rebuild().endswith("is active")
     old = generations.active()
     assert old is not None
     write_as_another_version(old.directory)
-    with django_capture_on_commit_callbacks(execute=True):
-        sweep()
+    assert swept() == [wakeup.REBUILD]
     assert "this version reads" in worker.neighbours.problem
-    assert woken() == [wakeup.REBUILD]
     assert [rebuild(), rebuild()] == [f"generation {old.number + 1} with 16 pictures is active", NOTHING_NEW]
     sweep()
     assert (worker.neighbours.problem, worker.neighbours.generation) == ("", old.number + 1)
@@ -93,35 +104,30 @@ def test_who_requests_a_rebuild_gets_one(gallery: list[Image]) -> None:
     assert IndexGeneration.objects.count() == 2
 
 
-def test_a_request_survives_a_lost_message(
-    worker: Worker,
-    gallery: list[Image],
-    monkeypatch: pytest.MonkeyPatch,
-    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
-) -> None:
-    monkeypatch.setattr(process, "_current", worker)
+def test_a_request_survives_a_lost_message(worker: Worker, swept: Callable[[], list[str]]) -> None:
     rebuild()
-    sweep()
+    assert swept() == []
     generations.request_rebuild()
-    with django_capture_on_commit_callbacks(execute=True):
-        sweep()
-    assert woken() == []  # a look counts all embeddings: once a minute
-    worker._looks_at = 0.0
-    with django_capture_on_commit_callbacks(execute=True):
-        sweep()
-    assert woken() == [wakeup.REBUILD]
+    assert swept() == []  # a look counts all embeddings: once a minute
+    worker._next_look = 0.0
+    assert swept() == [wakeup.REBUILD]
 
 
-def test_the_first_index_is_built_although_its_message_was_lost(
-    worker: Worker,
-    gallery: list[Image],
-    monkeypatch: pytest.MonkeyPatch,
-    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
-) -> None:
-    monkeypatch.setattr(process, "_current", worker)
-    with django_capture_on_commit_callbacks(execute=True):
-        sweep()
-    assert woken() == [wakeup.REBUILD]
+def test_the_first_index_is_built_although_its_message_was_lost(swept: Callable[[], list[str]]) -> None:
+    assert swept() == [wakeup.REBUILD]
+
+
+def test_a_failed_build_is_tried_again_only_when_requested(worker: Worker, swept: Callable[[], list[str]]) -> None:
+    rebuild()
+    active = generations.active()
+    assert active is not None
+    IndexGeneration.objects.filter(pk=active.pk).update(images=1000)  # most pictures were deleted since
+    assert generations.status(active.model_id) is IndexStatus.STALE
+    generations.fail(generations.start(active.model_id), "The disk is full.")
+    assert swept() == []
+    generations.request_rebuild()
+    worker._next_look = 0.0
+    assert swept() == [wakeup.REBUILD]
 
 
 def test_a_request_whose_build_fails_is_not_tried_for_ever(gallery: list[Image]) -> None:
